@@ -1,0 +1,102 @@
+"""Raygun Real User Monitoring sessions as typed polars frames.
+
+The names below are loaded when they are first used, so that ``import pulseframes`` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+from pulseframes._version import __version__
+
+if TYPE_CHECKING:
+    from pulseframes.api import PulseClient
+    from pulseframes.errors import (
+        AuthenticationFailed,
+        CredentialsMissing,
+        IncompleteWarning,
+        InvalidQuery,
+        MalformedAnswer,
+        MissingSessionsWarning,
+        PulseError,
+        PulseWarning,
+        QuotaExhausted,
+        RejectedRowsWarning,
+        SchemaDriftWarning,
+        SchemaViolation,
+        ServerError,
+        SessionNotFound,
+    )
+    from pulseframes.frames import SessionFrames
+    from pulseframes.pipeline import search_sessions, session_details
+    from pulseframes.progress import Progress, ProgressHook
+    from pulseframes.settings import Credentials, Settings
+    from pulseframes.validate import frame_schema
+
+#: Where each public name lives.
+_HOMES: Final = {
+    "AuthenticationFailed": "errors",
+    "Credentials": "settings",
+    "CredentialsMissing": "errors",
+    "IncompleteWarning": "errors",
+    "InvalidQuery": "errors",
+    "MalformedAnswer": "errors",
+    "MissingSessionsWarning": "errors",
+    "Progress": "progress",
+    "ProgressHook": "progress",
+    "PulseClient": "api",
+    "PulseError": "errors",
+    "PulseWarning": "errors",
+    "QuotaExhausted": "errors",
+    "RejectedRowsWarning": "errors",
+    "SchemaDriftWarning": "errors",
+    "SchemaViolation": "errors",
+    "ServerError": "errors",
+    "SessionFrames": "frames",
+    "SessionNotFound": "errors",
+    "Settings": "settings",
+    "frame_schema": "validate",
+    "search_sessions": "pipeline",
+    "session_details": "pipeline",
+}
+
+__all__ = [
+    "AuthenticationFailed",
+    "Credentials",
+    "CredentialsMissing",
+    "IncompleteWarning",
+    "InvalidQuery",
+    "MalformedAnswer",
+    "MissingSessionsWarning",
+    "Progress",
+    "ProgressHook",
+    "PulseClient",
+    "PulseError",
+    "PulseWarning",
+    "QuotaExhausted",
+    "RejectedRowsWarning",
+    "SchemaDriftWarning",
+    "SchemaViolation",
+    "ServerError",
+    "SessionFrames",
+    "SessionNotFound",
+    "Settings",
+    "__version__",
+    "frame_schema",
+    "search_sessions",
+    "session_details",
+]
+
+
+if not TYPE_CHECKING:  # a type checker that saw this would let any misspelt name pass
+
+    def __getattr__(name: str) -> Any:
+        if name not in _HOMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = globals()[name] = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+        return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,93 @@
+"""All answers of one run, from raw bodies to checked frames: flattened, deduplicated, validated."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import polars as pl
+
+from pulseframes.flatten import as_rejected, flatten_details, flatten_searches, with_raw_json
+from pulseframes.tables import ITEM_TABLES, SESSIONS, TABLES, Table
+from pulseframes.validate import check, new_values
+
+#: A list of exactly this many items has probably been cut by the server.
+CUT_LENGTH: Final = 500
+
+
+@dataclass(frozen=True)
+class Assembled:
+    """What a run's answers hold.
+
+    Attributes
+    ----------
+    frames : dict of str to polars.DataFrame
+        For each table, the valid rows: the declared columns, sorted.
+    rejected : polars.DataFrame
+        The other rows, as the rejected table.
+    drift : list of str
+        Fields and values that are not known.
+    cut : list of str
+        Lists that look cut, each described in a sentence.
+    """
+
+    frames: dict[str, pl.DataFrame]
+    rejected: pl.DataFrame
+    drift: list[str]
+    cut: list[str]
+
+
+def assemble(bodies: Sequence[bytes], *, details: bool, limit: int | None = None) -> Assembled:
+    """Make the answers of one run into checked frames.
+
+    Parameters
+    ----------
+    bodies : sequence of bytes
+        The answers, all of one kind, in the order they were asked for.
+    details : bool
+        Whether they are detail answers.
+    limit : int or None
+        Keep so many sessions at most, the first of the server's list: for a server that gives more than it is asked.
+
+    Raises
+    ------
+    MalformedAnswer
+        If a body is not the documented JSON.
+    """
+    flat = (flatten_details if details else flatten_searches)(bodies)
+    sessions = _distinct(flat.frames[SESSIONS.name], limit)
+    valid, invalid = check({**flat.frames, SESSIONS.name: sessions})
+    rejected = pl.concat([flat.rejected, *(as_rejected(invalid[name], table) for name, table in TABLES.items())])
+    frames = {name: valid[name].select(table.schema.names()).sort(_order(table)) for name, table in TABLES.items()}
+    return Assembled(
+        frames=frames,
+        rejected=with_raw_json(rejected, bodies, details=details),
+        drift=[*sorted(flat.unknown_fields), *new_values(frames)],
+        cut=_cut_lists(flat.frames),
+    )
+
+
+def _distinct(sessions: pl.DataFrame, limit: int | None) -> pl.DataFrame:
+    """Keep the newest row of each session; rows without an id are kept, to be rejected with a reason."""
+    newest_first = sessions.sort("session_updated", descending=True, nulls_last=True, maintain_order=True)
+    without_id = newest_first.filter(pl.col("session_id").is_null())
+    distinct = newest_first.drop_nulls("session_id").unique("session_id", keep="first", maintain_order=True)
+    if limit is not None:
+        distinct = distinct.sort("_body", "_position").head(limit)
+    return pl.concat([distinct, without_id])
+
+
+def _order(table: Table) -> list[str]:
+    return ["session_start", "session_id"] if table is SESSIONS else list(table.key)
+
+
+def _cut_lists(frames: dict[str, pl.DataFrame]) -> list[str]:
+    """Describe the lists whose last item is number 500."""
+    found = []
+    for table in ITEM_TABLES:
+        long = frames[table.name].filter(pl.col(table.index) >= CUT_LENGTH - 1)
+        last = long.group_by("session_id").agg(pl.col(table.index).max()).filter(pl.col(table.index) == CUT_LENGTH - 1)
+        ids = last["session_id"].sort()
+        found += [f"Session {session_id} came with exactly {CUT_LENGTH} {table.name}" for session_id in ids]
+    return found

@@ -1,0 +1,74 @@
+"""The main job on made-up sessions: search a week, get details, ask a question of them, say what it cost."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import polars as pl
+
+from pulseframes.api import PulseClient
+from pulseframes.files import as_text
+from pulseframes.frames import SessionFrames
+from pulseframes.pipeline import search_sessions, session_details
+from pulseframes.settings import ENV_API_KEY, ENV_CLIENT_ID, ENV_CLIENT_SECRET, Credentials, Settings
+from pulseframes.simulator import Simulator
+
+DETAILS: Final = 25
+
+SLOW_PAGES: Final = """
+    SELECT regexp_replace(page, '[0-9]+|[?].*', '*') AS page, COUNT(*) AS views,
+           MEDIAN(loading_time_ms) AS median_ms, MAX(loading_time_ms) AS slowest_ms
+    FROM page_views GROUP BY 1 ORDER BY views DESC LIMIT 8
+"""
+
+
+def run() -> None:
+    """Run the demo; it prints to stdout and writes no file."""
+    today = datetime.now(UTC).date()
+    week_ago = today - timedelta(days=7)
+    with Simulator() as simulator, _client_of(simulator) as client:
+        print(
+            f"A simulator of the Pulse API runs at {simulator.url}. Its visitors are made up; it allows 50 calls a day.\n"
+        )
+
+        print(f'>>> sessions = pf.search_sessions("{week_ago}", "{today}")')
+        sessions = search_sessions(week_ago, today, client=client)
+        print(as_text(sessions.select("session_id", "session_start", "country", "browser_name", "page_view_count")))
+        print(
+            f"{len(sessions)} sessions for {client.calls_spent} calls: 1 to authenticate, 1 for every 500 sessions.\n"
+        )
+
+        before = client.calls_spent
+        print(f'>>> details = pf.session_details(sessions["session_id"].sample({DETAILS}, seed=1))')
+        details = session_details(sessions["session_id"].sample(DETAILS, seed=1), client=client)
+        print(details)
+        print(as_text(details.page_views.head(5)))
+        print(as_text(details.errors.head(5)))
+        print(f"{client.calls_spent - before} calls, 1 for each session.\n")
+
+        print('>>> pl.SQLContext(page_views=details.page_views).execute("""' + SLOW_PAGES + '""", eager=True)')
+        print(as_text(_slow_pages(details)))
+        print(f"Spent: {client.calls_spent} of the day's 50 calls. A query over frames costs none.\n")
+    print(_next_steps(week_ago.isoformat(), today.isoformat()))
+
+
+def _client_of(simulator: Simulator) -> PulseClient:
+    credentials = Credentials(simulator.api_key, simulator.client_id, simulator.client_secret)
+    return PulseClient(credentials, settings=Settings(base_url=simulator.url))
+
+
+def _slow_pages(details: SessionFrames) -> pl.DataFrame:
+    return pl.SQLContext(page_views=details.page_views).execute(SLOW_PAGES, eager=True)
+
+
+def _next_steps(date_from: str, date_to: str) -> str:
+    return f"""With your own account (Raygun Enterprise):
+
+    export {ENV_API_KEY}=...        # the application's settings
+    export {ENV_CLIENT_ID}=...      # plan settings, Consumers, Register Application
+    export {ENV_CLIENT_SECRET}=...
+    pulseframes search {date_from} {date_to} -o week.parquet
+    pulseframes details --ids-from week.parquet --limit 20 -o week
+
+Without one: `pulseframes simulate` serves the made-up sessions, `pulseframes schema` describes every column."""

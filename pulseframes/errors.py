@@ -1,0 +1,170 @@
+"""Every exception and warning that pulseframes raises.
+
+::
+
+    PulseError
+    ├── CredentialsMissing     nothing was sent: a key, an id or a secret is not set
+    ├── InvalidQuery           an argument is wrong (found here, or a 400); also a ValueError
+    ├── AuthenticationFailed   401 twice, or 403: the credentials are refused
+    ├── QuotaExhausted         429: no call is left
+    ├── SessionNotFound        404: the server does not know this session
+    ├── ServerError            5xx, a timeout, a lost connection, a status that is not documented
+    ├── MalformedAnswer        2xx, but the body is not the documented JSON
+    └── SchemaViolation        the answer was read, and some of its rows break the schema
+
+    PulseWarning (a UserWarning)
+    ├── SchemaDriftWarning     the API sent a field or a value that pulseframes does not know
+    ├── IncompleteWarning      fewer rows came back than the server declared, or a list looks cut
+    ├── RejectedRowsWarning    rows that break the schema were set aside in ``.rejected``
+    └── MissingSessionsWarning some of the session ids asked for are not known to the server
+
+No message, ``repr`` or ``__cause__`` of these holds a key, a secret or a session key.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    import polars as pl
+
+
+class PulseError(Exception):
+    """Base of all errors raised by pulseframes.
+
+    Attributes
+    ----------
+    partial : polars.DataFrame or SessionFrames or None
+        What had been paid for and read before the error; None where that is nothing.
+    retryable : bool
+        True where the same call may succeed later with nothing changed.
+    """
+
+    partial: Any = None
+    retryable: bool = False
+
+
+class CredentialsMissing(PulseError):
+    """An API key, client id or client secret is not set. No call was spent."""
+
+
+class InvalidQuery(PulseError, ValueError):
+    """An argument cannot be asked of the API.
+
+    Raised before anything is sent, or when the server answers 400.
+
+    Attributes
+    ----------
+    argument : str or None
+        The name of the argument that is wrong; None when the server refused the query as a whole.
+    """
+
+    def __init__(self, message: str, *, argument: str | None = None) -> None:
+        super().__init__(message)
+        self.argument = argument
+
+
+class AuthenticationFailed(PulseError):
+    """The server refuses the credentials (401 or 403).
+
+    Not raised for a session key that ran out: that is renewed and the call repeated, once.
+    """
+
+    def __init__(self, message: str, *, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class QuotaExhausted(PulseError):
+    """No call is left for now (429).
+
+    Attributes
+    ----------
+    resets_at : datetime or None
+        When to ask again, in UTC, where the server said so.
+    """
+
+    retryable = True
+
+    def __init__(self, message: str, *, resets_at: datetime | None = None) -> None:
+        super().__init__(message)
+        self.resets_at = resets_at
+
+
+class SessionNotFound(PulseError):
+    """The server does not know the session (404).
+
+    Not raised by ``session_details()``, which lists such ids in ``.missing`` instead.
+    """
+
+    def __init__(self, message: str, *, session_id: int | None = None) -> None:
+        super().__init__(message)
+        self.session_id = session_id
+
+
+class ServerError(PulseError):
+    """The server failed, or could not be reached, or answered with a status that is not documented.
+
+    Attributes
+    ----------
+    status : int or None
+        The HTTP status; None where there was no complete answer.
+    """
+
+    def __init__(self, message: str, *, status: int | None = None, retryable: bool = False) -> None:
+        super().__init__(message)
+        self.status = status
+        self.retryable = retryable
+
+
+class MalformedAnswer(PulseError):
+    """The server answered 2xx with a body that is not the documented JSON.
+
+    Attributes
+    ----------
+    body : bytes
+        The answer as it came. It was paid for, and may hold personal data.
+    """
+
+    def __init__(self, message: str, *, body: bytes = b"") -> None:
+        super().__init__(message)
+        self.body = body
+
+
+class SchemaViolation(PulseError):
+    """Some rows break the schema, and the caller asked to be stopped by that.
+
+    Attributes
+    ----------
+    valid, partial : polars.DataFrame or SessionFrames
+        Everything that passed, as the function would have returned it.
+    rejected : polars.DataFrame
+        The rows that did not pass, each with its reason and its raw JSON.
+    """
+
+    def __init__(self, message: str, *, valid: Any = None, rejected: pl.DataFrame | None = None) -> None:
+        super().__init__(message)
+        self.valid = self.partial = valid
+        self.rejected = rejected
+
+
+class PulseWarning(UserWarning):
+    """Base of all warnings issued by pulseframes."""
+
+
+class SchemaDriftWarning(PulseWarning):
+    """The API sent a field or a value that this version does not know; nothing is lost."""
+
+
+class IncompleteWarning(PulseWarning):
+    """A result holds fewer rows than the server has, as far as can be told."""
+
+
+class RejectedRowsWarning(PulseWarning):
+    """Rows that break the schema were set aside in ``.rejected``."""
+
+
+class MissingSessionsWarning(PulseWarning):
+    """Session ids that the server does not know; they are listed in ``.missing``."""

@@ -1,0 +1,27 @@
+"""The tables, each column declared once; everything that needs a column's name, type or path asks here."""
+
+from pulseframes.tables.declare import INSTANT, Answer, Column, Privacy, Table
+from pulseframes.tables.errors import ERRORS
+from pulseframes.tables.page_views import PAGE_VIEWS
+from pulseframes.tables.rejected import REJECTED
+from pulseframes.tables.sessions import SESSIONS
+
+#: The tables that a user gets, by name.
+TABLES: dict[str, Table] = {table.name: table for table in (SESSIONS, PAGE_VIEWS, ERRORS)}
+
+#: The tables whose rows are items of a list in a session.
+ITEM_TABLES: tuple[Table, ...] = (PAGE_VIEWS, ERRORS)
+
+__all__ = [
+    "ERRORS",
+    "INSTANT",
+    "ITEM_TABLES",
+    "PAGE_VIEWS",
+    "REJECTED",
+    "SESSIONS",
+    "TABLES",
+    "Answer",
+    "Column",
+    "Privacy",
+    "Table",
+]

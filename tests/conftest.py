@@ -1,0 +1,56 @@
+"""What every test starts from: none of the developer's own settings, and a simulator where one is asked for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from pulseframes import Credentials, PulseClient, Settings
+from pulseframes.simulator import Simulator
+
+settings.register_profile("pulseframes", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
+settings.load_profile("pulseframes")
+
+#: The moment at which the simulators of the tests stand still.
+NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_of_the_developer(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.startswith("PULSEFRAMES_") or name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def simulator() -> Iterator[Simulator]:
+    """2,000 sessions of the 28 days before NOW, and no daily limit."""
+    with Simulator(sessions=2_000, now=NOW, daily_limit=None) as running:
+        yield running
+
+
+def credentials_of(simulator: Simulator) -> Credentials:
+    return Credentials(simulator.api_key, simulator.client_id, simulator.client_secret)
+
+
+def settings_of(simulator: Simulator, **changes: float) -> Settings:
+    return Settings(base_url=simulator.url, **changes)
+
+
+@pytest.fixture
+def client(simulator: Simulator) -> Iterator[PulseClient]:
+    with PulseClient(credentials_of(simulator), settings=settings_of(simulator)) as connected:
+        yield connected
+
+
+@pytest.fixture
+def environment(simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment that a user of the simulator sets."""
+    monkeypatch.setenv("PULSEFRAMES_BASE_URL", simulator.url)
+    monkeypatch.setenv("PULSEFRAMES_API_KEY", simulator.api_key)
+    monkeypatch.setenv("PULSEFRAMES_CLIENT_ID", simulator.client_id)
+    monkeypatch.setenv("PULSEFRAMES_CLIENT_SECRET", simulator.client_secret)

@@ -1,0 +1,268 @@
+"""The commands: what goes to stdout, what goes to stderr, what is written, and the exit codes."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+import pytest
+from conftest import NOW
+from polars.testing import assert_frame_equal
+
+from pulseframes import cli
+from pulseframes.simulator import Fault, Simulator
+from pulseframes.tables import TABLES
+
+WEEK = ("2026-11-09", "2026-11-16")
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
+    """Run a command in this process; give its exit code, stdout and stderr."""
+
+    def running(*arguments: str | Path) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["pulseframes", *map(str, arguments)])
+        monkeypatch.setenv("COLUMNS", "200")
+        with pytest.raises(SystemExit) as caught:
+            cli.main()
+        out, err = capfd.readouterr()
+        return int(caught.value.code or 0), out, err
+
+    return running
+
+
+@pytest.mark.usefixtures("environment")
+@pytest.mark.parametrize(
+    ("ending", "read"), [("parquet", pl.read_parquet), ("csv", pl.read_csv), ("ndjson", pl.read_ndjson)]
+)
+def test_search_writes_each_format(
+    run: Run, simulator: Simulator, tmp_path: Path, ending: str, read: Callable[[Path], pl.DataFrame]
+) -> None:
+    path = tmp_path / f"week.{ending}"
+    code, out, err = run("search", *WEEK, "-o", path)
+    assert (code, out) == (0, "")
+    expected = simulator.summaries(*WEEK)
+    assert f"{path} written: {len(expected)} rows." in err
+    assert "2 calls spent." in err
+    written = read(path)
+    assert written.columns == expected.columns
+    assert written["session_id"].to_list() == expected["session_id"].to_list()
+    if ending == "parquet":
+        assert_frame_equal(written, expected)
+    else:
+        assert re.fullmatch(r"2026-11-09T\d\d:\d\d:\d\d\.\d{6}Z", str(written["session_start"][0]))
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+@pytest.mark.usefixtures("environment")
+def test_search_prints_a_table_or_csv_or_ndjson_and_nothing_else_on_stdout(run: Run, simulator: Simulator) -> None:
+    expected = simulator.summaries(*WEEK)
+    assert "session_id" in run("search", *WEEK, "--limit", "5")[1]
+    csv = run("search", *WEEK, "--country", "NZ", "--country", "US", "-f", "csv")[1]
+    assert pl.read_csv(io.StringIO(csv))["session_id"].to_list() == (
+        expected.filter(pl.col("country").is_in(["NZ", "US"]))["session_id"].to_list()
+    )
+    lines = run("search", *WEEK, "--limit", "3", "-f", "ndjson")[1].splitlines()
+    assert [list(json.loads(line)) for line in lines] == [TABLES["sessions"].schema.names()] * 3
+
+
+@pytest.mark.usefixtures("environment")
+def test_details_take_the_ids_of_a_search_and_write_the_three_tables(
+    run: Run, simulator: Simulator, tmp_path: Path
+) -> None:
+    run("search", *WEEK, "-o", tmp_path / "week.parquet")
+    code, out, err = run("details", "--ids-from", tmp_path / "week.parquet", "--limit", "4", "-o", tmp_path / "week")
+    assert (code, out) == (0, "")
+    assert err.startswith("4 details cost 4 calls, and one more to authenticate.")
+    assert "5 calls spent." in err
+    truth = simulator.truth(*WEEK)
+    bought = truth["sessions"].head(4)["session_id"]
+    for name in TABLES:
+        expected = truth[name].filter(pl.col("session_id").is_in(bought.implode()))
+        assert_frame_equal(pl.read_parquet(tmp_path / "week" / f"{name}.parquet"), expected)
+
+
+@pytest.mark.usefixtures("environment")
+def test_details_print_the_table_that_is_chosen(run: Run, simulator: Simulator) -> None:
+    session_id = simulator.truth(*WEEK)["page_views"]["session_id"][0]
+    code, out, _ = run("details", str(session_id), "--table", "page_views", "-f", "csv")
+    assert code == 0
+    expected = simulator.truth(*WEEK)["page_views"].filter(session_id=session_id)
+    assert pl.read_csv(io.StringIO(out))["page"].to_list() == expected["page"].to_list()
+
+
+@pytest.mark.usefixtures("environment")
+def test_details_of_unknown_sessions_warn_on_stderr(run: Run) -> None:
+    code, _, err = run("details", "1", "2")
+    assert code == 0
+    assert "warning: The server does not know 2 of the ids: 1, 2." in err
+
+
+def test_when_the_quota_ends_what_had_come_is_written_and_the_exit_code_is_3(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Simulator(sessions=2_000, now=NOW, daily_limit=3) as simulator:
+        set_environment(monkeypatch, simulator)
+        code, _, err = run("search", "2026-01-01", "2026-11-20T12:00", "-o", tmp_path / "all.parquet")
+    assert code == 3
+    assert "error: No call is left" in err
+    assert len(pl.read_parquet(tmp_path / "all.parquet")) == 1_000
+
+
+def test_when_the_quota_ends_in_the_details_the_ones_before_are_written(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Simulator(sessions=200, now=NOW, daily_limit=3) as simulator:
+        set_environment(monkeypatch, simulator)
+        ids = map(str, simulator.summaries()["session_id"].head(5))
+        code, _, _ = run("details", *ids, "-o", tmp_path)
+    assert code == 3
+    assert len(pl.read_parquet(tmp_path / "sessions.parquet")) == 2
+
+
+@pytest.mark.usefixtures("environment")
+def test_rows_that_break_the_schema_are_written_beside_the_others(
+    run: Run, simulator: Simulator, tmp_path: Path
+) -> None:
+    simulator.faults.add(
+        Fault(kind="drift", on="sessions", edit=lambda document: document["sessions"][0].update(id="x"))
+    )
+    code, _, err = run("search", *WEEK, "-o", tmp_path / "week.parquet")
+    assert code == 1
+    assert "error: Rows that break the schema: 1 of sessions." in err
+    assert len(pl.read_parquet(tmp_path / "week.parquet")) == len(simulator.summaries(*WEEK)) - 1
+    (line,) = (tmp_path / "week.rejected.ndjson").read_text().splitlines()
+    assert json.loads(json.loads(line)["raw_json"])["id"] == "x"
+
+
+@pytest.mark.usefixtures("environment")
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["search", "yesterday", "2026-11-08"], "date_from: 'yesterday' is not an ISO 8601 time"),
+        (["search", "2026-11-08", "2026-11-01"], "is not after date_from"),
+        (["search", *WEEK, "--country", "Neuseeland"], "country: 'Neuseeland'"),
+        (["search", *WEEK, "--limit", "0"], "limit: 0"),
+        (["search", *WEEK, "-o", "week.xlsx"], "ends in none of .parquet, .csv, .ndjson"),
+        (["search", *WEEK, "-o", "no/such/folder/week.csv"], "is not a folder that can be written to"),
+        (["search", *WEEK, "-o", "."], "ends in none of"),
+        (["search", "2026-11-01"], "Missing argument 'TO'"),
+        (["details"], "no session id"),
+        (["details", "abc"], "valid integer"),
+        (["details", "-5"], "No such option"),
+        (["details", "--ids-from", "no-such-file.parquet"], "cannot be read"),
+        (["details", "--ids-from", "README.md"], "ends in none of"),
+        (["details", "--ids-from", "pyproject.toml"], "ends in none of"),
+        (["schema", "users"], "'users' is not one of"),
+        (["simulate", "--faults", "README.md"], "the script is not JSON"),
+        (["buy"], "No such command"),
+    ],
+)
+def test_wrong_usage_says_what_is_wrong_exits_with_2_and_costs_nothing(
+    run: Run, simulator: Simulator, arguments: list[str], said: str
+) -> None:
+    code, out, err = run(*arguments)
+    assert code == 2
+    assert said in re.sub(r"[\s│]+", " ", err)
+    assert out == ""
+    assert simulator.requests == []
+
+
+def test_missing_credentials_are_named_and_exit_with_2(run: Run) -> None:
+    code, _, err = run("search", *WEEK)
+    assert code == 2
+    assert "PULSEFRAMES_API_KEY, PULSEFRAMES_CLIENT_ID, PULSEFRAMES_CLIENT_SECRET" in err
+
+
+@pytest.mark.usefixtures("environment")
+def test_a_server_that_fails_exits_with_1(run: Run, simulator: Simulator) -> None:
+    simulator.faults.add(Fault(kind="status", status=500, on="sessions"))
+    code, out, err = run("search", *WEEK)
+    assert (code, out) == (1, "")
+    assert "error: The server failed at sessions (500)" in err
+    assert "Traceback" not in err
+
+
+def test_schema_prints_every_column_of_every_table_in_each_form(run: Run) -> None:
+    entries = json.loads(run("schema", "--format", "json")[1])
+    assert [(entry["table"], entry["column"]) for entry in entries] == [
+        (table.name, name) for table in TABLES.values() for name in table.schema.names()
+    ]
+    assert {entry["table"] for entry in json.loads(run("schema", "errors", "-f", "json")[1])} == {"errors"}
+    for form in ("table", "markdown"):
+        out = run("schema", "--format", form)[1]
+        assert all(name in out for table in TABLES.values() for name in table.schema.names())
+        assert "…" not in out
+
+
+def test_the_demo_shows_frames_and_what_was_spent(run: Run) -> None:
+    code, out, err = run("demo")
+    assert (code, err) == (0, "")
+    assert "SessionFrames(sessions=25 rows" in out
+    assert re.search(r"Spent: \d\d of the day's 50 calls", out)
+    assert "export PULSEFRAMES_API_KEY=" in out
+
+
+def test_simulate_prints_what_to_export_and_serves_until_it_is_interrupted(tmp_path: Path) -> None:
+    script = tmp_path / "faults.json"
+    script.write_text('[{"kind": "status", "status": 503, "on": "sessions"}]')
+    command = [
+        sys.executable,
+        "-m",
+        "pulseframes",
+        "simulate",
+        "--port",
+        "0",
+        "--sessions",
+        "50",
+        "--faults",
+        str(script),
+    ]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        exports = dict(server.stdout.readline().removeprefix("export ").strip().split("=", 1) for _ in range(4))
+        environment = os.environ | exports
+        search = [sys.executable, "-m", "pulseframes", "search", "2020-01-01", "2100-01-01", "-f", "csv"]
+        failed = subprocess.run(search, env=environment, capture_output=True, text=True, check=False)
+        found = subprocess.run(search, env=environment, capture_output=True, text=True, check=True)
+        server.send_signal(signal.SIGINT)
+        _, err = server.communicate(timeout=20)
+    assert failed.returncode == 1
+    assert "503" in failed.stderr
+    assert len(found.stdout.splitlines()) == 51
+    assert "4 calls answered." in err
+    assert server.returncode == 0
+
+
+@pytest.mark.usefixtures("environment")
+def test_a_reader_that_stops_early_is_no_traceback() -> None:
+    command = f"{sys.executable} -m pulseframes search {WEEK[0]} {WEEK[1]} -f csv | head -n 1"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("session_id,")
+    assert "Traceback" not in done.stderr
+    assert "Exception ignored" not in done.stderr
+
+
+@pytest.mark.parametrize("command", ["search", "details", "schema", "demo", "simulate"])
+def test_each_command_has_help_with_an_example(run: Run, command: str) -> None:
+    code, out, _ = run(command, "--help")
+    assert code == 0
+    assert "Example:" in out
+    assert f"pulseframes {command}" in out
+
+
+def set_environment(monkeypatch: pytest.MonkeyPatch, simulator: Simulator) -> None:
+    monkeypatch.setenv("PULSEFRAMES_BASE_URL", simulator.url)
+    monkeypatch.setenv("PULSEFRAMES_API_KEY", simulator.api_key)
+    monkeypatch.setenv("PULSEFRAMES_CLIENT_ID", simulator.client_id)
+    monkeypatch.setenv("PULSEFRAMES_CLIENT_SECRET", simulator.client_secret)

@@ -1,0 +1,423 @@
+"""The client against real HTTP on loopback: authentication, renewal, each status, and what is never shown."""
+
+from __future__ import annotations
+
+import base64
+import gc
+import http.server
+import logging
+import socket
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from conftest import NOW, credentials_of, settings_of
+
+from pulseframes import (
+    AuthenticationFailed,
+    Credentials,
+    InvalidQuery,
+    MalformedAnswer,
+    PulseClient,
+    PulseError,
+    QuotaExhausted,
+    ServerError,
+    SessionNotFound,
+    Settings,
+    __version__,
+)
+from pulseframes.api.client import default_client
+from pulseframes.api.statuses import retry_time
+from pulseframes.query import SearchQuery
+from pulseframes.simulator import Fault, Simulator
+
+PARAMS = SearchQuery.parse("2026-11-01", "2026-11-08").page_params(0, 10)
+
+
+def endpoints(simulator: Simulator) -> list[tuple[str, int | None]]:
+    return [(request.endpoint, request.status) for request in simulator.requests]
+
+
+class Clock:
+    """Seconds that go forward when the test says so."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+def test_it_authenticates_once_and_then_asks(simulator: Simulator, client: PulseClient) -> None:
+    client.call("sessions", PARAMS)
+    client.call("sessions", PARAMS)
+    assert endpoints(simulator) == [("authenticate", 202), ("sessions", 200), ("sessions", 200)]
+    assert client.calls_spent == 3
+
+
+def test_it_asks_by_post_where_get_is_not_allowed_and_remembers_that() -> None:
+    clock = Clock()
+    with Simulator(sessions=10, now=NOW, post_only=True) as simulator:
+        with PulseClient(credentials_of(simulator), settings=settings_of(simulator), clock=clock) as client:
+            client.call("sessions", PARAMS)
+            clock.seconds = 15 * 60
+            client.call("sessions", PARAMS)
+        methods = [
+            (request.method, request.status) for request in simulator.requests if request.endpoint == "authenticate"
+        ]
+    assert methods == [("GET", 405), ("POST", 202), ("POST", 202)]
+
+
+def test_a_key_is_renewed_before_its_15_minutes_are_over(simulator: Simulator) -> None:
+    clock = Clock()
+    with PulseClient(credentials_of(simulator), settings=settings_of(simulator), clock=clock) as client:
+        for minutes in (0, 13.9, 14, 27.9, 28):
+            simulator.advance(minutes=minutes - clock.seconds / 60)
+            clock.seconds = minutes * 60
+            client.call("sessions", PARAMS)
+    assert [name for name, _ in endpoints(simulator)] == [
+        "authenticate",
+        "sessions",
+        "sessions",
+        "authenticate",
+        "sessions",
+        "sessions",
+        "authenticate",
+        "sessions",
+    ]
+    assert all(status != 401 for _, status in endpoints(simulator))
+
+
+def test_a_key_that_the_server_lets_run_out_early_is_renewed_and_the_call_repeated_once(
+    simulator: Simulator, client: PulseClient
+) -> None:
+    client.call("sessions", PARAMS)
+    simulator.advance(minutes=16)  # the client's own clock has not moved
+    client.call("sessions", PARAMS)
+    assert endpoints(simulator)[2:] == [("sessions", 401), ("authenticate", 202), ("sessions", 200)]
+
+
+def test_a_second_401_is_final(simulator: Simulator, client: PulseClient) -> None:
+    simulator.faults.add(Fault(kind="status", status=401, on="sessions", times=None))
+    with pytest.raises(AuthenticationFailed) as caught:
+        client.call("sessions", PARAMS)
+    assert caught.value.status == 401
+    assert client.calls_spent == 4
+
+
+def test_wrong_credentials_cost_one_call(simulator: Simulator) -> None:
+    wrong = Credentials("not", "the", "right ones")
+    with (
+        PulseClient(wrong, settings=settings_of(simulator)) as client,
+        pytest.raises(AuthenticationFailed, match="PULSEFRAMES_API_KEY"),
+    ):
+        client.call("sessions", PARAMS)
+    assert endpoints(simulator) == [("authenticate", 401)]
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "retryable"),
+    [
+        (400, InvalidQuery, False),
+        (403, AuthenticationFailed, False),
+        (404, ServerError, False),
+        (429, QuotaExhausted, True),
+        (418, ServerError, False),
+        (301, ServerError, False),
+        (307, ServerError, False),
+        (500, ServerError, True),
+        (502, ServerError, True),
+        (503, ServerError, True),
+        (504, ServerError, True),
+    ],
+)
+def test_each_status_has_its_exception(
+    simulator: Simulator, client: PulseClient, status: int, error: type[PulseError], *, retryable: bool
+) -> None:
+    simulator.faults.add(Fault(kind="status", status=status, on="sessions"))
+    with pytest.raises(error) as caught:
+        client.call("sessions", PARAMS)
+    assert caught.value.retryable is retryable
+    assert getattr(caught.value, "status", status) == status
+    assert str(status) in str(caught.value)
+
+
+@pytest.mark.parametrize("status", [400, 403, 429, 500, 503, 302])
+def test_authentication_has_the_same_exceptions(simulator: Simulator, client: PulseClient, status: int) -> None:
+    simulator.faults.add(Fault(kind="status", status=status, on="authenticate"))
+    with pytest.raises(PulseError, match=f"authenticate.*{status}"):
+        client.call("sessions", PARAMS)
+    assert client.calls_spent == 1
+
+
+def test_a_session_that_is_not_known_is_named(client: PulseClient) -> None:
+    with pytest.raises(SessionNotFound, match="session 12345") as caught:
+        client.call("session", {"id": "12345"}, session_id=12345)
+    assert caught.value.session_id == 12345
+
+
+def test_a_refusal_repeats_what_the_server_said_on_one_line(simulator: Simulator, client: PulseClient) -> None:
+    simulator.faults.add(
+        Fault(kind="status", status=400, on="sessions", body="dateTo:\n\x1b[31m too far \x00away " + "x" * 999)
+    )
+    with pytest.raises(InvalidQuery) as caught:
+        client.call("sessions", PARAMS)
+    assert "saying: dateTo: [31m too far away xxx" in str(caught.value)
+    assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["30", " 30 ", "Fri, 20 Nov 2026 12:00:30 GMT"],
+)
+def test_retry_after_may_be_seconds_or_a_date(header: str) -> None:
+    assert retry_time(header, now=NOW) == NOW + timedelta(seconds=30)
+
+
+@pytest.mark.parametrize("header", [None, "", "soon", "-5", "1e3", "9" * 30, "Fri, 99 Nov 2026 12:00:30 GMT"])
+def test_retry_after_may_say_nothing(header: str | None) -> None:
+    assert retry_time(header, now=NOW) is None
+
+
+def test_the_quota_error_says_when_to_ask_again(simulator: Simulator, client: PulseClient) -> None:
+    simulator.faults.add(Fault(kind="status", status=429, on="sessions", headers={"Retry-After": "600"}))
+    before = datetime.now(UTC)
+    with pytest.raises(QuotaExhausted, match="ask again at") as caught:
+        client.call("sessions", PARAMS)
+    assert caught.value.resets_at is not None
+    assert timedelta(seconds=599) < caught.value.resets_at - before < timedelta(seconds=660)
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        (Fault(kind="reset", on="sessions"), "the connection failed"),
+        (Fault(kind="reset", on="sessions", at_bytes=20), "the connection failed|broke off"),
+        (Fault(kind="truncate", on="sessions"), "broke off"),
+        (Fault(kind="truncate", on="sessions", framing="chunked"), "broke off"),
+        (Fault(kind="body", on="sessions", body=b"no gzip", headers={"Content-Encoding": "gzip"}), "garbled"),
+    ],
+)
+def test_a_connection_that_breaks_is_a_server_error_that_can_be_retried(
+    simulator: Simulator, client: PulseClient, fault: Fault, said: str
+) -> None:
+    simulator.faults.add(fault)
+    with pytest.raises(ServerError, match=said) as caught:
+        client.call("sessions", PARAMS)
+    assert caught.value.retryable
+    assert caught.value.status is None
+    assert client.call("sessions", PARAMS)
+
+
+def test_a_refused_connection_says_so() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound and not listening: connections are refused
+        port = taken.getsockname()[1]
+        with (
+            PulseClient(Credentials("a", "b", "c"), settings=Settings(base_url=f"http://127.0.0.1:{port}")) as client,
+            pytest.raises(ServerError, match="Connection refused"),
+        ):
+            client.call("sessions", PARAMS)
+
+
+def test_a_server_that_does_not_answer_is_given_up(simulator: Simulator) -> None:
+    simulator.faults.add(Fault(kind="delay", on="sessions", seconds=30))
+    with (
+        PulseClient(credentials_of(simulator), settings=settings_of(simulator, read_timeout=0.2)) as client,
+        pytest.raises(ServerError, match=r"no answer within 0\.2 s"),
+    ):
+        client.call("sessions", PARAMS)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"[]",
+        b"{}",
+        b"not json",
+        b'{"sessionKey": ""}',
+        b'{"sessionKey": 5}',
+        b'{"sessionKey": "a\\nb"}',
+        b"[" * 9999,
+    ],
+)
+def test_an_authentication_without_a_usable_key_is_malformed(
+    simulator: Simulator, client: PulseClient, body: bytes
+) -> None:
+    simulator.faults.add(Fault(kind="body", on="authenticate", body=body))
+    with pytest.raises(MalformedAnswer, match="no usable sessionKey") as caught:
+        client.call("sessions", PARAMS)
+    assert caught.value.body == b""
+
+
+def test_many_threads_share_one_key_and_one_renewal(simulator: Simulator, client: PulseClient) -> None:
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda _: client.call("sessions", PARAMS), range(24)))
+        assert [name for name, _ in endpoints(simulator)].count("authenticate") == 1
+        simulator.advance(minutes=16)
+        list(threads.map(lambda _: client.call("sessions", PARAMS), range(24)))
+    assert [name for name, _ in endpoints(simulator)].count("authenticate") == 2
+    assert client.calls_spent == len(simulator.requests)
+
+
+@contextmanager
+def recording_server(
+    answer: Callable[[http.server.BaseHTTPRequestHandler], None],
+) -> Iterator[tuple[str, list[dict[str, str]]]]:
+    """A bare server that notes each request's headers."""
+    heard: list[dict[str, str]] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            heard.append({name.lower(): value for name, value in self.headers.items()} | {"path": self.path})
+            answer(self)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}", heard
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def send(handler: http.server.BaseHTTPRequestHandler, status: int, body: bytes, **headers: str) -> None:
+    handler.send_response(status)
+    for name, value in headers.items():
+        handler.send_header(name.replace("_", "-"), value)
+    handler.send_header("Content-Length", str(len(body)))
+    handler.end_headers()
+    handler.wfile.write(body)
+
+
+def key_or_page(handler: http.server.BaseHTTPRequestHandler) -> None:
+    body = b'{"sessionKey": "k-1"}' if "authenticate" in handler.path else b"{}"
+    send(handler, 200, body, Set_Cookie="tracking=1")
+
+
+def test_each_request_carries_what_it_needs_and_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login intruder password intruder\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    with recording_server(key_or_page) as (url, heard):
+        with PulseClient(Credentials("the-key", "the-id", "the-secret"), settings=Settings(base_url=url)) as client:
+            client.call("sessions", PARAMS)
+            client.call("session", {"id": "5"})
+    sign_in, search, detail = heard
+    assert sign_in["x-apikey"] == "the-key"
+    assert sign_in["authorization"] == "Basic " + base64.b64encode(b"the-id:the-secret").decode()
+    for request in (search, detail):
+        assert request["x-sessionkey"] == "k-1"
+        assert not {"authorization", "x-apikey", "cookie"} & request.keys()
+    for request in heard:
+        assert request["user-agent"] == f"pulseframes/{__version__}"
+        assert request["accept-encoding"] == "gzip"
+        assert request["connection"] == "keep-alive"
+
+
+def test_a_redirect_is_not_followed_so_no_key_goes_elsewhere() -> None:
+    with recording_server(key_or_page) as (elsewhere, heard_elsewhere):
+
+        def redirect(handler: http.server.BaseHTTPRequestHandler) -> None:
+            if "authenticate" in handler.path:
+                key_or_page(handler)
+            else:
+                send(handler, 302, b"", Location=elsewhere)
+
+        with (
+            recording_server(redirect) as (url, _),
+            PulseClient(Credentials("a", "b", "c"), settings=Settings(base_url=url)) as client,
+            pytest.raises(ServerError, match="redirects sessions elsewhere"),
+        ):
+            client.call("sessions", PARAMS)
+    assert heard_elsewhere == []
+
+
+MARKER = "marker-7d1e"
+
+
+def everything_about(problem: BaseException) -> str:
+    """What any way of showing an exception could show: its whole chain, with the local variables of each frame."""
+    told = traceback.TracebackException.from_exception(problem, capture_locals=True)
+    told.stack = traceback.StackSummary(
+        frame for frame in told.stack if frame.filename != __file__
+    )  # it holds the secrets
+    seen, link = [], problem
+    while link is not None:
+        seen.append(f"{link!r} {link} {vars(link)}")
+        link = link.__cause__ or link.__context__
+    return "".join(told.format()) + "".join(seen)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(kind="status", status=400, body=f"you sent {MARKER}-key and {MARKER}-secret"),
+        Fault(kind="status", status=401, times=None, body=f"{MARKER}-id"),
+        Fault(kind="status", status=500),
+        Fault(kind="reset"),
+        Fault(kind="truncate"),
+        Fault(kind="body", body="<html>"),
+        Fault(kind="body", body=f'{{"sessionKey": ["{MARKER}-session-key"]}}'),
+    ],
+)
+def test_no_secret_is_in_any_log_or_exception(fault: Fault, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    secrets = {"api_key": f"{MARKER}-key", "client_id": f"{MARKER}-id", "client_secret": f"{MARKER}-secret"}
+    with Simulator(sessions=5, now=NOW, **secrets) as simulator:
+        simulator.faults.add(fault)
+        with PulseClient(Credentials(**secrets), settings=settings_of(simulator)) as client:
+            with pytest.raises(PulseError) as caught:
+                client.call("sessions", PARAMS)
+            shown = everything_about(caught.value) + caplog.text + repr(client) + repr(vars(client))
+    assert MARKER not in shown
+    assert "pulseframes" in shown
+
+
+def test_a_users_identifier_is_not_in_an_exception(simulator: Simulator, client: PulseClient) -> None:
+    simulator.faults.add(Fault(kind="reset", on="sessions"))
+    with pytest.raises(ServerError) as caught:
+        client.call("sessions", PARAMS | {"userIdentifier": "ada@example.com"})
+    assert "ada" not in str(caught.value)
+    assert caught.value.__cause__ is None
+    assert caught.value.__context__ is None
+
+
+def test_each_call_is_one_line_in_the_log(client: PulseClient, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, logger="pulseframes")
+    client.call("sessions", PARAMS)
+    lines = [record.getMessage() for record in caplog.records if record.name == "pulseframes.api"]
+    assert [line.split()[:2] for line in lines] == [["authenticate", "202"], ["sessions", "200"]]
+
+
+@pytest.mark.usefixtures("environment")
+def test_the_default_client_keeps_its_session_key_until_the_environment_changes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    first = default_client()
+    assert default_client() is first
+    monkeypatch.setenv("PULSEFRAMES_API_KEY", "another")
+    assert default_client() is not first
+    first.close()
+
+
+def test_a_closed_client_leaves_no_open_connection(simulator: Simulator) -> None:
+    client = PulseClient(credentials_of(simulator), settings=settings_of(simulator))
+    client.call("sessions", PARAMS)
+    client.close()
+    del client
+    gc.collect()  # an open socket would warn here, and a warning is an error
+    with PulseClient(credentials_of(simulator), settings=settings_of(simulator)) as again:
+        assert again.call("sessions", PARAMS)

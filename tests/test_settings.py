@@ -1,0 +1,96 @@
+"""Settings come from arguments, then from the environment; secrets are shown to nobody."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import pytest
+
+from pulseframes import Credentials, CredentialsMissing, InvalidQuery, Settings
+from pulseframes.settings import Secret
+
+MARKER = "marker-4f0c"
+
+
+def test_the_default_is_raygun_itself() -> None:
+    assert Settings().base_url == "https://api.raygun.com/api/v1/pulse"
+
+
+def test_the_environment_is_read_when_settings_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PULSEFRAMES_BASE_URL", " http://127.0.0.1:99/api/ ")
+    assert Settings().base_url == "http://127.0.0.1:99/api"
+    assert Settings(base_url="https://example.com").base_url == "https://example.com"
+
+
+@pytest.mark.parametrize("url", ["http://localhost:1/x", "http://127.0.0.1", "http://127.8.8.8:5", "http://[::1]:5"])
+def test_plain_http_is_for_this_machine(url: str) -> None:
+    assert Settings(base_url=url).base_url == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://example.com",
+        "http://10.0.0.1",
+        "http://localhost.example.com",
+        "http://127.0.0.1.example.com",
+        "ftp://127.0.0.1",
+        "api.raygun.com",
+        "https://",
+        "https://example.com:port",
+        "https://example.com/?a=b",
+        "https://[::1",
+    ],
+)
+def test_an_address_that_would_show_the_credentials_or_is_none_is_refused(url: str) -> None:
+    with pytest.raises(InvalidQuery, match="^base_url: ") as caught:
+        Settings(base_url=url)
+    assert caught.value.argument == "base_url"
+
+
+def test_a_password_in_the_address_is_refused_and_not_repeated() -> None:
+    with pytest.raises(InvalidQuery) as caught:
+        Settings(base_url=f"https://me:{MARKER}@example.com")
+    assert MARKER not in str(caught.value)
+
+
+@pytest.mark.parametrize("seconds", [0, -1, float("nan")])
+def test_a_timeout_is_a_positive_number(seconds: float) -> None:
+    with pytest.raises(InvalidQuery, match="read_timeout"):
+        Settings(read_timeout=seconds)
+
+
+def test_each_variable_that_is_not_set_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PULSEFRAMES_CLIENT_ID", MARKER)
+    monkeypatch.setenv("PULSEFRAMES_CLIENT_SECRET", "  ")
+    with pytest.raises(CredentialsMissing) as caught:
+        Credentials.from_env()
+    assert "PULSEFRAMES_API_KEY, PULSEFRAMES_CLIENT_SECRET" in str(caught.value)
+    assert "PULSEFRAMES_CLIENT_ID" not in str(caught.value)
+    assert MARKER not in str(caught.value)
+
+
+@pytest.mark.parametrize("wrong", ["", " ", "a\nb", "schlüssel"])
+def test_a_credential_that_no_header_can_carry_is_refused_without_being_shown(wrong: str) -> None:
+    with pytest.raises(CredentialsMissing, match="client_secret") as caught:
+        Credentials("key", "id", wrong)
+    assert not wrong.strip() or wrong not in str(caught.value)
+
+
+def test_a_blank_copied_along_is_no_part_of_a_key() -> None:
+    assert Credentials(" key\n", "id", "secret") == Credentials("key", "id", "secret")
+
+
+def test_no_way_of_showing_credentials_shows_them() -> None:
+    credentials = Credentials(MARKER, MARKER, MARKER)
+    for text in (repr(credentials), str(credentials), f"{credentials.api_key}", f"{credentials.client_id!s}"):
+        assert MARKER not in text
+
+
+def test_secrets_can_be_copied_and_sent_to_a_worker_process() -> None:
+    credentials = Credentials("a", "b", "c")
+    assert pickle.loads(pickle.dumps(credentials)) == credentials
+    assert copy.deepcopy(credentials) == credentials
+    assert Secret("a") != "a"
+    assert len({Secret("a"), Secret("a"), Secret("b")}) == 2

@@ -1,0 +1,108 @@
+"""Frames against their declarations: everything that is wrong with a row, at once."""
+
+from __future__ import annotations
+
+import pandera.polars as pa
+import polars as pl
+import pytest
+from conftest import NOW
+from pandera.errors import SchemaErrors
+
+from pulseframes import frame_schema
+from pulseframes.simulator import Simulator
+from pulseframes.tables import TABLES, Column, Table
+from pulseframes.validate import check, new_values
+
+TRUTH = Simulator(sessions=200, now=NOW).truth()
+COLUMNS = [(table, column) for table in TABLES.values() for column in table.columns]
+
+
+def changed(table: str, column: str, value: object) -> dict[str, pl.DataFrame]:
+    """The truth with one value changed, in the first row of a table."""
+    frame = TRUTH[table].with_columns(
+        pl.when(pl.int_range(pl.len()) == 0)
+        .then(pl.lit(value, dtype=TABLES[table][column].dtype))
+        .otherwise(column)
+        .alias(column)
+    )
+    return {**TRUTH, table: frame}
+
+
+def test_true_rows_are_valid() -> None:
+    valid, invalid = check(TRUTH)
+    assert all(valid[name].equals(TRUTH[name]) for name in TABLES)
+    assert all(frame.is_empty() for frame in invalid.values())
+
+
+def test_empty_frames_are_valid() -> None:
+    valid, invalid = check({name: table.empty() for name, table in TABLES.items()})
+    assert {name: frame.schema for name, frame in valid.items()} == {
+        name: table.schema for name, table in TABLES.items()
+    }
+    assert all(frame.is_empty() for frame in invalid.values())
+
+
+@pytest.mark.parametrize(("table", "column"), [case for case in COLUMNS if case[1].required])
+def test_a_required_value_that_is_missing_is_named(table: Table, column: Column) -> None:
+    _, invalid = check(changed(table.name, column.name, None))
+    assert f"{column.name}: is required, and missing" in invalid[table.name]["reason"][0]
+
+
+@pytest.mark.parametrize(("table", "column"), [case for case in COLUMNS if not case[1].required])
+def test_any_other_value_may_be_null(table: Table, column: Column) -> None:
+    valid, invalid = check(changed(table.name, column.name, None))
+    assert invalid[table.name].is_empty()
+    assert len(valid[table.name]) == len(TRUTH[table.name])
+
+
+@pytest.mark.parametrize(("table", "column"), [case for case in COLUMNS if case[1].minimum is not None])
+def test_a_value_below_its_minimum_is_named_and_its_minimum_is_not(table: Table, column: Column) -> None:
+    assert column.minimum is not None
+    _, invalid = check(changed(table.name, column.name, column.minimum - 1))
+    assert f"{column.name}: -1 breaks greater_than_or_equal_to(0)" in invalid[table.name]["reason"][0]
+    changed_ok, _ = check(changed(table.name, column.name, column.minimum))
+    assert len(changed_ok[table.name]) >= len(TRUTH[table.name]) - 1
+
+
+def test_all_that_is_wrong_with_a_row_is_said_at_once() -> None:
+    frames = changed("sessions", "session_length_ms", -1)
+    frames = {**frames, "sessions": frames["sessions"].with_columns(session_start=None).cast(TABLES["sessions"].schema)}
+    _, invalid = check(frames)
+    assert invalid["sessions"]["reason"][0] == (
+        "session_length_ms: -1 breaks greater_than_or_equal_to(0); session_start: is required, and missing"
+    )
+
+
+def test_two_rows_with_one_key_are_both_set_aside() -> None:
+    twice = pl.concat([TRUTH["errors"], TRUTH["errors"].head(1)])
+    _, invalid = check({**TRUTH, "errors": twice})
+    assert invalid["errors"]["reason"].to_list() == ["session_id, error_index: not the only row with this key"] * 2
+
+
+def test_a_page_view_or_error_of_no_session_is_set_aside() -> None:
+    missing = TRUTH["page_views"]["session_id"][0]
+    frames = {**TRUTH, "sessions": TRUTH["sessions"].filter(pl.col("session_id") != missing)}
+    valid, invalid = check(frames)
+    assert set(invalid["page_views"]["session_id"]) == {missing}
+    assert set(invalid["page_views"]["reason"]) == {"its session is not among the valid sessions"}
+    assert missing not in valid["errors"]["session_id"].to_list()
+
+
+def test_a_frame_with_a_column_of_another_type_is_no_frame_of_the_table() -> None:
+    with pytest.raises(ValueError, match="not a sessions frame: dtype"):
+        check({**TRUTH, "sessions": TRUTH["sessions"].cast({"session_length_ms": pl.Float64})})
+
+
+def test_new_values_are_described_and_null_is_none() -> None:
+    frames = changed("sessions", "status", "paused")
+    assert new_values(frames) == ["sessions.status = 'paused'"]
+    assert new_values(changed("sessions", "satisfaction_rating", None)) == []
+
+
+def test_the_schema_can_be_used_on_frames_of_ones_own() -> None:
+    schema = frame_schema("sessions")
+    assert isinstance(schema, pa.DataFrameSchema)
+    assert schema.validate(TRUTH["sessions"]).equals(TRUTH["sessions"])
+    with pytest.raises(SchemaErrors):
+        schema.validate(changed("sessions", "session_length_ms", -1)["sessions"], lazy=True)
+    assert schema.columns["ip_address"].metadata == {"unit": "", "privacy": "personal"}
