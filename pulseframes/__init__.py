@@ -17,6 +17,8 @@ if TYPE_CHECKING:
         CredentialsMissing,
         IncompleteWarning,
         InvalidQuery,
+        JournalError,
+        JournalWarning,
         MalformedAnswer,
         MissingSessionsWarning,
         PulseError,
@@ -31,16 +33,21 @@ if TYPE_CHECKING:
     from pulseframes.frames import SessionFrames
     from pulseframes.pipeline import search_sessions, session_details
     from pulseframes.progress import Progress, ProgressHook
+    from pulseframes.provenance import Certificate, certificate
+    from pulseframes.quota import Quota
     from pulseframes.settings import Credentials, Settings
     from pulseframes.validate import frame_schema
 
 #: Where each public name lives.
 _HOMES: Final = {
     "AuthenticationFailed": "errors",
+    "Certificate": "provenance",
     "Credentials": "settings",
     "CredentialsMissing": "errors",
     "IncompleteWarning": "errors",
     "InvalidQuery": "errors",
+    "JournalError": "errors",
+    "JournalWarning": "errors",
     "MalformedAnswer": "errors",
     "MissingSessionsWarning": "errors",
     "Progress": "progress",
@@ -48,6 +55,7 @@ _HOMES: Final = {
     "PulseClient": "api",
     "PulseError": "errors",
     "PulseWarning": "errors",
+    "Quota": "quota",
     "QuotaExhausted": "errors",
     "RejectedRowsWarning": "errors",
     "SchemaDriftWarning": "errors",
@@ -56,6 +64,7 @@ _HOMES: Final = {
     "SessionFrames": "frames",
     "SessionNotFound": "errors",
     "Settings": "settings",
+    "certificate": "provenance",
     "frame_schema": "validate",
     "search_sessions": "pipeline",
     "session_details": "pipeline",
@@ -63,10 +72,13 @@ _HOMES: Final = {
 
 __all__ = [
     "AuthenticationFailed",
+    "Certificate",
     "Credentials",
     "CredentialsMissing",
     "IncompleteWarning",
     "InvalidQuery",
+    "JournalError",
+    "JournalWarning",
     "MalformedAnswer",
     "MissingSessionsWarning",
     "Progress",
@@ -74,6 +86,7 @@ __all__ = [
     "PulseClient",
     "PulseError",
     "PulseWarning",
+    "Quota",
     "QuotaExhausted",
     "RejectedRowsWarning",
     "SchemaDriftWarning",
@@ -83,6 +96,7 @@ __all__ = [
     "SessionNotFound",
     "Settings",
     "__version__",
+    "certificate",
     "frame_schema",
     "search_sessions",
     "session_details",

@@ -8,7 +8,7 @@ from typing import Final
 
 import polars as pl
 
-from pulseframes.flatten import as_rejected, flatten_details, flatten_searches, with_raw_json
+from pulseframes.flatten import LOCATORS, as_rejected, flatten_details, flatten_searches, with_raw_json
 from pulseframes.tables import ITEM_TABLES, SESSIONS, TABLES, Table
 from pulseframes.validate import check, new_values
 
@@ -57,7 +57,12 @@ def assemble(bodies: Sequence[bytes], *, details: bool, limit: int | None = None
     """
     flat = (flatten_details if details else flatten_searches)(bodies)
     sessions = _distinct(flat.frames[SESSIONS.name], limit)
-    valid, invalid = check({**flat.frames, SESSIONS.name: sessions})
+    older = flat.frames[SESSIONS.name].join(sessions, on=LOCATORS.names(), how="anti").select(LOCATORS.names())
+    frames_of_newest = {
+        name: sessions if name == SESSIONS.name else frame.join(older, on=LOCATORS.names(), how="anti")
+        for name, frame in flat.frames.items()
+    }
+    valid, invalid = check(frames_of_newest)
     rejected = pl.concat([flat.rejected, *(as_rejected(invalid[name], table) for name, table in TABLES.items())])
     frames = {name: valid[name].select(table.schema.names()).sort(_order(table)) for name, table in TABLES.items()}
     return Assembled(
@@ -70,11 +75,13 @@ def assemble(bodies: Sequence[bytes], *, details: bool, limit: int | None = None
 
 def _distinct(sessions: pl.DataFrame, limit: int | None) -> pl.DataFrame:
     """Keep the newest row of each session; rows without an id are kept, to be rejected with a reason."""
-    newest_first = sessions.sort("session_updated", descending=True, nulls_last=True, maintain_order=True)
+    newest_first = sessions.sort(
+        "session_updated", LOCATORS.names()[0], descending=True, nulls_last=True, maintain_order=True
+    )
     without_id = newest_first.filter(pl.col("session_id").is_null())
     distinct = newest_first.drop_nulls("session_id").unique("session_id", keep="first", maintain_order=True)
     if limit is not None:
-        distinct = distinct.sort("_body", "_position").head(limit)
+        distinct = distinct.sort(LOCATORS.names()).head(limit)
     return pl.concat([distinct, without_id])
 
 

@@ -24,6 +24,7 @@ from pulseframes.terminal import (
     ids_in,
     print_dictionary,
     print_frame,
+    print_quota,
     progress_bar,
     say,
     show_warnings,
@@ -86,6 +87,10 @@ def _exit_code() -> int:
     except (InvalidQuery, CredentialsMissing) as problem:
         return _failed(problem, WRONG_USAGE)
     except QuotaExhausted as problem:
+        if problem.remaining:
+            say(
+                f"{problem.remaining} are still to come: run the same command again then, and it goes on where it stopped."
+            )
         return _failed(problem, QUOTA_EXHAUSTED)
     except BrokenPipeError:
         # Whoever read our output has read enough. Python would complain once more when it flushes stdout at the end.
@@ -119,6 +124,7 @@ def search(
     user_identifier: Annotated[str | None, typer.Option(help="Only this user.")] = None,
     country: Annotated[list[str] | None, typer.Option(help="Only this country, two letters; may be repeated.")] = None,
     user_type: Annotated[str | None, typer.Option(help="Only this type of user.")] = None,
+    refresh: Annotated[bool, typer.Option("--refresh", help="Ask again what is kept.")] = False,
     skip: Annotated[int, typer.Option(help="Leave out so many sessions of the server's list.")] = 0,
     limit: Annotated[int | None, typer.Option(help="Give so many sessions at most.")] = None,
     output: Annotated[
@@ -126,7 +132,7 @@ def search(
     ] = None,
     text_format: PrintFormat = TextFormat.TABLE,
 ) -> None:
-    """Find the sessions of a time window: one call for every 500 of them, and one to authenticate.
+    """Find the sessions of a time window: one call for every 500 of them that are not kept already.
 
     Example: `pulseframes search 2026-11-01 2026-11-08 --country NZ -o week.parquet`
     """
@@ -145,6 +151,7 @@ def search(
                 skip=skip,
                 limit=limit,
                 client=client,
+                refresh=refresh,
                 progress=progress,
             )
         except PulseError as problem:
@@ -162,12 +169,13 @@ def details(
         Path | None, typer.Option(help="A file written by `search`: take its session ids as well.")
     ] = None,
     limit: Annotated[int | None, typer.Option(help="Get so many details at most: the first ones.", min=0)] = None,
+    refresh: Annotated[bool, typer.Option("--refresh", help="Ask again what is kept.")] = False,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder to write the tables to.")] = None,
     file_format: Annotated[FileFormat, typer.Option("--as", help="What to write there.")] = FileFormat.PARQUET,
     table: Annotated[TableName, typer.Option(help="What to print where there is no --output.")] = TableName.SESSIONS,
     text_format: PrintFormat = TextFormat.TABLE,
 ) -> None:
-    """Get sessions with their page views and errors: one call for each of them, and one to authenticate.
+    """Get sessions with their page views and errors: one call for each of them that is not kept already.
 
     Example: `pulseframes details --ids-from week.parquet --limit 20 -o week`
     """
@@ -189,15 +197,71 @@ def details(
         for path in frames.write(output, file_format):
             say(f"{path} written.")
 
-    say(f"{len(wanted)} details cost {len(wanted)} calls, and one more to authenticate.")
+    say(f"{len(wanted)} details cost {len(wanted)} calls at most, and one more if a session key has to be fetched.")
     with counted_client() as client, progress_bar() as progress:
         try:
-            frames = session_details(wanted, client=client, progress=progress)
+            frames = session_details(wanted, client=client, refresh=refresh, progress=progress)
         except PulseError as problem:
             if problem.partial is not None:
                 put(problem.partial)
             raise
     put(frames)
+
+
+@app.command()
+def quota(
+    last: Annotated[int, typer.Option(help="How many of the last calls to show.", min=0)] = 10,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show how many calls are left, when the next one is, and the last calls. Costs no call.
+
+    Example: `pulseframes quota --last 5`
+    """
+    from pulseframes.api.client import PulseClient
+
+    with PulseClient() as client:
+        print_quota(client.quota(), client.last_calls(last), as_json=as_json)
+
+
+@app.command()
+def replay(
+    directory: Annotated[Path, typer.Option("--output", "-o", help="Folder to write the tables to.")],
+    date_from: Annotated[str, typer.Option("--from", help="Answers fetched from this time on.")] = "2000-01-01",
+    date_to: Annotated[str, typer.Option("--to", help="Answers fetched before this time.")] = "9999-01-01",
+    application: Annotated[str | None, typer.Option(help="Whose answers, where the journal has several.")] = None,
+) -> None:
+    """Make all tables again from the journal's answers, with no network. Costs no call.
+
+    Example: `pulseframes replay --from 2026-11-01 -o everything`
+    """
+    from pulseframes.replay import replay_journal
+
+    done = replay_journal(directory, date_from=date_from, date_to=date_to, application=application)
+    for path in done.paths:
+        say(f"{path} written{f': {done.rows[path.stem]} rows' if path.stem in done.rows else ''}.")
+    for call_id in done.malformed:
+        say(f"warning: the answer of call {call_id} is not the documented JSON, and was left out.")
+    say(f"{done.calls} answers read, {done.rejected} rows rejected.")
+
+
+@app.command()
+def doctor(
+    spend: Annotated[bool, typer.Option("--spend", help="Try the credentials too; this may cost one call.")] = False,
+) -> None:
+    """Look for what is wrong: settings, journal, network, credentials. Costs no call without --spend.
+
+    Example: `pulseframes doctor --spend`
+    """
+    from pulseframes.doctor import examine
+
+    if spend:
+        say("The last step may cost one call.")
+    failed = False
+    for finding in examine(may_spend=spend):
+        typer.echo(f"{'ok  ' if finding.ok else 'FAIL'} {finding.step}: {finding.said}")
+        failed = failed or not finding.ok
+    if failed:
+        raise typer.Exit(FAILED)
 
 
 @app.command()

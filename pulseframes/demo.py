@@ -11,7 +11,7 @@ from pulseframes.api import PulseClient
 from pulseframes.files import as_text
 from pulseframes.frames import SessionFrames
 from pulseframes.pipeline import search_sessions, session_details
-from pulseframes.settings import ENV_API_KEY, ENV_CLIENT_ID, ENV_CLIENT_SECRET, Credentials, Settings
+from pulseframes.settings import ENV_API_KEY, ENV_CLIENT_ID, ENV_CLIENT_SECRET, IN_MEMORY, Credentials, Settings
 from pulseframes.simulator import Simulator
 
 DETAILS: Final = 25
@@ -55,7 +55,7 @@ def run() -> None:
 
 def _client_of(simulator: Simulator) -> PulseClient:
     credentials = Credentials(simulator.api_key, simulator.client_id, simulator.client_secret)
-    return PulseClient(credentials, settings=Settings(base_url=simulator.url))
+    return PulseClient(credentials, settings=Settings(base_url=simulator.url, home=IN_MEMORY))
 
 
 def _slow_pages(details: SessionFrames) -> pl.DataFrame:

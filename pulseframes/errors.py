@@ -6,16 +6,18 @@
     ├── CredentialsMissing     nothing was sent: a key, an id or a secret is not set
     ├── InvalidQuery           an argument is wrong (found here, or a 400); also a ValueError
     ├── AuthenticationFailed   401 twice, or 403: the credentials are refused
-    ├── QuotaExhausted         429: no call is left
+    ├── QuotaExhausted         no call is left: by our count (nothing was sent), or 429
     ├── SessionNotFound        404: the server does not know this session
     ├── ServerError            5xx, a timeout, a lost connection, a status that is not documented
     ├── MalformedAnswer        2xx, but the body is not the documented JSON
+    ├── JournalError           the journal cannot be opened, read or written; nothing was sent
     └── SchemaViolation        the answer was read, and some of its rows break the schema
 
     PulseWarning (a UserWarning)
     ├── SchemaDriftWarning     the API sent a field or a value that pulseframes does not know
     ├── IncompleteWarning      fewer rows came back than the server declared, or a list looks cut
     ├── RejectedRowsWarning    rows that break the schema were set aside in ``.rejected``
+    ├── JournalWarning         an answer came, and could not be put into the journal
     └── MissingSessionsWarning some of the session ids asked for are not known to the server
 
 No message, ``repr`` or ``__cause__`` of these holds a key, a secret or a session key.
@@ -38,12 +40,18 @@ class PulseError(Exception):
     ----------
     partial : polars.DataFrame or SessionFrames or None
         What had been paid for and read before the error; None where that is nothing.
+    remaining : int or None
+        How many sessions, or details, were still to come; None where that is not known.
     retryable : bool
         True where the same call may succeed later with nothing changed.
+    call_id : int or None
+        The call's number in the journal, where its raw answer is kept; None where there is none.
     """
 
     partial: Any = None
+    remaining: int | None = None
     retryable: bool = False
+    call_id: int | None = None
 
 
 class CredentialsMissing(PulseError):
@@ -78,19 +86,22 @@ class AuthenticationFailed(PulseError):
 
 
 class QuotaExhausted(PulseError):
-    """No call is left for now (429).
+    """No call is left for now: by our own count, and then nothing was sent; or by the server's (429).
 
     Attributes
     ----------
     resets_at : datetime or None
-        When to ask again, in UTC, where the server said so.
+        When to ask again, in UTC; None where the server did not say.
+    status : int or None
+        429 where the server refused; None where nothing was sent.
     """
 
     retryable = True
 
-    def __init__(self, message: str, *, resets_at: datetime | None = None) -> None:
+    def __init__(self, message: str, *, resets_at: datetime | None = None, status: int | None = None) -> None:
         super().__init__(message)
         self.resets_at = resets_at
+        self.status = status
 
 
 class SessionNotFound(PulseError):
@@ -111,12 +122,17 @@ class ServerError(PulseError):
     ----------
     status : int or None
         The HTTP status; None where there was no complete answer.
+    timed_out : bool
+        Whether the answer took too long, for us or for the server.
     """
 
-    def __init__(self, message: str, *, status: int | None = None, retryable: bool = False) -> None:
+    def __init__(
+        self, message: str, *, status: int | None = None, retryable: bool = False, timed_out: bool = False
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.retryable = retryable
+        self.timed_out = timed_out
 
 
 class MalformedAnswer(PulseError):
@@ -131,6 +147,13 @@ class MalformedAnswer(PulseError):
     def __init__(self, message: str, *, body: bytes = b"") -> None:
         super().__init__(message)
         self.body = body
+
+
+class JournalError(PulseError):
+    """The journal cannot be opened, read or written; the message says what to do.
+
+    No call is sent without it: an answer that could not be kept would be lost.
+    """
 
 
 class SchemaViolation(PulseError):
@@ -164,6 +187,10 @@ class IncompleteWarning(PulseWarning):
 
 class RejectedRowsWarning(PulseWarning):
     """Rows that break the schema were set aside in ``.rejected``."""
+
+
+class JournalWarning(PulseWarning):
+    """An answer came, and could not be put into the journal: it is used, and will be paid for again."""
 
 
 class MissingSessionsWarning(PulseWarning):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from pulseframes.files import write_frame
+from pulseframes.provenance import Certificate
 from pulseframes.tables import REJECTED, TABLES
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ class SessionFrames:
         Ids that the server does not know.
     rejected : polars.DataFrame
         Rows that broke the schema: ``table``, ``session_id``, ``item_index``, ``reason``, ``raw_json``.
+    certificate : Certificate or None
+        What the frames are made of.
     """
 
     sessions: pl.DataFrame
@@ -41,6 +44,7 @@ class SessionFrames:
     errors: pl.DataFrame
     missing: list[int] = field(default_factory=list)
     rejected: pl.DataFrame = field(default_factory=REJECTED.empty)
+    certificate: Certificate | None = None
 
     def tables(self) -> dict[str, pl.DataFrame]:
         """Give the three frames by name."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
-import warnings
 from collections.abc import Iterable
 from typing import Literal, TypeAlias, get_args
 
@@ -14,20 +12,21 @@ from pulseframes.assemble import Assembled, assemble
 from pulseframes.errors import (
     IncompleteWarning,
     InvalidQuery,
-    MalformedAnswer,
     MissingSessionsWarning,
     PulseError,
-    PulseWarning,
     RejectedRowsWarning,
     SchemaDriftWarning,
     SchemaViolation,
-    SessionNotFound,
 )
-from pulseframes.flatten import flatten_details, flatten_searches
 from pulseframes.frames import SessionFrames
-from pulseframes.progress import Progress, ProgressHook
-from pulseframes.query import PAGE_SIZE, DateLike, DetailQuery, SearchQuery, SessionIds
+from pulseframes.paging import ListReader
+from pulseframes.progress import ProgressHook
+from pulseframes.provenance import certify, issue
+from pulseframes.query import DateLike, DetailQuery, SearchQuery, SessionIds
+from pulseframes.reuse import is_settled
+from pulseframes.run import Run
 from pulseframes.tables import SESSIONS
+from pulseframes.warn import warn
 
 OnInvalid: TypeAlias = Literal["raise", "warn"]
 
@@ -42,6 +41,7 @@ def search_sessions(
     skip: int = 0,
     limit: int | None = None,
     client: PulseClient | None = None,
+    refresh: bool = False,
     on_invalid: OnInvalid = "raise",
     progress: ProgressHook | None = None,
 ) -> pl.DataFrame:
@@ -66,6 +66,8 @@ def search_sessions(
         Give so many sessions at most; None for all.
     client : PulseClient or None
         A client made from the environment, and kept for the next call, if not given.
+    refresh : bool
+        Ask again what the journal holds an answer to.
     on_invalid : {"raise", "warn"}
         What to do about rows that break the schema: raise ``SchemaViolation``, which has all rows, or leave them out
         with a warning.
@@ -104,22 +106,44 @@ def search_sessions(
         limit=limit,
     )
     _check_on_invalid(on_invalid)
-    client = client or default_client()
-    pages: list[bytes] = []
+    run = Run(client or default_client(), refresh=refresh, progress=progress)
+    reader = ListReader(
+        run.page,
+        query,
+        repair_calls=run.client.settings.repair_calls,
+        is_settled=lambda window: is_settled(window, run.client.clock()),
+        calls_left=lambda: run.client.quota().left,
+        tell=lambda done, total: run.tell("sessions", done, total),
+    )
     try:
-        expected = _fetch_pages(client, query, pages, progress)
+        reading = reader.read()
     except PulseError as problem:
-        problem.partial = assemble(pages, details=False, limit=query.limit).frames[SESSIONS.name] if pages else None
+        if run.bodies:
+            problem.partial = assemble(run.bodies, details=False, limit=query.limit).frames[SESSIONS.name]
+            problem.remaining = reader.remaining
         raise
-    result = assemble(pages, details=False, limit=query.limit)
+    result = assemble(run.bodies, details=False, limit=query.limit)
     sessions = result.frames[SESSIONS.name]
+    made_of = issue(
+        "search",
+        parts=run.parts,
+        sessions=sessions,
+        declared=reading.declared,
+        distinct=len(sessions) + len(result.rejected),
+        complete=reading.complete,
+        calls_spent=run.calls_spent,
+        duplicates=reading.rows - reading.distinct,
+        totals=reading.totals,
+        repaired=reading.repaired,
+    )
+    certify(sessions, made_of)
     _warn_of_drift(result)
-    came = len(sessions) + len(result.rejected)
-    if came < expected:
-        _warn(
+    if not reading.complete:
+        warn(
             IncompleteWarning,
-            f"The server declared {expected} sessions, and {came} distinct ones came: its list changed while it was read. "
-            "Search again, or search a window that ended some time ago.",
+            f"The server declared {made_of.declared} sessions, and {made_of.distinct} distinct ones came: its list changed "
+            f"while it was read, and {made_of.repaired} more calls did not catch up with it. Search again later, or search a "
+            "window that ended some time ago.",
         )
     _handle_rejected(result.rejected, sessions, on_invalid)
     return sessions
@@ -129,6 +153,7 @@ def session_details(
     ids: SessionIds,
     *,
     client: PulseClient | None = None,
+    refresh: bool = False,
     on_invalid: OnInvalid = "warn",
     progress: ProgressHook | None = None,
 ) -> SessionFrames:
@@ -143,6 +168,8 @@ def session_details(
         Session ids, as in ``sessions["session_id"]``; a repeated id costs nothing.
     client : PulseClient or None
         A client made from the environment, and kept for the next call, if not given.
+    refresh : bool
+        Ask again what the journal holds an answer to.
     on_invalid : {"raise", "warn"}
         What to do about rows that break the schema: raise ``SchemaViolation``, which has everything, or warn and put
         them into ``.rejected``.
@@ -176,70 +203,38 @@ def session_details(
     """
     query = DetailQuery.parse(ids)
     _check_on_invalid(on_invalid)
-    bodies: list[bytes] = []
-    missing: list[int] = []
+    if not query.ids:
+        return _session_frames(assemble([], details=True), None, query)
+    run = Run(client or default_client(), refresh=refresh, progress=progress)
     try:
-        if query.ids:
-            _fetch_details(client or default_client(), query, bodies, missing, progress)
+        run.details(query)
     except PulseError as problem:
-        problem.partial = _session_frames(assemble(bodies, details=True), missing)
+        problem.partial = _session_frames(assemble(run.bodies, details=True), run, query)
         raise
-    result = assemble(bodies, details=True)
-    frames = _session_frames(result, missing)
+    result = assemble(run.bodies, details=True)
+    frames = _session_frames(result, run, query)
     _warn_of_drift(result)
     for where in result.cut:
-        _warn(IncompleteWarning, f"{where}: the server has probably cut the list there.")
-    if missing:
-        _warn(MissingSessionsWarning, f"The server does not know {len(missing)} of the ids: {_some(missing)}.")
+        warn(IncompleteWarning, f"{where}: the server has probably cut the list there.")
+    if frames.missing:
+        count, ids_named = len(frames.missing), _some(frames.missing)
+        warn(MissingSessionsWarning, f"The server does not know {count} of the ids: {ids_named}.")
     _handle_rejected(result.rejected, frames, on_invalid)
     return frames
 
 
-def _fetch_pages(client: PulseClient, query: SearchQuery, pages: list[bytes], progress: ProgressHook | None) -> int:
-    """Get the pages of a search into ``pages``; give the number of rows that the server declared last."""
-    spent_before = client.calls_spent
-    seen: set[int | None] = set()
-    got = 0
-    while True:
-        size = PAGE_SIZE if query.limit is None else min(PAGE_SIZE, query.limit - got)
-        body = client.call("sessions", query.page_params(query.skip + got, size))
-        answer = flatten_searches([body])
-        pages.append(body)
-        ids = answer.frames[SESSIONS.name]["session_id"].to_list()
-        came = len(ids) + len(answer.rejected)
-        got += came
-        expected = query.wanted(answer.totals[0])
-        if progress is not None:
-            progress(Progress("sessions", min(got, expected), expected, client.calls_spent - spent_before))
-        # A page with nothing new on it will be followed by more of the same, whatever total is declared.
-        if got >= expected or not came or (ids and seen.issuperset(ids)):
-            return expected
-        seen.update(ids)
-
-
-def _fetch_details(
-    client: PulseClient, query: DetailQuery, bodies: list[bytes], missing: list[int], progress: ProgressHook | None
-) -> None:
-    """Get the details into ``bodies``, and the ids that are not known into ``missing``."""
-    spent_before = client.calls_spent
-    for number, session_id in enumerate(query.ids, start=1):
-        try:
-            body = client.call("session", query.params(session_id), session_id=session_id)
-        except SessionNotFound:
-            missing.append(session_id)
-        else:
-            answered = flatten_details([body]).frames[SESSIONS.name]["session_id"].drop_nulls().to_list()
-            if answered not in ([], [session_id]):
-                raise MalformedAnswer(
-                    f"The server answered with session {answered[0]} when asked for {session_id}.", body=body
-                )
-            bodies.append(body)
-        if progress is not None:
-            progress(Progress("details", number, query.calls, client.calls_spent - spent_before))
-
-
-def _session_frames(result: Assembled, missing: list[int]) -> SessionFrames:
-    return SessionFrames(**result.frames, missing=missing, rejected=result.rejected)
+def _session_frames(result: Assembled, run: Run | None, query: DetailQuery) -> SessionFrames:
+    parts, missing = (run.parts, run.missing) if run is not None else ([], [])
+    made_of = issue(
+        "details",
+        parts=parts,
+        sessions=result.frames[SESSIONS.name],
+        declared=query.calls,
+        distinct=len(parts),
+        complete=len(parts) == query.calls,
+        calls_spent=0 if run is None else run.calls_spent,
+    )
+    return SessionFrames(**result.frames, missing=missing, rejected=result.rejected, certificate=made_of)
 
 
 def _check_on_invalid(on_invalid: str) -> None:
@@ -259,12 +254,12 @@ def _handle_rejected(rejected: pl.DataFrame, valid: pl.DataFrame | SessionFrames
             valid=valid,
             rejected=rejected,
         )
-    _warn(RejectedRowsWarning, message)
+    warn(RejectedRowsWarning, message)
 
 
 def _warn_of_drift(result: Assembled) -> None:
     if result.drift:
-        _warn(
+        warn(
             SchemaDriftWarning,
             f"The API sent what this version of pulseframes does not know: {_some(result.drift)}. New fields are left out, "
             "new values are kept as they are; a newer version may know them.",
@@ -274,11 +269,3 @@ def _warn_of_drift(result: Assembled) -> None:
 def _some(values: Iterable[object], most: int = 10) -> str:
     texts = [str(value) for value in values]
     return ", ".join(texts[:most]) + (f" and {len(texts) - most} more" if len(texts) > most else "")
-
-
-def _warn(category: type[PulseWarning], message: str) -> None:
-    """Warn at the line of the caller's that called this package."""
-    level, frame = 1, inspect.currentframe()
-    while frame is not None and str(frame.f_globals.get("__name__")).split(".")[0] == "pulseframes":
-        level, frame = level + 1, frame.f_back
-    warnings.warn(message, category, stacklevel=level)

@@ -5,10 +5,15 @@ from __future__ import annotations
 import ipaddress
 import os
 from dataclasses import dataclass, field
-from typing import Final
+from pathlib import Path
+from typing import Final, cast, get_args
 from urllib.parse import urlsplit
 
+import platformdirs
+
 from pulseframes.errors import CredentialsMissing, InvalidQuery
+from pulseframes.quota import QuotaDay
+from pulseframes.secret import Secret
 
 DEFAULT_BASE_URL: Final = "https://api.raygun.com/api/v1/pulse"
 
@@ -16,36 +21,26 @@ ENV_API_KEY: Final = "PULSEFRAMES_API_KEY"
 ENV_CLIENT_ID: Final = "PULSEFRAMES_CLIENT_ID"
 ENV_CLIENT_SECRET: Final = "PULSEFRAMES_CLIENT_SECRET"  # noqa: S105  the variable's name, not a secret
 ENV_BASE_URL: Final = "PULSEFRAMES_BASE_URL"
+ENV_HOME: Final = "PULSEFRAMES_HOME"
+ENV_DAILY_LIMIT: Final = "PULSEFRAMES_DAILY_LIMIT"
+ENV_QUOTA_DAY: Final = "PULSEFRAMES_QUOTA_DAY"
+ENV_COUNT_AUTHENTICATE: Final = "PULSEFRAMES_COUNT_AUTHENTICATE"
+ENV_KEEP_SESSION_KEY: Final = "PULSEFRAMES_KEEP_SESSION_KEY"
 
+DEFAULT_DAILY_LIMIT: Final = 50
+#: The home that is no folder.
+IN_MEMORY: Final = ":memory:"
 
-class Secret:
-    """A text that is shown to nobody: its ``repr`` and ``str`` are stars, so logs and tracebacks hold stars.
-
-    Parameters
-    ----------
-    value : str
-        What to keep.
-    """
-
-    __slots__ = ("_value",)
-
-    def __init__(self, value: str) -> None:
-        self._value = value
-
-    def reveal(self) -> str:
-        """Give the text itself, for the one place that sends it."""
-        return self._value
-
-    def __repr__(self) -> str:
-        return "Secret('***')"
-
-    __str__ = __repr__
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and other._value == self._value
-
-    def __hash__(self) -> int:
-        return hash(self._value)
+_FLAGS: Final = {
+    "yes": True,
+    "true": True,
+    "1": True,
+    "on": True,
+    "no": False,
+    "false": False,
+    "0": False,
+    "off": False,
+}
 
 
 @dataclass(frozen=True, init=False)
@@ -100,35 +95,97 @@ class Credentials:
 
 @dataclass(frozen=True)
 class Settings:
-    """How to talk to the API.
+    """How to talk to the API, and what to keep.
+
+    What is not given is read from the environment.
 
     Parameters
     ----------
     base_url : str
-        Where the API is; ``https://``, or ``http://`` on this machine itself, as for a simulator.
+        Where the API is (``PULSEFRAMES_BASE_URL``): ``https://``, or ``http://`` on this machine itself, as for a
+        simulator.
+    home : str
+        The folder of the journal and of the session key (``PULSEFRAMES_HOME``); the user's data folder if not set.
+        ``":memory:"`` keeps nothing on disk: another process, or a second run, pays again.
+    daily_limit : int
+        Calls a day (``PULSEFRAMES_DAILY_LIMIT``, 50). Raygun can raise it for an application.
+    quota_day : {"rolling", "utc"}
+        What a day is (``PULSEFRAMES_QUOTA_DAY``): the last 24 hours, which is right however the server counts, or the
+        day in UTC.
+    count_authenticate : bool
+        Whether authenticating is a call of the quota (``PULSEFRAMES_COUNT_AUTHENTICATE``, yes).
+    keep_session_key : bool
+        Whether the next process may use the session key (``PULSEFRAMES_KEEP_SESSION_KEY``, yes).
+    allow_http : bool
+        Whether ``base_url`` may be ``http://`` on another machine, where others can read the credentials on the way.
+    repair_calls : int
+        How many more calls a search may spend where its list changed while it was read.
     connect_timeout, read_timeout : float
         Seconds to wait for a connection, and between two pieces of an answer. The server gives up after 30.
 
     Raises
     ------
     InvalidQuery
-        If ``base_url`` would send credentials in the clear to another machine, or a timeout is not positive.
+        If one of them is not as it should be; the message names it.
     """
 
-    base_url: str = field(default_factory=lambda: os.environ.get(ENV_BASE_URL, "").strip() or DEFAULT_BASE_URL)
+    base_url: str = field(default_factory=lambda: _from_env(ENV_BASE_URL, DEFAULT_BASE_URL))
+    home: str = field(default_factory=lambda: _from_env(ENV_HOME, ""))
+    daily_limit: int = field(default_factory=lambda: _whole_from_env(ENV_DAILY_LIMIT, DEFAULT_DAILY_LIMIT))
+    quota_day: QuotaDay = field(default_factory=lambda: cast("QuotaDay", _from_env(ENV_QUOTA_DAY, "rolling")))
+    count_authenticate: bool = field(default_factory=lambda: _flag_from_env(ENV_COUNT_AUTHENTICATE))
+    keep_session_key: bool = field(default_factory=lambda: _flag_from_env(ENV_KEEP_SESSION_KEY))
+    allow_http: bool = False
+    repair_calls: int = 6
     connect_timeout: float = 5.0
     read_timeout: float = 35.0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "base_url", _checked_base_url(self.base_url))
+        object.__setattr__(self, "base_url", _checked_base_url(self.base_url, allow_http=self.allow_http))
         for name in ("connect_timeout", "read_timeout"):
             if not getattr(self, name) > 0:
                 raise InvalidQuery(
                     f"{name}: {getattr(self, name)!r} is not a positive number of seconds.", argument=name
                 )
+        for name, least in (("daily_limit", 1), ("repair_calls", 0)):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+                raise InvalidQuery(f"{name}: {value!r} is not a whole number from {least} on.", argument=name)
+        if self.quota_day not in get_args(QuotaDay):
+            raise InvalidQuery(
+                f"quota_day: {self.quota_day!r} is not 'rolling' or 'utc' ({ENV_QUOTA_DAY}).", argument="quota_day"
+            )
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder of the journal and the session key; None where nothing is kept on disk."""
+        if self.home == IN_MEMORY:
+            return None
+        return (
+            Path(self.home).expanduser() if self.home else platformdirs.user_data_path("pulseframes", appauthor=False)
+        )
 
 
-def _checked_base_url(url: str) -> str:
+def _from_env(name: str, default: str) -> str:
+    return os.environ.get(name, "").strip() or default
+
+
+def _whole_from_env(name: str, default: int) -> int:
+    text = _from_env(name, str(default))
+    try:
+        return int(text)
+    except ValueError:
+        raise InvalidQuery(f"{name}: {text!r} is not a whole number.", argument=name) from None
+
+
+def _flag_from_env(name: str) -> bool:
+    text = _from_env(name, "yes").lower()
+    if text not in _FLAGS:
+        raise InvalidQuery(f"{name}: {text!r} is not yes or no.", argument=name)
+    return _FLAGS[text]
+
+
+def _checked_base_url(url: str, *, allow_http: bool) -> str:
     """Give the address with no slash at its end, if credentials may be sent there."""
     try:
         parts = urlsplit(url)
@@ -141,10 +198,10 @@ def _checked_base_url(url: str) -> str:
         raise InvalidQuery(f"base_url: holds a user name or password; {wanted}.", argument="base_url")
     if not host or parts.query or parts.fragment or parts.scheme not in ("http", "https"):
         raise InvalidQuery(f"base_url: {url!r} is not an http(s) address; {wanted}.", argument="base_url")
-    if parts.scheme == "http" and not _is_loopback(host):
+    if parts.scheme == "http" and not allow_http and not _is_loopback(host):
         raise InvalidQuery(
             f"base_url: {url!r} would send the credentials unencrypted; use https:// (http:// is for this machine "
-            "itself, as with `pulseframes simulate`).",
+            "itself, as with `pulseframes simulate`; Settings(allow_http=True) allows it elsewhere).",
             argument="base_url",
         )
     return url.rstrip("/")

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     import polars as pl
 
     from pulseframes.api.client import PulseClient
+    from pulseframes.journal import Entry
     from pulseframes.progress import Progress, ProgressHook
+    from pulseframes.quota import Quota
 
 
 class FileFormat(StrEnum):
@@ -127,6 +129,36 @@ def print_dictionary(name: str, description: str, entries: list[dict[str, object
         path, answers, what = entry["json_path"] or "", entry["answers"], entry["description"]
         grid.add_row(str(entry["column"]), kind, null, str(path), str(answers), str(what))
     Console(width=None if sys.stdout.isatty() else 140).print(grid)
+
+
+def print_quota(quota: Quota, calls: list[Entry], *, as_json: bool) -> None:
+    """Print how an application stands, and its last calls, on stdout."""
+    if as_json:
+        import json
+
+        last = [
+            {
+                "id": call.id,
+                "at": call.at.isoformat(),
+                "endpoint": call.endpoint,
+                "outcome": call.outcome,
+                "status": call.status,
+            }
+            for call in calls
+        ]
+        numbers = {"limit": quota.limit, "used": quota.used, "left": quota.left, "day": quota.day}
+        typer.echo(
+            json.dumps({**numbers, "next_call_at": quota.next_call_at.isoformat(), "last_calls": last}, indent=2)
+        )
+        return
+    day = "in the last 24 hours" if quota.day == "rolling" else "today (UTC)"
+    typer.echo(f"{quota.used} of {quota.limit} calls used {day}, {quota.left} left.")
+    if not quota.left:
+        typer.echo(f"The next one is at {quota.next_call_at:%Y-%m-%d %H:%M:%S} UTC.")
+    for call in calls:
+        ended = call.outcome or "not heard of again"
+        status = f" {call.status}" if call.status else ""
+        typer.echo(f"{call.id:6}  {call.at:%Y-%m-%d %H:%M:%S}  {call.endpoint:12}  {ended}{status}")
 
 
 @contextmanager

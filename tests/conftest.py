@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -20,10 +21,12 @@ NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
 
 @pytest.fixture(autouse=True)
-def _no_settings_of_the_developer(monkeypatch: pytest.MonkeyPatch) -> None:
+def _no_settings_of_the_developer(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Each test has a home of its own, so that no test is answered from another's journal."""
     for name in list(os.environ):
         if name.startswith("PULSEFRAMES_") or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
+    monkeypatch.setenv("PULSEFRAMES_HOME", str(tmp_path_factory.mktemp("home")))
 
 
 @pytest.fixture
@@ -37,13 +40,41 @@ def credentials_of(simulator: Simulator) -> Credentials:
     return Credentials(simulator.api_key, simulator.client_id, simulator.client_secret)
 
 
-def settings_of(simulator: Simulator, **changes: float) -> Settings:
-    return Settings(base_url=simulator.url, **changes)
+def settings_of(simulator: Simulator, **changes: Any) -> Settings:
+    """A limit that no test reaches by accident."""
+    return Settings(base_url=simulator.url, **({"daily_limit": 10_000} | changes))
+
+
+class Clock:
+    """A clock that moves when it is told to; sleeping moves it too."""
+
+    def __init__(self) -> None:
+        self.now = datetime.now(UTC)
+        self.slept: list[float] = []
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.advance(seconds=seconds)
+
+    def advance(self, **by: float) -> None:
+        self.now += timedelta(**by)
 
 
 @pytest.fixture
-def client(simulator: Simulator) -> Iterator[PulseClient]:
-    with PulseClient(credentials_of(simulator), settings=settings_of(simulator)) as connected:
+def clock() -> Clock:
+    return Clock()
+
+
+def client_of(simulator: Simulator, *, changes: dict[str, Any] | None = None, **options: Any) -> PulseClient:
+    return PulseClient(credentials_of(simulator), settings=settings_of(simulator, **(changes or {})), **options)
+
+
+@pytest.fixture
+def client(simulator: Simulator, clock: Clock) -> Iterator[PulseClient]:
+    with client_of(simulator, clock=clock, sleep=clock.sleep) as connected:
         yield connected
 
 
@@ -51,6 +82,7 @@ def client(simulator: Simulator) -> Iterator[PulseClient]:
 def environment(simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
     """The environment that a user of the simulator sets."""
     monkeypatch.setenv("PULSEFRAMES_BASE_URL", simulator.url)
+    monkeypatch.setenv("PULSEFRAMES_DAILY_LIMIT", "10000")
     monkeypatch.setenv("PULSEFRAMES_API_KEY", simulator.api_key)
     monkeypatch.setenv("PULSEFRAMES_CLIENT_ID", simulator.client_id)
     monkeypatch.setenv("PULSEFRAMES_CLIENT_SECRET", simulator.client_secret)

@@ -6,6 +6,7 @@ import base64
 import gc
 import http.server
 import logging
+import re
 import socket
 import threading
 import traceback
@@ -16,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from conftest import NOW, credentials_of, settings_of
+from conftest import NOW, Clock, client_of, credentials_of, settings_of
 
 from pulseframes import (
     AuthenticationFailed,
@@ -43,16 +44,6 @@ def endpoints(simulator: Simulator) -> list[tuple[str, int | None]]:
     return [(request.endpoint, request.status) for request in simulator.requests]
 
 
-class Clock:
-    """Seconds that go forward when the test says so."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    def __call__(self) -> float:
-        return self.seconds
-
-
 def test_it_authenticates_once_and_then_asks(simulator: Simulator, client: PulseClient) -> None:
     client.call("sessions", PARAMS)
     client.call("sessions", PARAMS)
@@ -60,12 +51,11 @@ def test_it_authenticates_once_and_then_asks(simulator: Simulator, client: Pulse
     assert client.calls_spent == 3
 
 
-def test_it_asks_by_post_where_get_is_not_allowed_and_remembers_that() -> None:
-    clock = Clock()
+def test_it_asks_by_post_where_get_is_not_allowed_and_remembers_that(clock: Clock) -> None:
     with Simulator(sessions=10, now=NOW, post_only=True) as simulator:
-        with PulseClient(credentials_of(simulator), settings=settings_of(simulator), clock=clock) as client:
+        with client_of(simulator, clock=clock) as client:
             client.call("sessions", PARAMS)
-            clock.seconds = 15 * 60
+            clock.advance(minutes=15)
             client.call("sessions", PARAMS)
         methods = [
             (request.method, request.status) for request in simulator.requests if request.endpoint == "authenticate"
@@ -73,13 +63,13 @@ def test_it_asks_by_post_where_get_is_not_allowed_and_remembers_that() -> None:
     assert methods == [("GET", 405), ("POST", 202), ("POST", 202)]
 
 
-def test_a_key_is_renewed_before_its_15_minutes_are_over(simulator: Simulator) -> None:
-    clock = Clock()
-    with PulseClient(credentials_of(simulator), settings=settings_of(simulator), clock=clock) as client:
-        for minutes in (0, 13.9, 14, 27.9, 28):
-            simulator.advance(minutes=minutes - clock.seconds / 60)
-            clock.seconds = minutes * 60
-            client.call("sessions", PARAMS)
+def test_a_key_is_renewed_before_its_15_minutes_are_over(
+    simulator: Simulator, client: PulseClient, clock: Clock
+) -> None:
+    for minutes in (0, 13.9, 0.1, 13.9, 0.1):
+        simulator.advance(minutes=minutes)
+        clock.advance(minutes=minutes)
+        client.call("sessions", PARAMS)
     assert [name for name, _ in endpoints(simulator)] == [
         "authenticate",
         "sessions",
@@ -139,7 +129,7 @@ def test_wrong_credentials_cost_one_call(simulator: Simulator) -> None:
 def test_each_status_has_its_exception(
     simulator: Simulator, client: PulseClient, status: int, error: type[PulseError], *, retryable: bool
 ) -> None:
-    simulator.faults.add(Fault(kind="status", status=status, on="sessions"))
+    simulator.faults.add(Fault(kind="status", status=status, on="sessions", times=None))
     with pytest.raises(error) as caught:
         client.call("sessions", PARAMS)
     assert caught.value.retryable is retryable
@@ -149,10 +139,10 @@ def test_each_status_has_its_exception(
 
 @pytest.mark.parametrize("status", [400, 403, 429, 500, 503, 302])
 def test_authentication_has_the_same_exceptions(simulator: Simulator, client: PulseClient, status: int) -> None:
-    simulator.faults.add(Fault(kind="status", status=status, on="authenticate"))
+    simulator.faults.add(Fault(kind="status", status=status, on="authenticate", times=None))
     with pytest.raises(PulseError, match=f"authenticate.*{status}"):
         client.call("sessions", PARAMS)
-    assert client.calls_spent == 1
+    assert client.calls_spent == (3 if status >= 500 else 1)
 
 
 def test_a_session_that_is_not_known_is_named(client: PulseClient) -> None:
@@ -196,11 +186,14 @@ def test_the_quota_error_says_when_to_ask_again(simulator: Simulator, client: Pu
 @pytest.mark.parametrize(
     ("fault", "said"),
     [
-        (Fault(kind="reset", on="sessions"), "the connection failed"),
-        (Fault(kind="reset", on="sessions", at_bytes=20), "the connection failed|broke off"),
-        (Fault(kind="truncate", on="sessions"), "broke off"),
-        (Fault(kind="truncate", on="sessions", framing="chunked"), "broke off"),
-        (Fault(kind="body", on="sessions", body=b"no gzip", headers={"Content-Encoding": "gzip"}), "garbled"),
+        (Fault(kind="reset", on="sessions", times=None), "the connection failed"),
+        (Fault(kind="reset", on="sessions", times=None, at_bytes=20), "the connection failed|broke off"),
+        (Fault(kind="truncate", on="sessions", times=None), "broke off"),
+        (Fault(kind="truncate", on="sessions", times=None, framing="chunked"), "broke off"),
+        (
+            Fault(kind="body", on="sessions", times=None, body=b"no gzip", headers={"Content-Encoding": "gzip"}),
+            "garbled",
+        ),
     ],
 )
 def test_a_connection_that_breaks_is_a_server_error_that_can_be_retried(
@@ -211,6 +204,8 @@ def test_a_connection_that_breaks_is_a_server_error_that_can_be_retried(
         client.call("sessions", PARAMS)
     assert caught.value.retryable
     assert caught.value.status is None
+    assert client.calls_spent == 4
+    simulator.faults.clear()
     assert client.call("sessions", PARAMS)
 
 
@@ -225,10 +220,10 @@ def test_a_refused_connection_says_so() -> None:
             client.call("sessions", PARAMS)
 
 
-def test_a_server_that_does_not_answer_is_given_up(simulator: Simulator) -> None:
-    simulator.faults.add(Fault(kind="delay", on="sessions", seconds=30))
+def test_a_server_that_does_not_answer_is_given_up(simulator: Simulator, clock: Clock) -> None:
+    simulator.faults.add(Fault(kind="delay", on="sessions", seconds=30, times=None))
     with (
-        PulseClient(credentials_of(simulator), settings=settings_of(simulator, read_timeout=0.2)) as client,
+        client_of(simulator, changes={"read_timeout": 0.2}, sleep=clock.sleep) as client,
         pytest.raises(ServerError, match=r"no answer within 0\.2 s"),
     ):
         client.call("sessions", PARAMS)
@@ -366,19 +361,19 @@ def everything_about(problem: BaseException) -> str:
     [
         Fault(kind="status", status=400, body=f"you sent {MARKER}-key and {MARKER}-secret"),
         Fault(kind="status", status=401, times=None, body=f"{MARKER}-id"),
-        Fault(kind="status", status=500),
-        Fault(kind="reset"),
-        Fault(kind="truncate"),
+        Fault(kind="status", status=500, times=None),
+        Fault(kind="reset", times=None),
+        Fault(kind="truncate", times=None),
         Fault(kind="body", body="<html>"),
         Fault(kind="body", body=f'{{"sessionKey": ["{MARKER}-session-key"]}}'),
     ],
 )
-def test_no_secret_is_in_any_log_or_exception(fault: Fault, caplog: pytest.LogCaptureFixture) -> None:
+def test_no_secret_is_in_any_log_or_exception(fault: Fault, caplog: pytest.LogCaptureFixture, clock: Clock) -> None:
     caplog.set_level(logging.DEBUG)
     secrets = {"api_key": f"{MARKER}-key", "client_id": f"{MARKER}-id", "client_secret": f"{MARKER}-secret"}
     with Simulator(sessions=5, now=NOW, **secrets) as simulator:
         simulator.faults.add(fault)
-        with PulseClient(Credentials(**secrets), settings=settings_of(simulator)) as client:
+        with PulseClient(Credentials(**secrets), settings=settings_of(simulator), sleep=clock.sleep) as client:
             with pytest.raises(PulseError) as caught:
                 client.call("sessions", PARAMS)
             shown = everything_about(caught.value) + caplog.text + repr(client) + repr(vars(client))
@@ -387,7 +382,7 @@ def test_no_secret_is_in_any_log_or_exception(fault: Fault, caplog: pytest.LogCa
 
 
 def test_a_users_identifier_is_not_in_an_exception(simulator: Simulator, client: PulseClient) -> None:
-    simulator.faults.add(Fault(kind="reset", on="sessions"))
+    simulator.faults.add(Fault(kind="reset", on="sessions", times=None))
     with pytest.raises(ServerError) as caught:
         client.call("sessions", PARAMS | {"userIdentifier": "ada@example.com"})
     assert "ada" not in str(caught.value)
@@ -399,7 +394,10 @@ def test_each_call_is_one_line_in_the_log(client: PulseClient, caplog: pytest.Lo
     caplog.set_level(logging.INFO, logger="pulseframes")
     client.call("sessions", PARAMS)
     lines = [record.getMessage() for record in caplog.records if record.name == "pulseframes.api"]
-    assert [line.split()[:2] for line in lines] == [["authenticate", "202"], ["sessions", "200"]]
+    assert [re.sub(r"\d+ ms, \d+ bytes", "…", line) for line in lines] == [
+        "authenticate 202, …, 9999 calls left (call 1)",
+        "sessions 200, …, 9998 calls left (call 2)",
+    ]
 
 
 @pytest.mark.usefixtures("environment")

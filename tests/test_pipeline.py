@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import warnings
 from typing import Any
 
 import polars as pl
 import pytest
-from conftest import NOW, credentials_of, settings_of
-from documented import DETAIL, SUMMARY, search_body
+from conftest import NOW, client_of
+from documented import DETAIL
 from polars.testing import assert_frame_equal
 
 import pulseframes as pf
@@ -17,10 +16,6 @@ from pulseframes.simulator import Fault, Simulator
 from pulseframes.tables import REJECTED, TABLES
 
 WEEK = ("2026-11-09", "2026-11-16")
-
-
-def client_of(simulator: Simulator) -> pf.PulseClient:
-    return pf.PulseClient(credentials_of(simulator), settings=settings_of(simulator))
 
 
 def edit(change: Any, **options: Any) -> Fault:
@@ -169,7 +164,7 @@ def test_when_the_quota_ends_in_mid_search_the_pages_before_it_are_at_hand() -> 
 
 def test_when_a_detail_fails_the_ones_before_it_are_at_hand(simulator: Simulator, client: pf.PulseClient) -> None:
     ids = simulator.summaries(*WEEK)["session_id"].head(5).to_list()
-    simulator.faults.add(Fault(kind="status", status=500, on="session", after=3))
+    simulator.faults.add(Fault(kind="status", status=500, on="session", after=3, times=None))
     with pytest.raises(pf.ServerError) as caught:
         pf.session_details([*ids[:2], 1, *ids[2:]], client=client)
     partial = caught.value.partial
@@ -178,7 +173,7 @@ def test_when_a_detail_fails_the_ones_before_it_are_at_hand(simulator: Simulator
 
 
 def test_an_error_before_the_first_answer_has_nothing_at_hand(simulator: Simulator, client: pf.PulseClient) -> None:
-    simulator.faults.add(Fault(kind="status", status=500, on="sessions"))
+    simulator.faults.add(Fault(kind="status", status=500, on="sessions", times=None))
     with pytest.raises(pf.ServerError) as caught:
         pf.search_sessions(*WEEK, client=client)
     assert caught.value.partial is None
@@ -298,73 +293,43 @@ def test_a_list_of_exactly_500_is_reported_with_its_session(simulator: Simulator
     assert frames.sessions["page_view_count"].sort().to_list() == [500, 501]
 
 
-# Lists that change, and servers that do not keep to what they declare
+# Lists that move
 
 
-class Pages:
-    """A client that answers with pages made beforehand; the last one again when they are used up."""
+def test_what_arrives_while_a_search_is_read_is_in_it(simulator: Simulator, client: pf.PulseClient) -> None:
+    def arrive(progress: pf.Progress) -> None:
+        if progress.done == 500:
+            simulator.advance(hours=6)
 
-    def __init__(self, *bodies: bytes) -> None:
-        self.bodies = list(bodies)
-        self.asked: list[dict[str, str]] = []
-
-    @property
-    def calls_spent(self) -> int:
-        return len(self.asked)
-
-    def call(self, _endpoint: str, params: dict[str, str]) -> bytes:
-        self.asked.append(dict(params))
-        return self.bodies.pop(0) if len(self.bodies) > 1 else self.bodies[0]
-
-
-def numbered(*ids: int, **changes: Any) -> list[dict[str, Any]]:
-    return [SUMMARY | {"id": number} | changes for number in ids]
+    sessions = pf.search_sessions("2026-01-01", "2027-01-01", client=client, progress=arrive)
+    assert set(sessions["session_id"]) == set(simulator.summaries()["session_id"])
+    made_of = pf.certificate(sessions)
+    assert made_of.complete
+    assert made_of.repaired == 1
+    assert made_of.duplicates > 0
+    assert len(made_of.totals) == 2
+    assert made_of.still_active
 
 
-def search(pages: Pages, **options: Any) -> pl.DataFrame:
-    return pf.search_sessions(*WEEK, client=pages, **options)  # type: ignore[arg-type]  # all that a search needs
+def test_a_total_that_cannot_be_reached_warns_with_both_counts(simulator: Simulator, client: pf.PulseClient) -> None:
+    count = len(simulator.summaries(*WEEK))
+    simulator.faults.add(edit(lambda document: document.update(totalSessions=count + 3), on="sessions", times=None))
+    with pytest.warns(pf.IncompleteWarning, match=f"declared {count + 3} sessions, and {count} distinct ones came"):
+        sessions = pf.search_sessions(*WEEK, client=client)
+    assert len(sessions) == count
+    assert client.calls_spent <= 2 + 1 + client.settings.repair_calls
+    assert not pf.certificate(sessions).complete
 
 
-def test_a_session_that_comes_twice_is_one_row_and_the_newest_one() -> None:
-    old = numbered(*range(500))
-    new = numbered(499, sessionUpdated="2026-01-01T00:00:00Z", sessionLength=7) + numbered(500)
-    sessions = search(Pages(search_body(*old, total=501), search_body(*new, total=501)))
-    assert len(sessions) == 501
-    assert sessions.filter(session_id=499)["session_length_ms"].to_list() == [7]
-
-
-def test_rows_that_are_missing_are_told_with_both_counts() -> None:
-    pages = Pages(search_body(*numbered(1, 2), total=4), search_body(*numbered(2, 3), total=4))
-    with pytest.warns(pf.IncompleteWarning, match="declared 4 sessions, and 3 distinct ones came"):
-        assert len(search(pages)) == 3
-
-
-@pytest.mark.parametrize("total", [10**18, 3])
-def test_an_absurd_total_does_not_burn_the_quota(total: int) -> None:
-    pages = Pages(search_body(*numbered(1), total=total))
+def test_an_absurd_total_does_not_burn_the_quota(simulator: Simulator, client: pf.PulseClient) -> None:
+    simulator.faults.add(edit(lambda document: document.update(totalSessions=10**18), on="sessions", times=None))
     with pytest.warns(pf.IncompleteWarning):
-        assert len(search(pages)) == 1
-    assert pages.calls_spent == 2
-    nothing = Pages(search_body(total=total))
-    with pytest.warns(pf.IncompleteWarning):
-        assert search(nothing).is_empty()
-    assert nothing.calls_spent == 1
+        sessions = pf.search_sessions(*WEEK, client=client)
+    assert len(sessions) == len(simulator.summaries(*WEEK))
+    assert client.calls_spent <= 4
 
 
-def test_a_server_with_smaller_pages_is_read_to_the_end() -> None:
-    pages = Pages(*(search_body(*numbered(*range(start, start + 100)), total=250) for start in (0, 100)))
-    pages.bodies.append(search_body(*numbered(*range(200, 250)), total=250))
-    assert len(search(pages)) == 250
-    assert [params["skip"] for params in pages.asked] == ["0", "100", "200"]
-
-
-def test_a_server_that_gives_more_than_it_was_asked_for_is_cut_to_the_limit() -> None:
-    sessions = search(Pages(search_body(*numbered(3, 1, 2), total=3)), limit=2)
-    assert sorted(sessions["session_id"]) == [1, 3]
-
-
-def test_a_list_that_shrinks_while_it_is_read_is_complete_at_its_new_length() -> None:
-    pages = Pages(search_body(*numbered(*range(500)), total=502), search_body(*numbered(500), total=501))
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert len(search(pages)) == 501
+def test_an_id_that_is_repeated_within_a_page_is_one_row(simulator: Simulator, client: pf.PulseClient) -> None:
+    simulator.faults.add(edit(lambda document: document["sessions"].append(document["sessions"][0]), on="sessions"))
+    sessions = pf.search_sessions(*WEEK, client=client)
+    assert_frame_equal(sessions, simulator.summaries(*WEEK))

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import threading
-import time
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from requests.auth import AuthBase, HTTPBasicAuth
 
 from pulseframes.api.statuses import error_for
 from pulseframes.errors import MalformedAnswer
-from pulseframes.settings import Secret
+from pulseframes.secret import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,10 +20,14 @@ if TYPE_CHECKING:
     from requests import PreparedRequest
 
     from pulseframes.api.transport import Reply
+    from pulseframes.keystore import KeyStore
     from pulseframes.settings import Credentials
 
 #: A key lives 15 minutes at the server. It is renewed a minute earlier, so that it does not run out on the way there.
-KEY_LIFETIME_SECONDS: Final = 14 * 60
+KEY_LIFETIME: Final = timedelta(minutes=14)
+
+#: Shorter texts than this may be part of other words.
+SHORTEST_REDACTED: Final = 12
 
 METHOD_NOT_ALLOWED: Final = 405
 
@@ -61,8 +66,10 @@ class SessionKeys:
         What to authenticate with.
     send : callable
         Sends one authentication request: ``send(method, auth)``.
+    store : KeyStore
+        Where a key is kept for the next process.
     clock : callable
-        Seconds that only ever go forward; a test gives its own.
+        The present, in UTC.
     """
 
     def __init__(
@@ -70,40 +77,70 @@ class SessionKeys:
         credentials: Credentials,
         send: Callable[[str, AuthBase], Reply],
         *,
-        clock: Callable[[], float] = time.monotonic,
+        store: KeyStore,
+        clock: Callable[[], datetime],
     ) -> None:
         self._credentials = credentials
         self._send = send
+        self._store = store
         self._clock = clock
         self._lock = threading.Lock()
         self._key: Secret | None = None
-        self._expires = 0.0
+        self._expires = datetime.min.replace(tzinfo=UTC)
+        self._refused: frozenset[Secret] = frozenset()
         # The documentation's heading says GET and its example says POST: GET until the server refuses that.
         self._method = "GET"
 
     def current(self) -> Secret:
-        """Give a key that is still good for a minute at least; authenticate if there is none."""
+        """Give a key that is still good for a minute at least: this process's, a kept one, or a new one."""
         with self._lock:
             if self._key is None or self._clock() >= self._expires:
-                self._key = self._authenticated()
+                with self._store.locked():
+                    self._key, self._expires = self._kept() or self._authenticated()
             return self._key
 
     def replacing(self, refused: Secret) -> Secret:
-        """Give another key than the one the server refused; authenticate unless another thread just did."""
+        """Give another key than the one the server refused; authenticate unless another thread or process just did."""
         with self._lock:
+            self._refused |= {refused}
             if self._key == refused:
                 self._key = None
         return self.current()
 
+    @property
+    def has_key(self) -> bool:
+        """Whether the next call needs no authentication first, as far as can be told."""
+        with self._lock:
+            return (self._key is not None and self._clock() < self._expires) or self._kept() is not None
+
+    def _kept(self) -> tuple[Secret, datetime] | None:
+        kept = self._store.load(self._clock())
+        return None if kept is None or kept[0] in self._refused else kept
+
     def redact(self, text: str) -> str:
         """Replace each secret in a text by stars."""
-        secrets = [self._credentials.client_secret, self._credentials.api_key, self._credentials.client_id, self._key]
-        for secret in secrets:
-            if secret is not None:
-                text = text.replace(secret.reveal(), "***")
+        for secret in self._secrets():
+            text = text.replace(secret, "***")
         return text
 
-    def _authenticated(self) -> Secret:
+    def redact_bytes(self, body: bytes) -> bytes:
+        """Replace each secret in a body by stars; a body that has none, as all should, is given back as it is.
+
+        A short one is left alone: it would be found in innocent data, which must not be changed.
+        """
+        for secret in self._secrets():
+            if len(secret) >= SHORTEST_REDACTED and secret.encode() in body:
+                body = body.replace(secret.encode(), b"***")
+        return body
+
+    def _secrets(self) -> list[str]:
+        credentials = self._credentials
+        login = f"{credentials.client_id.reveal()}:{credentials.client_secret.reveal()}"
+        held = [credentials.client_secret, credentials.api_key, credentials.client_id, *self._refused]
+        held += [] if self._key is None else [self._key]
+        return [base64.b64encode(login.encode()).decode(), *(secret.reveal() for secret in held)]
+
+    def _authenticated(self) -> tuple[Secret, datetime]:
         asked_at = self._clock()
         reply = self._ask()
         if reply.status == METHOD_NOT_ALLOWED and self._method == "GET":
@@ -118,8 +155,8 @@ class SessionKeys:
                 f"authenticate answered {reply.status} with no usable sessionKey in {len(reply.body)} bytes; "
                 "is the base address that of the Pulse API?"
             )
-        self._expires = asked_at + KEY_LIFETIME_SECONDS
-        return key
+        self._store.save(key, asked_at + KEY_LIFETIME)
+        return key, asked_at + KEY_LIFETIME
 
     def _ask(self) -> Reply:
         return self._send(self._method, ConsumerAuth(self._credentials))

@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 
     from pulseframes.api.transport import Reply
 
+#: The status that means no call is left.
+QUOTA_EXHAUSTED: Final = 429
+#: The server gave up, or a gateway before it did, since the answer took too long.
+_TIMED_OUT: Final = 504
+
 #: How much of a refusal's text is repeated in a message.
 EXCERPT_LENGTH: Final = 200
 
@@ -77,8 +82,10 @@ def _quota_exhausted(reply: Reply) -> QuotaExhausted:
         f"ask again at {resets_at:%Y-%m-%d %H:%M:%S} UTC" if resets_at else "the server did not say when to ask again"
     )
     return QuotaExhausted(
-        f"No call is left: {reply.endpoint} answered 429; {when}. By default an application has 50 calls a day.",
+        f"No call is left: {reply.endpoint} answered 429; {when}. By default an application has 50 calls a day; others may "
+        "have spent them, and an expired plan is answered like this too.",
         resets_at=resets_at,
+        status=reply.status,
     )
 
 

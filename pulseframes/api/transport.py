@@ -1,12 +1,13 @@
-"""One request over one kept-alive connection: sent as it is, never redirected, its faults made into ``ServerError``."""
+"""One request over one kept-alive connection: sent as it is, never redirected, read to its end."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http.cookiejar import DefaultCookiePolicy
 from typing import TYPE_CHECKING, Final
 
 import requests
+from urllib3.exceptions import NewConnectionError, ReadTimeoutError
 
 from pulseframes._version import __version__
 from pulseframes.errors import ServerError
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from pulseframes.settings import Settings
 
 USER_AGENT: Final = f"pulseframes/{__version__}"
+
+#: More than any answer has; where one is longer, reading stops, before the memory is full.
+MAX_BODY: Final = 256 * 2**20
+_CHUNK: Final = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -39,7 +44,7 @@ class Reply:
 
     endpoint: str
     status: int
-    body: bytes
+    body: bytes = field(repr=False)
     retry_after: str | None = None
 
     @property
@@ -47,8 +52,28 @@ class Reply:
         """Whether the status is 2xx."""
         return 200 <= self.status < 300  # noqa: PLR2004  the statuses that mean success
 
-    def __repr__(self) -> str:
-        return f"Reply({self.endpoint}, {self.status}, {len(self.body)} bytes)"
+
+class NoReply(Exception):
+    """There was no complete answer.
+
+    Attributes
+    ----------
+    error : ServerError
+        What to raise.
+    unsent : bool
+        Whether the request surely never reached the server.
+    status : int or None
+        The status, where the answer came that far.
+    received : bytes
+        What came of the body.
+    """
+
+    def __init__(self, error: ServerError, *, unsent: bool, status: int | None, received: bytes) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.unsent = unsent
+        self.status = status
+        self.received = received
 
 
 class Transport:
@@ -70,14 +95,7 @@ class Transport:
         )
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
 
-    def send(
-        self,
-        method: str,
-        endpoint: str,
-        *,
-        auth: AuthBase,
-        params: Mapping[str, str] | None = None,
-    ) -> Reply:
+    def send(self, method: str, endpoint: str, *, auth: AuthBase, params: Mapping[str, str] | None = None) -> Reply:
         """Send one request and read the whole answer.
 
         ``auth`` puts the secrets into the request's headers at the last moment, so that no variable of ours holds
@@ -85,21 +103,29 @@ class Transport:
 
         Raises
         ------
-        ServerError
-            With ``status`` None, if no complete answer came.
+        NoReply
+            If no complete answer came.
         """
+        received = bytearray()
+        status = None
         try:
-            response = self._session.request(
+            with self._session.request(
                 method,
                 f"{self._settings.base_url}/{endpoint}",
                 params=params,
                 auth=auth,
                 timeout=(self._settings.connect_timeout, self._settings.read_timeout),
                 allow_redirects=False,
-            )
-            return Reply(endpoint, response.status_code, response.content, response.headers.get("Retry-After"))
+                stream=True,
+            ) as response:
+                status = response.status_code
+                for chunk in response.iter_content(_CHUNK):
+                    received += chunk
+                    if len(received) > MAX_BODY:
+                        raise requests.exceptions.ContentDecodingError
+                return Reply(endpoint, status, bytes(received), response.headers.get("Retry-After"))
         except requests.RequestException as caught:
-            problem = self._explained(endpoint, caught)
+            problem = self._explained(endpoint, caught, status, bytes(received))
         # Raised out here, since an exception raised inside the handler would carry the request, with its headers, along.
         raise problem
 
@@ -107,23 +133,42 @@ class Transport:
         """Close the connections."""
         self._session.close()
 
-    def _explained(self, endpoint: str, caught: requests.RequestException) -> ServerError:
+    def _explained(
+        self, endpoint: str, caught: requests.RequestException, status: int | None, received: bytes
+    ) -> NoReply:
         """Say what happened, in words that hold neither the query (personal data) nor a header (secrets)."""
-        retryable = True
+        reason = _reason(caught)
+        retryable, timed_out = True, False
+        unsent = status is None and (
+            isinstance(caught, requests.ConnectTimeout | requests.exceptions.SSLError | requests.exceptions.ProxyError)
+            or isinstance(reason, NewConnectionError)
+        )
         match caught:
             case requests.ConnectTimeout():
                 what = f"no connection within {self._settings.connect_timeout:g} s"
-            case requests.Timeout():
-                what = f"no answer within {self._settings.read_timeout:g} s"
             case requests.exceptions.SSLError():
                 what, retryable = "no secure connection (TLS): the certificate or the protocol is not accepted", False
             case requests.exceptions.ProxyError():
                 what = "the proxy could not be reached; check HTTPS_PROXY"
+            case requests.exceptions.ContentDecodingError() if len(received) > MAX_BODY:
+                what, retryable = f"the answer is longer than {MAX_BODY >> 20} MB, and was not read to its end", False
             case requests.exceptions.ChunkedEncodingError() | requests.exceptions.ContentDecodingError():
                 what = "the answer broke off or was garbled on the way"
+            case _ if isinstance(caught, requests.Timeout) or isinstance(reason, ReadTimeoutError):
+                what, timed_out = f"no answer within {self._settings.read_timeout:g} s", True
             case _:
                 what = f"the connection failed ({_operating_system_says(caught) or type(caught).__name__})"
-        return ServerError(f"{endpoint}: {what}. The address is {self._settings.base_url}.", retryable=retryable)
+        error = ServerError(
+            f"{endpoint}: {what}. The address is {self._settings.base_url}.", retryable=retryable, timed_out=timed_out
+        )
+        return NoReply(error, unsent=unsent, status=status, received=received)
+
+
+def _reason(caught: requests.RequestException) -> BaseException | None:
+    """Find what urllib3 says is behind an exception of requests."""
+    inner = caught.args[0] if caught.args else None
+    reason = getattr(inner, "reason", None) or inner
+    return reason if isinstance(reason, BaseException) else None
 
 
 def _operating_system_says(problem: BaseException | None) -> str | None:

@@ -1,0 +1,173 @@
+"""One run: gets the answers it needs, from the journal where they may be used again, and keeps count."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+from pulseframes.api.client import Answer, PulseClient
+from pulseframes.errors import MalformedAnswer, PulseError, SessionNotFound
+from pulseframes.flatten import FlatAnswers, flatten_details, flatten_searches
+from pulseframes.paging import Page
+from pulseframes.progress import Progress, ProgressHook
+from pulseframes.provenance import Part
+from pulseframes.query import DetailQuery, SearchQuery
+from pulseframes.reuse import detail_is_final, is_fresh, page_is_final
+from pulseframes.tables import SESSIONS
+
+NOT_FOUND = 404
+
+
+class Run:
+    """The answers of one question, as they come.
+
+    Parameters
+    ----------
+    client : PulseClient
+        Whom to ask.
+    refresh : bool
+        Whether to ask again what is kept.
+    progress : callable or None
+        Told how far it is.
+
+    Attributes
+    ----------
+    bodies : list of bytes
+        The answers that have sessions, in the order they came.
+    parts : list of Part
+        The same, for the certificate.
+    missing : list of int
+        Session ids that the server does not know.
+    """
+
+    def __init__(self, client: PulseClient, *, refresh: bool, progress: ProgressHook | None) -> None:
+        self.client = client
+        self.bodies: list[bytes] = []
+        self.parts: list[Part] = []
+        self.missing: list[int] = []
+        self._refresh = refresh
+        self._progress = progress
+        self._spent_before = client.calls_spent
+
+    @property
+    def calls_spent(self) -> int:
+        """Calls that this run has spent."""
+        return self.client.calls_spent - self._spent_before
+
+    def tell(self, what: Literal["sessions", "details"], done: int, total: int) -> None:
+        """Tell how far the run is."""
+        if self._progress is not None:
+            self._progress(Progress(what, min(done, total), total, self.calls_spent))
+
+    def page(self, window: SearchQuery, skip: int, size: int) -> Page:
+        """Get one page of a search.
+
+        Raises
+        ------
+        PulseError
+            If it is not kept and cannot be had.
+        """
+        params = window.page_params(skip, size)
+        kept = self._usable(
+            self.client.kept_answer("sessions", params),
+            flatten_searches,
+            lambda answer, flat: page_is_final(window, answer.asked_at, flat.totals[0]),
+        )
+        if kept is None:
+            # A page that takes too long is asked again in halves, not as it is.
+            answer = self.client.call("sessions", params, retry_timeouts=False)
+            kept = answer, _flattened(answer, flatten_searches)
+        answer, flat = kept
+        self._take(answer, flat)
+        sessions = flat.frames[SESSIONS.name]
+        starts = dict(zip(sessions["session_id"], sessions["session_start"], strict=True))
+        ids = [*sessions["session_id"], *flat.rejected["session_id"]]
+        known = {session_id: starts.get(session_id) for session_id in ids if session_id is not None}
+        return Page(skip, flat.totals[0], known, ids.count(None), answer.kept)
+
+    def details(self, query: DetailQuery) -> None:
+        """Get the details of sessions: first those that cost nothing, so that they are there if the quota ends.
+
+        Raises
+        ------
+        PulseError
+            If one is not kept and cannot be had; ``remaining`` says how many are still to come.
+        """
+        to_ask = [session_id for session_id in query.ids if not self._detail(session_id, kept=True)]
+        done = query.calls - len(to_ask)
+        if done:
+            self.tell("details", done, query.calls)
+        for number, session_id in enumerate(to_ask):
+            try:
+                self._detail(session_id, kept=False)
+            except PulseError as problem:
+                problem.remaining = len(to_ask) - number
+                raise
+            self.tell("details", done + number + 1, query.calls)
+
+    def _detail(self, session_id: int, *, kept: bool) -> bool:
+        """Take one session's details in, kept ones or from the server; tell whether they were to be had."""
+        params = DetailQuery.params(session_id)
+        if kept:
+            answer = self.client.kept_answer("session", params)
+            if answer is not None and answer.status == NOT_FOUND:
+                known_missing = not self._refresh and is_fresh(answer.asked_at, self.client.clock())
+                self.missing += [session_id] if known_missing else []
+                return known_missing
+            found = self._usable(answer, flatten_details, lambda _, flat: detail_is_final(_status(flat)))
+            if found is None:
+                return False
+            self._take(*found)
+            return True
+        try:
+            answer = self.client.call("session", params, session_id=session_id)
+        except SessionNotFound:
+            self.missing.append(session_id)
+            return True
+        flat = _flattened(answer, flatten_details)
+        answered = flat.frames[SESSIONS.name]["session_id"].drop_nulls().to_list()
+        if answered not in ([], [session_id]):
+            raise malformed(answer, f"The server answered with session {answered[0]} when asked for {session_id}.")
+        self._take(answer, flat)
+        return True
+
+    def _usable(
+        self,
+        kept: Answer | None,
+        flatten: Callable[[list[bytes]], FlatAnswers],
+        is_final: Callable[[Answer, FlatAnswers], bool],
+    ) -> tuple[Answer, FlatAnswers] | None:
+        """Give a kept answer, if it may be used again."""
+        # What this run has used already is asked for again only because it may have changed.
+        if kept is None or self._refresh or any(part.call_id == kept.call_id for part in self.parts):
+            return None
+        try:
+            flat = flatten([kept.body])
+        except MalformedAnswer:
+            return None
+        usable = is_fresh(kept.asked_at, self.client.clock()) or is_final(kept, flat)
+        return (kept, flat) if usable else None
+
+    def _take(self, answer: Answer, flat: FlatAnswers) -> None:
+        rows = len(flat.frames[SESSIONS.name]) + len(flat.rejected.filter(table=SESSIONS.name))
+        self.bodies.append(answer.body)
+        self.parts.append(Part(answer.call_id, answer.asked_at, answer.kept, rows))
+
+
+def _flattened(answer: Answer, flatten: Callable[[list[bytes]], FlatAnswers]) -> FlatAnswers:
+    try:
+        return flatten([answer.body])
+    except MalformedAnswer as problem:
+        raise malformed(answer, str(problem)) from None
+
+
+def malformed(answer: Answer, message: str) -> MalformedAnswer:
+    """Say that an answer is not as documented, and where it is kept."""
+    problem = MalformedAnswer(f"{message} It is kept as call {answer.call_id} of the journal.", body=answer.body)
+    problem.call_id = answer.call_id
+    return problem
+
+
+def _status(flat: FlatAnswers) -> str | None:
+    statuses = flat.frames[SESSIONS.name]["status"].to_list()
+    return statuses[0] if statuses else None

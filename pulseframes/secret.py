@@ -1,0 +1,33 @@
+"""A text that is shown to nobody."""
+
+from __future__ import annotations
+
+
+class Secret:
+    """A text that is shown to nobody: its ``repr`` and ``str`` are stars, so logs and tracebacks hold stars.
+
+    Parameters
+    ----------
+    value : str
+        What to keep.
+    """
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """Give the text itself, for the one place that sends it."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Secret('***')"
+
+    __str__ = __repr__
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._value == self._value
+
+    def __hash__(self) -> int:
+        return hash(self._value)
