@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test lint types wheel tests format cassettes notebooks benchmark lock clean
+.PHONY: demo test lint types wheel tests format cassettes soak benchmark lock clean
 
 demo: $(VENV)/.runtime
 	$(BIN)/pulseframes demo
@@ -43,6 +43,11 @@ format: $(VENV)/.dev
 # Records cassettes/ anew, against the simulator.
 cassettes: $(VENV)/.dev
 	$(BIN)/python tests/record_cassettes.py
+
+# 200 kills of a search and its details; ten minutes of mutated answers.
+soak: $(VENV)/.dev
+	$(BIN)/python tests/soak_kills.py
+	$(BIN)/python tests/fuzz_answers.py
 
 # Times flattening beside pandas and DuckDB, and the imports.
 benchmark: $(VENV)/.dev

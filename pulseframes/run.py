@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
-from pulseframes.api.client import Answer, PulseClient
+from pulseframes.api.client import PulseClient
+from pulseframes.api.sender import Answer
 from pulseframes.errors import MalformedAnswer, PulseError, SessionNotFound
 from pulseframes.flatten import FlatAnswers, flatten_details, flatten_searches
 from pulseframes.paging import Page

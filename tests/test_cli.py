@@ -83,8 +83,11 @@ def test_details_take_the_ids_of_a_search_and_write_the_three_tables(
     run("search", *WEEK, "-o", tmp_path / "week.parquet")
     code, out, err = run("details", "--ids-from", tmp_path / "week.parquet", "--limit", "4", "-o", tmp_path / "week")
     assert (code, out) == (0, "")
-    assert err.startswith("4 details cost 4 calls, and one more to authenticate.")
-    assert "5 calls spent." in err
+    assert err.startswith("4 details cost 4 calls at most")
+    assert "4 calls spent." in err
+    assert (
+        "0 calls spent." in run("details", "--ids-from", tmp_path / "week.parquet", "--limit", "4", "-o", tmp_path)[2]
+    )
     truth = simulator.truth(*WEEK)
     bought = truth["sessions"].head(4)["session_id"]
     for name in TABLES:
@@ -186,7 +189,7 @@ def test_missing_credentials_are_named_and_exit_with_2(run: Run) -> None:
 
 @pytest.mark.usefixtures("environment")
 def test_a_server_that_fails_exits_with_1(run: Run, simulator: Simulator) -> None:
-    simulator.faults.add(Fault(kind="status", status=500, on="sessions"))
+    simulator.faults.add(Fault(kind="status", status=500, on="sessions", times=None))
     code, out, err = run("search", *WEEK)
     assert (code, out) == (1, "")
     assert "error: The server failed at sessions (500)" in err
@@ -215,7 +218,7 @@ def test_the_demo_shows_frames_and_what_was_spent(run: Run) -> None:
 
 def test_simulate_prints_what_to_export_and_serves_until_it_is_interrupted(tmp_path: Path) -> None:
     script = tmp_path / "faults.json"
-    script.write_text('[{"kind": "status", "status": 503, "on": "sessions"}]')
+    script.write_text('[{"kind": "status", "status": 403, "on": "sessions"}]')
     command = [
         sys.executable,
         "-m",
@@ -238,9 +241,9 @@ def test_simulate_prints_what_to_export_and_serves_until_it_is_interrupted(tmp_p
         server.send_signal(signal.SIGINT)
         _, err = server.communicate(timeout=20)
     assert failed.returncode == 1
-    assert "503" in failed.stderr
+    assert "403" in failed.stderr
     assert len(found.stdout.splitlines()) == 51
-    assert "4 calls answered." in err
+    assert "3 calls answered." in err
     assert server.returncode == 0
 
 
@@ -253,12 +256,100 @@ def test_a_reader_that_stops_early_is_no_traceback() -> None:
     assert "Exception ignored" not in done.stderr
 
 
-@pytest.mark.parametrize("command", ["search", "details", "schema", "demo", "simulate"])
+@pytest.mark.parametrize("command", ["search", "details", "quota", "replay", "doctor", "schema", "demo", "simulate"])
 def test_each_command_has_help_with_an_example(run: Run, command: str) -> None:
     code, out, _ = run(command, "--help")
     assert code == 0
     assert "Example:" in out
     assert f"pulseframes {command}" in out
+
+
+@pytest.mark.usefixtures("environment")
+def test_quota_shows_what_is_left_and_the_last_calls_and_costs_nothing(run: Run, simulator: Simulator) -> None:
+    assert "0 of 10000 calls used in the last 24 hours, 10000 left." in run("quota")[1]
+    run("search", *WEEK, "--limit", "1")
+    code, out, err = run("quota")
+    assert (code, err) == (0, "")
+    assert "2 of 10000 calls used" in out
+    assert re.search(r"1  \d{4}-\d\d-\d\d \d\d:\d\d:\d\d  authenticate  answered 202", out)
+    shown = json.loads(run("quota", "--json", "--last", "1")[1])
+    assert (shown["used"], shown["left"], len(shown["last_calls"])) == (2, 9998, 1)
+    assert simulator.calls == 2
+
+
+@pytest.mark.usefixtures("environment")
+def test_quota_says_when_the_next_call_is_where_none_is_left(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PULSEFRAMES_DAILY_LIMIT", "2")
+    run("search", *WEEK, "--limit", "1")
+    assert "The next one is at 20" in run("quota")[1]
+    code, _, err = run("details", "1")
+    assert code == 3
+    assert "1 are still to come" in err
+    assert "Nothing was sent" in err
+
+
+@pytest.mark.usefixtures("environment")
+def test_replay_makes_the_tables_again_with_the_network_off(run: Run, simulator: Simulator, tmp_path: Path) -> None:
+    run("search", *WEEK, "-o", tmp_path / "week.parquet")
+    run("details", "--ids-from", tmp_path / "week.parquet", "--limit", "5", "-o", tmp_path / "details")
+    simulator.stop()
+    code, out, err = run("replay", "-o", tmp_path / "again")
+    assert (code, out) == (0, "")
+    assert "6 answers read, 0 rows rejected." in err
+    again = pl.read_parquet(tmp_path / "again" / "sessions.parquet")
+    week = pl.read_parquet(tmp_path / "week.parquet")
+    assert again["session_id"].to_list() == week["session_id"].to_list()
+    assert again["satisfaction_rating"].drop_nulls().len() > 0
+    for name in ("page_views", "errors"):
+        assert_frame_equal(
+            pl.read_parquet(tmp_path / "again" / f"{name}.parquet"),
+            pl.read_parquet(tmp_path / "details" / f"{name}.parquet"),
+        )
+
+
+def test_replay_without_a_journal_says_where_it_looked(run: Run, tmp_path: Path) -> None:
+    code, _, err = run("replay", "-o", tmp_path)
+    assert code == 1
+    assert "There is no journal at" in err
+
+
+@pytest.mark.usefixtures("environment")
+def test_doctor_finds_nothing_wrong_and_spends_nothing_unless_it_may(run: Run, simulator: Simulator) -> None:
+    code, out, _ = run("doctor")
+    assert code == 0
+    assert re.findall(r"^ok   (\w+):", out, re.MULTILINE) == ["settings", "journal", "reachability", "credentials"]
+    assert "not tried" in out
+    assert simulator.calls == 0
+    _, out, err = run("doctor", "--spend")
+    assert "may cost one call" in err
+    assert "accepted; 1 call spent" in out
+    assert "no call spent" in run("doctor", "--spend")[1]
+    assert simulator.calls == 1
+
+
+@pytest.mark.usefixtures("environment")
+@pytest.mark.parametrize(
+    ("variable", "value", "step", "said"),
+    [
+        ("PULSEFRAMES_API_KEY", "", "settings", "Not set in the environment: PULSEFRAMES_API_KEY"),
+        ("PULSEFRAMES_DAILY_LIMIT", "many", "settings", "'many' is not a whole number"),
+        ("PULSEFRAMES_QUOTA_DAY", "lunar", "settings", "'lunar' is not 'rolling' or 'utc'"),
+        ("PULSEFRAMES_COUNT_AUTHENTICATE", "maybe", "settings", "'maybe' is not yes or no"),
+        ("PULSEFRAMES_HOME", "/dev/null/home", "journal", "check the folder's permissions"),
+        ("PULSEFRAMES_BASE_URL", "http://127.0.0.1:1/api", "reachability", "Connection refused"),
+        ("PULSEFRAMES_CLIENT_SECRET", "wrong", "credentials", "Check PULSEFRAMES_API_KEY"),
+    ],
+)
+def test_doctor_names_the_step_that_fails_and_what_to_do(
+    run: Run, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, step: str, said: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    code, out, _ = run("doctor", "--spend")
+    assert code == 1
+    (failure,) = [line for line in out.splitlines() if line.startswith("FAIL")]
+    assert failure.startswith(f"FAIL {step}: ")
+    assert said in failure
+    assert out.splitlines()[-1] == failure
 
 
 def set_environment(monkeypatch: pytest.MonkeyPatch, simulator: Simulator) -> None:
