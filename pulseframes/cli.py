@@ -312,12 +312,17 @@ def simulate(
 
     Example: `pulseframes simulate --sessions 1000 --daily-limit 0`
     """
+    import secrets
     import time
 
     from pulseframes.settings import ENV_API_KEY, ENV_BASE_URL, ENV_CLIENT_ID, ENV_CLIENT_SECRET
     from pulseframes.simulator import Simulator, load_faults
 
-    simulator = Simulator(sessions=sessions, seed=seed, days=days, daily_limit=daily_limit or None, port=port)
+    # A key of its own for each start, so that answers kept from another population are not taken for this one's.
+    key = f"simulator-{secrets.token_hex(8)}"
+    simulator = Simulator(
+        sessions=sessions, seed=seed, days=days, daily_limit=daily_limit or None, port=port, api_key=key
+    )
     if faults is not None:
         try:
             script = load_faults(faults.read_text(encoding="utf-8"))

@@ -46,6 +46,7 @@ class Run:
         self.bodies: list[bytes] = []
         self.parts: list[Part] = []
         self.missing: list[int] = []
+        self._used: set[int] = set()
         self._refresh = refresh
         self._progress = progress
         self._spent_before = client.calls_spent
@@ -140,7 +141,7 @@ class Run:
     ) -> tuple[Answer, FlatAnswers] | None:
         """Give a kept answer, if it may be used again."""
         # What this run has used already is asked for again only because it may have changed.
-        if kept is None or self._refresh or any(part.call_id == kept.call_id for part in self.parts):
+        if kept is None or self._refresh or kept.call_id in self._used:
             return None
         try:
             flat = flatten([kept.body])
@@ -151,6 +152,7 @@ class Run:
 
     def _take(self, answer: Answer, flat: FlatAnswers) -> None:
         rows = len(flat.frames[SESSIONS.name]) + len(flat.rejected.filter(table=SESSIONS.name))
+        self._used.add(answer.call_id)
         self.bodies.append(answer.body)
         self.parts.append(Part(answer.call_id, answer.asked_at, answer.kept, rows))
 

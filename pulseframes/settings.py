@@ -104,7 +104,7 @@ class Settings:
     base_url : str
         Where the API is (``PULSEFRAMES_BASE_URL``): ``https://``, or ``http://`` on this machine itself, as for a
         simulator.
-    home : str
+    home : str or path
         The folder of the journal and of the session key (``PULSEFRAMES_HOME``); the user's data folder if not set.
         ``":memory:"`` keeps nothing on disk: another process, or a second run, pays again.
     daily_limit : int
@@ -130,7 +130,7 @@ class Settings:
     """
 
     base_url: str = field(default_factory=lambda: _from_env(ENV_BASE_URL, DEFAULT_BASE_URL))
-    home: str = field(default_factory=lambda: _from_env(ENV_HOME, ""))
+    home: str | os.PathLike[str] = field(default_factory=lambda: _from_env(ENV_HOME, ""))
     daily_limit: int = field(default_factory=lambda: _whole_from_env(ENV_DAILY_LIMIT, DEFAULT_DAILY_LIMIT))
     quota_day: QuotaDay = field(default_factory=lambda: cast("QuotaDay", _from_env(ENV_QUOTA_DAY, "rolling")))
     count_authenticate: bool = field(default_factory=lambda: _flag_from_env(ENV_COUNT_AUTHENTICATE))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import hashlib
+import os
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -16,11 +18,13 @@ from requests.auth import AuthBase
 from pulseframes.api.auth import SessionKeyAuth, SessionKeys
 from pulseframes.api.sender import AUTHENTICATE, Answer, Sender
 from pulseframes.api.transport import Reply
+from pulseframes.errors import JournalWarning
 from pulseframes.journal import JOURNAL_FILE, Entry, Journal
 from pulseframes.keystore import KeyStore
 from pulseframes.quota import Quota
 from pulseframes.secret import Secret
-from pulseframes.settings import Credentials, Settings
+from pulseframes.settings import ENV_HOME, IN_MEMORY, Credentials, Settings
+from pulseframes.warn import warn
 
 Endpoint: TypeAlias = Literal["sessions", "session"]
 
@@ -101,6 +105,8 @@ class PulseClient:
         with self._lock:
             if self._journal is None:
                 folder = self.settings.folder
+                if folder is None and os.environ.get(ENV_HOME, "").strip() == IN_MEMORY:
+                    warn(JournalWarning, f"{ENV_HOME} is {IN_MEMORY}: no answer is kept, and a second run pays again.")
                 self._journal = Journal(None if folder is None else folder / JOURNAL_FILE, clock=self.clock)
             return self._journal
 
@@ -234,4 +240,5 @@ def default_client() -> PulseClient:
     with _choosing_default:
         if _default is None or (_default.credentials, _default.settings) != (credentials, settings):
             _default = PulseClient(credentials, settings=settings)
+            atexit.register(_default.close)
         return _default

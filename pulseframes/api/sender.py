@@ -166,7 +166,8 @@ class Sender:
         blocked_until = None
         if reply.status == QUOTA_EXHAUSTED:
             now = self._clock()
-            blocked_until = retry_time(reply.retry_after, now=now) or self._rule.day_ends(now)
+            day_ends = self._rule.day_ends(now)
+            blocked_until = min(retry_time(reply.retry_after, now=now) or day_ends, day_ends)
         # An authentication's body is a key, so it is not kept.
         body = b"" if call.endpoint == AUTHENTICATE else reply.body
         self._put_down(call_id, "answered", reply.status, body, started, blocked_until=blocked_until)
