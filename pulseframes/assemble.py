@@ -69,7 +69,7 @@ def assemble(bodies: Sequence[bytes], *, details: bool, limit: int | None = None
         frames=frames,
         rejected=with_raw_json(rejected, bodies, details=details),
         drift=[*sorted(flat.unknown_fields), *new_values(frames)],
-        cut=_cut_lists(flat.frames),
+        cut=_cut_lists(flat.frames, flat.rejected),
     )
 
 
@@ -89,12 +89,14 @@ def _order(table: Table) -> list[str]:
     return ["session_start", "session_id"] if table is SESSIONS else list(table.key)
 
 
-def _cut_lists(frames: dict[str, pl.DataFrame]) -> list[str]:
-    """Describe the lists whose last item is number 500."""
+def _cut_lists(frames: dict[str, pl.DataFrame], rejected: pl.DataFrame) -> list[str]:
+    """Describe the lists whose last item is number 500, be it a good one or not."""
     found = []
     for table in ITEM_TABLES:
-        long = frames[table.name].filter(pl.col(table.index) >= CUT_LENGTH - 1)
-        last = long.group_by("session_id").agg(pl.col(table.index).max()).filter(pl.col(table.index) == CUT_LENGTH - 1)
+        good = frames[table.name].select("session_id", table.index)
+        bad = rejected.filter(table=table.name).select("session_id", pl.col("item_index").alias(table.index))
+        late = pl.concat([good, bad]).filter(pl.col(table.index) >= CUT_LENGTH - 1)
+        last = late.group_by("session_id").agg(pl.col(table.index).max()).filter(pl.col(table.index) == CUT_LENGTH - 1)
         ids = last["session_id"].sort()
         found += [f"Session {session_id} came with exactly {CUT_LENGTH} {table.name}" for session_id in ids]
     return found

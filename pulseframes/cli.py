@@ -6,6 +6,7 @@ had come is saved. Modules are imported inside the commands, so that ``--help`` 
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import warnings
@@ -19,9 +20,10 @@ from pulseframes.terminal import (
     FileFormat,
     Sink,
     TextFormat,
-    check_writable,
+    check_places,
     counted_client,
     ids_in,
+    plural,
     print_dictionary,
     print_frame,
     print_quota,
@@ -69,21 +71,25 @@ PrintFormat = Annotated[TextFormat, typer.Option("--format", "-f", help="How to 
 def main() -> None:
     """Run the command line; the entry point of the ``pulseframes`` script."""
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # a terminal that lacks a letter is no failure
+        if isinstance(stream, io.TextIOWrapper):  # a closed one is None
+            stream.reconfigure(errors="replace")  # a terminal that lacks a letter is no failure
     with warnings.catch_warnings():
         show_warnings()
         code = _exit_code()
     sys.exit(code)
 
 
-def _exit_code() -> int:
+def _exit_code() -> int:  # noqa: PLR0911  one return a kind of end
     """Run a command, and say on stderr what went wrong."""
-    from pulseframes.errors import CredentialsMissing, InvalidQuery, PulseError, QuotaExhausted
+    from pulseframes.errors import CredentialsMissing, InvalidQuery, PulseError, QuotaExhausted, SchemaViolation
 
     try:
         app()
     except SystemExit as done:
         return done.code if isinstance(done.code, int) else DONE
+    except SchemaViolation as problem:
+        say(f"error: {problem.summary} The other rows are written, and these beside them where there is an --output.")
+        return FAILED
     except (InvalidQuery, CredentialsMissing) as problem:
         return _failed(problem, WRONG_USAGE)
     except QuotaExhausted as problem:
@@ -155,9 +161,7 @@ def search(
                 progress=progress,
             )
         except PulseError as problem:
-            put(problem.partial)
-            if isinstance(problem, SchemaViolation):
-                put.rejected(problem.rejected)
+            put(problem.partial, rejected=problem.rejected if isinstance(problem, SchemaViolation) else None)
             raise
     put(sessions)
 
@@ -168,7 +172,7 @@ def details(
     ids_from: Annotated[
         Path | None, typer.Option(help="A file written by `search`: take its session ids as well.")
     ] = None,
-    limit: Annotated[int | None, typer.Option(help="Get so many details at most: the first ones.", min=0)] = None,
+    limit: Annotated[int | None, typer.Option(help="Get so many details at most: the first ones.", min=1)] = None,
     refresh: Annotated[bool, typer.Option("--refresh", help="Ask again what is kept.")] = False,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder to write the tables to.")] = None,
     file_format: Annotated[FileFormat, typer.Option("--as", help="What to write there.")] = FileFormat.PARQUET,
@@ -188,16 +192,16 @@ def details(
         raise typer.BadParameter("no session id: give some, or --ids-from a file that has some.", param_hint="ID")
     if output is not None:
         output.mkdir(parents=True, exist_ok=True)
-        check_writable(output)
+        check_places(output / f"{name}.{file_format}" for name in TableName)
 
     def put(frames: SessionFrames) -> None:
         if output is None:
-            print_frame(frames.tables()[table], text_format)
+            print_frame(frames.tables()[table], text_format, table)
             return
         for path in frames.write(output, file_format):
             say(f"{path} written.")
 
-    say(f"{len(wanted)} details cost {len(wanted)} calls at most, and one more if a session key has to be fetched.")
+    say(f"{plural(len(wanted), 'call')} at most, and one more if a session key has to be fetched.")
     with counted_client() as client, progress_bar() as progress:
         try:
             frames = session_details(wanted, client=client, refresh=refresh, progress=progress)
@@ -301,12 +305,14 @@ def demo() -> None:
 
 @app.command()
 def simulate(
-    port: Annotated[int, typer.Option(help="Port on this machine; 0 takes a free one.")] = 8765,
+    port: Annotated[int, typer.Option(help="Port on this machine; 0 takes a free one.", min=0, max=65535)] = 8765,
     sessions: Annotated[int, typer.Option(help="Sessions before now.", min=0)] = 20_000,
     seed: Annotated[int, typer.Option(help="The same seed gives the same sessions.")] = 1,
     days: Annotated[int, typer.Option(help="Days that they are spread over.", min=1)] = 28,
     daily_limit: Annotated[int, typer.Option(help="Calls a day; 0 for no limit.", min=0)] = 50,
-    faults: Annotated[Path | None, typer.Option(help="JSON file with a script of faults.")] = None,
+    faults: Annotated[
+        Path | None, typer.Option(help="JSON file with a script of faults.", exists=True, dir_okay=False)
+    ] = None,
 ) -> None:
     """Serve made-up sessions on this machine the way the Pulse API does, to try things on. Ctrl-C ends it.
 
@@ -330,8 +336,13 @@ def simulate(
             raise typer.BadParameter(f"{faults}: {problem}", param_hint="--faults") from None
         for fault in script:
             simulator.faults.add(fault)
+    try:
+        simulator.start()
+    except OSError as problem:
+        raise typer.BadParameter(
+            f"port {port} cannot be used: {problem.strerror}; 0 takes a free one.", param_hint="--port"
+        ) from None
     with simulator:
-        # On stdout, so that `eval "$(pulseframes simulate &)"` and a copy by hand both work.
         typer.echo(f"export {ENV_BASE_URL}={simulator.url}")
         typer.echo(f"export {ENV_API_KEY}={simulator.api_key}")
         typer.echo(f"export {ENV_CLIENT_ID}={simulator.client_id}")

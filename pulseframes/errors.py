@@ -172,13 +172,21 @@ class SchemaViolation(PulseError):
         self.valid = self.partial = valid
         self.rejected = rejected
 
+    @property
+    def summary(self) -> str:
+        """How many rows, of which tables, and the first reason."""
+        return super().__str__()
+
+    def __str__(self) -> str:
+        return f"{self.summary} .valid has the other rows and .rejected these; on_invalid='warn' goes on without them."
+
 
 class PulseWarning(UserWarning):
     """Base of all warnings issued by pulseframes."""
 
 
 class SchemaDriftWarning(PulseWarning):
-    """The API sent a field or a value that this version does not know; nothing is lost."""
+    """The API sent a field, which is in no frame but in the journal's raw answer, or a value, which is kept as it is."""
 
 
 class IncompleteWarning(PulseWarning):

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, Final
 
 import polars as pl
 
+#: Longer texts are cut in a table on the terminal.
+_WIDEST_CELL: Final = 40
 #: How a time is written where the format has none of its own.
 _TIME: Final = "%Y-%m-%dT%H:%M:%S%.6fZ"
 
@@ -54,16 +56,43 @@ def write_frame(frame: pl.DataFrame, path: Path, file_format: str) -> None:
     OSError
         If the folder is not there or cannot be written to; what was there before is still there.
     """
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    path = path.resolve()  # the file that a link leads to is replaced, not the link
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
+    temporary = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:
             FORMATS[file_format](frame, file)
             file.flush()
             os.fsync(file.fileno())
-        Path(name).replace(path)
+        temporary.chmod(_mode(path))
+        temporary.replace(path)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
+
+
+def check_writable(path: Path) -> None:
+    """Try whether a file can be made or replaced, by doing so with nothing; for before something is paid for.
+
+    Raises
+    ------
+    OSError
+        If it cannot.
+    """
+    was_there = path.exists()
+    with path.open("ab"):
+        pass
+    if not was_there:
+        path.unlink()
+
+
+def _mode(path: Path) -> int:
+    """Give the mode that a file has, or that a new one would have: a temporary file is for its owner alone."""
+    if path.exists():
+        return path.stat().st_mode & 0o777
+    umask = os.umask(0)
+    os.umask(umask)
+    return 0o666 & ~umask
 
 
 def read_column(path: Path, name: str) -> list[int]:
@@ -74,10 +103,11 @@ def read_column(path: Path, name: str) -> list[int]:
     ValueError
         If the file's ending is not a format's, or the file cannot be read or lacks the column.
     """
+    # The bytes, not the path: polars would read a path with brackets or a star as a pattern.
     readers = {
-        "parquet": lambda: pl.read_parquet(path, columns=[name]),
-        "csv": lambda: pl.read_csv(path, columns=[name]),
-        "ndjson": lambda: pl.read_ndjson(path, infer_schema_length=None).select(name),
+        "parquet": lambda: pl.read_parquet(path.read_bytes(), columns=[name]),
+        "csv": lambda: pl.read_csv(path.read_bytes(), columns=[name]),
+        "ndjson": lambda: pl.read_ndjson(path.read_bytes(), infer_schema_length=None).select(name),
     }
     ending = path.suffix.lower().lstrip(".")
     if ending not in readers:
@@ -88,8 +118,32 @@ def read_column(path: Path, name: str) -> list[int]:
         raise ValueError(f"{path} cannot be read, or has no column {name}: {problem}") from None
 
 
-def as_text(frame: pl.DataFrame) -> str:
-    """Draw a frame as a table: its first rows, and as many columns as the terminal has room for."""
-    width = shutil.get_terminal_size((120, 24)).columns
-    with pl.Config(tbl_rows=20, tbl_cols=max(4, width // 18), tbl_width_chars=width, tbl_hide_column_data_types=True):
-        return str(frame)
+def as_text(frame: pl.DataFrame, first: Sequence[str] = ()) -> str:
+    """Draw a frame as a table: its first and last rows, and as many columns as the terminal has room for, none wrapped.
+
+    Parameters
+    ----------
+    frame : polars.DataFrame
+        What to draw.
+    first : sequence of str
+        The columns that matter most, where there is no room for all.
+    """
+    room = shutil.get_terminal_size((120, 24)).columns - 1
+    names = [*(name for name in first if name in frame.columns), *(name for name in frame.columns if name not in first)]
+    ends = pl.concat([frame.head(10), frame.tail(10)])
+    shown: list[str] = []
+    for name in names:
+        widest = max(len(name), *(len(str(value)) for value in ends[name]), 4) if len(ends) else len(name)
+        room -= min(widest, _WIDEST_CELL) + 3
+        if room < 0 and shown:
+            break
+        shown.append(name)
+    left_out = frame.width - len(shown)
+    with pl.Config(
+        tbl_rows=20,
+        tbl_cols=-1,
+        tbl_width_chars=10_000,
+        fmt_str_lengths=_WIDEST_CELL - 1,
+        tbl_hide_column_data_types=True,
+    ):
+        return f"{frame.select(shown)}" + (f"\nand {left_out} more columns" if left_out else "")

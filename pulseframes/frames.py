@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from pulseframes.files import write_frame
+from pulseframes.errors import InvalidQuery
+from pulseframes.files import FORMATS, write_frame
 from pulseframes.provenance import Certificate
 from pulseframes.tables import REJECTED, TABLES
 
@@ -87,7 +88,8 @@ class SessionFrames:
         Returns
         -------
         list of Path
-            The files written; ``rejected.parquet`` is among them if rows were rejected.
+            The files written; ``rejected.parquet`` is among them if rows were rejected, and an earlier one is removed if none
+            were.
 
         Raises
         ------
@@ -98,9 +100,13 @@ class SessionFrames:
 
     def write(self, directory: str | os.PathLike[str], file_format: str) -> list[Path]:
         """Write each table as one file, as ``write_parquet()`` does, in the format ``parquet``, ``csv`` or ``ndjson``."""
+        if file_format not in FORMATS:
+            raise InvalidQuery(f"file_format: {file_format!r} is none of {', '.join(FORMATS)}.", argument="file_format")
         folder = Path(directory)
         folder.mkdir(parents=True, exist_ok=True)
         frames = self.tables() | ({} if self.rejected.is_empty() else {REJECTED.name: self.rejected})
+        if self.rejected.is_empty():  # an earlier run's would look like this one's
+            (folder / f"{REJECTED.name}.{file_format}").unlink(missing_ok=True)
         paths = {folder / f"{name}.{file_format}": frame for name, frame in frames.items()}
         for path, frame in paths.items():
             write_frame(frame, path, file_format)

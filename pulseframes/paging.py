@@ -180,7 +180,7 @@ class ListReader:
         # A page with nothing new on it will be followed by more of the same, whatever total is declared.
         while not pages or (new and got < window.wanted(pages[-1].total)):
             page = self._page(window, window.skip + got, PAGE_SIZE if window.limit is None else window.limit - got)
-            new = bool(page.nameless) or not seen >= page.starts.keys()
+            new = not seen >= page.starts.keys()
             seen |= page.starts.keys()
             got += page.rows
             pages.append(page)
@@ -238,11 +238,11 @@ class ListReader:
                 total = page.total
         new = True
         while new and self._held(window) < window.wanted(total):
-            spent = self.reading.distinct
+            known = len(self.reading.starts)
             page = self._again(window, window.skip)  # what arrives is at the front, if the list has the newest first
             if page is None:
                 return False
-            total, new = page.total, self.reading.distinct > spent
+            total, new = page.total, len(self.reading.starts) > known
         if window == self._query:
             self.reading.declared = window.wanted(total)
         if self._held(window) >= window.wanted(total):

@@ -141,9 +141,9 @@ def search_sessions(
     if not reading.complete:
         warn(
             IncompleteWarning,
-            f"The server declared {made_of.declared} sessions, and {made_of.distinct} distinct ones came: its list changed "
-            f"while it was read, and {made_of.repaired} more calls did not catch up with it. Search again later, or search a "
-            "window that ended some time ago.",
+            f"By the server's count {made_of.declared} sessions were to come, and {made_of.distinct} distinct ones came: its "
+            f"list changed while it was read, and {made_of.repaired} more calls did not catch up with it. Search again later, "
+            "or search a window that ended some time ago.",
         )
     _handle_rejected(result.rejected, sessions, on_invalid)
     return sessions
@@ -249,11 +249,7 @@ def _handle_rejected(rejected: pl.DataFrame, valid: pl.DataFrame | SessionFrames
     first = rejected.row(0, named=True)
     message = f"Rows that break the schema: {counts}. The first, of session {first['session_id']}: {first['reason']}."
     if on_invalid == "raise":
-        raise SchemaViolation(
-            f"{message} The exception's .valid has the other rows and .rejected these; on_invalid='warn' goes on without them.",
-            valid=valid,
-            rejected=rejected,
-        )
+        raise SchemaViolation(message, valid=valid, rejected=rejected)
     warn(RejectedRowsWarning, message)
 
 
@@ -261,8 +257,9 @@ def _warn_of_drift(result: Assembled) -> None:
     if result.drift:
         warn(
             SchemaDriftWarning,
-            f"The API sent what this version of pulseframes does not know: {_some(result.drift)}. New fields are left out, "
-            "new values are kept as they are; a newer version may know them.",
+            f"The API sent what this version of pulseframes does not know: {_some(result.drift)}. New fields are in no "
+            "frame, and in the journal's raw answers, from which `pulseframes replay` makes them when a version knows them; new "
+            "values are kept as they are.",
         )
 
 

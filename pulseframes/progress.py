@@ -17,7 +17,7 @@ class Progress:
     done, total : int
         How many of them are here, and how many there will be.
     calls : int
-        Calls spent so far, authentication included.
+        Calls that the client has spent since the run began, authentication included.
     """
 
     what: str

@@ -176,7 +176,7 @@ def _wire_time(moment: datetime) -> str:
 def _text(argument: str, value: str | None) -> str | None:
     if value is None:
         return None
-    if not isinstance(value, str) or not value.strip():
+    if not isinstance(value, str) or not value.strip() or any("\ud800" <= letter <= "\udfff" for letter in value):
         raise InvalidQuery(f"{argument}: {value!r} is not a text; leave it out to ask for all.", argument=argument)
     return value
 
@@ -187,7 +187,7 @@ def _whole(argument: str, value: int, *, least: int) -> int:
     except TypeError:
         number = least - 1
     if not least <= number <= MAX_ID:
-        raise InvalidQuery(f"{argument}: {value!r} is not a whole number from {least} on.", argument=argument)
+        raise InvalidQuery(f"{argument}: {_shown(value)} is not a whole number from {least} on.", argument=argument)
     return number
 
 
@@ -195,7 +195,7 @@ def _country_codes(country: str | Iterable[str] | None) -> tuple[str, ...]:
     wanted = "give two-letter codes, as in 'NZ' or ['NZ', 'US'], or None for all"
     if country is None:
         return ()
-    if not isinstance(country, Iterable):
+    if not isinstance(country, Iterable) or getattr(country, "ndim", 1) == 0:
         raise InvalidQuery(f"country: {country!r} is not a country code; {wanted}.", argument="country")
     codes = country.split(",") if isinstance(country, str) else list(country)
     if not codes:
@@ -211,6 +211,8 @@ def _country_codes(country: str | Iterable[str] | None) -> tuple[str, ...]:
 
 def _listed(ids: SessionIds) -> Iterable[tuple[str, object]]:
     """Give each value with the words for where it stood."""
+    if isinstance(ids, pl.DataFrame):
+        raise _not_ids("a whole frame; give one column, as in sessions['session_id']")
     if hasattr(ids, "__arrow_c_stream__") or hasattr(ids, "__arrow_c_array__"):
         ids = pl.Series(ids)  # type: ignore[arg-type]  # of any library, by the methods just seen
         if isinstance(ids.dtype, pl.Struct):
@@ -219,7 +221,7 @@ def _listed(ids: SessionIds) -> Iterable[tuple[str, object]]:
             raise _not_ids(f"a column of {ids.dtype}; ids are integers, and a float has lost digits of theirs")
     elif isinstance(ids, str | bytes):
         raise _not_ids(f"{ids!r}, a text; give int({ids!r})" if ids[:1].isalnum() else f"{ids!r}, a text")
-    elif not isinstance(ids, Iterable):
+    elif not isinstance(ids, Iterable) or getattr(ids, "ndim", 1) == 0:
         return [("", ids)]
     return [(f" (number {position} of those given, from 0)", value) for position, value in enumerate(ids)]
 
@@ -230,12 +232,20 @@ def _session_id(value: object, where: str) -> int:
     except TypeError:
         raise _not_ids(f"{value!r}{where}") from None
     if not 0 <= number <= MAX_ID:
-        raise _not_ids(f"{number}{where}, outside 0 to 2**63 - 1")
+        raise _not_ids(f"{_shown(number)}{where}, outside 0 to 2**63 - 1")
     return number
 
 
 def _not_ids(what: str) -> InvalidQuery:
     return InvalidQuery(f"ids: expected whole numbers, got {what}.", argument="ids")
+
+
+def _shown(value: object) -> str:
+    """Show a value in a message; a number can have more digits than Python writes."""
+    try:
+        return repr(value)
+    except ValueError:
+        return "a number of thousands of digits"
 
 
 def _index(value: object) -> int:

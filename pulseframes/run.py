@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
+import polars as pl
+
 from pulseframes.api.client import PulseClient
 from pulseframes.api.sender import Answer
 from pulseframes.errors import MalformedAnswer, PulseError, SessionNotFound
@@ -127,7 +129,8 @@ class Run:
             self.missing.append(session_id)
             return True
         flat = _flattened(answer, flatten_details)
-        answered = flat.frames[SESSIONS.name]["session_id"].drop_nulls().to_list()
+        ids = pl.concat([flat.frames[SESSIONS.name]["session_id"], flat.rejected["session_id"]])
+        answered = ids.drop_nulls().unique().to_list()
         if answered not in ([], [session_id]):
             raise malformed(answer, f"The server answered with session {answered[0]} when asked for {session_id}.")
         self._take(answer, flat)

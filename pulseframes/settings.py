@@ -28,6 +28,7 @@ ENV_COUNT_AUTHENTICATE: Final = "PULSEFRAMES_COUNT_AUTHENTICATE"
 ENV_KEEP_SESSION_KEY: Final = "PULSEFRAMES_KEEP_SESSION_KEY"
 
 DEFAULT_DAILY_LIMIT: Final = 50
+LONGEST_TIMEOUT: Final = 3600.0
 #: The home that is no folder.
 IN_MEMORY: Final = ":memory:"
 
@@ -143,10 +144,10 @@ class Settings:
     def __post_init__(self) -> None:
         object.__setattr__(self, "base_url", _checked_base_url(self.base_url, allow_http=self.allow_http))
         for name in ("connect_timeout", "read_timeout"):
-            if not getattr(self, name) > 0:
-                raise InvalidQuery(
-                    f"{name}: {getattr(self, name)!r} is not a positive number of seconds.", argument=name
-                )
+            seconds = getattr(self, name)
+            if not isinstance(seconds, int | float) or not 0 < seconds <= LONGEST_TIMEOUT:
+                wanted = f"a number of seconds, positive and up to {LONGEST_TIMEOUT:g}"
+                raise InvalidQuery(f"{name}: {seconds!r} is not {wanted}.", argument=name)
         for name, least in (("daily_limit", 1), ("repair_calls", 0)):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
@@ -187,6 +188,8 @@ def _flag_from_env(name: str) -> bool:
 
 def _checked_base_url(url: str, *, allow_http: bool) -> str:
     """Give the address with no slash at its end, if credentials may be sent there."""
+    if not isinstance(url, str) or not url.isprintable() or any(letter in " ?#" for letter in url):
+        raise InvalidQuery(f"base_url: {url!r} is not an http(s) address.", argument="base_url")
     try:
         parts = urlsplit(url)
         host = parts.hostname or ""
@@ -196,9 +199,9 @@ def _checked_base_url(url: str, *, allow_http: bool) -> str:
     wanted = f"give the API's address, as in {DEFAULT_BASE_URL} (argument base_url or {ENV_BASE_URL})"
     if parts.username or parts.password:
         raise InvalidQuery(f"base_url: holds a user name or password; {wanted}.", argument="base_url")
-    if not host or parts.query or parts.fragment or parts.scheme not in ("http", "https"):
+    if not host or parts.scheme not in ("http", "https"):
         raise InvalidQuery(f"base_url: {url!r} is not an http(s) address; {wanted}.", argument="base_url")
-    if parts.scheme == "http" and not allow_http and not _is_loopback(host):
+    if parts.scheme == "http" and not allow_http and not is_loopback(url):
         raise InvalidQuery(
             f"base_url: {url!r} would send the credentials unencrypted; use https:// (http:// is for this machine "
             "itself, as with `pulseframes simulate`; Settings(allow_http=True) allows it elsewhere).",
@@ -207,7 +210,9 @@ def _checked_base_url(url: str, *, allow_http: bool) -> str:
     return url.rstrip("/")
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(url: str) -> bool:
+    """Tell whether an address is this machine's own."""
+    host = urlsplit(url).hostname or ""
     if host == "localhost":
         return True
     try:

@@ -5,14 +5,14 @@ Like the commands, it imports what is heavy where it is used.
 
 from __future__ import annotations
 
-import os
+import io
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import typer
 
@@ -23,6 +23,26 @@ if TYPE_CHECKING:
     from pulseframes.journal import Entry
     from pulseframes.progress import Progress, ProgressHook
     from pulseframes.quota import Quota
+
+
+#: What is shown of a table where the terminal has no room for all of it.
+FIRST_COLUMNS: Final = {
+    "sessions": (
+        "session_id",
+        "session_start",
+        "status",
+        "page_view_count",
+        "country",
+        "browser_name",
+        "satisfaction_rating",
+        "session_length_ms",
+        "os_name",
+        "platform_name",
+        "user_identifier",
+    ),
+    "page_views": ("session_id", "view_index", "loading_time_ms", "page"),
+    "errors": ("session_id", "error_index", "title"),
+}
 
 
 class FileFormat(StrEnum):
@@ -60,34 +80,41 @@ class Sink:
         endings = [str(file_format) for file_format in FileFormat]
         if output.suffix.lower().lstrip(".") not in endings:
             raise typer.BadParameter(f"{output} ends in none of .{', .'.join(endings)}.", param_hint="--output")
-        check_writable(output.parent)
+        check_places([output])
 
-    def __call__(self, frame: pl.DataFrame | None) -> None:
-        """Write or print a frame; nothing for None."""
-        if frame is None:
-            return
+    def __call__(self, frame: pl.DataFrame | None, *, rejected: pl.DataFrame | None = None) -> None:
+        """Write or print a frame, and write rejected rows beside it; without an output, a message has to do for these."""
         if self._output is None:
-            print_frame(frame, self._text_format)
+            if frame is not None:
+                print_frame(frame, self._text_format, "sessions")
+            return
+        if frame is None:
+            say(f"Nothing came, so {self._output} was not written.")
+            return
+        self._write(frame, self._output)
+        beside = self._output.with_suffix(".rejected.ndjson")
+        if rejected is None:
+            beside.unlink(missing_ok=True)  # an earlier run's would look like this one's
         else:
-            self._write(frame, self._output)
-
-    def rejected(self, frame: pl.DataFrame | None) -> None:
-        """Write rejected rows beside the output; without one, the error's message has to do."""
-        if frame is not None and self._output is not None:
-            self._write(frame, self._output.with_suffix(".rejected.ndjson"))
+            self._write(rejected, beside)
 
     @staticmethod
     def _write(frame: pl.DataFrame, path: Path) -> None:
         from pulseframes.files import write_frame
 
         write_frame(frame, path, path.suffix.lower().lstrip("."))
-        say(f"{path} written: {len(frame)} rows.")
+        say(f"{path} written: {plural(len(frame), 'row')}.")
 
 
-def check_writable(folder: Path) -> None:
-    """Refuse a folder that cannot be written to, before anything is paid for."""
-    if not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise typer.BadParameter(f"{folder} is not a folder that can be written to.", param_hint="--output")
+def check_places(paths: Iterable[Path]) -> None:
+    """Refuse files that cannot be written, before anything is paid for."""
+    from pulseframes.files import check_writable
+
+    for path in paths:
+        try:
+            check_writable(path)
+        except OSError as problem:
+            raise typer.BadParameter(f"{path} cannot be written: {problem.strerror}.", param_hint="--output") from None
 
 
 def ids_in(path: Path | None) -> list[int]:
@@ -102,15 +129,17 @@ def ids_in(path: Path | None) -> list[int]:
         raise typer.BadParameter(str(problem), param_hint="--ids-from") from None
 
 
-def print_frame(frame: pl.DataFrame, text_format: TextFormat) -> None:
+def print_frame(frame: pl.DataFrame, text_format: TextFormat, table: str) -> None:
     """Print a frame on stdout."""
     from pulseframes.files import FORMATS, as_text
 
     if text_format is TextFormat.TABLE:
-        typer.echo(as_text(frame))
-    else:
-        FORMATS[text_format](frame, sys.stdout.buffer)
-        sys.stdout.flush()
+        typer.echo(as_text(frame, FIRST_COLUMNS.get(table, ())))
+        return
+    text = io.BytesIO()  # polars, writing to stdout by itself, has an error of its own for a reader that stops
+    FORMATS[text_format](frame, text)
+    sys.stdout.buffer.write(text.getvalue())
+    sys.stdout.flush()
 
 
 def print_dictionary(name: str, description: str, entries: list[dict[str, object]]) -> None:
@@ -170,7 +199,7 @@ def counted_client() -> Iterator[PulseClient]:
         try:
             yield client
         finally:
-            say(f"{client.calls_spent} calls spent.")
+            say(f"{plural(client.calls_spent, 'call')} spent.")
 
 
 @contextmanager
@@ -198,6 +227,11 @@ def progress_bar() -> Iterator[ProgressHook | None]:
             )
 
         yield show
+
+
+def plural(count: int, what: str) -> str:
+    """Write a number of things."""
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def say(text: str) -> None:

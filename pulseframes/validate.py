@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from pulseframes.errors import InvalidQuery
 from pulseframes.tables import ITEM_TABLES, SESSIONS, TABLES, Table
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ _ROW = "_row"
 _REASON = "reason"
 
 
-@cache
 def frame_schema(name: str) -> DataFrameSchema:
     """Give the pandera schema of a table, to check frames of one's own with.
 
@@ -31,10 +31,17 @@ def frame_schema(name: str) -> DataFrameSchema:
     Returns
     -------
     pandera.polars.DataFrameSchema
-        Types, what may be null, smallest values, and the unique key.
+        Types, what may be null, smallest values, and the unique key. It is the caller's own, to change at will.
+
+    Raises
+    ------
+    InvalidQuery
+        If there is no such table.
     """
     from pandera.polars import Check, Column, DataFrameSchema
 
+    if name not in TABLES:
+        raise InvalidQuery(f"name: {name!r} is none of the tables: {', '.join(TABLES)}.", argument="name")
     table = TABLES[name]
     columns = {
         column.name: Column(
@@ -47,6 +54,9 @@ def frame_schema(name: str) -> DataFrameSchema:
         for column in table.columns
     }
     return DataFrameSchema(columns, name=table.name, unique=list(table.key), description=table.description)
+
+
+_own_schema = cache(frame_schema)
 
 
 def check(frames: dict[str, pl.DataFrame]) -> tuple[dict[str, pl.DataFrame], dict[str, pl.DataFrame]]:
@@ -92,7 +102,7 @@ def _broken_rules(frame: pl.DataFrame, table: Table) -> pl.Series:
     from pandera.errors import SchemaErrors
 
     try:
-        frame_schema(table.name).validate(frame, lazy=True)
+        _own_schema(table.name).validate(frame, lazy=True)
     except SchemaErrors as failures:
         cases = failures.failure_cases
     else:
@@ -107,6 +117,9 @@ def _broken_rules(frame: pl.DataFrame, table: Table) -> pl.Series:
         .then(pl.col("column") + ": is required, and missing")
         .otherwise(pl.col("column") + ": " + pl.col("failure_case") + " breaks " + pl.col("check"))
     )
+    keyless = frame.select(pl.any_horizontal(pl.col(table.key).is_null())).to_series()
+    # Rows that lack their key are not "the same" row.
+    cases = cases.filter((pl.col("check") != "multiple_fields_uniqueness") | ~pl.lit(keyless).gather(pl.col("index")))
     by_row = cases.select(pl.col("index").cast(pl.Int64).alias(_ROW), rule.alias(_REASON))
     texts = by_row.group_by(_ROW).agg(pl.col(_REASON).sort().str.join("; "))
     rows = pl.DataFrame({_ROW: pl.int_range(len(frame), eager=True)})

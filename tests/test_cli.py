@@ -83,7 +83,7 @@ def test_details_take_the_ids_of_a_search_and_write_the_three_tables(
     run("search", *WEEK, "-o", tmp_path / "week.parquet")
     code, out, err = run("details", "--ids-from", tmp_path / "week.parquet", "--limit", "4", "-o", tmp_path / "week")
     assert (code, out) == (0, "")
-    assert err.startswith("4 details cost 4 calls at most")
+    assert err.startswith("4 calls at most")
     assert "4 calls spent." in err
     assert (
         "0 calls spent." in run("details", "--ids-from", tmp_path / "week.parquet", "--limit", "4", "-o", tmp_path)[2]
@@ -157,11 +157,16 @@ def test_rows_that_break_the_schema_are_written_beside_the_others(
         (["search", *WEEK, "--country", "Neuseeland"], "country: 'Neuseeland'"),
         (["search", *WEEK, "--limit", "0"], "limit: 0"),
         (["search", *WEEK, "-o", "week.xlsx"], "ends in none of .parquet, .csv, .ndjson"),
-        (["search", *WEEK, "-o", "no/such/folder/week.csv"], "is not a folder that can be written to"),
+        (["search", *WEEK, "-o", "no/such/folder/week.csv"], "week.csv cannot be written: No such file or directory"),
         (["search", *WEEK, "-o", "."], "ends in none of"),
         (["search", "2026-11-01"], "Missing argument 'TO'"),
         (["details"], "no session id"),
         (["details", "abc"], "valid integer"),
+        (["details", "5", "--limit", "0"], "greater than or equal to 1"),
+        (["search", *WEEK, "-o", f"{'a' * 300}.csv"], "File name too long"),
+        (["search", *WEEK, "-o", "/proc/x.csv"], "cannot be written"),
+        (["simulate", "--port", "99999"], "less than or equal to 65535"),
+        (["simulate", "--faults", "no-such-file"], "does not exist"),
         (["details", "-5"], "No such option"),
         (["details", "--ids-from", "no-such-file.parquet"], "cannot be read"),
         (["details", "--ids-from", "README.md"], "ends in none of"),
@@ -248,12 +253,70 @@ def test_simulate_prints_what_to_export_and_serves_until_it_is_interrupted(tmp_p
 
 
 @pytest.mark.usefixtures("environment")
+@pytest.mark.parametrize("command", ["search", "details"])
+def test_a_folder_in_the_place_of_a_file_is_noticed_before_anything_is_paid_for(
+    run: Run, simulator: Simulator, tmp_path: Path, command: str
+) -> None:
+    (tmp_path / "sessions.parquet").mkdir()
+    arguments = [*WEEK, "-o", tmp_path / "sessions.parquet"] if command == "search" else ["5", "-o", tmp_path]
+    code, _, err = run(command, *arguments)
+    assert code == 2
+    assert "Is a directory" in err
+    assert simulator.calls == 0
+
+
+@pytest.mark.usefixtures("environment")
+def test_rejected_rows_of_an_earlier_run_are_not_left_beside_a_later_one(
+    run: Run, simulator: Simulator, tmp_path: Path
+) -> None:
+    simulator.faults.add(
+        Fault(kind="drift", on="sessions", edit=lambda document: document["sessions"][0].update(id="x"))
+    )
+    assert run("search", *WEEK, "-o", tmp_path / "week.csv")[0] == 1
+    assert (tmp_path / "week.rejected.ndjson").exists()
+    assert run("search", *WEEK, "--refresh", "-o", tmp_path / "week.csv")[0] == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["week.csv"]
+
+
+@pytest.mark.usefixtures("environment")
+def test_when_nothing_came_an_older_file_is_not_taken_for_the_result(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PULSEFRAMES_DAILY_LIMIT", "1")
+    (tmp_path / "week.csv").write_text("old")
+    code, _, err = run("search", *WEEK, "-o", tmp_path / "week.csv")
+    assert code == 3
+    assert "Nothing came, so" in err
+    assert (tmp_path / "week.csv").read_text() == "old"
+
+
+def test_a_closed_stdout_is_no_traceback() -> None:
+    done = subprocess.run(
+        ["bash", "-c", f"{sys.executable} -m pulseframes --version >&-"], capture_output=True, text=True, check=False
+    )
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.usefixtures("environment")
+def test_a_table_on_the_terminal_wraps_nothing_and_says_how_much_it_leaves_out(
+    run: Run, monkeypatch: pytest.MonkeyPatch, simulator: Simulator
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr(monkeypatch, "setenv", lambda *_: None)  # run() would set it wider
+    out = run("search", *WEEK, "--limit", "3")[1]
+    assert max(map(len, out.splitlines())) <= 80
+    assert str(simulator.summaries(*WEEK)["session_id"][-1]) in out
+    assert re.search(r"and \d+ more columns", out)
+
+
+@pytest.mark.usefixtures("environment")
 def test_a_reader_that_stops_early_is_no_traceback() -> None:
     command = f"{sys.executable} -m pulseframes search {WEEK[0]} {WEEK[1]} -f csv | head -n 1"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("session_id,")
     assert "Traceback" not in done.stderr
     assert "Exception ignored" not in done.stderr
+    assert "error" not in done.stderr
 
 
 @pytest.mark.parametrize("command", ["search", "details", "quota", "replay", "doctor", "schema", "demo", "simulate"])

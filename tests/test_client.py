@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gc
 import http.server
+import json
 import logging
 import re
 import socket
@@ -15,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from urllib.parse import quote, quote_plus
 
 import pytest
 from conftest import NOW, Clock, client_of, credentials_of, settings_of
@@ -338,6 +340,43 @@ def test_a_redirect_is_not_followed_so_no_key_goes_elsewhere() -> None:
         ):
             client.call("sessions", PARAMS)
     assert heard_elsewhere == []
+
+
+def test_no_proxy_comes_between_this_machine_and_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    with recording_server(key_or_page) as (proxy, heard_by_proxy), recording_server(key_or_page) as (url, heard):
+        for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "ALL_PROXY"):
+            monkeypatch.setenv(name, proxy)
+        with PulseClient(Credentials("a", "b", "c"), settings=Settings(base_url=url)) as client:
+            client.call("sessions", PARAMS)
+    assert len(heard) == 2
+    assert heard_by_proxy == []
+
+
+def test_a_redirect_to_nowhere_is_a_server_error() -> None:
+    def redirect(handler: http.server.BaseHTTPRequestHandler) -> None:
+        if "authenticate" in handler.path:
+            key_or_page(handler)
+        else:
+            send(handler, 302, b"", Location="http://[bad")
+
+    with recording_server(redirect) as (url, _):
+        with PulseClient(Credentials("a", "b", "c"), settings=Settings(base_url=url)) as client:
+            with pytest.raises(ServerError, match="cannot be read as HTTP"):
+                client.call("sessions", PARAMS)
+
+
+def test_an_echo_of_a_secret_is_redacted_however_it_is_written(simulator: Simulator) -> None:
+    secret = 's"e/cr+et=' + "x" * 12
+    credentials = Credentials("team-key-of-some-length", "team-key-of", secret)
+    login = base64.b64encode(f"team-key-of:{secret}".encode()).decode()
+    echo = " ".join(
+        [secret, json.dumps(secret), quote(secret, safe=""), quote_plus(secret), login, "team-key-of-some-length"]
+    )
+    simulator.faults.add(Fault(kind="status", status=400, body=echo))
+    with PulseClient(credentials, settings=settings_of(simulator)) as client, pytest.raises(InvalidQuery) as caught:
+        client.call("sessions", PARAMS)
+    said = str(caught.value).partition("saying: ")[2]
+    assert said == '*** "***" *** *** *** ***.'
 
 
 MARKER = "marker-7d1e"

@@ -335,6 +335,36 @@ def test_a_malformed_answer_says_nothing_of_what_is_in_it() -> None:
     assert "ada" not in str(caught.value)
 
 
+def test_raw_control_characters_in_a_text_are_read_as_they_are() -> None:
+    body = detail_body(status="a-b").replace(b"a-b", b"a\tb")
+    assert rows(flatten_details([body, detail_body(id=1)]), "sessions")[-1]["status"] == "a\tb"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(b'{"session":"' + b'\\"' * 200_000, id="a text that is never closed"),
+        pytest.param(
+            b'{"session":{"id":"x",' + b",".join(b'"k%d":1' % n for n in range(60_000)) + b',"k1":2}}', id="many keys"
+        ),
+        pytest.param(detail_body(pageViews=[{"loadingTime": 1.5}] * 3_000), id="many bad items"),
+        pytest.param(b'{"session":' * 50_000, id="many objects"),
+    ],
+)
+def test_no_body_takes_more_than_linear_time(body: bytes) -> None:
+    # The test's own time limit is the assertion: with quadratic work each of these takes minutes.
+    try:
+        answers = flatten_details([body])
+    except MalformedAnswer:
+        return
+    assert len(with_raw_json(answers.rejected, [body], details=True)) == len(answers.rejected) > 0
+
+
+def test_brackets_that_do_not_match_are_not_json() -> None:
+    with pytest.raises(MalformedAnswer, match="an unexpected }"):
+        flatten_details([b'{"session": {"id": "x"}, "other": [}}'])
+
+
 def test_null_sessions_are_no_sessions() -> None:
     answers = flatten_searches([b'{"totalSessions": 0, "sessions": null}'])
     assert answers.totals == [0]

@@ -13,7 +13,7 @@ import pytest
 from conftest import NOW
 from polars.testing import assert_frame_equal
 
-from pulseframes import SessionFrames
+from pulseframes import InvalidQuery, SessionFrames
 from pulseframes.files import read_column, write_frame
 from pulseframes.simulator import Simulator
 from pulseframes.tables import INSTANT, REJECTED, TABLES
@@ -92,6 +92,34 @@ def test_a_file_that_cannot_be_written_whole_leaves_the_old_one_and_nothing_else
     assert list(tmp_path.iterdir()) == [path]
     with pytest.raises(OSError, match="No such file"):
         write_frame(nested, tmp_path / "no" / "b.parquet", "parquet")
+
+
+def test_a_file_has_the_mode_that_any_new_file_has_and_keeps_the_one_it_had(tmp_path: Path) -> None:
+    frame = pl.DataFrame({"a": [1]})
+    (tmp_path / "plain").touch()
+    write_frame(frame, tmp_path / "new.csv", "csv")
+    assert (tmp_path / "new.csv").stat().st_mode == (tmp_path / "plain").stat().st_mode
+    (tmp_path / "new.csv").chmod(0o640)
+    (tmp_path / "link.csv").symlink_to(tmp_path / "new.csv")
+    write_frame(frame, tmp_path / "link.csv", "csv")
+    assert (tmp_path / "link.csv").is_symlink()
+    assert (tmp_path / "new.csv").stat().st_mode & 0o777 == 0o640
+
+
+def test_a_name_with_brackets_is_a_name_and_no_pattern(frames: SessionFrames, tmp_path: Path) -> None:
+    write_frame(frames.sessions.head(3), tmp_path / "we[1]*.parquet", "parquet")
+    write_frame(frames.sessions.tail(3), tmp_path / "we1x.parquet", "parquet")
+    assert len(read_column(tmp_path / "we[1]*.parquet", "session_id")) == 3
+
+
+def test_a_clean_run_into_the_same_folder_leaves_no_rejected_rows_of_another(tmp_path: Path) -> None:
+    row = pl.DataFrame([["sessions", 1, None, "x", "{}"]], schema=REJECTED.schema, orient="row")
+    SessionFrames(EMPTY.sessions, EMPTY.page_views, EMPTY.errors, rejected=row).write_parquet(tmp_path)
+    assert (tmp_path / "rejected.parquet").exists()
+    EMPTY.write_parquet(tmp_path)
+    assert not (tmp_path / "rejected.parquet").exists()
+    with pytest.raises(InvalidQuery, match="none of parquet, csv, ndjson"):
+        EMPTY.write(tmp_path, "xlsx")
 
 
 @pytest.mark.parametrize("file_format", ["parquet", "csv", "ndjson"])

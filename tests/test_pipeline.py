@@ -198,6 +198,32 @@ def test_the_details_of_another_session_are_not_taken_for_the_one_asked_for(
         pf.session_details(first, client=client)
 
 
+def test_the_details_of_another_session_are_noticed_though_they_break_the_schema(
+    simulator: Simulator, client: pf.PulseClient
+) -> None:
+    session_id = simulator.summaries(*WEEK)["session_id"][0]
+    simulator.faults.add(edit(lambda document: document["session"].update(id=6, sessionEnd=""), on="session"))
+    with pytest.raises(pf.MalformedAnswer, match="session 6 when asked for"):
+        pf.session_details(session_id, client=client)
+
+
+def test_rows_without_an_id_again_and_again_do_not_burn_the_quota(simulator: Simulator, client: pf.PulseClient) -> None:
+    bad = '{"totalSessions": 2000, "sessions": [{"id": "bad"}]}'
+    simulator.faults.add(Fault(kind="body", body=bad, on="sessions", times=None))
+    with pytest.warns(pf.IncompleteWarning), pytest.raises(pf.SchemaViolation):
+        pf.search_sessions(*WEEK, client=client)
+    assert client.calls_spent <= 4
+
+
+def test_a_cut_list_is_noticed_though_its_last_item_is_bad(simulator: Simulator, client: pf.PulseClient) -> None:
+    session_id = simulator.summaries(*WEEK)["session_id"][0]
+    views = [DETAIL["pageViews"][0]] * 499 + [{"page": 5}]
+    simulator.faults.add(edit(lambda document: document["session"].update(pageViews=views), on="session"))
+    with pytest.warns(pf.PulseWarning) as caught:
+        pf.session_details(session_id, client=client)
+    assert {warning.category for warning in caught} == {pf.IncompleteWarning, pf.RejectedRowsWarning}
+
+
 def test_a_search_with_a_row_that_breaks_the_schema_raises_with_both_kinds_of_rows(
     simulator: Simulator, client: pf.PulseClient
 ) -> None:
@@ -314,7 +340,7 @@ def test_what_arrives_while_a_search_is_read_is_in_it(simulator: Simulator, clie
 def test_a_total_that_cannot_be_reached_warns_with_both_counts(simulator: Simulator, client: pf.PulseClient) -> None:
     count = len(simulator.summaries(*WEEK))
     simulator.faults.add(edit(lambda document: document.update(totalSessions=count + 3), on="sessions", times=None))
-    with pytest.warns(pf.IncompleteWarning, match=f"declared {count + 3} sessions, and {count} distinct ones came"):
+    with pytest.warns(pf.IncompleteWarning, match=f"{count + 3} sessions were to come, and {count} distinct ones came"):
         sessions = pf.search_sessions(*WEEK, client=client)
     assert len(sessions) == count
     assert client.calls_spent <= 2 + 1 + client.settings.repair_calls

@@ -68,7 +68,9 @@ def test_countries_become_upper_case_sorted_codes_each_once(given_: Any, codes: 
     assert SearchQuery.parse(*WEEK, country=given_).country == codes
 
 
-@pytest.mark.parametrize("wrong", ["", "NZL", "New Zealand", "N1", "ÄÖ", [], [""], ["NZ", None], 5, [5], "NZ,"])
+@pytest.mark.parametrize(
+    "wrong", ["", "NZL", "New Zealand", "N1", "ÄÖ", [], [""], ["NZ", None], 5, [5], "NZ,", np.array("NZ")]
+)
 def test_what_is_no_country_code_is_refused(wrong: Any) -> None:
     with pytest.raises(InvalidQuery, match=r"^country: ") as caught:
         SearchQuery.parse(*WEEK, country=wrong)
@@ -91,6 +93,8 @@ def test_what_is_no_country_code_is_refused(wrong: Any) -> None:
         ("user_identifier", 5),
         ("user_type", ""),
         ("user_type", b"x"),
+        ("user_identifier", "\ud800"),
+        pytest.param("limit", 10**5000, id="limit of thousands of digits"),
     ],
 )
 def test_other_arguments_are_checked_too(argument: str, wrong: Any) -> None:
@@ -170,7 +174,7 @@ def test_ids_come_from_anything_that_holds_integers_each_once_in_their_order(ids
     assert query.calls == 3
 
 
-@pytest.mark.parametrize("one", [5, np.int64(5), np.uint64(5)])
+@pytest.mark.parametrize("one", [5, np.int64(5), np.uint64(5), np.array(5)])
 def test_a_single_id_is_a_question_too(one: Any) -> None:
     assert DetailQuery.parse(one).ids == (5,)
 
@@ -200,6 +204,9 @@ def test_no_ids_cost_no_calls(none: Any) -> None:
         (pl.Series([1, None]), "got None (number 1 "),
         (pl.DataFrame({"a": [1], "b": [2]}), "a whole frame"),
         (object(), "got <object"),
+        (np.array(5.0), "got array(5.)"),
+        pytest.param([10**5000], "a number of thousands of digits", id="thousands of digits"),
+        (pl.DataFrame({"a": [1]}), "a whole frame"),
     ],
 )
 def test_what_is_no_id_is_named_with_its_place(wrong: Any, said: str) -> None:

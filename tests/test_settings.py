@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from typing import Any
 
 import pytest
 
@@ -41,6 +42,10 @@ def test_plain_http_is_for_this_machine(url: str) -> None:
         "https://example.com:port",
         "https://example.com/?a=b",
         "https://[::1",
+        "http://localhost?",
+        "http://localhost#x",
+        "https://exa mple.com",
+        "https://example.com\n",
     ],
 )
 def test_an_address_that_would_show_the_credentials_or_is_none_is_refused(url: str) -> None:
@@ -49,14 +54,19 @@ def test_an_address_that_would_show_the_credentials_or_is_none_is_refused(url: s
     assert caught.value.argument == "base_url"
 
 
+def test_an_address_that_is_no_text_is_refused() -> None:
+    with pytest.raises(InvalidQuery, match="base_url"):
+        Settings(base_url=5)  # type: ignore[arg-type]  # on purpose
+
+
 def test_a_password_in_the_address_is_refused_and_not_repeated() -> None:
     with pytest.raises(InvalidQuery) as caught:
         Settings(base_url=f"https://me:{MARKER}@example.com")
     assert MARKER not in str(caught.value)
 
 
-@pytest.mark.parametrize("seconds", [0, -1, float("nan")])
-def test_a_timeout_is_a_positive_number(seconds: float) -> None:
+@pytest.mark.parametrize("seconds", [0, -1, float("nan"), 1e12, "5", None])
+def test_a_timeout_is_a_positive_number(seconds: Any) -> None:
     with pytest.raises(InvalidQuery, match="read_timeout"):
         Settings(read_timeout=seconds)
 

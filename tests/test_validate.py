@@ -8,7 +8,7 @@ import pytest
 from conftest import NOW
 from pandera.errors import SchemaErrors
 
-from pulseframes import frame_schema
+from pulseframes import InvalidQuery, frame_schema
 from pulseframes.simulator import Simulator
 from pulseframes.tables import TABLES, Column, Table
 from pulseframes.validate import check, new_values
@@ -79,6 +79,13 @@ def test_two_rows_with_one_key_are_both_set_aside() -> None:
     assert invalid["errors"]["reason"].to_list() == ["session_id, error_index: not the only row with this key"] * 2
 
 
+def test_rows_without_a_key_are_not_the_same_row() -> None:
+    frames = {name: table.empty() for name, table in TABLES.items()}
+    nameless = TRUTH["sessions"].head(2).with_columns(session_id=pl.lit(None, pl.Int64))
+    _, invalid = check({**frames, "sessions": nameless})
+    assert invalid["sessions"]["reason"].to_list() == ["session_id: is required, and missing"] * 2
+
+
 def test_a_page_view_or_error_of_no_session_is_set_aside() -> None:
     missing = TRUTH["page_views"]["session_id"][0]
     frames = {**TRUTH, "sessions": TRUTH["sessions"].filter(pl.col("session_id") != missing)}
@@ -106,3 +113,7 @@ def test_the_schema_can_be_used_on_frames_of_ones_own() -> None:
     with pytest.raises(SchemaErrors):
         schema.validate(changed("sessions", "session_length_ms", -1)["sessions"], lazy=True)
     assert schema.columns["ip_address"].metadata == {"unit": "", "privacy": "personal"}
+    schema.columns["session_length_ms"].nullable = False  # it is the caller's own
+    assert frame_schema("sessions").columns["session_length_ms"].nullable
+    with pytest.raises(InvalidQuery, match="none of the tables"):
+        frame_schema("visits")

@@ -7,6 +7,7 @@ import json
 import threading
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
+from urllib.parse import quote, quote_plus
 
 from requests.auth import AuthBase, HTTPBasicAuth
 
@@ -120,7 +121,8 @@ class SessionKeys:
     def redact(self, text: str) -> str:
         """Replace each secret in a text by stars."""
         for secret in self._secrets():
-            text = text.replace(secret, "***")
+            for written in (secret, json.dumps(secret)[1:-1], quote(secret, safe=""), quote_plus(secret)):
+                text = text.replace(written, "***")
         return text
 
     def redact_bytes(self, body: bytes) -> bytes:
@@ -138,7 +140,8 @@ class SessionKeys:
         login = f"{credentials.client_id.reveal()}:{credentials.client_secret.reveal()}"
         held = [credentials.client_secret, credentials.api_key, credentials.client_id, *self._refused]
         held += [] if self._key is None else [self._key]
-        return [base64.b64encode(login.encode()).decode(), *(secret.reveal() for secret in held)]
+        texts = [base64.b64encode(login.encode()).decode(), *(secret.reveal() for secret in held)]
+        return sorted(texts, key=len, reverse=True)  # one may be a part of another
 
     def _authenticated(self) -> tuple[Secret, datetime]:
         asked_at = self._clock()

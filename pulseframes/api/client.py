@@ -239,6 +239,8 @@ def default_client() -> PulseClient:
     credentials, settings = Credentials.from_env(), Settings()
     with _choosing_default:
         if _default is None or (_default.credentials, _default.settings) != (credentials, settings):
+            if _default is not None:
+                _default.close()
             _default = PulseClient(credentials, settings=settings)
             atexit.register(_default.close)
         return _default

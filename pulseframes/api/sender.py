@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 from urllib.parse import urlencode
@@ -145,6 +145,8 @@ class Sender:
         started = time.perf_counter()
         try:
             reply = self._transport.send(method, call.endpoint, auth=auth, params=params)
+            if call.endpoint != AUTHENTICATE:  # whose body is a key, and is used here and kept nowhere
+                reply = replace(reply, body=self._redact(reply.body))
         except NoReply as caught:
             missed = caught
         else:
@@ -153,7 +155,8 @@ class Sender:
         outcome: Outcome = "unsent" if missed.unsent else "lost"
         if missed.unsent:
             self._count(call, -1)
-        self._put_down(call_id, outcome, missed.status, missed.received, started)
+        received = b"" if call.endpoint == AUTHENTICATE else self._redact(missed.received)
+        self._put_down(call_id, outcome, missed.status, received, started)
         _log.info("%s: no answer (call %d)", call.endpoint, call_id)
         missed.error.call_id = call_id
         raise missed.error
@@ -168,7 +171,6 @@ class Sender:
             now = self._clock()
             day_ends = self._rule.day_ends(now)
             blocked_until = min(retry_time(reply.retry_after, now=now) or day_ends, day_ends)
-        # An authentication's body is a key, so it is not kept.
         body = b"" if call.endpoint == AUTHENTICATE else reply.body
         self._put_down(call_id, "answered", reply.status, body, started, blocked_until=blocked_until)
         if _log.isEnabledFor(logging.INFO):
@@ -205,7 +207,7 @@ class Sender:
                 call_id,
                 outcome,
                 status=status,
-                body=self._redact(body),
+                body=body,
                 duration_ms=round(1000 * (time.perf_counter() - started)),
                 blocked_until=blocked_until,
             )

@@ -95,7 +95,8 @@ def retry_time(header: str | None, *, now: datetime) -> datetime | None:
     try:
         if text.isdecimal():
             return now + timedelta(seconds=int(text))
-        return parsedate_to_datetime(text).astimezone(UTC)
+        date = parsedate_to_datetime(text)
+        return (date.replace(tzinfo=UTC) if date.tzinfo is None else date).astimezone(UTC)
     except (ValueError, OverflowError):
         return None
 

@@ -7,17 +7,16 @@ from http.cookiejar import DefaultCookiePolicy
 from typing import TYPE_CHECKING, Final
 
 import requests
-from urllib3.exceptions import NewConnectionError, ReadTimeoutError
+from urllib3.exceptions import HTTPError, NewConnectionError, ReadTimeoutError
 
 from pulseframes._version import __version__
 from pulseframes.errors import ServerError
+from pulseframes.settings import Settings, is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from requests.auth import AuthBase
-
-    from pulseframes.settings import Settings
 
 USER_AGENT: Final = f"pulseframes/{__version__}"
 
@@ -93,6 +92,8 @@ class Transport:
         self._session.headers.update(
             {"User-Agent": USER_AGENT, "Accept": "application/json", "Accept-Encoding": "gzip"}
         )
+        # On this machine itself no proxy may come between: it could be on another, and HTTP shows it the credentials.
+        self._session.trust_env = not is_loopback(settings.base_url)
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
 
     def send(self, method: str, endpoint: str, *, auth: AuthBase, params: Mapping[str, str] | None = None) -> Reply:
@@ -124,7 +125,8 @@ class Transport:
                     if len(received) > MAX_BODY:
                         raise requests.exceptions.ContentDecodingError
                 return Reply(endpoint, status, bytes(received), response.headers.get("Retry-After"))
-        except requests.RequestException as caught:
+        # What is not its own, requests lets through from below: a header or an address that cannot be parsed.
+        except (requests.RequestException, HTTPError, ValueError, OverflowError) as caught:
             problem = self._explained(endpoint, caught, status, bytes(received))
         # Raised out here, since an exception raised inside the handler would carry the request, with its headers, along.
         raise problem
@@ -133,9 +135,7 @@ class Transport:
         """Close the connections."""
         self._session.close()
 
-    def _explained(
-        self, endpoint: str, caught: requests.RequestException, status: int | None, received: bytes
-    ) -> NoReply:
+    def _explained(self, endpoint: str, caught: Exception, status: int | None, received: bytes) -> NoReply:
         """Say what happened, in words that hold neither the query (personal data) nor a header (secrets)."""
         reason = _reason(caught)
         retryable, timed_out = True, False
@@ -149,13 +149,15 @@ class Transport:
             case requests.exceptions.SSLError():
                 what, retryable = "no secure connection (TLS): the certificate or the protocol is not accepted", False
             case requests.exceptions.ProxyError():
-                what = "the proxy could not be reached; check HTTPS_PROXY"
+                what = "the proxy could not be reached; check HTTPS_PROXY and HTTP_PROXY"
             case requests.exceptions.ContentDecodingError() if len(received) > MAX_BODY:
                 what, retryable = f"the answer is longer than {MAX_BODY >> 20} MB, and was not read to its end", False
             case requests.exceptions.ChunkedEncodingError() | requests.exceptions.ContentDecodingError():
                 what = "the answer broke off or was garbled on the way"
             case _ if isinstance(caught, requests.Timeout) or isinstance(reason, ReadTimeoutError):
                 what, timed_out = f"no answer within {self._settings.read_timeout:g} s", True
+            case _ if not isinstance(caught, requests.RequestException):
+                what, retryable = f"the answer, or the address, cannot be read as HTTP ({type(caught).__name__})", False
             case _:
                 what = f"the connection failed ({_operating_system_says(caught) or type(caught).__name__})"
         error = ServerError(
@@ -164,7 +166,7 @@ class Transport:
         return NoReply(error, unsent=unsent, status=status, received=received)
 
 
-def _reason(caught: requests.RequestException) -> BaseException | None:
+def _reason(caught: Exception) -> BaseException | None:
     """Find what urllib3 says is behind an exception of requests."""
     inner = caught.args[0] if caught.args else None
     reason = getattr(inner, "reason", None) or inner

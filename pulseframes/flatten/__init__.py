@@ -1,9 +1,10 @@
-"""Raw answers in, flat frames out: bytes of the API's JSON become the tables' rows, and nothing is lost on the way."""
+"""Raw answers in, flat frames out: bytes of the API's JSON become the tables' rows, or rejected rows with a reason."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final
 
 import polars as pl
@@ -43,7 +44,7 @@ class FlatAnswers:
     totals : list of int
         For search answers: the ``totalSessions`` of each body, in order. Empty for details.
     unknown_fields : frozenset of str
-        Paths of fields that are not declared. They are still in the raw answers.
+        Paths of fields that are not declared, and so in no frame; the raw answers have them.
     """
 
     frames: dict[str, pl.DataFrame]
@@ -102,15 +103,31 @@ def with_raw_json(rejected: pl.DataFrame, bodies: Sequence[bytes], *, details: b
         The columns of the rejected table, the rows in their order.
     """
     shape = DETAIL if details else SEARCH
-    texts: dict[int, tuple[str, list[scan.Span]]] = {}
+
+    @cache
+    def sessions_of(body: int) -> tuple[str, list[scan.Span]]:
+        text = careful.text_of(bodies[body])
+        return text, careful.session_spans(text, shape)
+
+    @cache
+    def list_of(body: int, position: int, list_key: str) -> tuple[scan.Span, list[scan.Span]]:
+        text, spans = sessions_of(body)
+        span = dict(scan.members(text, spans[position]))[list_key]
+        return span, scan.items(text, span) if text[span[0]] == "[" else []
+
+    def span_of(row: dict[str, Any]) -> scan.Span:
+        list_key = next((table.list_key for table in ITEM_TABLES if table.name == row["table"]), "")
+        if not list_key:
+            sessions = sessions_of(row[BODY])[1]
+            return sessions[int(row[POSITION])]
+        whole_list, items = list_of(row[BODY], row[POSITION], list_key)
+        index: int | None = row["item_index"]
+        return whole_list if index is None else items[index]
+
     raw = []
     for row in rejected.iter_rows(named=True):
-        if row[BODY] not in texts:
-            text = careful.text_of(bodies[row[BODY]])
-            texts[row[BODY]] = text, careful.session_spans(text, shape)
-        text, spans = texts[row[BODY]]
-        start, end = _span_of(text, spans[row[POSITION]], row)
-        raw.append(text[start:end].encode("utf-8", "backslashreplace").decode())
+        text = sessions_of(row[BODY])[0]
+        raw.append(text[slice(*span_of(row))].encode("utf-8", "backslashreplace").decode())
     return rejected.with_columns(pl.Series("raw_json", raw, dtype=pl.String)).select(REJECTED.schema.names())
 
 
@@ -140,11 +157,3 @@ def _flatten(bodies: Sequence[bytes], shape: Shape) -> FlatAnswers:
         totals=[totals[number] for number in sorted(totals)],
         unknown_fields=frozenset(read.unknown | found.unknown),
     )
-
-
-def _span_of(text: str, session: scan.Span, row: dict[str, Any]) -> scan.Span:
-    list_key = next((table.list_key for table in ITEM_TABLES if table.name == row["table"]), "")
-    if not list_key:
-        return session
-    span = dict(scan.members(text, session))[list_key]
-    return span if row["item_index"] is None else scan.items(text, span)[row["item_index"]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -250,12 +251,12 @@ def _kind(value: Any) -> str:
 
 def decode(text: str) -> Any:
     """Decode JSON so that objects remember the keys they had twice."""
-    return json.loads(text, object_pairs_hook=_object)
+    # Not strict: a raw control character in a string is not JSON, and there is no doubt about what it is.
+    return json.loads(text, object_pairs_hook=_object, strict=False)
 
 
 def _object(pairs: list[tuple[str, Any]]) -> JsonObject:
     decoded = JsonObject(pairs)
     if len(decoded) != len(pairs):
-        keys = [key for key, _ in pairs]
-        decoded.twice = frozenset(key for key in keys if keys.count(key) > 1)
+        decoded.twice = frozenset(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
     return decoded

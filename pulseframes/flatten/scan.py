@@ -12,8 +12,10 @@ from typing import Final
 
 Span = tuple[int, int]
 
-_TOKEN: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\],]', re.DOTALL)
-_MEMBER: Final = re.compile(r'\s*("[^"\\]*(?:\\.[^"\\]*)*")\s*:\s*', re.DOTALL)
+#: A string that is never closed is one token too, to the end: else each of its quotes would be tried as a beginning.
+_TOKEN: Final = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[{}\[\],]', re.DOTALL)
+_MEMBER: Final = re.compile(r'\s*("[^"\\]*+(?:\\.[^"\\]*+)*+")\s*:\s*', re.DOTALL)
+_CLOSERS: Final = {"{": "}", "[": "]"}
 
 
 class NotJson(ValueError):
@@ -48,16 +50,18 @@ def _parts(text: str, span: Span, opener: str) -> list[Span]:
     start, end = span
     if text[start : start + 1] != opener:
         raise NotJson(f"expected {opener} at character {start}")
-    parts, depth, begin = [], 0, start + 1
+    parts, begin = [], start + 1
+    open_brackets: list[str] = []
     for token in _TOKEN.finditer(text, start, end):
         mark = text[token.start()]
         if mark in "{[":
-            depth += 1
+            open_brackets.append(_CLOSERS[mark])
         elif mark in "}]":
-            depth -= 1
-            if depth == 0:
+            if open_brackets.pop() != mark:
+                raise NotJson(f"an unexpected {mark} at character {token.start()}")
+            if not open_brackets:
                 break
-        elif mark == "," and depth == 1:
+        elif mark == "," and len(open_brackets) == 1:
             parts.append((begin, token.start()))
             begin = token.end()
     else:
