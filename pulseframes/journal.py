@@ -9,12 +9,14 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
+import time
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import pyarrow as pa
 
@@ -49,6 +51,9 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     CREATE INDEX calls_by_time ON calls (application, at);
     """,
 )
+
+#: The journals that are open in this process.
+_open_journals: weakref.WeakSet[Journal] = weakref.WeakSet()
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -159,8 +164,8 @@ class Journal:
         self.path = path
         self._clock = clock
         self._lock = threading.RLock()
-        self._process = os.getpid()
-        self._connection = self._open()
+        self._connection: sqlite3.Connection | None = self._open()
+        _open_journals.add(self)
 
     def reserve(self, call: Call, admit: Admission, *, since: Callable[[datetime], datetime]) -> int:
         """Put down a call that is about to be sent, if it is admitted; give its number.
@@ -226,19 +231,19 @@ class Journal:
         """Give the last success, or 404, for a question; None where there is none."""
         with self._reading() as connection:
             row = connection.execute(_NEWEST, (application, endpoint, params)).fetchone()
-        return None if row is None else _entry(row)
+        return None if row is None else self._entry(row)
 
     def last_calls(self, application: str, count: int) -> list[Entry]:
         """Give an application's last calls, newest first, without their bodies."""
         with self._reading() as connection:
             rows = connection.execute(_LAST, (application, count)).fetchall()
-        return [_entry(row) for row in rows]
+        return [self._entry(row) for row in rows]
 
     def entry(self, call_id: int) -> Entry | None:
         """Give one call, with its body; None where there is none of this number."""
         with self._reading() as connection:
             row = connection.execute(_ONE, (call_id,)).fetchone()
-        return None if row is None else _entry(row)
+        return None if row is None else self._entry(row)
 
     def applications(self) -> list[str]:
         """Give the hashes of the applications that have calls here."""
@@ -269,9 +274,21 @@ class Journal:
             raise self._problem(f"is damaged: {found}")
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file; it is opened again when it is needed."""
         with self._lock:
-            self._connection.close()
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+
+    def before_fork(self) -> None:
+        """Close the file and hold the lock until the fork is over: SQLite's locks do not work across one."""
+        self._lock.acquire()
+        if self.path is not None:
+            self.close()
+
+    def after_fork(self) -> None:
+        """Let go of the lock, in parent and child alike."""
+        self._lock.release()
 
     def _spent(
         self, connection: sqlite3.Connection, application: str, since: datetime
@@ -297,7 +314,7 @@ class Journal:
                 isolation_level=None,
                 check_same_thread=False,
             )
-            connection.execute("PRAGMA journal_mode = WAL")
+            _use_wal(connection)
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA secure_delete = ON")
             self._migrate(connection)
@@ -324,8 +341,8 @@ class Journal:
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
         with self._lock:
-            if self._process != os.getpid():  # a fork: SQLite's connections must not be shared across one
-                self._connection, self._process = self._open(), os.getpid()
+            if self._connection is None:
+                self._connection = self._open()
             try:
                 yield self._connection
             except sqlite3.Error as problem:
@@ -336,6 +353,17 @@ class Journal:
         """Do everything inside as one transaction that no other process can come between."""
         with self._reading() as connection, _transaction(connection):
             yield connection
+
+    def _entry(self, row: tuple[Any, ...]) -> Entry:
+        *values, size, duration_ms, body = row
+        try:
+            raw = pa.decompress(body, decompressed_size=size, codec="zstd", asbytes=True) if body else b""
+        except (OSError, ValueError, TypeError) as problem:
+            raise self._problem(
+                f"has a damaged answer, call {row[0]} ({problem}); refresh=True asks for it again"
+            ) from None
+        call_id, at, endpoint, params, attempt, outcome, status = values
+        return Entry(call_id, _moment(at), endpoint, params, attempt, outcome, status, size, duration_ms, raw)
 
     def _explained(self, problem: OSError | sqlite3.Error) -> JournalError:
         text = str(problem)
@@ -353,6 +381,20 @@ class Journal:
 
     def _problem(self, what: str) -> JournalError:
         return JournalError(f"The journal {self.path or 'in memory'} {what}. No call is sent without it.")
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    """Switch to WAL; SQLite does not wait for another process that is doing the same, so this does."""
+    give_up = time.monotonic() + _BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as problem:
+            if "locked" not in str(problem) or time.monotonic() > give_up:
+                raise
+            time.sleep(0.05)
+        else:
+            return
 
 
 @contextmanager
@@ -375,7 +417,20 @@ def _moment(number: int) -> datetime:
     return _EPOCH + number * _MICROSECOND
 
 
-def _entry(row: tuple[object, ...]) -> Entry:
-    call_id, at, endpoint, params, attempt, outcome, status, size, duration_ms, body = row
-    raw = pa.decompress(body, decompressed_size=size, codec="zstd", asbytes=True) if body else b""
-    return Entry(call_id, _moment(at), endpoint, params, attempt, outcome, status, size, duration_ms, raw)  # type: ignore[arg-type]  # as the schema declares
+_forking: list[Journal] = []
+
+
+def _before_fork() -> None:
+    _forking.extend(_open_journals)
+    for journal in _forking:
+        journal.before_fork()
+
+
+def _after_fork() -> None:
+    for journal in _forking:
+        journal.after_fork()
+    _forking.clear()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which does not fork
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)

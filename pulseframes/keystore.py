@@ -59,8 +59,8 @@ class KeyStore:
         try:
             kept = json.loads(self._path.read_text(encoding="utf-8"))
             key, expires = Secret(kept["key"]), datetime.fromisoformat(kept["expires"])
-            usable = expires > now
-        except (OSError, ValueError, TypeError, KeyError):
+            usable = key.fits_a_header and expires > now
+        except (OSError, ValueError, TypeError, KeyError, RecursionError):
             return None
         return (key, expires) if usable else None
 

@@ -59,7 +59,7 @@ class QuotaRule:
     def since(self, now: datetime) -> datetime:
         """Give the start of the present day: calls after it count."""
         if self.day == "utc":
-            return now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+            return _midnight(now) - MARGIN  # the server may have counted the last calls of yesterday today
         return now - DAY - MARGIN
 
     def stand(self, spent: Sequence[datetime], blocked_until: datetime | None, now: datetime) -> Quota:
@@ -109,5 +109,9 @@ class QuotaRule:
 
     def _forgotten_at(self, sent: datetime) -> datetime:
         if self.day == "utc":
-            return sent.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0) + DAY + MARGIN
+            return _midnight(sent + MARGIN) + DAY
         return sent + DAY + MARGIN
+
+
+def _midnight(moment: datetime) -> datetime:
+    return moment.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)

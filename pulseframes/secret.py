@@ -21,6 +21,12 @@ class Secret:
         """Give the text itself, for the one place that sends it."""
         return self._value
 
+    @property
+    def fits_a_header(self) -> bool:
+        """Whether an HTTP header can carry it: some text, printable, of ASCII letters."""
+        value: object = self._value  # what is read from a file or an answer may be anything
+        return isinstance(value, str) and value != "" and value.isascii() and value.isprintable()
+
     def __repr__(self) -> str:
         return "Secret('***')"
 

@@ -171,7 +171,5 @@ def _session_key(reply: Reply) -> Secret | None:
         document = json.loads(reply.body)
     except (ValueError, RecursionError):
         return None
-    key = document.get("sessionKey") if isinstance(document, dict) else None
-    if isinstance(key, str) and key and key.isascii() and key.isprintable():
-        return Secret(key)
-    return None
+    key = Secret(document.get("sessionKey", "") if isinstance(document, dict) else "")
+    return key if key.fits_a_header else None

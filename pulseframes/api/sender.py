@@ -129,7 +129,8 @@ class Sender:
 
     def error(self, reply: Reply, answer: Answer, *, session_id: int | None = None) -> PulseError:
         """Give the exception for a refusal, with its call's number."""
-        problem = error_for(reply, redact=self._redact_text, session_id=session_id)
+        blocked_until = self._blocked_until(reply)
+        problem = error_for(reply, redact=self._redact_text, session_id=session_id, blocked_until=blocked_until)
         problem.call_id = answer.call_id
         return problem
 
@@ -166,13 +167,8 @@ class Sender:
             self.calls_spent += change * call.counted
 
     def _put_down_reply(self, call: Call, call_id: int, reply: Reply, started: float) -> None:
-        blocked_until = None
-        if reply.status == QUOTA_EXHAUSTED:
-            now = self._clock()
-            day_ends = self._rule.day_ends(now)
-            blocked_until = min(retry_time(reply.retry_after, now=now) or day_ends, day_ends)
         body = b"" if call.endpoint == AUTHENTICATE else reply.body
-        self._put_down(call_id, "answered", reply.status, body, started, blocked_until=blocked_until)
+        self._put_down(call_id, "answered", reply.status, body, started, blocked_until=self._blocked_until(reply))
         if _log.isEnabledFor(logging.INFO):
             milliseconds, size = 1000 * (time.perf_counter() - started), len(reply.body)
             _log.info(
@@ -184,6 +180,14 @@ class Sender:
                 self._calls_left(),
                 call_id,
             )
+
+    def _blocked_until(self, reply: Reply) -> datetime | None:
+        """Give the moment until which a 429 forbids more calls: what it says, and a day at most."""
+        if reply.status != QUOTA_EXHAUSTED:
+            return None
+        now = self._clock()
+        day_ends = self._rule.day_ends(now)
+        return min(retry_time(reply.retry_after, now=now) or day_ends, day_ends)
 
     def _calls_left(self) -> int | str:
         try:

@@ -31,7 +31,11 @@ EXCERPT_LENGTH: Final = 200
 
 
 def error_for(  # noqa: PLR0911  one return a status
-    reply: Reply, *, redact: Callable[[str], str], session_id: int | None = None
+    reply: Reply,
+    *,
+    redact: Callable[[str], str],
+    session_id: int | None = None,
+    blocked_until: datetime | None = None,
 ) -> PulseError:
     """Give the exception for an answer that is not a success.
 
@@ -43,6 +47,8 @@ def error_for(  # noqa: PLR0911  one return a status
         Takes secrets out of what the server wrote.
     session_id : int or None
         The session that was asked for, where one was.
+    blocked_until : datetime or None
+        For a 429: when to ask again.
     """
     said = _excerpt(reply, redact)
     match reply.status:
@@ -58,10 +64,13 @@ def error_for(  # noqa: PLR0911  one return a status
         case 404 if session_id is not None:
             return SessionNotFound(f"The server does not know session {session_id} (404).", session_id=session_id)
         case 429:
-            return _quota_exhausted(reply)
+            return _quota_exhausted(reply, blocked_until)
         case status if status >= 500:  # noqa: PLR2004  the statuses that mean the server failed
             return ServerError(
-                f"The server failed at {reply.endpoint} ({status}){said}.", status=status, retryable=True
+                f"The server failed at {reply.endpoint} ({status}){said}.",
+                status=status,
+                retryable=True,
+                timed_out=status == _TIMED_OUT,
             )
         case status if 300 <= status < 400:  # noqa: PLR2004  redirects
             return ServerError(
@@ -76,15 +85,13 @@ def error_for(  # noqa: PLR0911  one return a status
             )
 
 
-def _quota_exhausted(reply: Reply) -> QuotaExhausted:
-    resets_at = retry_time(reply.retry_after, now=datetime.now(UTC))
-    when = (
-        f"ask again at {resets_at:%Y-%m-%d %H:%M:%S} UTC" if resets_at else "the server did not say when to ask again"
-    )
+def _quota_exhausted(reply: Reply, blocked_until: datetime | None) -> QuotaExhausted:
+    when = "" if blocked_until is None else f"; ask again at {blocked_until:%Y-%m-%d %H:%M:%S} UTC"
+    silent = "" if reply.retry_after else " (the server did not say when)"
     return QuotaExhausted(
-        f"No call is left: {reply.endpoint} answered 429; {when}. By default an application has 50 calls a day; others may "
-        "have spent them, and an expired plan is answered like this too.",
-        resets_at=resets_at,
+        f"No call is left: {reply.endpoint} answered 429{when}{silent}. By default an application has 50 calls a day; others "
+        "may have spent them, and an expired plan is answered like this too.",
+        resets_at=blocked_until,
         status=reply.status,
     )
 

@@ -7,7 +7,14 @@ from http.cookiejar import DefaultCookiePolicy
 from typing import TYPE_CHECKING, Final
 
 import requests
-from urllib3.exceptions import HTTPError, NewConnectionError, ReadTimeoutError
+from urllib3.exceptions import (
+    DecodeError,
+    HTTPError,
+    LocationValueError,
+    NewConnectionError,
+    ProtocolError,
+    ReadTimeoutError,
+)
 
 from pulseframes._version import __version__
 from pulseframes.errors import ServerError
@@ -23,6 +30,15 @@ USER_AGENT: Final = f"pulseframes/{__version__}"
 #: More than any answer has; where one is longer, reading stops, before the memory is full.
 MAX_BODY: Final = 256 * 2**20
 _CHUNK: Final = 1 << 16
+
+#: There was no connection to send anything over.
+_NEVER_SENT: Final = (
+    requests.ConnectTimeout,
+    requests.exceptions.SSLError,
+    requests.exceptions.ProxyError,
+    requests.exceptions.InvalidURL,
+    LocationValueError,
+)
 
 
 @dataclass(frozen=True)
@@ -120,10 +136,11 @@ class Transport:
                 stream=True,
             ) as response:
                 status = response.status_code
-                for chunk in response.iter_content(_CHUNK):
+                # Read as it comes: requests' own iterator would lose the part before a break.
+                while chunk := response.raw.read1(_CHUNK, decode_content=True):
                     received += chunk
                     if len(received) > MAX_BODY:
-                        raise requests.exceptions.ContentDecodingError
+                        raise DecodeError
                 return Reply(endpoint, status, bytes(received), response.headers.get("Retry-After"))
         # What is not its own, requests lets through from below: a header or an address that cannot be parsed.
         except (requests.RequestException, HTTPError, ValueError, OverflowError) as caught:
@@ -137,11 +154,14 @@ class Transport:
 
     def _explained(self, endpoint: str, caught: Exception, status: int | None, received: bytes) -> NoReply:
         """Say what happened, in words that hold neither the query (personal data) nor a header (secrets)."""
-        reason = _reason(caught)
+        reason = caught if isinstance(caught, HTTPError) else _reason(caught)
         retryable, timed_out = True, False
         unsent = status is None and (
-            isinstance(caught, requests.ConnectTimeout | requests.exceptions.SSLError | requests.exceptions.ProxyError)
+            isinstance(caught, _NEVER_SENT)
             or isinstance(reason, NewConnectionError)
+            or (
+                isinstance(caught, UnicodeError) and not isinstance(caught, UnicodeDecodeError)
+            )  # no host has this name
         )
         match caught:
             case requests.ConnectTimeout():
@@ -150,12 +170,12 @@ class Transport:
                 what, retryable = "no secure connection (TLS): the certificate or the protocol is not accepted", False
             case requests.exceptions.ProxyError():
                 what = "the proxy could not be reached; check HTTPS_PROXY and HTTP_PROXY"
-            case requests.exceptions.ContentDecodingError() if len(received) > MAX_BODY:
+            case DecodeError() if len(received) > MAX_BODY:
                 what, retryable = f"the answer is longer than {MAX_BODY >> 20} MB, and was not read to its end", False
-            case requests.exceptions.ChunkedEncodingError() | requests.exceptions.ContentDecodingError():
-                what = "the answer broke off or was garbled on the way"
             case _ if isinstance(caught, requests.Timeout) or isinstance(reason, ReadTimeoutError):
                 what, timed_out = f"no answer within {self._settings.read_timeout:g} s", True
+            case ProtocolError() | DecodeError():
+                what = "the answer broke off or was garbled on the way"
             case _ if not isinstance(caught, requests.RequestException):
                 what, retryable = f"the answer, or the address, cannot be read as HTTP ({type(caught).__name__})", False
             case _:

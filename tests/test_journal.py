@@ -1,0 +1,546 @@
+"""The journal by itself: what is put down stays, what is not put down is not sent, and what goes wrong is told in words."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import signal
+import sqlite3
+import stat
+import subprocess
+import sys
+import textwrap
+import warnings
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from conftest import NOW, Clock, client_of
+
+import pulseframes as pf
+from pulseframes import journal as journal_module
+from pulseframes.journal import JOURNAL_FILE, MIGRATIONS, Call, Journal
+from pulseframes.simulator import Fault, Simulator
+
+CALL = Call("shop", "session", "id=1")
+DAY = timedelta(hours=24)
+WEEK = ("2026-11-09", "2026-11-16")
+
+
+def yesterday(now: datetime) -> datetime:
+    return now - DAY
+
+
+def admit(*_: object) -> None:
+    """Let every call through."""
+
+
+def reserve(journal: Journal, call: Call = CALL) -> int:
+    return journal.reserve(call, admit, since=yesterday)
+
+
+def spent(journal: Journal, application: str = "shop") -> int:
+    return len(journal.spent(application, datetime.now(UTC) - DAY)[0])
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "home" / JOURNAL_FILE
+
+
+@pytest.fixture
+def journal(path: Path) -> Iterator[Journal]:
+    opened = Journal(path)
+    yield opened
+    opened.close()
+
+
+# What it keeps
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"{}", b"\x00\xff" * 1000, secrets.token_bytes(100_000), b"a" * 2_000_000, "naïve ☃".encode("utf-16")],
+    ids=["empty", "short", "binary", "random", "long", "utf-16"],
+)
+def test_a_body_comes_back_bit_by_bit(journal: Journal, body: bytes) -> None:
+    call_id = reserve(journal)
+    journal.complete(call_id, "answered", status=200, body=body, duration_ms=12)
+    entry = journal.newest_answer("shop", "session", "id=1")
+    assert entry is not None
+    assert entry.body == body
+    assert (entry.id, entry.size, entry.status, entry.outcome) == (call_id, len(body), 200, "answered")
+    assert entry.duration_ms == 12
+    assert repr(body) not in repr(entry) or not body
+
+
+def test_what_was_put_down_is_there_when_the_file_is_opened_again(path: Path) -> None:
+    first = Journal(path)
+    call_id = reserve(first)
+    first.complete(call_id, "answered", status=200, body=b"kept")
+    first.close()
+    second = Journal(path)
+    entry = second.entry(call_id)
+    assert entry is not None
+    assert entry.body == b"kept"
+    assert spent(second) == 1
+    second.close()
+
+
+def test_the_file_is_for_its_owner_alone_and_so_is_its_folder(path: Path) -> None:
+    before = os.umask(0)
+    try:
+        journal = Journal(path)
+        reserve(journal)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    assert {file.name: oct(stat.S_IMODE(file.stat().st_mode)) for file in path.parent.iterdir()} == {
+        JOURNAL_FILE: "0o600",
+        f"{JOURNAL_FILE}-wal": "0o600",
+        f"{JOURNAL_FILE}-shm": "0o600",
+    }
+    journal.close()
+
+
+def test_it_is_written_ahead_and_to_the_disk(journal: Journal) -> None:
+    with journal._reading() as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
+
+
+def test_a_call_that_is_not_heard_of_again_counts(path: Path) -> None:
+    journal = Journal(path)
+    call_id = reserve(journal)
+    journal.close()  # as far as the file knows, the process was killed while it waited
+    again = Journal(path)
+    assert spent(again) == 1
+    entry = again.entry(call_id)
+    assert entry is not None
+    assert entry.outcome is None
+    assert again.newest_answer("shop", "session", "id=1") is None
+    again.close()
+
+
+@pytest.mark.parametrize(("outcome", "counts"), [("answered", 1), ("lost", 1), ("unsent", 0)])
+def test_only_a_call_that_was_surely_never_sent_does_not_count(journal: Journal, outcome: str, counts: int) -> None:
+    journal.complete(reserve(journal), outcome)  # type: ignore[arg-type]  # parametrized
+    assert spent(journal) == counts
+
+
+def test_a_call_outside_the_quota_is_put_down_and_not_counted_and_not_asked_about(journal: Journal) -> None:
+    def refuse(*_: object) -> None:
+        raise pf.QuotaExhausted("asked")
+
+    journal.reserve(Call("shop", "authenticate", counted=False), refuse, since=yesterday)
+    assert spent(journal) == 0
+    assert len(journal.last_calls("shop", 10)) == 1
+
+
+def test_a_call_that_is_refused_leaves_no_row(journal: Journal) -> None:
+    seen: list[int] = []
+
+    def two(calls: Sequence[datetime], _blocked: datetime | None, _now: datetime) -> None:
+        seen.append(len(calls))
+        if len(calls) == 2:
+            raise pf.QuotaExhausted("no more")
+
+    for _ in range(2):
+        journal.reserve(CALL, two, since=yesterday)
+    for _ in range(2):
+        with pytest.raises(pf.QuotaExhausted):
+            journal.reserve(CALL, two, since=yesterday)
+    assert seen == [0, 1, 2, 2]
+    assert len(journal.last_calls("shop", 10)) == 2
+    reserve(journal)  # a refusal leaves no lock behind either
+
+
+def test_applications_lie_side_by_side(journal: Journal) -> None:
+    for application, count in (("shop", 3), ("blog", 2)):
+        for number in range(count):
+            call_id = reserve(journal, Call(application, "session", f"id={number}"))
+            journal.complete(call_id, "answered", status=200, body=f"{application} {number}".encode())
+    blocked = datetime.now(UTC) + DAY
+    journal.complete(reserve(journal, Call("blog", "session", "id=9")), "answered", status=429, blocked_until=blocked)
+    assert (spent(journal, "shop"), spent(journal, "blog")) == (3, 3)
+    assert journal.applications() == ["blog", "shop"]
+    entry = journal.newest_answer("blog", "session", "id=1")
+    assert entry is not None
+    assert entry.body == b"blog 1"
+    assert journal.newest_answer("blog", "session", "id=2") is None
+    assert journal.spent("shop", yesterday(datetime.now(UTC)))[1] is None
+    assert journal.spent("blog", yesterday(datetime.now(UTC)))[1] == blocked
+
+
+def test_the_newest_answer_is_a_success_or_a_404_and_nothing_else(journal: Journal) -> None:
+    for status in (404, 200, 500, 401, 429, 302):
+        journal.complete(reserve(journal), "answered", status=status, body=str(status).encode())
+    journal.complete(reserve(journal), "lost", status=200, body=b"half of i")
+    entry = journal.newest_answer("shop", "session", "id=1")
+    assert entry is not None
+    assert entry.status == 200
+
+
+def test_a_sound_file_passes_the_check_and_a_journal_in_memory_does_too(journal: Journal) -> None:
+    journal.complete(reserve(journal), "answered", status=200, body=b"x" * 100_000)
+    journal.check()
+    memory = Journal(None)
+    reserve(memory)
+    memory.check()
+    memory.close()
+
+
+# What goes wrong: an error in words, and nothing is sent
+
+
+def no_call_is_sent(match: str, home: Path) -> pf.JournalError:
+    """Search with a journal that cannot be used; show that the server hears nothing and the user hears what to do."""
+    with Simulator(sessions=10, now=NOW) as simulator:
+        with client_of(simulator, changes={"home": str(home)}) as client:
+            with pytest.raises(pf.JournalError, match=match) as caught:
+                pf.search_sessions(*WEEK, client=client)
+            assert client.calls_spent == 0
+        assert simulator.requests == []
+    assert caught.value.__cause__ is None
+    assert "No call is sent without it" in str(caught.value)
+    return caught.value
+
+
+def written(path: Path, rows: int = 200) -> None:
+    journal = Journal(path)
+    for number in range(rows):
+        call_id = reserve(journal, Call("shop", "session", f"id={number}"))
+        journal.complete(call_id, "answered", status=200, body=secrets.token_bytes(2_000))
+    journal.close()
+
+
+def damage(path: Path) -> None:
+    """Overwrite all pages but the first, as a broken disk would."""
+    size = path.stat().st_size
+    with path.open("r+b") as file:
+        file.seek(4096)
+        file.write(b"\xa5" * (size - 4096))
+
+
+def test_a_damaged_file(path: Path) -> None:
+    written(path)
+    damage(path)
+    no_call_is_sent("damaged.*move it away", path.parent)
+
+
+def test_a_damaged_file_fails_the_check(path: Path) -> None:
+    written(path)
+    damage(path)
+    journal = Journal(path)
+    with pytest.raises(pf.JournalError, match="damaged"):
+        journal.check()
+    journal.close()
+
+
+def test_a_body_that_is_damaged_is_told_as_such(path: Path) -> None:
+    written(path, rows=1)
+    with contextlib.closing(sqlite3.connect(path)) as other:
+        other.execute("UPDATE calls SET body = x'28b52ffd00010203'")
+        other.commit()
+    journal = Journal(path)
+    with pytest.raises(pf.JournalError, match="damaged"):
+        journal.entry(1)
+    with pytest.raises(pf.JournalError, match="damaged"):
+        journal.newest_answer("shop", "session", "id=0")
+    journal.close()
+
+
+def test_a_file_that_is_no_database(path: Path) -> None:
+    content = b"no database at all, and long enough to see that" * 100
+    path.parent.mkdir()
+    path.write_bytes(content)
+    no_call_is_sent("damaged.*move it away", path.parent)
+    assert path.read_bytes() == content
+
+
+def test_a_folder_where_the_file_should_be(path: Path) -> None:
+    path.mkdir(parents=True)
+    no_call_is_sent("Is a directory.*PULSEFRAMES_HOME", path.parent)
+
+
+def test_a_home_that_is_a_file(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.write_text("")
+    no_call_is_sent("PULSEFRAMES_HOME", home)
+
+
+def test_a_home_below_a_file(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    no_call_is_sent("Not a directory.*PULSEFRAMES_HOME", tmp_path / "file" / "home")
+
+
+def test_a_file_that_may_not_be_opened(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Permissions do not hold back root, so the system's refusal is played."""
+
+    def refuse(*_: object, **__: object) -> int:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(journal_module.os, "open", refuse)
+    no_call_is_sent("Permission denied.*check the folder's permissions", path.parent)
+
+
+def test_a_file_that_can_be_read_and_not_written(simulator: Simulator) -> None:
+    with client_of(simulator) as client:
+        with client.journal._reading() as connection:
+            connection.execute("PRAGMA query_only = ON")  # what SQLite does with a file that it may only read
+        with pytest.raises(pf.JournalError, match="readonly.*check the folder's permissions"):
+            pf.search_sessions(*WEEK, client=client)
+        assert client.calls_spent == 0
+    assert simulator.requests == []
+
+
+def fill(journal: Journal) -> None:
+    """Let the file grow no further, as on a full disk; some rows fit in still."""
+    with journal._reading() as connection:
+        (pages,) = connection.execute("PRAGMA page_count").fetchone()
+        connection.execute(f"PRAGMA max_page_count = {pages}")
+
+
+def test_a_full_disk(simulator: Simulator) -> None:
+    with client_of(simulator) as client:
+        fill(client.journal)
+        with contextlib.suppress(pf.JournalError):
+            for _ in range(1_000):  # until the last page is full
+                client.journal.reserve(CALL, admit, since=yesterday)
+        with pytest.raises(pf.JournalError, match="disk is full; make room"):
+            client.call("session", {"id": "1" * 4000})
+        sent = len(simulator.requests)
+        with client.journal._reading() as connection:
+            connection.execute("PRAGMA max_page_count = 1000000")
+        client.call("sessions", {"dateFrom": "2026-11-01", "dateTo": "2026-11-02"})  # there is room again
+    assert [request.endpoint for request in simulator.requests][sent:][-1] == "sessions"
+    assert all(request.endpoint != "session" for request in simulator.requests)
+
+
+def test_a_file_of_a_newer_version(path: Path) -> None:
+    written(path, rows=3)
+    with contextlib.closing(sqlite3.connect(path)) as other:
+        other.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
+    no_call_is_sent("newer version of pulseframes; update", path.parent)
+    with contextlib.closing(sqlite3.connect(path)) as other:
+        assert other.execute("SELECT count(*) FROM calls").fetchone() == (3,)
+
+
+def test_a_file_that_another_process_writes_for_too_long(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written(path, rows=1)
+    monkeypatch.setattr(journal_module, "_BUSY_SECONDS", 0.1)
+    holder = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "import sqlite3, sys, time\n"
+            "connection = sqlite3.connect(sys.argv[1], isolation_level=None)\n"
+            "connection.execute('BEGIN IMMEDIATE')\n"
+            "print('held', flush=True)\n"
+            "time.sleep(600)",
+            str(path),
+        ],
+        stdout=subprocess.PIPE,
+    )
+    try:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        no_call_is_sent("written by another process for over 0.1 s; try again", path.parent)
+    finally:
+        holder.kill()
+        holder.communicate()
+    journal = Journal(path)  # the lock died with its holder
+    reserve(journal)
+    journal.close()
+
+
+# An answer that cannot be put down
+
+
+def search_and_break(simulator: Simulator, client: pf.PulseClient, break_it: object) -> None:
+    """Break the journal while the server has the call, and show that the answer is used all the same."""
+    simulator.faults.add(Fault(kind="drift", on="sessions", edit=break_it))  # type: ignore[arg-type]  # it takes a document
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        answer = client.call("sessions", {"dateFrom": WEEK[0], "dateTo": WEEK[1], "limit": "500"})
+    assert b"totalSessions" in answer.body
+    assert [warning.category for warning in caught] == [pf.JournalWarning]
+    assert "could not be kept" in str(caught[0].message)
+
+
+def test_an_answer_that_the_disk_has_no_room_for_still_reaches_the_caller(
+    simulator: Simulator, client: pf.PulseClient
+) -> None:
+    client.check_credentials()
+    search_and_break(simulator, client, lambda _: fill(client.journal))
+    assert client.quota().used == 2  # the call counts, for its row was reserved
+    assert client.last_calls(1)[0].outcome is None
+
+
+def test_an_answer_that_comes_when_the_journal_is_broken_still_reaches_the_caller(
+    simulator: Simulator, client: pf.PulseClient
+) -> None:
+    client.check_credentials()
+    search_and_break(simulator, client, lambda _: client.journal._connection.close())
+
+
+# Versions
+
+
+def test_an_older_file_is_taken_along_with_its_rows(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written(path, rows=5)
+    step = "ALTER TABLE calls ADD COLUMN note TEXT; UPDATE calls SET note = 'from version 1'"
+    monkeypatch.setattr(journal_module, "MIGRATIONS", (*MIGRATIONS, step))
+    journal = Journal(path)
+    assert spent(journal) == 5
+    with journal._reading() as connection:
+        assert connection.execute("SELECT DISTINCT note FROM calls").fetchall() == [("from version 1",)]
+        assert connection.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS) + 1,)
+    journal.close()
+    monkeypatch.undo()
+    with pytest.raises(pf.JournalError, match="newer version"):
+        Journal(path)
+
+
+def test_a_step_that_fails_leaves_the_file_as_it_was(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written(path, rows=5)
+    monkeypatch.setattr(journal_module, "MIGRATIONS", (*MIGRATIONS, "ALTER TABLE calls ADD COLUMN a; BROKEN"))
+    with pytest.raises(pf.JournalError, match="syntax error"):
+        Journal(path)
+    monkeypatch.undo()
+    journal = Journal(path)
+    assert spent(journal) == 5
+    with journal._reading() as connection:
+        assert "a" not in [row[1] for row in connection.execute("PRAGMA table_info(calls)")]
+    journal.close()
+
+
+def test_processes_that_make_the_file_at_the_same_moment_all_succeed(tmp_path: Path) -> None:
+    program = textwrap.dedent("""
+        import sys
+        from datetime import timedelta
+        from pathlib import Path
+        from pulseframes.journal import Call, Journal
+        print("ready", flush=True)
+        for line in sys.stdin:
+            journal = Journal(Path(line.strip()))
+            journal.reserve(Call("shop", "session"), lambda *_: None, since=lambda now: now - timedelta(days=1))
+            journal.close()
+            print("done", flush=True)
+    """)
+    workers = [
+        subprocess.Popen(
+            [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+        )
+        for _ in range(4)
+    ]
+    with contextlib.ExitStack() as ends:
+        for worker in workers:
+            ends.callback(worker.wait)
+            assert worker.stdin is not None
+            assert worker.stdout is not None
+            ends.enter_context(worker.stdout)
+            ends.enter_context(worker.stdin)
+            assert worker.stdout.readline() == "ready\n"
+        for number in range(25):
+            place = tmp_path / str(number) / JOURNAL_FILE
+            for worker in workers:
+                assert worker.stdin is not None
+                worker.stdin.write(f"{place}\n")
+            for worker in workers:
+                assert worker.stdout is not None
+                assert worker.stdout.readline() == "done\n"
+            journal = Journal(place)
+            assert spent(journal) == len(workers)
+            journal.check()
+            journal.close()
+
+
+# Forks
+
+
+def forked() -> int:
+    """Fork; from Python 3.12 on it warns of other threads, as earlier tests may have left, and none is used here."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return os.fork()
+
+
+def in_a_fork(work: object) -> None:
+    """Run something in a forked child, and show that it ended well."""
+    child = forked()
+    if child == 0:
+        code = 1
+        try:
+            work()  # type: ignore[operator]  # any callable
+            code = 0
+        finally:
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_a_forked_child_goes_on_with_the_same_journal(journal: Journal) -> None:
+    reserve(journal)
+    in_a_fork(lambda: journal.complete(reserve(journal), "answered", status=200, body=b"from the child"))
+    reserve(journal)
+    assert spent(journal) == 3
+    assert [entry.id for entry in journal.last_calls("shop", 10)] == [3, 2, 1]
+    entry = journal.entry(2)
+    assert entry is not None
+    assert entry.body == b"from the child"
+    journal.check()
+
+
+def test_what_a_forked_child_puts_down_after_its_parent_has_closed_the_journal_is_kept(path: Path) -> None:
+    journal = Journal(path)
+    reserve(journal)
+    parent_closed, child_ready = os.pipe(), os.pipe()
+
+    def work() -> None:
+        reserve(journal)
+        os.write(child_ready[1], b"1")
+        os.read(parent_closed[0], 1)
+        reserve(journal)
+
+    child = forked()
+    if child == 0:
+        code = 1
+        try:
+            work()
+            code = 0
+        finally:
+            os._exit(code)
+    os.read(child_ready[0], 1)
+    journal.close()
+    os.write(parent_closed[1], b"1")
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    for end in (*parent_closed, *child_ready):
+        os.close(end)
+    again = Journal(path)
+    assert spent(again) == 3
+    again.check()
+    again.close()
+
+
+def test_a_child_that_is_killed_leaves_what_it_put_down_and_no_lock(journal: Journal) -> None:
+    child = forked()
+    if child == 0:
+        reserve(journal)
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+    reserve(journal)
+    assert spent(journal) == 2
+    journal.check()
+
+
+def test_the_clock_of_the_journal_is_what_the_rows_are_dated_by(path: Path, clock: Clock) -> None:
+    journal = Journal(path, clock=clock)
+    clock.advance(hours=-30)
+    reserve(journal)
+    clock.advance(hours=30)
+    reserve(journal)
+    assert len(journal.spent("shop", clock.now - DAY)[0]) == 1
+    assert journal.last_calls("shop", 2)[1].at == clock.now - timedelta(hours=30)
+    journal.close()

@@ -1,0 +1,101 @@
+"""A process of its own, which tests start, share a journal with, and kill: it reads tasks, does them, and tells how they went.
+
+A task is one line of JSON: ``home`` is its PULSEFRAMES_HOME, ``search`` a window, ``ids`` sessions whose details are wanted,
+``calls`` sessions to ask for one by one with no frames made, ``out`` a folder for the frames. The answer is one line of
+JSON, too: calls spent, the ids that came, and the name of the error that ended it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pulseframes as pf
+from pulseframes.api.client import default_client
+from pulseframes.simulator import Simulator
+
+
+def start(simulator: Simulator, *, daily_limit: int = 10_000, frames: bool = True) -> subprocess.Popen[str]:
+    """Start a worker; it tells ``ready`` when all that it needs is imported."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PULSEFRAMES_")}
+    environment |= {
+        "PULSEFRAMES_BASE_URL": simulator.url,
+        "PULSEFRAMES_DAILY_LIMIT": str(daily_limit),
+        "PULSEFRAMES_API_KEY": simulator.api_key,
+        "PULSEFRAMES_CLIENT_ID": simulator.client_id,
+        "PULSEFRAMES_CLIENT_SECRET": simulator.client_secret,
+        "POLARS_MAX_THREADS": "1",
+    }
+    return subprocess.Popen(
+        [sys.executable, __file__, *(["frames"] if frames else [])],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment,
+    )
+
+
+@contextmanager
+def running(process: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
+    """Wait until a worker is ready; kill it at the end, if it is still there."""
+    with process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+            yield process
+        finally:
+            process.kill()
+
+
+def give(process: subprocess.Popen[str], home: Path, **task: Any) -> None:
+    """Give a worker a task."""
+    assert process.stdin is not None
+    process.stdin.write(json.dumps({"home": str(home), **task}) + "\n")
+    process.stdin.flush()
+
+
+def result(process: subprocess.Popen[str]) -> dict[str, Any]:
+    """Wait for a worker's answer."""
+    assert process.stdout is not None
+    told: dict[str, Any] = json.loads(process.stdout.readline())
+    return told
+
+
+def do(task: dict[str, Any]) -> dict[str, Any]:
+    """Do a task."""
+    os.environ["PULSEFRAMES_HOME"] = task["home"]
+    client = default_client()
+    before = client.calls_spent
+    frames = {}
+    came: list[int] = []
+    error = None
+    try:
+        for session_id in task.get("calls", []):
+            client.call("session", {"id": str(session_id)})
+            came.append(session_id)
+        if "search" in task:
+            frames["search"] = pf.search_sessions(*task["search"])
+        if "ids" in task:
+            details = pf.session_details(task["ids"])
+            frames |= details.tables()
+            came = details.sessions["session_id"].to_list()
+    except pf.PulseError as problem:
+        error = type(problem).__name__
+    if "out" in task:
+        for name, frame in frames.items():
+            frame.write_parquet(Path(task["out"]) / f"{name}.parquet")
+    return {"spent": client.calls_spent - before, "came": came, "error": error}
+
+
+if __name__ == "__main__":
+    if "frames" in sys.argv:
+        pf.frame_schema("sessions")  # so that all imports are done
+    print("ready", flush=True)  # noqa: T201  the test reads it
+    for line in sys.stdin:
+        print(json.dumps(do(json.loads(line))), flush=True)  # noqa: T201  the test reads it
