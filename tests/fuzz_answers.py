@@ -6,6 +6,7 @@ ended; on a failure, the bodies, as a program that shows it again.
 
 from __future__ import annotations
 
+import copy
 import json
 import random
 import sys
@@ -136,10 +137,13 @@ def value(draw: random.Random, body: bytes) -> bytes:
             keys: list[Any] = list(here) if isinstance(here, dict) else list(range(len(here)))
             key = draw.choice(keys)
             if not isinstance(here[key], dict | list) or not here[key] or draw.random() < 0.3:
-                here[key] = draw.choice(VALUES)
+                here[key] = copy.deepcopy(draw.choice(VALUES))
                 break
             here = here[key]
-    text = json.dumps(document, ensure_ascii=draw.random() < 0.5)
+    try:
+        text = json.dumps(document, ensure_ascii=draw.random() < 0.5)
+    except RecursionError:
+        return nest(draw, body)
     if draw.random() < 0.2:
         text = text.replace('"id":', '"id": 7, "id":', draw.randint(1, 3))
     return text.encode("utf-8", "surrogatepass")

@@ -7,8 +7,11 @@ one whole fetch from an empty journal; rounds follow until there were so many ki
 from __future__ import annotations
 
 import contextlib
+import os
 import random
+import signal
 import sqlite3
+import subprocess
 import sys
 import tempfile
 import time
@@ -46,36 +49,51 @@ class Soak:
         )
 
 
-class Workers:
-    """Workers that are started ahead, so that killing them is not mostly waiting for imports."""
+@dataclass(frozen=True)
+class Moment:
+    """When to kill: so many seconds after the server has heard so many calls of the process, or after it began."""
 
-    def __init__(self, simulator: Simulator) -> None:
-        self._simulator = simulator
-        self._waiting = [worker.start(simulator) for _ in range(2)]
+    calls: int
+    seconds: float
 
-    def run(self, home: Path, task: dict[str, object], kill_after: float | None = None) -> bool:
-        """Do a task in a new process, and kill it after so many seconds; tell whether it was done by then."""
-        self._waiting.append(worker.start(self._simulator))
-        home.mkdir(exist_ok=True, mode=0o700)
-        with worker.running(self._waiting.pop(0)) as process:
-            worker.give(process, home, **task, out=str(home))
-            if kill_after is None:
-                assert worker.result(process)["error"] is None
-                return True
-            time.sleep(kill_after)
-            process.kill()
-            assert process.stdout is not None
-            return process.stdout.readline() != ""
+    @classmethod
+    def drawn(cls, draw: random.Random, longest: float) -> Moment:
+        """Draw one: mostly around a call, as that is where something can be lost."""
+        if draw.random() < 0.25:
+            return cls(0, draw.uniform(0, longest))
+        return cls(draw.randint(1, 6), draw.choice([0.0, draw.uniform(0, 0.005), draw.uniform(0, 0.05)]))
 
-    def close(self) -> None:
-        """Kill those that have nothing to do."""
-        for process in self._waiting:
-            with worker.running(process):
-                pass
+
+def run(
+    simulator: Simulator,
+    nurse: subprocess.Popen[str],
+    home: Path,
+    task: dict[str, object],
+    kill: Moment | None = None,
+) -> bool:
+    """Do a task in a new process, and kill it at a moment; tell whether it was done by then."""
+    home.mkdir(exist_ok=True, mode=0o700)
+    before = simulator.calls
+    worker.give(nurse, home, **task, out=str(home))
+    process = worker.result(nurse)["pid"]
+    if kill is not None:
+        with contextlib.suppress(ProcessLookupError):
+            while simulator.calls - before < kill.calls:
+                os.kill(process, 0)  # it raises when the process has ended
+                time.sleep(0.0005)
+            time.sleep(kill.seconds)
+            os.kill(process, signal.SIGKILL)
+    told = worker.result(nurse)
+    if "ended" in told:
+        assert os.waitstatus_to_exitcode(told["ended"]) == -signal.SIGKILL
+        return False
+    assert told["error"] is None
+    worker.result(nurse)
+    return True
 
 
 def soak(kills: int, *, pages: int, details: int, seed: int, longest: float) -> Soak:
-    """Kill so many times, each at a random moment up to ``longest`` seconds after the worker began.
+    """Kill so many times, each at a random moment: around a call, or up to ``longest`` seconds after the worker began.
 
     Raises
     ------
@@ -90,19 +108,18 @@ def soak(kills: int, *, pages: int, details: int, seed: int, longest: float) -> 
             Simulator(sessions=pages * PAGE, days=28, now=now - timedelta(days=2), daily_limit=None)
         )
         place = Path(ends.enter_context(tempfile.TemporaryDirectory()))
-        workers = Workers(simulator)
-        ends.callback(workers.close)
+        nurse = ends.enter_context(worker.running(worker.start(simulator, "frames", "nurse")))
         window = [(simulator.begin - timedelta(days=1)).isoformat(), (now - timedelta(days=2)).isoformat()]
         task: dict[str, object] = {
             "search": window,
             "ids": simulator.summaries()["session_id"].sample(details, seed=seed).to_list(),
         }
         expected = place / "undisturbed"
-        workers.run(expected, task)
+        run(simulator, nurse, expected, task)
         done.undisturbed_calls = simulator.calls
         while done.kills < kills:
             home, before, kills_before = place / f"round-{done.rounds}", simulator.calls, done.kills
-            while not workers.run(home, task, draw.uniform(0, longest) if done.kills < kills else None):
+            while not run(simulator, nurse, home, task, Moment.drawn(draw, longest) if done.kills < kills else None):
                 done.kills += 1
                 done.killed_while[_last_row(home)] += 1
                 _check_journal(home)

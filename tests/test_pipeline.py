@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import warnings
 from typing import Any
 
 import polars as pl
 import pytest
 from conftest import NOW, client_of
 from documented import DETAIL
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 import pulseframes as pf
@@ -335,6 +338,51 @@ def test_what_arrives_while_a_search_is_read_is_in_it(simulator: Simulator, clie
     assert made_of.duplicates > 0
     assert len(made_of.totals) == 2
     assert set(made_of.still_active) == set(sessions.filter(status="active")["session_id"])
+
+
+def test_what_goes_while_a_search_is_read_pulls_nothing_out_of_sight(
+    simulator: Simulator, client: pf.PulseClient
+) -> None:
+    newest_first = simulator.summaries()["session_id"].reverse()
+
+    def leave(progress: pf.Progress) -> None:
+        if progress.done == 500:
+            simulator.remove(*newest_first[3:6])
+
+    sessions = pf.search_sessions("2026-01-01", NOW, client=client, progress=leave)
+    assert set(sessions["session_id"]) == set(newest_first)  # what went had been read already
+    assert pf.certificate(sessions).complete
+    assert client.calls_spent == 1 + 4 + 1
+
+
+@settings(max_examples=12)
+@given(
+    st.lists(st.tuples(st.integers(0, 40), st.lists(st.integers(0, 1_100), max_size=5)), max_size=4), st.integers(1, 99)
+)
+def test_however_a_real_list_moves_what_is_missing_is_said(moves: list[tuple[int, list[int]]], seed: int) -> None:
+    steps = list(moves)
+
+    with Simulator(sessions=1_100, days=14, now=NOW, seed=seed, daily_limit=None) as simulator:
+        at_the_last_page: set[int] = set()
+
+        def move(_: pf.Progress) -> None:
+            there = simulator.summaries()["session_id"]
+            at_the_last_page.clear()
+            at_the_last_page.update(there)
+            if steps:
+                hours, places = steps.pop(0)
+                simulator.remove(*{there[place % len(there)] for place in places})
+                simulator.advance(hours=hours)
+
+        with client_of(simulator, changes={"home": ":memory:"}) as client, warnings.catch_warnings():
+            warnings.simplefilter("ignore", pf.IncompleteWarning)
+            sessions = pf.search_sessions("2026-01-01", "2027-01-01", client=client, progress=move)
+    here, there = set(sessions["session_id"]), at_the_last_page
+    made_of = pf.certificate(sessions)
+    assert made_of.distinct == len(sessions) == len(here)
+    assert made_of.repaired <= client.settings.repair_calls
+    if made_of.complete:
+        assert len(there - here) <= len(here - there)  # as many may have come unseen as were read and then went
 
 
 def test_a_total_that_cannot_be_reached_warns_with_both_counts(simulator: Simulator, client: pf.PulseClient) -> None:

@@ -325,7 +325,7 @@ def spend_with_8_processes(home: Path) -> dict[str, object]:
     """Let 8 processes ask for 400 details within a limit of 50; then ask again for all that came, in a new process."""
     with Simulator(sessions=400, daily_limit=50) as simulator, contextlib.ExitStack() as ends:
         ids = simulator.summaries()["session_id"].to_list()
-        starting = [worker.start(simulator, daily_limit=50, frames=False) for _ in range(9)]
+        starting = [worker.start(simulator, daily_limit=50) for _ in range(9)]
         *workers, again = [ends.enter_context(worker.running(process)) for process in starting]
         for number, process in enumerate(workers):
             worker.give(process, home, calls=ids[number * 50 : number * 50 + 50])

@@ -26,7 +26,7 @@ def asked(simulator: Simulator, endpoint: str) -> list[dict[str, str]]:
 
 
 def test_20_kills_lose_nothing_and_cost_one_call_each_at_most() -> None:
-    done = soak_kills.soak(20, pages=4, details=12, seed=20, longest=0.35)
+    done = soak_kills.soak(20, pages=4, details=30, seed=20, longest=0.35)
     print(done)  # noqa: T201  pytest shows it if the test fails
     assert done.kills == 20
     assert done.extra_calls <= 20

@@ -11,6 +11,7 @@ import json
 import os
 import subprocess
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,8 +22,8 @@ from pulseframes.api.client import default_client
 from pulseframes.simulator import Simulator
 
 
-def start(simulator: Simulator, *, daily_limit: int = 10_000, frames: bool = True) -> subprocess.Popen[str]:
-    """Start a worker; it tells ``ready`` when all that it needs is imported."""
+def start(simulator: Simulator, *kinds: str, daily_limit: int = 10_000) -> subprocess.Popen[str]:
+    """Start a worker, of the kinds ``frames`` and ``nurse``; it tells ``ready`` when all that it needs is imported."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PULSEFRAMES_")}
     environment |= {
         "PULSEFRAMES_BASE_URL": simulator.url,
@@ -33,7 +34,7 @@ def start(simulator: Simulator, *, daily_limit: int = 10_000, frames: bool = Tru
         "POLARS_MAX_THREADS": "1",
     }
     return subprocess.Popen(
-        [sys.executable, __file__, *(["frames"] if frames else [])],
+        [sys.executable, __file__, *kinds],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -93,9 +94,32 @@ def do(task: dict[str, Any]) -> dict[str, Any]:
     return {"spent": client.calls_spent - before, "came": came, "error": error}
 
 
+def tell(**told: Any) -> None:
+    """Print one line."""
+    print(json.dumps(told), flush=True)  # noqa: T201  the test reads it
+
+
+def nurse() -> None:
+    """Do each task in a child, which can be killed at once and costs no imports; tell its id, its answer, and its end.
+
+    All is imported and nothing has run when it forks, so that no thread of polars or Arrow is missing in the child.
+    """
+    for line in sys.stdin:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            child = os.fork()
+        if child == 0:
+            tell(pid=os.getpid())
+            tell(**do(json.loads(line)))
+            os._exit(0)
+        tell(ended=os.waitpid(child, 0)[1])
+
+
 if __name__ == "__main__":
     if "frames" in sys.argv:
         pf.frame_schema("sessions")  # so that all imports are done
     print("ready", flush=True)  # noqa: T201  the test reads it
-    for line in sys.stdin:
-        print(json.dumps(do(json.loads(line))), flush=True)  # noqa: T201  the test reads it
+    if "nurse" in sys.argv:
+        nurse()
+    for task_line in sys.stdin:
+        tell(**do(json.loads(task_line)))

@@ -45,7 +45,8 @@ class Population:
     Parameters
     ----------
     sessions
-        How many sessions start in the `days` before `now`; later ones follow at the same pace, without end.
+        How many sessions start in the `days` before `now`; later ones follow at the same pace, without end. 0 is a shop
+        that nobody ever visits.
     seed
         The same seed, `now` and sizes give the same sessions.
     days
@@ -56,15 +57,22 @@ class Population:
     Raises
     ------
     ValueError
-        If there is not at least one session and one day.
+        If there is a negative number of sessions, or not at least one day.
+
+    Attributes
+    ----------
+    removed
+        The numbers of sessions that are gone.
     """
 
     def __init__(self, *, sessions: int, seed: int, days: int, now: datetime) -> None:
-        if sessions < 1 or days < 1:
-            raise ValueError("sessions and days must be at least 1")
+        if sessions < 0 or days < 1:
+            raise ValueError("sessions must be at least 0, and days at least 1")
         self.begin = now - timedelta(days=days)
-        self._arrivals = Arrivals(seed, sessions, self.begin, now)
-        self._visitors = Visitors(seed, sessions / days)
+        self.removed: frozenset[int] = frozenset()
+        self._is_empty = sessions == 0
+        self._arrivals = Arrivals(seed, max(1, sessions), self.begin, now)
+        self._visitors = Visitors(seed, max(1, sessions) / days)
         self._plans = Draws(seed, "plan")
         self._gaps = Draws(seed, "gap")
         self._ids = SessionIds.seeded(seed)
@@ -73,6 +81,8 @@ class Population:
 
     def between(self, start: datetime, end: datetime) -> range:
         """Return the numbers of the sessions with ``start <= session_start < end``."""
+        if self._is_empty:
+            return range(0)
         first = self._arrivals.count_before(max(start, self.begin))
         return range(first, max(first, self._arrivals.count_before(end)))
 
@@ -81,7 +91,13 @@ class Population:
         number = self._ids.session.number(session_id)
         if not 0 <= number < _LAST or self._ids.session.of(number) != session_id:
             return None
-        return number if number < self._arrivals.count_before(at + timedelta.resolution) else None
+        if self._is_empty or number in self.removed or number >= self._arrivals.count_before(at + timedelta.resolution):
+            return None
+        return number
+
+    def remove(self, number: int) -> None:
+        """Let a session be gone, as if the server had deleted it."""
+        self.removed |= {number}
 
     def matching(self, numbers: range, wanted: Wanted) -> pl.Series:
         """Return those of the sessions that a search is narrowed to, in their order, as Int64."""

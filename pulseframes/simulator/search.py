@@ -91,10 +91,13 @@ class Searches:
         # Inclusive: a session that starts at this very moment can be seen.
         until = min(request.date_to, now + timedelta.resolution)
         window = self._population.between(min(request.date_from, until), until)
-        if request.wanted.everything:
+        removed = [number for number in self._population.removed if number in window]
+        if request.wanted.everything and not removed:
             found: Iterable[int] = window[::-1][request.skip : request.skip + request.limit]
             return len(window), list(found)
         matches = self._matches(window, request.wanted)
+        if removed:
+            matches = matches.filter(~matches.is_in(removed))
         last = len(matches) - request.skip
         if last <= 0:
             return len(matches), []

@@ -153,6 +153,20 @@ class Simulator:
         """
         self._clock.advance(by + timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds))
 
+    def remove(self, *session_ids: int) -> None:
+        """Let sessions be gone from now on, as if the server had deleted them: lists get shorter.
+
+        Raises
+        ------
+        KeyError
+            If there is no such session.
+        """
+        for session_id in session_ids:
+            number = self._population.find(session_id, self.now)
+            if number is None:
+                raise KeyError(session_id)
+            self._population.remove(number)
+
     def handle(
         self,
         method: str,
@@ -225,4 +239,5 @@ class Simulator:
         until = now + timedelta.resolution
         end = until if date_to is None else min(to_instant(date_to), until)
         begin = self.begin if date_from is None else min(to_instant(date_from), end)
-        return (self._population.session(number, now) for number in self._population.between(begin, end))
+        numbers = self._population.between(begin, end)
+        return (self._population.session(number, now) for number in numbers if number not in self._population.removed)

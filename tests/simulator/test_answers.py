@@ -240,7 +240,7 @@ def test_requests_are_recorded_without_credentials(make: Callable[..., Caller]) 
 
 
 def test_bad_parameters_of_the_simulator_are_refused() -> None:
-    with pytest.raises(ValueError, match="at least 1"):
-        Simulator(sessions=0)
+    with pytest.raises(ValueError, match="at least 0"):
+        Simulator(sessions=-1)
     with pytest.raises(ValueError, match="daily_limit"):
         Simulator(daily_limit=-1)

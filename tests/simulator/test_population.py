@@ -217,3 +217,28 @@ def test_random_draws_by_number_are_spread_evenly() -> None:
     draws = Draws(Random(1).getrandbits(60), "test")
     tenths = Counter(int(10 * draws.uniform(number)) for number in range(20_000))
     assert all(1800 < tenths[tenth] < 2200 for tenth in range(10))
+
+
+def test_a_shop_that_nobody_visits_has_no_sessions() -> None:
+    simulator = Simulator(sessions=0, now=NOW)
+    assert simulator.summaries().is_empty()
+    assert all(frame.is_empty() for frame in simulator.truth().values())
+    simulator.advance(days=30)
+    assert simulator.summaries().is_empty()
+    with pytest.raises(KeyError):
+        simulator.detail(2**61)
+
+
+def test_a_session_that_is_removed_is_gone_from_lists_and_details_and_truth() -> None:
+    simulator = Simulator(sessions=300, now=NOW)
+    before = simulator.summaries()["session_id"].to_list()
+    gone = before[10:13]
+    simulator.remove(*gone)
+    left = [session_id for session_id in before if session_id not in gone]
+    assert simulator.summaries()["session_id"].to_list() == left
+    assert simulator.truth()["sessions"]["session_id"].to_list() == left
+    for session_id in gone:
+        with pytest.raises(KeyError):
+            simulator.detail(session_id)
+        with pytest.raises(KeyError):
+            simulator.remove(session_id)
