@@ -12,7 +12,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -303,23 +303,26 @@ class Journal:
         return [_moment(row[0]) for row in times], None if blocked is None else _moment(blocked)
 
     def _open(self) -> sqlite3.Connection:
-        try:
-            if self.path is not None:
-                self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-                # Made with its mode, so that there is no moment at which others can read it.
-                os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
-            connection = sqlite3.connect(
-                ":memory:" if self.path is None else self.path,
-                timeout=_BUSY_SECONDS,
-                isolation_level=None,
-                check_same_thread=False,
-            )
-            _use_wal(connection)
-            connection.execute("PRAGMA synchronous = FULL")
-            connection.execute("PRAGMA secure_delete = ON")
-            self._migrate(connection)
-        except (OSError, sqlite3.Error) as problem:
-            raise self._explained(problem) from None
+        with ExitStack() as on_failure:
+            try:
+                if self.path is not None:
+                    self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+                    # Made with its mode, so that there is no moment at which others can read it.
+                    os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
+                connection = sqlite3.connect(
+                    ":memory:" if self.path is None else self.path,
+                    timeout=_BUSY_SECONDS,
+                    isolation_level=None,
+                    check_same_thread=False,
+                )
+                on_failure.callback(connection.close)
+                _use_wal(connection)
+                connection.execute("PRAGMA synchronous = FULL")
+                connection.execute("PRAGMA secure_delete = ON")
+                self._migrate(connection)
+            except (OSError, sqlite3.Error) as problem:
+                raise self._explained(problem) from None
+            on_failure.pop_all()
         return connection
 
     def _migrate(self, connection: sqlite3.Connection) -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from requests import PreparedRequest
 
+    from pulseframes.api.sender import Answer
     from pulseframes.api.transport import Reply
     from pulseframes.keystore import KeyStore
     from pulseframes.settings import Credentials
@@ -66,7 +67,7 @@ class SessionKeys:
     credentials : Credentials
         What to authenticate with.
     send : callable
-        Sends one authentication request: ``send(method, auth)``.
+        Sends one authentication request: ``send(method, auth)``; gives the reply, and the call's place in the journal.
     store : KeyStore
         Where a key is kept for the next process.
     clock : callable
@@ -76,7 +77,7 @@ class SessionKeys:
     def __init__(
         self,
         credentials: Credentials,
-        send: Callable[[str, AuthBase], Reply],
+        send: Callable[[str, AuthBase], tuple[Reply, Answer]],
         *,
         store: KeyStore,
         clock: Callable[[], datetime],
@@ -145,23 +146,27 @@ class SessionKeys:
 
     def _authenticated(self) -> tuple[Secret, datetime]:
         asked_at = self._clock()
-        reply = self._ask()
+        reply, answer = self._ask()
         if reply.status == METHOD_NOT_ALLOWED and self._method == "GET":
             self._method = "POST"
-            reply = self._ask()
-        if not reply.ok:
-            raise error_for(reply, redact=self.redact)
-        key = _session_key(reply)
+            reply, answer = self._ask()
+        key = _session_key(reply) if reply.ok else None
         if key is None:
             # The body may hold a key in some other place, so it is not kept in the exception.
-            raise MalformedAnswer(
-                f"authenticate answered {reply.status} with no usable sessionKey in {len(reply.body)} bytes; "
-                "is the base address that of the Pulse API?"
+            problem = (
+                error_for(reply, redact=self.redact)
+                if not reply.ok
+                else MalformedAnswer(
+                    f"authenticate answered {reply.status} with no usable sessionKey in {len(reply.body)} bytes; "
+                    "is the base address that of the Pulse API?"
+                )
             )
+            problem.call_id = answer.call_id
+            raise problem
         self._store.save(key, asked_at + KEY_LIFETIME)
         return key, asked_at + KEY_LIFETIME
 
-    def _ask(self) -> Reply:
+    def _ask(self) -> tuple[Reply, Answer]:
         return self._send(self._method, ConsumerAuth(self._credentials))
 
 

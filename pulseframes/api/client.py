@@ -205,8 +205,8 @@ class PulseClient:
     def __repr__(self) -> str:
         return f"PulseClient({self.settings.base_url!r}, calls_spent={self.calls_spent})"
 
-    def _authenticate(self, method: str, auth: AuthBase) -> Reply:
-        return self._sender.send(method, AUTHENTICATE, auth)[0]
+    def _authenticate(self, method: str, auth: AuthBase) -> tuple[Reply, Answer]:
+        return self._sender.send(method, AUTHENTICATE, auth)
 
     def _ask(
         self, endpoint: Endpoint, key: Secret, params: Mapping[str, str], *, retry_timeouts: bool

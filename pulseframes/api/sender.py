@@ -216,4 +216,4 @@ class Sender:
                 blocked_until=blocked_until,
             )
         except JournalError as problem:
-            warn(JournalWarning, f"Call {call_id} was answered and could not be kept: {problem}")
+            warn(JournalWarning, f"How call {call_id} ended, and its answer, could not be kept: {problem}")
