@@ -93,11 +93,12 @@ def _exit_code() -> int:  # noqa: PLR0911  one return a kind of end
     except (InvalidQuery, CredentialsMissing) as problem:
         return _failed(problem, WRONG_USAGE)
     except QuotaExhausted as problem:
+        code = _failed(problem, QUOTA_EXHAUSTED)
         if problem.remaining:
             say(
                 f"{problem.remaining} are still to come: run the same command again then, and it goes on where it stopped."
             )
-        return _failed(problem, QUOTA_EXHAUSTED)
+        return code
     except BrokenPipeError:
         # Whoever read our output has read enough. Python would complain once more when it flushes stdout at the end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

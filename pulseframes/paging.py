@@ -200,7 +200,7 @@ class ListReader:
                 continue
             self.reading.add(page)
             if window == self._query:
-                self._expected = window.wanted(page.total)
+                self._expected = self.reading.declared = window.wanted(page.total)
             self._tell(self.reading.distinct, max(self._expected or 0, self.reading.distinct))
             return page
 

@@ -19,9 +19,9 @@ from pulseframes.errors import (
     SchemaViolation,
 )
 from pulseframes.frames import SessionFrames
-from pulseframes.paging import ListReader
+from pulseframes.paging import ListReader, Reading
 from pulseframes.progress import ProgressHook
-from pulseframes.provenance import certify, issue
+from pulseframes.provenance import Certificate, certify, issue
 from pulseframes.query import DateLike, DetailQuery, SearchQuery, SessionIds
 from pulseframes.reuse import is_settled
 from pulseframes.run import Run
@@ -119,23 +119,13 @@ def search_sessions(
         reading = reader.read()
     except PulseError as problem:
         if run.bodies:
-            problem.partial = assemble(run.bodies, details=False, limit=query.limit).frames[SESSIONS.name]
-            problem.remaining = reader.remaining
+            came = assemble(run.bodies, details=False, limit=query.limit)
+            problem.partial, problem.remaining = came.frames[SESSIONS.name], reader.remaining
+            certify(problem.partial, _certificate_of_search(run, reader.reading, came))
         raise
     result = assemble(run.bodies, details=False, limit=query.limit)
     sessions = result.frames[SESSIONS.name]
-    made_of = issue(
-        "search",
-        parts=run.parts,
-        sessions=sessions,
-        declared=reading.declared,
-        distinct=len(sessions) + len(result.rejected),
-        complete=reading.complete,
-        calls_spent=run.calls_spent,
-        duplicates=reading.rows - reading.distinct,
-        totals=reading.totals,
-        repaired=reading.repaired,
-    )
+    made_of = _certificate_of_search(run, reading, result)
     certify(sessions, made_of)
     _warn_of_drift(result)
     if not reading.complete:
@@ -221,6 +211,22 @@ def session_details(
         warn(MissingSessionsWarning, f"The server does not know {count} of the ids: {ids_named}.")
     _handle_rejected(result.rejected, frames, on_invalid)
     return frames
+
+
+def _certificate_of_search(run: Run, reading: Reading, result: Assembled) -> Certificate:
+    sessions = result.frames[SESSIONS.name]
+    return issue(
+        "search",
+        parts=run.parts,
+        sessions=sessions,
+        declared=reading.declared,
+        distinct=len(sessions) + len(result.rejected),
+        complete=reading.complete,
+        calls_spent=run.calls_spent,
+        duplicates=reading.rows - reading.distinct,
+        totals=reading.totals,
+        repaired=reading.repaired,
+    )
 
 
 def _session_frames(result: Assembled, run: Run | None, query: DetailQuery) -> SessionFrames:

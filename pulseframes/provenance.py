@@ -126,7 +126,7 @@ def certificate(result: pl.DataFrame | Certified) -> Certificate:
     ValueError
         If it has no certificate.
     """
-    found = _issued.get(id(result)) if isinstance(result, pl.DataFrame) else result.certificate
+    found = _issued.get(id(result)) if isinstance(result, pl.DataFrame) else getattr(result, "certificate", None)
     if found is None:
         raise ValueError("no certificate: give what search_sessions() or session_details() returned, unchanged")
     return found

@@ -98,8 +98,8 @@ class QuotaRule:
         if blocked_until is not None and blocked_until > now:
             why += ", and the server has refused more (429): others may use the same quota, or the plan has ended"
         raise QuotaExhausted(
-            f"No call is left: {why}. The next one is at {quota.next_call_at:%Y-%m-%d %H:%M:%S} UTC. Nothing was sent, "
-            "and what is already known is still answered.",
+            f"No call is left: {why}. The next one is at {quota.next_call_at:%Y-%m-%d %H:%M:%S} UTC. This one was not "
+            "sent; what is already known is still answered.",
             resets_at=quota.next_call_at,
         )
 

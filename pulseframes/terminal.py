@@ -198,6 +198,11 @@ def counted_client() -> Iterator[PulseClient]:
     with PulseClient() as client:
         try:
             yield client
+        except KeyboardInterrupt:
+            say(
+                "Stopped, and nothing written: what had come is in the journal; run the same command again and it goes on."
+            )
+            raise
         finally:
             say(f"{plural(client.calls_spent, 'call')} spent.")
 

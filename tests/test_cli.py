@@ -348,7 +348,7 @@ def test_quota_says_when_the_next_call_is_where_none_is_left(run: Run, monkeypat
     code, _, err = run("details", "1")
     assert code == 3
     assert "1 are still to come" in err
-    assert "Nothing was sent" in err
+    assert "This one was not sent" in err
 
 
 @pytest.mark.usefixtures("environment")

@@ -163,6 +163,11 @@ def test_when_the_quota_ends_in_mid_search_the_pages_before_it_are_at_hand() -> 
             pf.search_sessions("2026-01-01", NOW, client=client)
         everything = simulator.summaries().sort("session_start", descending=True)
     assert_frame_equal(caught.value.partial, everything.head(1_000).sort("session_start", "session_id"))
+    made_of = pf.certificate(caught.value.partial)
+    assert (made_of.declared, made_of.distinct, made_of.complete) == (2_000, 1_000, False)
+    assert caught.value.remaining == 1_000
+    with pytest.raises(ValueError, match="no certificate"):
+        pf.certificate(None)  # type: ignore[arg-type]  # as .partial is where nothing came
 
 
 def test_when_a_detail_fails_the_ones_before_it_are_at_hand(simulator: Simulator, client: pf.PulseClient) -> None:

@@ -106,7 +106,7 @@ class PulseClient:
             if self._journal is None:
                 folder = self.settings.folder
                 if folder is None and os.environ.get(ENV_HOME, "").strip() == IN_MEMORY:
-                    warn(JournalWarning, f"{ENV_HOME} is {IN_MEMORY}: no answer is kept, and a second run pays again.")
+                    warn(JournalWarning, f"With {ENV_HOME}={IN_MEMORY} no answer is kept, and a second run pays again.")
                 self._journal = Journal(None if folder is None else folder / JOURNAL_FILE, clock=self.clock)
             return self._journal
 
