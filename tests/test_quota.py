@@ -211,7 +211,7 @@ def test_a_refusal_holds_for_other_clients_of_the_application_and_for_no_other_a
     with pytest.raises(pf.QuotaExhausted):
         pf.search_sessions(*WEEK, client=ready)
     sent = simulator.calls
-    with client_of(simulator, clock=clock) as other, pytest.raises(pf.QuotaExhausted, match="Nothing was sent"):
+    with client_of(simulator, clock=clock) as other, pytest.raises(pf.QuotaExhausted, match="This one was not sent"):
         pf.search_sessions(*WEEK, client=other)
     assert simulator.calls == sent
     with (
