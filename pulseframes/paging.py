@@ -119,6 +119,8 @@ class ListReader:
         How many calls reading again may cost.
     is_settled : callable
         Whether a window's pages are final.
+    is_kept : callable
+        Whether a window's first page costs nothing.
     calls_left : callable
         How many calls the quota has left.
     tell : callable
@@ -132,6 +134,7 @@ class ListReader:
         *,
         repair_calls: int,
         is_settled: Callable[[SearchQuery], bool],
+        is_kept: Callable[[SearchQuery], bool],
         calls_left: Callable[[], int],
         tell: Callable[[int, int], object],
     ) -> None:
@@ -139,6 +142,7 @@ class ListReader:
         self._query = query
         self._budget = repair_calls
         self._is_settled = is_settled
+        self._is_kept = is_kept
         self._calls_left = calls_left
         self._tell = tell
         self._size = PAGE_SIZE
@@ -162,7 +166,8 @@ class ListReader:
             sweeps = [(window, self._sweep(window, [])) for window in windows]
         self.reading.declared = sum(window.wanted(pages[-1].total) for window, pages in sweeps)
         try:
-            self.reading.complete = all(self._repair(window, pages) for window, pages in sweeps)
+            repaired = [self._repair(window, pages) for window, pages in sweeps]  # each, though one fails
+            self.reading.complete = all(repaired)
         except QuotaExhausted:
             self.reading.complete = False
         return self.reading
@@ -212,9 +217,17 @@ class ListReader:
         """
         query = self._query
         can_be_cut = query.skip == 0 and query.limit is None and first.total <= MOST_SESSIONS
-        if not can_be_cut or self._is_settled(query) or query.calls(first.total) - 1 <= self._calls_left():
+        if not can_be_cut or self._is_settled(query):
             return [query]
-        per_day = first.total / ((query.date_to - query.date_from) / _DAY)
+        windows = self._cut(first.total)
+        fits = query.calls(first.total) - 1 <= self._calls_left()
+        # What an earlier run paid for window by window is not to be paid for again because there are more calls now.
+        return [query] if fits and not any(map(self._is_kept, windows)) else windows
+
+    def _cut(self, total: int) -> list[SearchQuery]:
+        """Cut the search at days that lie the same whenever it is asked."""
+        query = self._query
+        per_day = total / ((query.date_to - query.date_from) / _DAY)
         days = LONGEST_WINDOW_DAYS
         while days > 1 and days * per_day > PAGES_PER_WINDOW * PAGE_SIZE:
             days //= 2

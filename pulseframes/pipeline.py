@@ -112,6 +112,7 @@ def search_sessions(
         query,
         repair_calls=run.client.settings.repair_calls,
         is_settled=lambda window: is_settled(window, run.client.clock()),
+        is_kept=run.is_kept,
         calls_left=lambda: run.client.quota().left,
         tell=lambda done, total: run.tell("sessions", done, total),
     )

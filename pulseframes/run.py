@@ -14,7 +14,7 @@ from pulseframes.flatten import FlatAnswers, flatten_details, flatten_searches
 from pulseframes.paging import Page
 from pulseframes.progress import Progress, ProgressHook
 from pulseframes.provenance import Part
-from pulseframes.query import DetailQuery, SearchQuery
+from pulseframes.query import PAGE_SIZE, DetailQuery, SearchQuery
 from pulseframes.reuse import detail_is_final, is_fresh, page_is_final
 from pulseframes.tables import SESSIONS
 
@@ -71,13 +71,9 @@ class Run:
         PulseError
             If it is not kept and cannot be had.
         """
-        params = window.page_params(skip, size)
-        kept = self._usable(
-            self.client.kept_answer("sessions", params),
-            flatten_searches,
-            lambda answer, flat: page_is_final(window, answer.asked_at, flat.totals[0]),
-        )
+        kept = self._kept_page(window, skip, size)
         if kept is None:
+            params = window.page_params(skip, size)
             # A page that takes too long is asked again in halves, not as it is.
             answer = self.client.call("sessions", params, retry_timeouts=False)
             kept = answer, _flattened(answer, flatten_searches)
@@ -88,6 +84,17 @@ class Run:
         ids = [*sessions["session_id"], *flat.rejected["session_id"]]
         known = {session_id: starts.get(session_id) for session_id in ids if session_id is not None}
         return Page(skip, flat.totals[0], known, ids.count(None), answer.kept)
+
+    def is_kept(self, window: SearchQuery) -> bool:
+        """Tell whether a window's first page costs nothing."""
+        return self._kept_page(window, 0, PAGE_SIZE) is not None
+
+    def _kept_page(self, window: SearchQuery, skip: int, size: int) -> tuple[Answer, FlatAnswers] | None:
+        return self._usable(
+            self.client.kept_answer("sessions", window.page_params(skip, size)),
+            flatten_searches,
+            lambda answer, flat: page_is_final(window, answer.asked_at, flat.totals[0]),
+        )
 
     def details(self, query: DetailQuery) -> None:
         """Get the details of sessions: first those that cost nothing, so that they are there if the quota ends.

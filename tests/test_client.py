@@ -65,6 +65,15 @@ def test_it_asks_by_post_where_get_is_not_allowed_and_remembers_that(clock: Cloc
     assert methods == [("GET", 405), ("POST", 202), ("POST", 202)]
 
 
+def test_the_next_process_knows_that_the_server_takes_post() -> None:
+    with Simulator(sessions=10, now=NOW, post_only=True) as simulator:
+        for _ in range(2):  # two clients with one journal, and no session key kept
+            with client_of(simulator, changes={"keep_session_key": False}) as client:
+                client.call("sessions", PARAMS)
+        asked = [request.method for request in simulator.requests if request.endpoint == "authenticate"]
+    assert asked == ["GET", "POST", "POST"]
+
+
 def test_a_key_is_renewed_before_its_15_minutes_are_over(
     simulator: Simulator, client: PulseClient, clock: Clock
 ) -> None:

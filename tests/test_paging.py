@@ -65,12 +65,14 @@ def reader(
     repair_calls: int = 6,
     calls_left: Callable[[], int] = lambda: 10_000,
     settled: bool = False,
+    kept: Callable[[SearchQuery], bool] = lambda _: False,
 ) -> ListReader:
     return ListReader(
         ask,
         query,
         repair_calls=repair_calls,
         is_settled=lambda _: settled,
+        is_kept=kept,
         calls_left=calls_left,
         tell=lambda *_: None,
     )
@@ -224,6 +226,21 @@ def test_a_list_that_takes_more_than_the_quota_is_read_in_windows_that_can_becom
     whole_days = sorted(windows["first"] - {(WEEK.date_from, WEEK.date_to)})
     assert all(start.hour == end.hour == 0 for start, end in whole_days)
     assert len(first_day.asked) <= 80 + 1 + 7
+
+
+def test_windows_that_an_earlier_run_paid_for_are_used_though_there_are_more_calls_now() -> None:
+    server = MovingList(starts_of(10_000))
+    windows: set[tuple[datetime, datetime]] = set()
+
+    def ask(window: SearchQuery, skip: int, size: int) -> Page:
+        windows.add((window.date_from, window.date_to))
+        return server.ask(window, skip, size)
+
+    assert reader(ask, kept=lambda window: window.date_from == START).read().complete
+    assert len(windows) > 1
+    windows.clear()
+    assert reader(ask).read().complete
+    assert windows == {(WEEK.date_from, WEEK.date_to)}
 
 
 def test_a_settled_list_is_read_whole_however_long_it_is() -> None:

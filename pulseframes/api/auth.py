@@ -68,6 +68,8 @@ class SessionKeys:
         What to authenticate with.
     send : callable
         Sends one authentication request: ``send(method, auth)``; gives the reply, and the call's place in the journal.
+    takes_post : callable
+        Whether the server has taken a POST before.
     store : KeyStore
         Where a key is kept for the next process.
     clock : callable
@@ -79,6 +81,7 @@ class SessionKeys:
         credentials: Credentials,
         send: Callable[[str, AuthBase], tuple[Reply, Answer]],
         *,
+        takes_post: Callable[[], bool],
         store: KeyStore,
         clock: Callable[[], datetime],
     ) -> None:
@@ -91,7 +94,7 @@ class SessionKeys:
         self._expires = datetime.min.replace(tzinfo=UTC)
         self._refused: frozenset[Secret] = frozenset()
         # The documentation's heading says GET and its example says POST: GET until the server refuses that.
-        self._method = "GET"
+        self._takes_post = takes_post
 
     def current(self) -> Secret:
         """Give a key that is still good for a minute at least: this process's, a kept one, or a new one."""
@@ -146,10 +149,9 @@ class SessionKeys:
 
     def _authenticated(self) -> tuple[Secret, datetime]:
         asked_at = self._clock()
-        reply, answer = self._ask()
-        if reply.status == METHOD_NOT_ALLOWED and self._method == "GET":
-            self._method = "POST"
-            reply, answer = self._ask()
+        reply, answer = self._ask("POST" if self._takes_post() else "GET")
+        if reply.status == METHOD_NOT_ALLOWED and not self._takes_post():
+            reply, answer = self._ask("POST")
         key = _session_key(reply) if reply.ok else None
         if key is None:
             # The body may hold a key in some other place, so it is not kept in the exception.
@@ -166,8 +168,8 @@ class SessionKeys:
         self._store.save(key, asked_at + KEY_LIFETIME)
         return key, asked_at + KEY_LIFETIME
 
-    def _ask(self) -> tuple[Reply, Answer]:
-        return self._send(self._method, ConsumerAuth(self._credentials))
+    def _ask(self, method: str) -> tuple[Reply, Answer]:
+        return self._send(method, ConsumerAuth(self._credentials))
 
 
 def _session_key(reply: Reply) -> Secret | None:

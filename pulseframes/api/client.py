@@ -77,7 +77,13 @@ class PulseClient:
         self._journal: Journal | None = None
         folder = self.settings.folder if self.settings.keep_session_key else None
         owner = _hashed(self.application, self.credentials.client_id.reveal(), self.credentials.client_secret.reveal())
-        self._keys = SessionKeys(self.credentials, self._authenticate, store=KeyStore(folder, owner), clock=clock)
+        self._keys = SessionKeys(
+            self.credentials,
+            self._authenticate,
+            takes_post=lambda: self.journal.newest_answer(self.application, AUTHENTICATE, "POST") is not None,
+            store=KeyStore(folder, owner),
+            clock=clock,
+        )
         self._sender = Sender(
             self.settings,
             self.application,

@@ -119,7 +119,9 @@ class Sender:
 
         def attempt(number: int) -> tuple[Reply, Answer]:
             counted = endpoint != AUTHENTICATE or self._settings.count_authenticate
-            call = Call(self._application, endpoint, urlencode(params or {}), number, counted)
+            # An authentication has no parameters: what is kept of it is which method the server took.
+            question = method if endpoint == AUTHENTICATE else urlencode(params or {})
+            call = Call(self._application, endpoint, question, number, counted)
             reply, answer = self._once(method, call, auth, params)
             if reply.status >= SERVER_FAILED or reply.status == QUOTA_EXHAUSTED:
                 raise self.error(reply, answer)
