@@ -281,3 +281,17 @@ def test_a_home_in_memory_leaves_no_file(
         clock.advance(seconds=FRESH.total_seconds())
         client.quota()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_moving_search_that_stopped_is_not_paid_for_again_when_there_are_more_calls(clock: Clock, home: Path) -> None:
+    with Simulator(sessions=6_000, days=14, now=clock.now, daily_limit=None) as simulator:
+        window = (clock.now - timedelta(days=14), clock.now + timedelta(hours=1))
+        with client_of(simulator, changes={"home": str(home), "daily_limit": 6}, clock=clock) as client:
+            with pytest.raises(pf.QuotaExhausted):
+                pf.search_sessions(*window, client=client)
+        with client_of(simulator, changes={"home": str(home)}, clock=clock) as client:
+            assert len(pf.search_sessions(*window, client=client)) == 6_000
+        questions = [
+            tuple(sorted(request.query.items())) for request in simulator.requests if request.endpoint == "sessions"
+        ]
+        assert len(questions) == len(set(questions))
