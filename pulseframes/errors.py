@@ -11,6 +11,7 @@
     ├── ServerError            5xx, a timeout, a lost connection, a status that is not documented
     ├── MalformedAnswer        2xx, but the body is not the documented JSON
     ├── JournalError           the journal cannot be opened, read or written; nothing was sent
+    ├── LakeError              a lake cannot be opened, read, written or locked
     └── SchemaViolation        the answer was read, and some of its rows break the schema
 
     PulseWarning (a UserWarning)
@@ -153,6 +154,13 @@ class JournalError(PulseError):
     """The journal cannot be opened, read or written; the message says what to do.
 
     No call is sent without it: an answer that could not be kept would be lost.
+    """
+
+
+class LakeError(PulseError):
+    """A lake cannot be opened, read, written or locked; the message says what to do.
+
+    What was being written is in the lake wholly or not at all.
     """
 
 

@@ -56,12 +56,22 @@ def write_frame(frame: pl.DataFrame, path: Path, file_format: str) -> None:
     OSError
         If the folder is not there or cannot be written to; what was there before is still there.
     """
+    write_whole(path, lambda file: FORMATS[file_format](frame, file))
+
+
+def write_bytes(data: bytes, path: Path) -> None:
+    """Write bytes as ``write_frame()`` writes a frame."""
+    write_whole(path, lambda file: file.write(data))
+
+
+def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
+    """Let a file be written beside its place, to the disk, and move it there."""
     path = path.resolve()  # the file that a link leads to is replaced, not the link
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
     temporary = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:
-            FORMATS[file_format](frame, file)
+            write(file)
             file.flush()
             os.fsync(file.fileno())
         temporary.chmod(_mode(path))

@@ -1,0 +1,1 @@
+"""Sessions kept as Parquet files that any tool reads."""
