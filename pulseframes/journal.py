@@ -6,13 +6,8 @@ anything reads the answer: a process that is killed at any moment leaves either 
 
 from __future__ import annotations
 
-import os
 import sqlite3
-import threading
-import time
-import weakref
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,7 +15,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 import pyarrow as pa
 
-from pulseframes.errors import JournalError
+from pulseframes.database import Database
 
 #: The file's name, in PULSEFRAMES_HOME.
 JOURNAL_FILE: Final = "journal.sqlite"
@@ -52,13 +47,8 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     """,
 )
 
-#: The journals that are open in this process.
-_open_journals: weakref.WeakSet[Journal] = weakref.WeakSet()
-
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
-#: How long to wait for another process that is writing.
-_BUSY_SECONDS: Final = 30.0
 
 _NEWEST: Final = """
     SELECT id, at, endpoint, params, attempt, outcome, status, size, duration_ms, body FROM calls
@@ -163,9 +153,7 @@ class Journal:
     def __init__(self, path: Path | None, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self.path = path
         self._clock = clock
-        self._lock = threading.RLock()
-        self._connection: sqlite3.Connection | None = self._open()
-        _open_journals.add(self)
+        self._database = Database(path, MIGRATIONS)
 
     def reserve(self, call: Call, admit: Admission, *, since: Callable[[datetime], datetime]) -> int:
         """Put down a call that is about to be sent, if it is admitted; give its number.
@@ -185,7 +173,7 @@ class Journal:
         JournalError
             If it cannot be put down; the call must not be sent then.
         """
-        with self._writing() as connection:
+        with self._database.writing() as connection:
             now = self._clock()
             if call.counted:
                 admit(*self._spent(connection, call.application, since(now)), now)
@@ -215,7 +203,7 @@ class Journal:
         """
         kept = pa.compress(body, codec="zstd", asbytes=True) if body else b""
         blocked = None if blocked_until is None else _number(blocked_until)
-        with self._writing() as connection:
+        with self._database.writing() as connection:
             connection.execute(
                 "UPDATE calls SET outcome = ?, status = ?, size = ?, body = ?, duration_ms = ?, blocked_until = ?, "
                 "counted = counted AND ? WHERE id = ?",
@@ -224,36 +212,36 @@ class Journal:
 
     def spent(self, application: str, since: datetime) -> tuple[list[datetime], datetime | None]:
         """Give when an application's counted calls were sent, oldest first, and until when the server refuses more."""
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             return self._spent(connection, application, since)
 
     def newest_answer(self, application: str, endpoint: str, params: str) -> Entry | None:
         """Give the last success, or 404, for a question; None where there is none."""
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             row = connection.execute(_NEWEST, (application, endpoint, params)).fetchone()
         return None if row is None else self._entry(row)
 
     def last_calls(self, application: str, count: int) -> list[Entry]:
         """Give an application's last calls, newest first, without their bodies."""
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             rows = connection.execute(_LAST, (application, count)).fetchall()
         return [self._entry(row) for row in rows]
 
     def entry(self, call_id: int) -> Entry | None:
         """Give one call, with its body; None where there is none of this number."""
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             row = connection.execute(_ONE, (call_id,)).fetchone()
         return None if row is None else self._entry(row)
 
     def applications(self) -> list[str]:
         """Give the hashes of the applications that have calls here."""
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             return [row[0] for row in connection.execute("SELECT DISTINCT application FROM calls ORDER BY application")]
 
     def successes(self, application: str, date_from: datetime, date_to: datetime) -> Iterator[Entry]:
         """Give each success of an application in a time range, oldest first; one at a time is in memory."""
         times = (_number(date_from), _number(date_to))
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             ids = [row[0] for row in connection.execute(_SUCCESSES, (application, *times))]
         for call_id in ids:
             entry = self.entry(call_id)
@@ -268,27 +256,11 @@ class Journal:
         JournalError
             If it is damaged.
         """
-        with self._reading() as connection:
-            (found,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
-        if found != "ok":
-            raise self._problem(f"is damaged: {found}")
+        self._database.check()
 
     def close(self) -> None:
         """Close the file; it is opened again when it is needed."""
-        with self._lock:
-            if self._connection is not None:
-                self._connection.close()
-                self._connection = None
-
-    def before_fork(self) -> None:
-        """Close the file and hold the lock until the fork is over: SQLite's locks do not work across one."""
-        self._lock.acquire()
-        if self.path is not None:
-            self.close()
-
-    def after_fork(self) -> None:
-        """Let go of the lock, in parent and child alike."""
-        self._lock.release()
+        self._database.close()
 
     def _spent(
         self, connection: sqlite3.Connection, application: str, since: datetime
@@ -302,114 +274,16 @@ class Journal:
         ).fetchone()[0]
         return [_moment(row[0]) for row in times], None if blocked is None else _moment(blocked)
 
-    def _open(self) -> sqlite3.Connection:
-        with ExitStack() as on_failure:
-            try:
-                if self.path is not None:
-                    self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-                    # Made with its mode, so that there is no moment at which others can read it.
-                    os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
-                connection = sqlite3.connect(
-                    ":memory:" if self.path is None else self.path,
-                    timeout=_BUSY_SECONDS,
-                    isolation_level=None,
-                    check_same_thread=False,
-                )
-                on_failure.callback(connection.close)
-                _use_wal(connection)
-                connection.execute("PRAGMA synchronous = FULL")
-                connection.execute("PRAGMA secure_delete = ON")
-                self._migrate(connection)
-            except (OSError, sqlite3.Error) as problem:
-                raise self._explained(problem) from None
-            on_failure.pop_all()
-        return connection
-
-    def _migrate(self, connection: sqlite3.Connection) -> None:
-        if self._version(connection) == len(MIGRATIONS):
-            return
-        with _transaction(connection):
-            version = self._version(connection)  # another process may have been first
-            if version > len(MIGRATIONS):
-                raise self._problem("was written by a newer version of pulseframes; update pulseframes")
-            for step in MIGRATIONS[version:]:
-                for statement in step.split(";"):
-                    connection.execute(statement)
-            connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
-
-    @staticmethod
-    def _version(connection: sqlite3.Connection) -> int:
-        return int(connection.execute("PRAGMA user_version").fetchone()[0])
-
-    @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
-        with self._lock:
-            if self._connection is None:
-                self._connection = self._open()
-            try:
-                yield self._connection
-            except sqlite3.Error as problem:
-                raise self._explained(problem) from None
-
-    @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        """Do everything inside as one transaction that no other process can come between."""
-        with self._reading() as connection, _transaction(connection):
-            yield connection
-
     def _entry(self, row: tuple[Any, ...]) -> Entry:
         *values, size, duration_ms, body = row
         try:
             raw = pa.decompress(body, decompressed_size=size, codec="zstd", asbytes=True) if body else b""
         except (OSError, ValueError, TypeError) as problem:
-            raise self._problem(
+            raise self._database.problem(
                 f"has a damaged answer, call {row[0]} ({problem}); refresh=True asks for it again"
             ) from None
         call_id, at, endpoint, params, attempt, outcome, status = values
         return Entry(call_id, _moment(at), endpoint, params, attempt, outcome, status, size, duration_ms, raw)
-
-    def _explained(self, problem: OSError | sqlite3.Error) -> JournalError:
-        text = str(problem)
-        if "malformed" in text or "not a database" in text or "corrupt" in text:
-            return self._problem(f"is damaged ({text}); move it away to start anew: its answers will be paid for again")
-        if "locked" in text or "busy" in text:
-            return self._problem(f"is being written by another process for over {_BUSY_SECONDS:g} s; try again")
-        if "full" in text:
-            return self._problem("cannot be written: the disk is full; make room and go on where you were")
-        if isinstance(problem, OSError):
-            text = problem.strerror or text
-        return self._problem(
-            f"cannot be used ({text}); check the folder's permissions, or set PULSEFRAMES_HOME to another"
-        )
-
-    def _problem(self, what: str) -> JournalError:
-        return JournalError(f"The journal {self.path or 'in memory'} {what}. No call is sent without it.")
-
-
-def _use_wal(connection: sqlite3.Connection) -> None:
-    """Switch to WAL; SQLite does not wait for another process that is doing the same, so this does."""
-    give_up = time.monotonic() + _BUSY_SECONDS
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-        except sqlite3.OperationalError as problem:
-            if "locked" not in str(problem) or time.monotonic() > give_up:
-                raise
-            time.sleep(0.05)
-        else:
-            return
-
-
-@contextmanager
-def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
 
 
 def _number(moment: datetime) -> int:
@@ -418,22 +292,3 @@ def _number(moment: datetime) -> int:
 
 def _moment(number: int) -> datetime:
     return _EPOCH + number * _MICROSECOND
-
-
-_forking: list[Journal] = []
-
-
-def _before_fork() -> None:
-    _forking.extend(_open_journals)
-    for journal in _forking:
-        journal.before_fork()
-
-
-def _after_fork() -> None:
-    for journal in _forking:
-        journal.after_fork()
-    _forking.clear()
-
-
-if hasattr(os, "register_at_fork"):  # not on Windows, which does not fork
-    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)

@@ -20,6 +20,7 @@ import pytest
 from conftest import NOW, Clock, client_of
 
 import pulseframes as pf
+from pulseframes import database as database_module
 from pulseframes import journal as journal_module
 from pulseframes.journal import JOURNAL_FILE, MIGRATIONS, Call, Journal
 from pulseframes.simulator import Fault, Simulator
@@ -106,7 +107,7 @@ def test_the_file_is_for_its_owner_alone_and_so_is_its_folder(path: Path) -> Non
 
 
 def test_it_is_written_ahead_and_to_the_disk(journal: Journal) -> None:
-    with journal._reading() as connection:
+    with journal._database.reading() as connection:
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
         assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
 
@@ -282,13 +283,13 @@ def test_a_file_that_may_not_be_opened(path: Path, monkeypatch: pytest.MonkeyPat
     def refuse(*_: object, **__: object) -> int:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(journal_module.os, "open", refuse)
+    monkeypatch.setattr(database_module.os, "open", refuse)
     no_call_is_sent("Permission denied.*check the folder's permissions", path.parent)
 
 
 def test_a_file_that_can_be_read_and_not_written(simulator: Simulator) -> None:
     with client_of(simulator) as client:
-        with client.journal._reading() as connection:
+        with client.journal._database.reading() as connection:
             connection.execute("PRAGMA query_only = ON")  # what SQLite does with a file that it may only read
         with pytest.raises(pf.JournalError, match="readonly.*check the folder's permissions"):
             pf.search_sessions(*WEEK, client=client)
@@ -298,7 +299,7 @@ def test_a_file_that_can_be_read_and_not_written(simulator: Simulator) -> None:
 
 def fill(journal: Journal) -> None:
     """Let the file grow no further, as on a full disk; some rows fit in still."""
-    with journal._reading() as connection:
+    with journal._database.reading() as connection:
         (pages,) = connection.execute("PRAGMA page_count").fetchone()
         connection.execute(f"PRAGMA max_page_count = {pages}")
 
@@ -312,7 +313,7 @@ def test_a_full_disk(simulator: Simulator) -> None:
         with pytest.raises(pf.JournalError, match="disk is full; make room"):
             client.call("session", {"id": "1" * 4000})
         sent = len(simulator.requests)
-        with client.journal._reading() as connection:
+        with client.journal._database.reading() as connection:
             connection.execute("PRAGMA max_page_count = 1000000")
         client.call("sessions", {"dateFrom": "2026-11-01", "dateTo": "2026-11-02"})  # there is room again
     assert [request.endpoint for request in simulator.requests][sent:][-1] == "sessions"
@@ -330,7 +331,7 @@ def test_a_file_of_a_newer_version(path: Path) -> None:
 
 def test_a_file_that_another_process_writes_for_too_long(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written(path, rows=1)
-    monkeypatch.setattr(journal_module, "_BUSY_SECONDS", 0.1)
+    monkeypatch.setattr(database_module, "_BUSY_SECONDS", 0.1)
     holder = subprocess.Popen(
         [
             sys.executable,
@@ -383,7 +384,7 @@ def test_an_answer_that_comes_when_the_journal_is_broken_still_reaches_the_calle
     simulator: Simulator, client: pf.PulseClient
 ) -> None:
     client.check_credentials()
-    search_and_break(simulator, client, lambda _: client.journal._connection.close())
+    search_and_break(simulator, client, lambda _: client.journal._database._connection.close())
 
 
 # Versions
@@ -395,7 +396,7 @@ def test_an_older_file_is_taken_along_with_its_rows(path: Path, monkeypatch: pyt
     monkeypatch.setattr(journal_module, "MIGRATIONS", (*MIGRATIONS, step))
     journal = Journal(path)
     assert spent(journal) == 5
-    with journal._reading() as connection:
+    with journal._database.reading() as connection:
         assert connection.execute("SELECT DISTINCT note FROM calls").fetchall() == [("from version 1",)]
         assert connection.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS) + 1,)
     journal.close()
@@ -412,7 +413,7 @@ def test_a_step_that_fails_leaves_the_file_as_it_was(path: Path, monkeypatch: py
     monkeypatch.undo()
     journal = Journal(path)
     assert spent(journal) == 5
-    with journal._reading() as connection:
+    with journal._database.reading() as connection:
         assert "a" not in [row[1] for row in connection.execute("PRAGMA table_info(calls)")]
     journal.close()
 

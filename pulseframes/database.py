@@ -1,0 +1,215 @@
+"""The journal's file as SQLite sees it: opened, brought to the newest version, read and written by one at a time."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+import time
+import weakref
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Final
+
+from pulseframes.errors import JournalError
+
+#: How long to wait for another process that is writing.
+_BUSY_SECONDS: Final = 30.0
+
+#: The databases that are open in this process.
+_open_databases: weakref.WeakSet[Database] = weakref.WeakSet()
+
+
+class Database:
+    """The file; safe to share between threads, and between processes that each open it.
+
+    Parameters
+    ----------
+    path : Path or None
+        The file; it and its folder are made if they are not there. None keeps everything in memory.
+    migrations : sequence of str
+        Statements that each take the schema one version further.
+
+    Raises
+    ------
+    JournalError
+        If the file cannot be opened, read or written, is damaged, or was written by a newer version.
+    """
+
+    def __init__(self, path: Path | None, migrations: Sequence[str]) -> None:
+        self.path = path
+        self._migrations = migrations
+        self._lock = threading.RLock()
+        self._connection: sqlite3.Connection | None = self._open()
+        _open_databases.add(self)
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """Give the connection, to this thread alone."""
+        with self._lock:
+            if self._connection is None:
+                self._connection = self._open()
+            try:
+                yield self._connection
+            except sqlite3.Error as problem:
+                raise self._explained(problem) from None
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """Do everything inside as one transaction that no other process can come between; one inside another is part of it."""
+        with self.reading() as connection:
+            if connection.in_transaction:
+                yield connection
+                return
+            with _transaction(connection):
+                yield connection
+
+    def check(self) -> None:
+        """Read the whole file.
+
+        Raises
+        ------
+        JournalError
+            If it is damaged.
+        """
+        with self.reading() as connection:
+            (found,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
+        if found != "ok":
+            raise self.problem(f"is damaged: {found}")
+
+    def scrub(self) -> None:
+        """Write the file anew, so that what was removed is in none of its pages, nor in those that wait to be written.
+
+        Raises
+        ------
+        JournalError
+            If another process keeps the file in use.
+        """
+        with self.reading() as connection:
+            connection.execute("VACUUM")
+            busy, *_ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if busy:
+            raise self.problem(
+                "still holds what was removed, for another process is reading it; end that, and do the same again"
+            )
+
+    def close(self) -> None:
+        """Close the file; it is opened again when it is needed."""
+        with self._lock:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+
+    def before_fork(self) -> None:
+        """Close the file and hold the lock until the fork is over: SQLite's locks do not work across one."""
+        self._lock.acquire()
+        if self.path is not None:
+            self.close()
+
+    def after_fork(self) -> None:
+        """Let go of the lock, in parent and child alike."""
+        self._lock.release()
+
+    def problem(self, what: str) -> JournalError:
+        """Give the error that says what is wrong with the file."""
+        return JournalError(f"The journal {self.path or 'in memory'} {what}. No call is sent without it.")
+
+    def _open(self) -> sqlite3.Connection:
+        with ExitStack() as on_failure:
+            try:
+                if self.path is not None:
+                    self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+                    # Made with its mode, so that there is no moment at which others can read it.
+                    os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
+                connection = sqlite3.connect(
+                    ":memory:" if self.path is None else self.path,
+                    timeout=_BUSY_SECONDS,
+                    isolation_level=None,
+                    check_same_thread=False,
+                )
+                on_failure.callback(connection.close)
+                _use_wal(connection)
+                connection.execute("PRAGMA synchronous = FULL")
+                connection.execute("PRAGMA secure_delete = ON")
+                self._migrate(connection)
+            except (OSError, sqlite3.Error) as problem:
+                raise self._explained(problem) from None
+            on_failure.pop_all()
+        return connection
+
+    def _migrate(self, connection: sqlite3.Connection) -> None:
+        newest = len(self._migrations)
+        if self._version(connection) == newest:
+            return
+        with _transaction(connection):
+            version = self._version(connection)  # another process may have been first
+            if version > newest:
+                raise self.problem("was written by a newer version of pulseframes; update pulseframes")
+            for step in self._migrations[version:]:
+                for statement in step.split(";"):
+                    connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {newest}")
+
+    @staticmethod
+    def _version(connection: sqlite3.Connection) -> int:
+        return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+    def _explained(self, problem: OSError | sqlite3.Error) -> JournalError:
+        text = str(problem)
+        if "malformed" in text or "not a database" in text or "corrupt" in text:
+            return self.problem(f"is damaged ({text}); move it away to start anew: its answers will be paid for again")
+        if "locked" in text or "busy" in text:
+            return self.problem(f"is being written by another process for over {_BUSY_SECONDS:g} s; try again")
+        if "full" in text:
+            return self.problem("cannot be written: the disk is full; make room and go on where you were")
+        if isinstance(problem, OSError):
+            text = problem.strerror or text
+        return self.problem(
+            f"cannot be used ({text}); check the folder's permissions, or set PULSEFRAMES_HOME to another"
+        )
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    """Switch to WAL; SQLite does not wait for another process that is doing the same, so this does."""
+    give_up = time.monotonic() + _BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as problem:
+            if "locked" not in str(problem) or time.monotonic() > give_up:
+                raise
+            time.sleep(0.05)
+        else:
+            return
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+_forking: list[Database] = []
+
+
+def _before_fork() -> None:
+    _forking.extend(_open_databases)
+    for database in _forking:
+        database.before_fork()
+
+
+def _after_fork() -> None:
+    for database in _forking:
+        database.after_fork()
+    _forking.clear()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which does not fork
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)
