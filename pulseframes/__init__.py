@@ -32,11 +32,15 @@ if TYPE_CHECKING:
         SessionNotFound,
     )
     from pulseframes.frames import SessionFrames
+    from pulseframes.lake import Lake
     from pulseframes.pipeline import search_sessions, session_details
+    from pulseframes.planning import Plan, plan
+    from pulseframes.privacy import PrivacyPolicy
     from pulseframes.progress import Progress, ProgressHook
     from pulseframes.provenance import Certificate, certificate
     from pulseframes.quota import Quota
     from pulseframes.settings import Credentials, Settings
+    from pulseframes.syncing import SyncReport, sync
     from pulseframes.validate import frame_schema
 
 #: Where each public name lives.
@@ -49,9 +53,12 @@ _HOMES: Final = {
     "InvalidQuery": "errors",
     "JournalError": "errors",
     "JournalWarning": "errors",
+    "Lake": "lake",
     "LakeError": "errors",
     "MalformedAnswer": "errors",
     "MissingSessionsWarning": "errors",
+    "Plan": "planning",
+    "PrivacyPolicy": "privacy",
     "Progress": "progress",
     "ProgressHook": "progress",
     "PulseClient": "api",
@@ -66,10 +73,13 @@ _HOMES: Final = {
     "SessionFrames": "frames",
     "SessionNotFound": "errors",
     "Settings": "settings",
+    "SyncReport": "syncing",
     "certificate": "provenance",
     "frame_schema": "validate",
+    "plan": "planning",
     "search_sessions": "pipeline",
     "session_details": "pipeline",
+    "sync": "syncing",
 }
 
 __all__ = [
@@ -81,9 +91,12 @@ __all__ = [
     "InvalidQuery",
     "JournalError",
     "JournalWarning",
+    "Lake",
     "LakeError",
     "MalformedAnswer",
     "MissingSessionsWarning",
+    "Plan",
+    "PrivacyPolicy",
     "Progress",
     "ProgressHook",
     "PulseClient",
@@ -98,11 +111,14 @@ __all__ = [
     "SessionFrames",
     "SessionNotFound",
     "Settings",
+    "SyncReport",
     "__version__",
     "certificate",
     "frame_schema",
+    "plan",
     "search_sessions",
     "session_details",
+    "sync",
 ]
 
 

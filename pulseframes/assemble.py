@@ -8,7 +8,7 @@ from typing import Final
 
 import polars as pl
 
-from pulseframes.flatten import LOCATORS, as_rejected, flatten_details, flatten_searches, with_raw_json
+from pulseframes.flatten import BODY, LOCATORS, as_rejected, flatten_details, flatten_searches, with_raw_json
 from pulseframes.tables import ITEM_TABLES, SESSIONS, TABLES, Table
 from pulseframes.validate import check, new_values
 
@@ -24,6 +24,8 @@ class Assembled:
     ----------
     frames : dict of str to polars.DataFrame
         For each table, the valid rows: the declared columns, sorted.
+    answers : polars.Series
+        For each row of ``sessions``, the position of its body among those given.
     rejected : polars.DataFrame
         The other rows, as the rejected table.
     drift : list of str
@@ -33,6 +35,7 @@ class Assembled:
     """
 
     frames: dict[str, pl.DataFrame]
+    answers: pl.Series
     rejected: pl.DataFrame
     drift: list[str]
     cut: list[str]
@@ -64,9 +67,11 @@ def assemble(bodies: Sequence[bytes], *, details: bool, limit: int | None = None
     }
     valid, invalid = check(frames_of_newest)
     rejected = pl.concat([flat.rejected, *(as_rejected(invalid[name], table) for name, table in TABLES.items())])
-    frames = {name: valid[name].select(table.schema.names()).sort(_order(table)) for name, table in TABLES.items()}
+    ordered = {name: valid[name].sort(_order(table)) for name, table in TABLES.items()}
+    frames = {name: ordered[name].select(table.schema.names()) for name, table in TABLES.items()}
     return Assembled(
         frames=frames,
+        answers=ordered[SESSIONS.name][BODY],
         rejected=with_raw_json(rejected, bodies, details=details),
         drift=[*sorted(flat.unknown_fields), *new_values(frames)],
         cut=_cut_lists(flat.frames, flat.rejected),
@@ -75,9 +80,7 @@ def assemble(bodies: Sequence[bytes], *, details: bool, limit: int | None = None
 
 def _distinct(sessions: pl.DataFrame, limit: int | None) -> pl.DataFrame:
     """Keep the newest row of each session; rows without an id are kept, to be rejected with a reason."""
-    newest_first = sessions.sort(
-        "session_updated", LOCATORS.names()[0], descending=True, nulls_last=True, maintain_order=True
-    )
+    newest_first = sessions.sort("session_updated", BODY, descending=True, nulls_last=True, maintain_order=True)
     without_id = newest_first.filter(pl.col("session_id").is_null())
     distinct = newest_first.drop_nulls("session_id").unique("session_id", keep="first", maintain_order=True)
     if limit is not None:

@@ -60,6 +60,10 @@ _LAST: Final = """
     SELECT id, at, endpoint, params, attempt, outcome, status, size, duration_ms, NULL FROM calls
     WHERE application = ? ORDER BY id DESC LIMIT ?
 """
+_ANSWERED: Final = """
+    SELECT DISTINCT params FROM calls
+    WHERE application = ? AND endpoint = ? AND outcome = 'answered' AND status BETWEEN 200 AND 299
+"""
 _ONE: Final = """
     SELECT id, at, endpoint, params, attempt, outcome, status, size, duration_ms, body FROM calls WHERE id = ?
 """
@@ -220,6 +224,11 @@ class Journal:
         with self._database.reading() as connection:
             row = connection.execute(_NEWEST, (application, endpoint, params)).fetchone()
         return None if row is None else self._entry(row)
+
+    def answered(self, application: str, endpoint: str) -> set[str]:
+        """Give the questions to an endpoint that have a success."""
+        with self._database.reading() as connection:
+            return {row[0] for row in connection.execute(_ANSWERED, (application, endpoint))}
 
     def last_calls(self, application: str, count: int) -> list[Entry]:
         """Give an application's last calls, newest first, without their bodies."""

@@ -12,13 +12,12 @@ from pulseframes.assemble import Assembled, assemble
 from pulseframes.errors import (
     IncompleteWarning,
     InvalidQuery,
-    MissingSessionsWarning,
     PulseError,
     RejectedRowsWarning,
-    SchemaDriftWarning,
     SchemaViolation,
 )
 from pulseframes.frames import SessionFrames
+from pulseframes.notices import describe_rejected, warn_of_cut_lists, warn_of_drift, warn_of_missing
 from pulseframes.paging import ListReader, Reading
 from pulseframes.progress import ProgressHook
 from pulseframes.provenance import Certificate, certify, issue
@@ -128,7 +127,7 @@ def search_sessions(
     sessions = result.frames[SESSIONS.name]
     made_of = _certificate_of_search(run, reading, result)
     certify(sessions, made_of)
-    _warn_of_drift(result)
+    warn_of_drift(result.drift)
     if not reading.complete:
         warn(
             IncompleteWarning,
@@ -204,12 +203,9 @@ def session_details(
         raise
     result = assemble(run.bodies, details=True)
     frames = _session_frames(result, run, query)
-    _warn_of_drift(result)
-    for where in result.cut:
-        warn(IncompleteWarning, f"{where}: the server has probably cut the list there.")
-    if frames.missing:
-        count, ids_named = len(frames.missing), _some(frames.missing)
-        warn(MissingSessionsWarning, f"The server does not know {count} of the ids: {ids_named}.")
+    warn_of_drift(result.drift)
+    warn_of_cut_lists(result.cut)
+    warn_of_missing(frames.missing)
     _handle_rejected(result.rejected, frames, on_invalid)
     return frames
 
@@ -252,24 +248,7 @@ def _check_on_invalid(on_invalid: str) -> None:
 def _handle_rejected(rejected: pl.DataFrame, valid: pl.DataFrame | SessionFrames, on_invalid: OnInvalid) -> None:
     if rejected.is_empty():
         return
-    counts = ", ".join(f"{count} of {table}" for table, count in sorted(rejected["table"].value_counts().iter_rows()))
-    first = rejected.row(0, named=True)
-    message = f"Rows that break the schema: {counts}. The first, of session {first['session_id']}: {first['reason']}."
+    message = describe_rejected(rejected)
     if on_invalid == "raise":
         raise SchemaViolation(message, valid=valid, rejected=rejected)
     warn(RejectedRowsWarning, message)
-
-
-def _warn_of_drift(result: Assembled) -> None:
-    if result.drift:
-        warn(
-            SchemaDriftWarning,
-            f"The API sent what this version of pulseframes does not know: {_some(result.drift)}. New fields are in no "
-            "frame, and in the journal's raw answers, from which `pulseframes replay` makes them when a version knows them; new "
-            "values are kept as they are.",
-        )
-
-
-def _some(values: Iterable[object], most: int = 10) -> str:
-    texts = [str(value) for value in values]
-    return ", ".join(texts[:most]) + (f" and {len(texts) - most} more" if len(texts) > most else "")

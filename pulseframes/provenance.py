@@ -132,6 +132,15 @@ def certificate(result: pl.DataFrame | Certified) -> Certificate:
     return found
 
 
+def fetched_of(result: pl.DataFrame | Certified) -> datetime | None:
+    """Give when the last answer that a result is made of was asked for; None where that is not known."""
+    try:
+        fetched = certificate(result).fetched
+    except ValueError:
+        return None
+    return None if fetched is None else fetched[1]
+
+
 def issue(
     question: Literal["search", "details"],
     *,

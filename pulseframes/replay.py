@@ -192,8 +192,8 @@ def _write_days(aside: Path, directory: Path, done: Replayed) -> None:
     writers = {name: _writer(aside / f"{name}.parquet", name) for name in TABLES}
     for day in sorted(path for path in aside.iterdir() if path.is_dir()):
         sessions = pl.read_parquet(day / SESSIONS.name / "*.parquet")
-        frames = {SESSIONS.name: newest_sessions(sessions)}
-        newest = newest_details(sessions)
+        frames = {SESSIONS.name: newest_sessions(sessions).select(SESSIONS.schema.names())}
+        newest = newest_details(sessions).select("session_id", AGE)
         for table in ITEM_TABLES:
             if (day / table.name).is_dir():
                 items = pl.read_parquet(day / table.name / "*.parquet").join(newest, on=["session_id", AGE])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import polars as pl
@@ -32,6 +32,8 @@ class Run:
         Whether to ask again what is kept.
     progress : callable or None
         Told how far it is.
+    on_answer : callable or None
+        Called with the run after each answer that has sessions.
 
     Attributes
     ----------
@@ -43,7 +45,14 @@ class Run:
         Session ids that the server does not know.
     """
 
-    def __init__(self, client: PulseClient, *, refresh: bool, progress: ProgressHook | None) -> None:
+    def __init__(
+        self,
+        client: PulseClient,
+        *,
+        refresh: bool,
+        progress: ProgressHook | None,
+        on_answer: Callable[[Run], object] = lambda _: None,
+    ) -> None:
         self.client = client
         self.bodies: list[bytes] = []
         self.parts: list[Part] = []
@@ -51,6 +60,7 @@ class Run:
         self._used: set[int] = set()
         self._refresh = refresh
         self._progress = progress
+        self._on_answer = on_answer
         self._spent_before = client.calls_spent
 
     @property
@@ -71,19 +81,30 @@ class Run:
         PulseError
             If it is not kept and cannot be had.
         """
-        kept = self._kept_page(window, skip, size)
-        if kept is None:
-            params = window.page_params(skip, size)
-            # A page that takes too long is asked again in halves, not as it is.
-            answer = self.client.call("sessions", params, retry_timeouts=False)
-            kept = answer, _flattened(answer, flatten_searches)
-        answer, flat = kept
+        answer, flat = self._kept_page(window, skip, size) or self._paid_page(window, skip, size)
         self._take(answer, flat)
-        sessions = flat.frames[SESSIONS.name]
-        starts = dict(zip(sessions["session_id"], sessions["session_start"], strict=True))
-        ids = [*sessions["session_id"], *flat.rejected["session_id"]]
-        known = {session_id: starts.get(session_id) for session_id in ids if session_id is not None}
-        return Page(skip, flat.totals[0], known, ids.count(None), answer.kept)
+        return _as_page(answer, flat, skip)
+
+    def kept_page(self, window: SearchQuery, skip: int, size: int) -> Page | None:
+        """Look at a page that costs nothing; None where it would cost a call."""
+        kept = self._kept_page(window, skip, size)
+        return None if kept is None else _as_page(*kept, skip)
+
+    def probe(self, window: SearchQuery) -> int:
+        """Learn how many sessions a window has, for one call at most.
+
+        Raises
+        ------
+        PulseError
+            If that is not kept and cannot be had.
+        """
+        _, flat = self._kept_page(window, 0, 1) or self._paid_page(window, 0, 1)
+        return flat.totals[0]
+
+    def _paid_page(self, window: SearchQuery, skip: int, size: int) -> tuple[Answer, FlatAnswers]:
+        # A page that takes too long is asked again in halves, not as it is.
+        answer = self.client.call("sessions", window.page_params(skip, size), retry_timeouts=False)
+        return answer, _flattened(answer, flatten_searches)
 
     def is_kept(self, window: SearchQuery) -> bool:
         """Tell whether a window's first page costs nothing."""
@@ -104,10 +125,18 @@ class Run:
         PulseError
             If one is not kept and cannot be had; ``remaining`` says how many are still to come.
         """
+        self.ask_details(self.take_kept_details(query), query)
+
+    def take_kept_details(self, query: DetailQuery) -> list[int]:
+        """Get those details that cost nothing; give the ids of the others."""
         to_ask = [session_id for session_id in query.ids if not self._detail(session_id, kept=True)]
+        if len(to_ask) < query.calls:
+            self.tell("details", query.calls - len(to_ask), query.calls)
+        return to_ask
+
+    def ask_details(self, to_ask: Sequence[int], query: DetailQuery) -> None:
+        """Get details from the server; raises as ``details()`` does."""
         done = query.calls - len(to_ask)
-        if done:
-            self.tell("details", done, query.calls)
         for number, session_id in enumerate(to_ask):
             try:
                 self._detail(session_id, kept=False)
@@ -165,6 +194,20 @@ class Run:
         self._used.add(answer.call_id)
         self.bodies.append(answer.body)
         self.parts.append(Part(answer.call_id, answer.asked_at, answer.kept, rows))
+        self._on_answer(self)
+
+    def drain(self) -> tuple[list[bytes], list[Part]]:
+        """Give the answers that came since the last time, and let go of their bodies."""
+        bodies, self.bodies = self.bodies, []
+        return bodies, self.parts[len(self.parts) - len(bodies) :]
+
+
+def _as_page(answer: Answer, flat: FlatAnswers, skip: int) -> Page:
+    sessions = flat.frames[SESSIONS.name]
+    starts = dict(zip(sessions["session_id"], sessions["session_start"], strict=True))
+    ids = [*sessions["session_id"], *flat.rejected["session_id"]]
+    known = {session_id: starts.get(session_id) for session_id in ids if session_id is not None}
+    return Page(skip, flat.totals[0], known, ids.count(None), answer.kept)
 
 
 def _flattened(answer: Answer, flatten: Callable[[list[bytes]], FlatAnswers]) -> FlatAnswers:

@@ -139,6 +139,12 @@ class PulseClient:
             return None
         return Answer(entry.body, entry.id, entry.at, entry.status, kept=True)
 
+    def answered_details(self) -> set[int]:
+        """Give the ids of the sessions whose details the journal has, in whatever state; costs none."""
+        questions = self.journal.answered(self.application, "session")
+        ids = (params.removeprefix("id=") for params in questions)
+        return {int(text) for text in ids if text.isdecimal()}
+
     def call(
         self,
         endpoint: Endpoint,

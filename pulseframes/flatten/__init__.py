@@ -16,6 +16,7 @@ from pulseframes.flatten.times import parse_times
 from pulseframes.tables import ITEM_TABLES, REJECTED, TABLES, Table
 
 __all__ = [
+    "BODY",
     "LOCATORS",
     "REJECTED_ROWS",
     "FlatAnswers",

@@ -34,6 +34,9 @@ class Store(Protocol):
     def storage_options(self) -> dict[str, str] | None:
         """What polars needs besides the address, to read there."""
 
+    def names(self) -> list[str]:
+        """Give the names of the files and folders at the top."""
+
     def list(self, folder: str) -> list[str]:
         """Give the paths of all files below a folder, sorted; none where there is no such folder."""
 
@@ -83,6 +86,12 @@ class LocalStore:
     def location(self) -> str:
         """The folder's absolute path."""
         return str(self._folder)
+
+    def names(self) -> list[str]:
+        """Give the names of the files and folders at the top, but for hidden ones."""
+        if not self._folder.exists():
+            return []
+        return [path.name for path in self._folder.iterdir() if not path.name.startswith(".")]
 
     def list(self, folder: str) -> list[str]:
         """Give the paths of all files below a folder, sorted; hidden ones, which are not in their place yet, are left out."""

@@ -2,6 +2,7 @@
 
 from pulseframes.tables.declare import INSTANT, Answer, Column, Privacy, Table
 from pulseframes.tables.errors import ERRORS
+from pulseframes.tables.lake import DATE, LAKE_ORDER, LAKE_TABLES, LAKE_VERSION, partitioned
 from pulseframes.tables.page_views import PAGE_VIEWS
 from pulseframes.tables.rejected import REJECTED
 from pulseframes.tables.sessions import SESSIONS
@@ -13,9 +14,13 @@ TABLES: dict[str, Table] = {table.name: table for table in (SESSIONS, PAGE_VIEWS
 ITEM_TABLES: tuple[Table, ...] = (PAGE_VIEWS, ERRORS)
 
 __all__ = [
+    "DATE",
     "ERRORS",
     "INSTANT",
     "ITEM_TABLES",
+    "LAKE_ORDER",
+    "LAKE_TABLES",
+    "LAKE_VERSION",
     "PAGE_VIEWS",
     "REJECTED",
     "SESSIONS",
@@ -24,4 +29,5 @@ __all__ = [
     "Column",
     "Privacy",
     "Table",
+    "partitioned",
 ]

@@ -1,0 +1,190 @@
+"""What a sync has to ask for: which windows, and whose details, by what the lake has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Final, Literal, TypeAlias
+
+import polars as pl
+
+from pulseframes.coverage import Window
+from pulseframes.errors import InvalidQuery, LakeError
+from pulseframes.lake import Lake
+from pulseframes.lake.state import LakeState
+from pulseframes.query import PAGE_SIZE, DateLike, parse_instant
+from pulseframes.reuse import FRESH, SETTLED
+
+#: How many details to get: so many that have to be paid for, or those of all sessions.
+Details: TypeAlias = int | Literal["all"]
+
+#: How long a session can still change, unless the caller says otherwise.
+LOOK_BACK: Final = SETTLED
+#: A span that is longer, and ended a look-back ago, is a window of its own, whose pages stay good for the next day's calls.
+_LONG: Final = timedelta(days=7)
+
+
+def wanted_window(date_from: DateLike, date_to: DateLike | None, now: datetime) -> Window:
+    """Check the times of a sync: ``date_to`` is the present where it is not given or yet to come.
+
+    Raises
+    ------
+    InvalidQuery
+        If there is no time between them.
+    """
+    start = parse_instant("date_from", date_from)
+    present = now.replace(microsecond=0)
+    end = present if date_to is None else min(parse_instant("date_to", date_to), present)
+    if start >= end:
+        raise InvalidQuery(
+            f"date_from: {start:%Y-%m-%d %H:%M:%S} is not before "
+            + (f"date_to, {end:%Y-%m-%d %H:%M:%S}." if date_to is not None and end < present else "the present."),
+            argument="date_from",
+        )
+    return Window(start, end)
+
+
+def check_details(details: Details) -> None:
+    """Check how many details are asked for.
+
+    Raises
+    ------
+    InvalidQuery
+        If it is neither a whole number from 0 on nor ``"all"``.
+    """
+    if details != "all" and (not isinstance(details, int) or isinstance(details, bool) or details < 0):
+        raise InvalidQuery(f"details: {details!r} is not a whole number from 0 on, or 'all'.", argument="details")
+
+
+def check_look_back(look_back: timedelta) -> None:
+    """Check how long sessions can still change.
+
+    Raises
+    ------
+    InvalidQuery
+        If it is no span of time, or shorter than nothing.
+    """
+    if not isinstance(look_back, timedelta) or look_back < timedelta():
+        raise InvalidQuery(f"look_back: {look_back!r} is not a timedelta from 0 on.", argument="look_back")
+
+
+def check_application(state: LakeState, application: str, location: str) -> None:
+    """Refuse to mix two applications' sessions in one lake.
+
+    Raises
+    ------
+    LakeError
+        If the lake was synced with another application, or another address.
+    """
+    if state.application not in (None, application):
+        raise LakeError(
+            f"The lake {location} has the sessions of another application, or of another address: use a lake for each. "
+            'If it is the same one with a new API key, set "application" in its _pulseframes/lake.json to null.'
+        )
+
+
+def windows_to_ask(
+    lake: Lake, state: LakeState, wanted: Window, now: datetime, look_back: timedelta, *, refresh: bool = False
+) -> list[Window]:
+    """Give the windows to search, oldest first: what was never read, and what may have changed since.
+
+    Parameters
+    ----------
+    lake : Lake
+        The lake; it need not be there yet.
+    state : LakeState
+        What it knows of itself.
+    wanted : Window
+        What is to be known.
+    now : datetime
+        The present.
+    look_back : timedelta
+        How long a session can still change, or come late.
+    refresh : bool
+        Whether to ask for all of it again.
+    """
+    if state.kept_from is not None:
+        wanted = Window(max(wanted.start, state.kept_from), wanted.end)
+    if wanted.start >= wanted.end:
+        return []
+    if refresh:
+        return [wanted]
+    to_ask = state.coverage.to_ask(wanted, now, look_back, _still_active(lake, look_back))
+    joined = _joined(to_ask, lambda window: count_sessions(lake, window))
+    return [part for window in joined for part in _in_parts(window, state.reading, now - look_back)]
+
+
+def count_sessions(lake: Lake, window: Window) -> int:
+    """Count the sessions that the lake has in a window."""
+    if not lake.is_there():
+        return 0
+    return int(lake.sessions().filter(_within(window)).select(pl.len()).collect().item())
+
+
+def details_to_ask(lake: Lake, wanted: Window, now: datetime, look_back: timedelta) -> list[int]:
+    """Give the sessions whose details are likely to be news, the likeliest first.
+
+    First those that have none: the ended ones, then those that go on, each the newest first; then those that were still
+    going on when their details were fetched, the longest ago first. Left out are those that were asked for in vain and have
+    not changed since, and those that went on and have been silent for the look-back.
+    """
+    if not lake.is_there():
+        return []
+    updated, fetched, failed = pl.col("session_updated"), pl.col("detail_fetched_at"), pl.col("detail_failed_at")
+    ended = pl.col("status") == "ended"
+    in_vain = (failed >= updated.fill_null(failed)).fill_null(False)
+    final = ended & pl.col("detail_updated").eq_missing(updated)
+    silent = (fetched - updated > look_back).fill_null(False) & pl.col("detail_updated").eq_missing(updated)
+    rank = pl.when(fetched.is_not_null()).then(2).when(ended).then(0).otherwise(1)
+    age = pl.when(fetched.is_null()).then(-pl.col("session_start").to_physical()).otherwise(fetched.to_physical())
+    likely = _within(wanted) & ~in_vain & (fetched.is_null() | ~(final | silent | (fetched > now - FRESH)))
+    columns = ["session_id", "session_start", "session_updated", "status", "detail_fetched_at"]
+    # Sorted after it is read: polars 2.1 cannot sort a scan by an expression that makes numbers of its own.
+    found = lake.sessions().filter(likely).select(columns).collect()
+    return found.sort(rank, age, "session_id")["session_id"].to_list()
+
+
+def _within(window: Window) -> pl.Expr:
+    """Tell the rows of a window; the days, which are known without reading, say which files to read."""
+    start, end = pl.lit(window.start), pl.lit(window.end)
+    in_time = (pl.col("session_start") >= start) & (pl.col("session_start") < end)
+    return (pl.col("date") >= window.start.date()) & (pl.col("date") <= window.end.date()) & in_time
+
+
+def _still_active(lake: Lake, look_back: timedelta) -> list[datetime]:
+    """Give when the sessions started that went on when they were last seen, and had changed shortly before."""
+    if not lake.is_there():
+        return []
+    lively = pl.col("fetched_at") - pl.col("session_updated") < look_back
+    active = lake.sessions().filter(pl.col("status") == "active", lively).select("session_start").collect()
+    return active["session_start"].to_list()
+
+
+def _joined(windows: Sequence[Window], count: Callable[[Window], int]) -> list[Window]:
+    """Join windows where reading what lies between costs no more calls than asking for each."""
+    joined = list(windows[:1])
+    for window in windows[1:]:
+        both = Window(joined[-1].start, window.end)
+        if _pages(count(both)) <= _pages(count(joined[-1])) + _pages(count(window)):
+            joined[-1] = both
+        else:
+            joined.append(window)
+    return joined
+
+
+def _pages(sessions: int) -> int:
+    return max(1, -(-sessions // PAGE_SIZE))
+
+
+def _in_parts(window: Window, begun: Sequence[Window], settled_before: datetime) -> list[Window]:
+    """Cut a window so that what was begun is gone on with as it is, and a long settled part is by itself."""
+    for part in begun:
+        if window.start <= part.start and part.end <= window.end:
+            before, after = Window(window.start, part.start), Window(part.end, window.end)
+            rest = [other for other in begun if other != part]
+            cut = [_in_parts(piece, rest, settled_before) for piece in (before, after) if piece.start < piece.end]
+            return sorted([part, *(piece for pieces in cut for piece in pieces)])
+    middle = settled_before.replace(minute=0, second=0, microsecond=0)
+    if middle - window.start > _LONG and middle < window.end:
+        return [Window(window.start, middle), Window(middle, window.end)]
+    return [window]

@@ -1,0 +1,148 @@
+"""Which times have been read, when, and what is still to be asked for: plain windows, and no I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+from pulseframes.reuse import FRESH
+
+
+class Window(NamedTuple):
+    """A span of time: ``start <= moment < end``."""
+
+    start: datetime
+    end: datetime
+
+
+class Piece(NamedTuple):
+    """A window that was read; ``read_at`` is None where nothing in it can have changed since."""
+
+    start: datetime
+    end: datetime
+    read_at: datetime | None
+
+
+def union(windows: Iterable[Window]) -> list[Window]:
+    """Join windows that overlap or touch."""
+    joined: list[Window] = []
+    for window in sorted(windows):
+        if joined and window.start <= joined[-1].end:
+            joined[-1] = Window(joined[-1].start, max(joined[-1].end, window.end))
+        elif window.start < window.end:
+            joined.append(Window(*window))
+    return joined
+
+
+def subtract(windows: Iterable[Window], taken: Iterable[Window]) -> list[Window]:
+    """Give what is left of windows without others."""
+    left = union(windows)
+    for hole in union(taken):
+        parts = []
+        for window in left:
+            parts += [
+                Window(window.start, min(window.end, hole.start)),
+                Window(max(window.start, hole.end), window.end),
+            ]
+        left = [window for window in parts if window.start < window.end]
+    return left
+
+
+@dataclass
+class Coverage:
+    """The windows that were read.
+
+    Attributes
+    ----------
+    pieces : list of Piece
+        Sorted, none overlapping another.
+    """
+
+    pieces: list[Piece] = field(default_factory=list)
+
+    def windows(self) -> list[Window]:
+        """Give all that was ever read."""
+        return union(Window(piece.start, piece.end) for piece in self.pieces)
+
+    def settled(self, look_back: timedelta) -> list[Window]:
+        """Give what was read when it had ended ``look_back`` before, and does not change any more."""
+        return union(
+            Window(start, end if read_at is None else min(end, read_at - look_back))
+            for start, end, read_at in self.pieces
+        )
+
+    def add(self, window: Window, read_at: datetime, look_back: timedelta) -> None:
+        """Put down that a window was read."""
+        pieces = [
+            Piece(*part, piece.read_at)
+            for piece in self.pieces
+            for part in subtract([Window(piece.start, piece.end)], [window])
+        ]
+        pieces.append(Piece(*window, read_at))
+        done = union(
+            [
+                *(Window(piece.start, piece.end) for piece in pieces if piece.read_at is None),
+                *Coverage(pieces).settled(look_back),
+            ]
+        )
+        rest = [
+            Piece(*part, piece.read_at)
+            for piece in pieces
+            if piece.read_at is not None
+            for part in subtract([Window(piece.start, piece.end)], done)
+        ]
+        self.pieces = sorted([*(Piece(*window, None) for window in done), *rest], key=lambda piece: piece.start)
+
+    def remove(self, window: Window) -> None:
+        """Forget that a window was read."""
+        self.pieces = [
+            Piece(*part, piece.read_at)
+            for piece in self.pieces
+            for part in subtract([Window(piece.start, piece.end)], [window])
+        ]
+
+    def to_ask(
+        self, wanted: Window, now: datetime, look_back: timedelta, changing: Sequence[datetime] = ()
+    ) -> list[Window]:
+        """Give the windows that have to be asked for.
+
+        Parameters
+        ----------
+        wanted : Window
+            What is to be known.
+        now : datetime
+            The present: what was read a moment ago is not asked for again.
+        look_back : timedelta
+            How long a session can still change, or come late.
+        changing : sequence of datetime
+            When the sessions started that are older than that and can still change.
+        """
+        just_read = [Window(p.start, p.end) for p in self.pieces if p.read_at is not None and now - p.read_at < FRESH]
+        gaps = subtract([wanted], [*self.settled(look_back), *just_read])
+        again = [
+            Window(start, start + timedelta.resolution) for start in changing if wanted.start <= start < wanted.end
+        ]
+        return union([*gaps, *subtract(again, just_read)])
+
+    def as_lists(self) -> list[list[str | None]]:
+        """Give the pieces as JSON has them."""
+        return [
+            [start.isoformat(), end.isoformat(), None if read_at is None else read_at.isoformat()]
+            for start, end, read_at in self.pieces
+        ]
+
+    @classmethod
+    def from_lists(cls, pieces: Iterable[Sequence[str | None]]) -> Coverage:
+        """Read the pieces from JSON."""
+        return cls(
+            [
+                Piece(_instant(str(start)), _instant(str(end)), None if read_at is None else _instant(read_at))
+                for start, end, read_at in pieces
+            ]
+        )
+
+
+def _instant(text: str) -> datetime:
+    return datetime.fromisoformat(text).astimezone(UTC)

@@ -1,0 +1,358 @@
+"""A lake: sessions, page views and errors as Parquet files by day, which any tool reads, and which are added to by key."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+
+from pulseframes.coverage import Window
+from pulseframes.errors import LakeError
+from pulseframes.frames import SessionFrames
+from pulseframes.lake.commit import Commit, recover
+from pulseframes.lake.inputs import as_batch, from_folder
+from pulseframes.lake.partitions import Days, days_of, decode, encode
+from pulseframes.lake.places import open_store
+from pulseframes.lake.state import STATE_FILE, LakeState
+from pulseframes.lake.store import LOCK_SECONDS, OWN_FOLDER
+from pulseframes.lake.upsert import Batch, Written, add_rejected, mark_failed, upsert
+from pulseframes.privacy import PrivacyPolicy
+from pulseframes.provenance import fetched_of
+from pulseframes.tables import (
+    DATE,
+    ERRORS,
+    LAKE_TABLES,
+    LAKE_VERSION,
+    PAGE_VIEWS,
+    REJECTED,
+    SESSIONS,
+    TABLES,
+    partitioned,
+)
+
+if TYPE_CHECKING:
+    import duckdb
+
+_OWN_NAMES: Final = {OWN_FOLDER, *LAKE_TABLES}
+
+
+class Lake:
+    """Parquet files in a folder or an object store, partitioned by the UTC day on which the session started.
+
+    It is made when it is first written to. Writers take turns, in this process and others; readers wait for nobody.
+
+    Parameters
+    ----------
+    path : str or path
+        A folder, or an address such as ``s3://bucket/prefix`` (with the ``cloud`` extra).
+    privacy : PrivacyPolicy or None
+        How personal data is altered before it is written. It is settled when the lake is made, and kept with it.
+    storage_options : mapping or None
+        For an object store: what polars takes by this name, such as ``aws_region``. What is not given is taken from the
+        environment.
+
+    Raises
+    ------
+    InvalidQuery
+        If the path is none.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        privacy: PrivacyPolicy | None = None,
+        storage_options: Mapping[str, str] | None = None,
+    ) -> None:
+        self.store = open_store(path, storage_options)
+        self._privacy = privacy
+        self._turn = threading.RLock()
+        self._depth = 0
+        self._held_state: LakeState | None = None
+
+    @property
+    def location(self) -> str:
+        """The folder or address."""
+        return self.store.location
+
+    def write(
+        self, frames: pl.DataFrame | SessionFrames | str | os.PathLike[str], *, fetched_at: datetime | None = None
+    ) -> Written:
+        """Put sessions into the lake; costs no call.
+
+        A session that is there already is replaced if its ``session_updated`` is not older; what only details know stays,
+        and newer details replace all page views and errors of their session.
+
+        Parameters
+        ----------
+        frames : polars.DataFrame or SessionFrames or path
+            What ``search_sessions()`` or ``session_details()`` returned, or a folder that ``write_parquet()`` wrote.
+        fetched_at : datetime or None
+            When the answers came, which decides between two with the same ``session_updated``; what the certificate
+            says, or the present, if not given.
+
+        Returns
+        -------
+        Written
+            How many rows were new, updated and unchanged, and the days that were rewritten.
+
+        Raises
+        ------
+        InvalidQuery
+            If the frames lack columns or have other types.
+        LakeError
+            If the lake cannot be written. It is then as it was, or as it was to be.
+        """
+        given = frames if isinstance(frames, pl.DataFrame | SessionFrames) else from_folder(frames)
+        at = fetched_at or fetched_of(given) or datetime.now(UTC)
+        return self.put(as_batch(given, at))
+
+    def put(self, batch: Batch) -> Written:
+        """Put a checked batch into the lake, for ``write()`` and ``sync()``."""
+        written = Written()
+        with self.locked() as state:
+            batch = self._altered(batch, state)
+            commit = Commit(self.store)
+            days = Days(self.store, commit)
+            if not batch.sessions.is_empty():
+                upsert(days, batch, self._known(batch.sessions["session_id"]), written)
+            if not batch.rejected.is_empty():
+                add_rejected(days, batch.rejected, self.rejected().select(REJECTED.schema.names()).collect(), written)
+            commit.done()
+        return written
+
+    def mark_failed(self, session_ids: Sequence[int], at: datetime) -> None:
+        """Put down that the details of sessions were asked for in vain."""
+        with self.locked():
+            known = self._known(pl.Series(session_ids, dtype=pl.Int64))
+            commit = Commit(self.store)
+            mark_failed(
+                Days(self.store, commit),
+                known.with_columns(pl.lit(at).cast(pl.Datetime("us", "UTC")).alias("detail_failed_at")),
+            )
+            commit.done()
+
+    def sessions(self) -> pl.LazyFrame:
+        """Scan the sessions.
+
+        Returns
+        -------
+        polars.LazyFrame
+            The columns of the sessions table; ``fetched_at``, ``detail_updated``, ``detail_fetched_at`` and
+            ``detail_failed_at``; and ``date``, the UTC day of ``session_start``. A filter on ``date`` reads those days only.
+
+        Raises
+        ------
+        LakeError
+            If there is no lake.
+        """
+        return self._scan(SESSIONS.name)
+
+    def page_views(self) -> pl.LazyFrame:
+        """Scan the page views of the sessions that have details: the table's columns and ``date``, the session's day."""
+        return self._scan(PAGE_VIEWS.name)
+
+    def errors(self) -> pl.LazyFrame:
+        """Scan the errors of the sessions that have details: the table's columns and ``date``, the session's day."""
+        return self._scan(ERRORS.name)
+
+    def rejected(self) -> pl.LazyFrame:
+        """Scan the rows that broke a schema: reason and raw JSON; ``date`` is the day on which they were fetched."""
+        return self._scan(REJECTED.name)
+
+    def sql(self, query: str) -> pl.DataFrame:
+        """Ask a question in DuckDB's SQL of the views ``sessions``, ``page_views``, ``errors`` and ``rejected``.
+
+        Nothing else can be read, and nothing written, by a query. Times are in UTC.
+
+        Raises
+        ------
+        InvalidQuery
+            If DuckDB refuses the query; the message is its own.
+        LakeError
+            If there is no lake.
+        ImportError
+            If DuckDB is not installed; ``pip install 'pulseframes[duckdb]'`` gets it.
+        """
+        from pulseframes.lake.sql import ask
+
+        with self.duckdb() as connection:
+            return ask(connection, query)
+
+    def duckdb(self) -> duckdb.DuckDBPyConnection:
+        """Give a DuckDB connection with the views of ``sql()``, which sees the files that are there now.
+
+        Raises
+        ------
+        LakeError, ImportError
+            As for ``sql()``.
+        """
+        from pulseframes.lake.sql import connect
+
+        self.state()
+        return connect({name: self._arrow(name) for name in LAKE_TABLES})
+
+    def coverage(self) -> list[Window]:
+        """Give the windows that ``sync()`` has read, in order; times in UTC."""
+        return self.state().coverage.windows()
+
+    def state(self) -> LakeState:
+        """Read what the lake knows of itself.
+
+        Raises
+        ------
+        LakeError
+            If there is no lake, or it is of a newer version.
+        """
+        if self._held_state is not None and self._depth:
+            return self._held_state
+        data = self.store.read(STATE_FILE)
+        if data is None:
+            raise LakeError(f"There is no lake at {self.location}; sync() or Lake.write() makes one.")
+        return LakeState.from_json(data, self.location)
+
+    @contextmanager
+    def locked(self) -> Iterator[LakeState]:
+        """Take the turn to write, and give the state; what a killed writer began is finished first.
+
+        Raises
+        ------
+        LakeError
+            If somebody else is writing for too long, or this is no place for a lake.
+        """
+        if not self._turn.acquire(timeout=LOCK_SECONDS):
+            raise LakeError(f"The lake {self.location} is being written by another thread; try again later.")
+        try:
+            if self._depth:
+                assert self._held_state is not None  # noqa: S101  it is read when the turn begins
+                yield self._held_state
+                return
+            self._check_place()
+            with self.store.locked():
+                recover(self.store)
+                self._held_state = self._opened()
+                self._depth = 1
+                try:
+                    yield self._held_state
+                finally:
+                    self._depth = 0
+        finally:
+            self._turn.release()
+
+    def save_state(self) -> None:
+        """Write the state of the turn."""
+        assert self._held_state is not None  # noqa: S101  only within locked()
+        self.store.write(STATE_FILE, self._held_state.as_json())
+
+    def is_there(self) -> bool:
+        """Tell whether there is a lake."""
+        return self.store.read(STATE_FILE) is not None
+
+    def policy(self) -> PrivacyPolicy:
+        """Give the rules by which personal data is altered.
+
+        Raises
+        ------
+        LakeError
+            If they need a key and there is none, or another than the lake was begun with.
+        """
+        return self._policy(self.state())
+
+    def _policy(self, state: LakeState) -> PrivacyPolicy:
+        if self._privacy is None:
+            return PrivacyPolicy.from_description(state.privacy) if state.privacy else PrivacyPolicy()
+        if self._privacy.describe() != state.privacy:
+            raise LakeError(
+                f"The lake {self.location} was begun with other privacy rules ({state.privacy.get('rules')}), or another key. "
+                "Leave them out to go on with those, or begin another lake: what the journal has costs nothing."
+            )
+        return self._privacy
+
+    def _altered(self, batch: Batch, state: LakeState) -> Batch:
+        policy = self._policy(state)
+        items = batch.items
+        if items is not None:
+            items = {name: policy.apply(TABLES[name], frame) for name, frame in items.items()}
+        return Batch(policy.apply(SESSIONS, batch.sessions), items, policy.apply(REJECTED, batch.rejected))
+
+    def _opened(self) -> LakeState:
+        """Give the state, made or upgraded where that is needed."""
+        data = self.store.read(STATE_FILE)
+        if data is None:
+            state = LakeState(privacy=(self._privacy or PrivacyPolicy()).describe())
+            self.store.write(STATE_FILE, state.as_json())
+            return state
+        state = LakeState.from_json(data, self.location)
+        if state.version < LAKE_VERSION:
+            self._upgrade(state)
+        return state
+
+    def _upgrade(self, state: LakeState) -> None:
+        """Rewrite each file with the present columns, in one commit."""
+        commit = Commit(self.store)
+        for table in LAKE_TABLES:
+            for paths in days_of(self.store, table).values():
+                for path in paths:
+                    data = self.store.read(path)
+                    if data is not None:
+                        commit.put(path, encode(table, decode(table, data, path)))
+        state.version = LAKE_VERSION
+        commit.put(STATE_FILE, state.as_json())
+        commit.done()
+
+    def _check_place(self) -> None:
+        if self.store.read(STATE_FILE) is None and set(self.store.names()) - _OWN_NAMES:
+            raise LakeError(
+                f"{self.location} is no lake, and not empty; name a folder that is new, so that a lake's files do not mix with others."
+            )
+
+    def _known(self, session_ids: pl.Series) -> pl.DataFrame:
+        """Give ``session_id`` and ``date`` of those sessions that the lake has."""
+        wanted = pl.DataFrame({"session_id": session_ids}).unique()
+        found = self._scan(SESSIONS.name).select("session_id", DATE).join(wanted.lazy(), on="session_id", how="semi")
+        return found.collect(engine="streaming")
+
+    def _scan(self, table: str) -> pl.LazyFrame:
+        self.state()
+        schema = partitioned(LAKE_TABLES[table])
+        paths = self._files(table)
+        if not paths:
+            return pl.LazyFrame(schema=schema)
+        return pl.scan_parquet(
+            [f"{self.store.location}/{path}" for path in paths],
+            glob=False,  # a folder's name may hold brackets or a star
+            schema=schema,
+            hive_partitioning=True,
+            hive_schema={DATE: pl.Date()},
+            missing_columns="insert",
+            extra_columns="ignore",
+            storage_options=self.store.storage_options,
+        )
+
+    def _files(self, table: str) -> list[str]:
+        return [path for paths in days_of(self.store, table).values() for path in paths]
+
+    def _arrow(self, table: str) -> object:
+        """Give a table for DuckDB: what is registered needs no access to files."""
+        import pyarrow as pa
+        from pyarrow.dataset import dataset, partitioning
+
+        schema: pa.Schema = pl.DataFrame(schema=partitioned(LAKE_TABLES[table])).to_arrow().schema
+        paths = self._files(table)
+        if not paths:
+            return schema.empty_table()
+        filesystem, root = self.store.filesystem()
+        hive = partitioning(pa.schema([(DATE, pa.date32())]), flavor="hive")
+        return dataset(
+            [f"{root}/{path}" for path in paths],
+            schema=schema,
+            filesystem=filesystem,
+            format="parquet",
+            partitioning=hive,
+            partition_base_dir=f"{root}/{table}",
+        )

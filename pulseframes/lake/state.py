@@ -1,0 +1,88 @@
+"""What a lake knows of itself: its version, its privacy rules, whose sessions it has and of which times."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+from pulseframes.coverage import Coverage, Window
+from pulseframes.errors import LakeError
+from pulseframes.lake.store import OWN_FOLDER
+from pulseframes.tables import LAKE_VERSION
+
+STATE_FILE: Final = f"{OWN_FOLDER}/lake.json"
+
+
+@dataclass
+class LakeState:
+    """The state.
+
+    Attributes
+    ----------
+    version : int
+        Of the tables' columns.
+    application : str or None
+        The journal's name for the application that is synced here; None before the first sync.
+    privacy : mapping
+        The rules by which personal data is altered, without their key.
+    coverage : Coverage
+        Which windows have been read, and when.
+    reading : list of Window
+        Settled windows that were begun and not read to the end: gone on with as they are, since their pages are kept.
+    kept_from : datetime or None
+        What started before was dropped by ``retain``, and is not asked for again.
+    """
+
+    version: int = LAKE_VERSION
+    application: str | None = None
+    privacy: Mapping[str, Any] = field(default_factory=dict)
+    coverage: Coverage = field(default_factory=Coverage)
+    reading: list[Window] = field(default_factory=list)
+    kept_from: datetime | None = None
+
+    def as_json(self) -> bytes:
+        """Give the state as a file's content."""
+        told = {
+            "about": "A pulseframes lake: its tables are the folders beside this one, and any reader of Parquet reads them.",
+            "version": self.version,
+            "application": self.application,
+            "privacy": dict(self.privacy),
+            "covered": self.coverage.as_lists(),
+            "reading": [[window.start.isoformat(), window.end.isoformat()] for window in self.reading],
+            "kept_from": None if self.kept_from is None else self.kept_from.isoformat(),
+        }
+        return json.dumps(told, indent=1).encode()
+
+    @classmethod
+    def from_json(cls, data: bytes, location: str) -> LakeState:
+        """Read the state.
+
+        Raises
+        ------
+        LakeError
+            If it is damaged, or of a newer version.
+        """
+        try:
+            told = json.loads(data)
+            version = int(told["version"])
+            if version <= LAKE_VERSION:
+                return cls(
+                    version=version,
+                    application=told["application"],
+                    privacy=told["privacy"],
+                    coverage=Coverage.from_lists(told["covered"]),
+                    reading=[Window(*map(datetime.fromisoformat, window)) for window in told["reading"]],
+                    kept_from=None if told["kept_from"] is None else datetime.fromisoformat(told["kept_from"]),
+                )
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            raise LakeError(
+                f"The lake {location} has a damaged {STATE_FILE}. Remove that file: the tables stay, and the next sync "
+                "asks again for what it cannot tell to be there; what the journal has costs nothing."
+            ) from None
+        raise LakeError(
+            f"The lake {location} was written by a newer version of pulseframes (its version is {version}, this one "
+            f"knows {LAKE_VERSION}); update pulseframes. Its Parquet files can be read as they are."
+        )

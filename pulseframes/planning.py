@@ -1,0 +1,290 @@
+"""Says what a sync would cost before anything is spent."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from pulseframes.agenda import (
+    LOOK_BACK,
+    Details,
+    check_application,
+    check_details,
+    check_look_back,
+    count_sessions,
+    details_to_ask,
+    wanted_window,
+    windows_to_ask,
+)
+from pulseframes.api.client import PulseClient, default_client
+from pulseframes.coverage import Window, subtract
+from pulseframes.lake import Lake
+from pulseframes.lake.state import LakeState
+from pulseframes.paging import Page
+from pulseframes.progress import ProgressHook
+from pulseframes.query import PAGE_SIZE, DateLike, SearchQuery
+from pulseframes.reuse import FRESH
+from pulseframes.run import Run
+
+
+@dataclass(frozen=True)
+class PlannedWindow:
+    """One search of a sync.
+
+    Attributes
+    ----------
+    date_from, date_to : datetime
+        The window, in UTC.
+    sessions : int or None
+        How many sessions it has; None where that is not known.
+    calls : int or None
+        Calls that it would cost; None where that is not known.
+    kept : int
+        Pages that the journal has, which cost nothing.
+    estimated : bool
+        Whether ``sessions`` is worked out and not the server's own count of this very window.
+    """
+
+    date_from: datetime
+    date_to: datetime
+    sessions: int | None
+    calls: int | None
+    kept: int
+    estimated: bool
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a sync would cost.
+
+    Attributes
+    ----------
+    windows : list of PlannedWindow
+        The searches.
+    details : int or None
+        Details that would be paid for; None where that is not known.
+    details_kept : int
+        Details that the journal has, which cost nothing.
+    authentications : int
+        Session keys that would be fetched, one a day of calls.
+    calls : int or None
+        All of these; None where that is not known.
+    calls_left : int
+        What the quota has left now.
+    daily_limit : int
+        Calls a day.
+    days : int or None
+        Days of calls that it takes, today's included; 0 for nothing to do, None where that is not known.
+    probe_cost : int
+        Calls that the plan itself has cost.
+    """
+
+    windows: list[PlannedWindow]
+    details: int | None
+    details_kept: int
+    authentications: int
+    calls: int | None
+    calls_left: int
+    daily_limit: int
+    days: int | None
+    probe_cost: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give the plan as JSON takes it; times in ISO 8601, UTC."""
+        told = asdict(self)
+        for window in told["windows"]:
+            for name in ("date_from", "date_to"):
+                window[name] = window[name].isoformat()
+        return told
+
+    def __str__(self) -> str:
+        lines = [_line(window) for window in self.windows] or ["No search: all of it is there."]
+        if self.details or self.details_kept:
+            lines.append(f"Details: {self.details} to pay for, {self.details_kept} in the journal.")
+        if self.calls is None:
+            lines.append(
+                "The cost is not known: plan with a probe, which costs one call, to learn how many sessions there are."
+            )
+        else:
+            lines.append(f"{self.calls} calls in all, {self.authentications} of them to authenticate.")
+        left = f"{self.calls_left} of {self.daily_limit} calls are left today"
+        if self.days is None:
+            lines.append(f"{left}.")
+        elif self.days <= 1:
+            lines.append(f"{left}: it can be done today.")
+        else:
+            lines.append(f"{left}: it takes {self.days} days of calls.")
+        if self.probe_cost:
+            lines.append(f"This plan has cost {self.probe_cost}.")
+        return "\n".join(lines)
+
+
+def _line(window: PlannedWindow) -> str:
+    span = f"{window.date_from:%Y-%m-%d %H:%M} to {window.date_to:%Y-%m-%d %H:%M}"
+    if window.sessions is None:
+        return f"Search {span}: not known how many sessions."
+    about = "about " if window.estimated else ""
+    kept = f", {window.kept} pages in the journal" if window.kept else ""
+    return f"Search {span}: {about}{window.sessions} sessions, {window.calls} calls{kept}."
+
+
+def plan(
+    lake: Lake | str | os.PathLike[str],
+    date_from: DateLike,
+    date_to: DateLike | None = None,
+    *,
+    details: Details = 0,
+    look_back: timedelta = LOOK_BACK,
+    client: PulseClient | None = None,
+    probe: bool = True,
+    progress: ProgressHook | None = None,
+) -> Plan:
+    """Say what ``sync()`` with the same arguments would cost.
+
+    Costs one call at most, and one more where a session key has to be fetched first; none where the journal or the lake
+    knows how many sessions there are, and none without ``probe``. Source of the count: ``GET /sessions`` with a limit of 1.
+
+    Parameters
+    ----------
+    lake, date_from, date_to, details, look_back, client, progress
+        As for ``sync()``. The lake need not be there.
+    probe : bool
+        Whether one call may be spent to learn how many sessions there are.
+
+    Returns
+    -------
+    Plan
+        Windows, pages, details, authentications and days of calls; ``print()`` it.
+
+    Raises
+    ------
+    InvalidQuery
+        If an argument is wrong.
+    LakeError
+        If the lake cannot be read, or has another application's sessions.
+    CredentialsMissing, AuthenticationFailed, QuotaExhausted, ServerError, MalformedAnswer, JournalError
+        If the probe's call fails.
+    """
+    check_details(details)
+    check_look_back(look_back)
+    client = client or default_client()
+    now = client.clock()
+    wanted = wanted_window(date_from, date_to, now)
+    lake = lake if isinstance(lake, Lake) else Lake(lake)
+    state = lake.state() if lake.is_there() else LakeState()
+    check_application(state, client.application, lake.location)
+    spent_before = client.calls_spent
+    windows = windows_to_ask(lake, state, wanted, now, look_back)
+    run = Run(client, refresh=False, progress=progress)
+    planned = _counted(run, lake, state, windows, probe=probe)
+    new = _known_sum([_new_sessions(lake, window) for window in planned])
+    ids = details_to_ask(lake, wanted, now, look_back) if details else []
+    kept = len(client.answered_details().intersection(ids))
+    to_pay = _details_to_pay(details, len(ids) - kept, new)
+    searches = _known_sum([window.calls for window in planned])
+    work = None if searches is None or to_pay is None else searches + to_pay
+    quota = client.quota()
+    days, authentications = _days(work, quota.left, client)
+    return Plan(
+        windows=planned,
+        details=to_pay,
+        details_kept=kept,
+        authentications=authentications,
+        calls=None if work is None else work + authentications,
+        calls_left=quota.left,
+        daily_limit=quota.limit,
+        days=days,
+        probe_cost=client.calls_spent - spent_before,
+    )
+
+
+def _counted(run: Run, lake: Lake, state: LakeState, windows: Sequence[Window], *, probe: bool) -> list[PlannedWindow]:
+    """Say of each window how many sessions it has and what it costs: by the journal, the lake, or one more call."""
+    covered = state.coverage.windows()
+    counted = {window: _by_the_journal(run, window) for window in windows}
+    unknown = [window for window, found in counted.items() if found is None]
+    estimates = {w: count_sessions(lake, w) for w in unknown if not subtract([w], covered)}
+    rest = [window for window in unknown if window not in estimates]
+    if rest and probe:
+        hull = Window(rest[0].start, _steady(rest[0].start, rest[-1].end, run.client.clock()))
+        total = run.probe(SearchQuery(*hull))
+        between = sum(count_sessions(lake, part) for part in subtract([hull], rest))
+        length = sum((window.end - window.start for window in rest), timedelta())
+        for window in rest:
+            estimates[window] = round(max(0, total - between) * ((window.end - window.start) / length))
+    planned = []
+    for window in windows:
+        found = counted[window]
+        if found is not None:
+            total, kept = found
+            calls = SearchQuery(*window).calls(total) - kept
+            planned.append(PlannedWindow(*window, total, calls, kept, estimated=False))
+        else:
+            sessions = estimates.get(window)
+            calls_needed = None if sessions is None else SearchQuery(*window).calls(sessions)
+            planned.append(
+                PlannedWindow(*window, sessions, calls_needed, 0, estimated=len(rest) != 1 or window not in rest)
+            )
+    return planned
+
+
+def _steady(start: datetime, end: datetime, now: datetime) -> datetime:
+    """Give the end of a probe's window: where that is the present, the last quarter of an hour, for the next plan's use."""
+    quarter = end.replace(minute=end.minute // 15 * 15, second=0, microsecond=0)
+    return quarter if now - end < FRESH and quarter > start else end
+
+
+def _by_the_journal(run: Run, window: Window) -> tuple[int, int] | None:
+    """Give how many sessions a window has, and how many of its pages are kept; None where the first is not."""
+    query = SearchQuery(*window)
+    page: Page | None = run.kept_page(query, 0, PAGE_SIZE)
+    if page is None:
+        return None
+    total, got, kept = page.total, 0, 0
+    while page is not None and page.rows:
+        got, kept = got + page.rows, kept + 1
+        page = run.kept_page(query, got, PAGE_SIZE) if got < total else None
+    return total, max(kept, 1)
+
+
+def _new_sessions(lake: Lake, window: PlannedWindow) -> int | None:
+    if window.sessions is None:
+        return None
+    return max(0, window.sessions - count_sessions(lake, Window(window.date_from, window.date_to)))
+
+
+def _details_to_pay(details: Details, there: int, new: int | None) -> int | None:
+    if details == "all":
+        return None if new is None else there + new
+    if there >= details:
+        return details
+    return None if new is None and details else min(details, there + (new or 0))
+
+
+def _known_sum(numbers: Sequence[int | None]) -> int | None:
+    known = [number for number in numbers if number is not None]
+    return sum(known) if len(known) == len(numbers) else None
+
+
+def _days(work: int | None, left: int, client: PulseClient) -> tuple[int | None, int]:
+    """Give how many days of calls some work takes, and how many authentications: one a day, none where a key is kept."""
+    if work == 0:
+        return 0, 0
+    has_key, settings = client.has_session_key, client.settings
+    if work is None:
+        return None, 0 if has_key else 1
+    costs = int(settings.count_authenticate)
+    days = authentications = 0
+    while work > 0:
+        needs_key = days > 0 or not has_key
+        room = (left if days == 0 else settings.daily_limit) - costs * needs_key
+        days += 1
+        if room > 0:
+            authentications += needs_key
+            work -= room
+        elif days > 1:  # a limit of one call a day goes to authenticating
+            return None, authentications
+    return days, authentications
