@@ -16,7 +16,7 @@ from pulseframes.errors import LakeError
 from pulseframes.frames import SessionFrames
 from pulseframes.lake.commit import Commit, recover
 from pulseframes.lake.inputs import as_batch, from_folder
-from pulseframes.lake.partitions import Days, days_of, decode, encode
+from pulseframes.lake.partitions import Days, days_of, decode, encode, unreadable
 from pulseframes.lake.places import open_store
 from pulseframes.lake.state import STATE_FILE, LakeState
 from pulseframes.lake.store import LOCK_SECONDS, OWN_FOLDER
@@ -315,7 +315,10 @@ class Lake:
         """Give ``session_id`` and ``date`` of those sessions that the lake has."""
         wanted = pl.DataFrame({"session_id": session_ids}).unique()
         found = self._scan(SESSIONS.name).select("session_id", DATE).join(wanted.lazy(), on="session_id", how="semi")
-        return found.collect(engine="streaming")
+        try:
+            return found.collect(engine="streaming")
+        except pl.exceptions.PolarsError as problem:
+            raise unreadable(self.location, problem) from None
 
     def _scan(self, table: str) -> pl.LazyFrame:
         self.state()

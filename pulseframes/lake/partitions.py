@@ -113,12 +113,18 @@ def decode(table: str, data: bytes, name: str) -> pl.DataFrame:
         missing = [pl.lit(None, dtype).alias(column) for column, dtype in schema.items() if column not in rows.columns]
         rows = rows.with_columns(missing).select(schema.names()).cast(schema)
     except (OSError, pl.exceptions.PolarsError, ValueError) as problem:
-        raise LakeError(
-            f"{name} cannot be read ({problem}). Move it away: `pulseframes replay` makes its rows again from the journal."
-        ) from None
+        raise unreadable(name, problem) from None
     if version > LAKE_VERSION:
         raise LakeError(f"{name} was written by a newer version of pulseframes; update pulseframes.")
     return rows
+
+
+def unreadable(name: str, problem: Exception) -> LakeError:
+    """Say that a file cannot be read, and what to do."""
+    return LakeError(
+        f"{name} cannot be read ({problem}). Move the file away, and write to the lake what `pulseframes replay` makes "
+        "again of the journal."
+    )
 
 
 def _version(data: bytes) -> int:
