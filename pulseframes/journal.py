@@ -7,20 +7,22 @@ anything reads the answer: a process that is killed at any moment leaves either 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import pyarrow as pa
 
+from pulseframes.calls import Call, Entry, Outcome
 from pulseframes.database import Database
+
+__all__ = ["JOURNAL_FILE", "MIGRATIONS", "Admission", "Call", "Entry", "Journal", "Outcome"]
 
 #: The file's name, in PULSEFRAMES_HOME.
 JOURNAL_FILE: Final = "journal.sqlite"
 
-Outcome: TypeAlias = Literal["answered", "lost", "unsent"]
 #: Takes when the calls of the day were sent, until when the server refuses more, and the present; raises to refuse.
 Admission: TypeAlias = Callable[[Sequence[datetime], "datetime | None", datetime], object]
 
@@ -45,19 +47,21 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     CREATE INDEX calls_by_question ON calls (application, endpoint, params, id);
     CREATE INDEX calls_by_time ON calls (application, at);
     """,
+    # How many sessions were taken out of the answer afterwards.
+    "ALTER TABLE calls ADD COLUMN forgotten INTEGER NOT NULL DEFAULT 0",
 )
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
 _NEWEST: Final = """
-    SELECT id, at, endpoint, params, attempt, outcome, status, size, duration_ms, body FROM calls
+    SELECT id, at, endpoint, params, attempt, outcome, status, size, duration_ms, forgotten, body FROM calls
     WHERE application = ? AND endpoint = ? AND params = ? AND outcome = 'answered'
       AND (status BETWEEN 200 AND 299 OR status = 404)
     ORDER BY id DESC LIMIT 1
 """
 _LAST: Final = """
-    SELECT id, at, endpoint, params, attempt, outcome, status, size, duration_ms, NULL FROM calls
+    SELECT id, at, endpoint, params, attempt, outcome, status, size, duration_ms, forgotten, NULL FROM calls
     WHERE application = ? ORDER BY id DESC LIMIT ?
 """
 _ANSWERED: Final = """
@@ -65,77 +69,13 @@ _ANSWERED: Final = """
     WHERE application = ? AND endpoint = ? AND outcome = 'answered' AND status BETWEEN 200 AND 299
 """
 _ONE: Final = """
-    SELECT id, at, endpoint, params, attempt, outcome, status, size, duration_ms, body FROM calls WHERE id = ?
+    SELECT id, at, endpoint, params, attempt, outcome, status, size, duration_ms, forgotten, body FROM calls WHERE id = ?
 """
 _SUCCESSES: Final = """
     SELECT id FROM calls
     WHERE application = ? AND at >= ? AND at < ? AND endpoint != 'authenticate' AND outcome = 'answered' AND status BETWEEN 200 AND 299
     ORDER BY id
 """
-
-
-@dataclass(frozen=True)
-class Call:
-    """What is asked.
-
-    Attributes
-    ----------
-    application : str
-        Whose quota it is: a hash, never a key.
-    endpoint : str
-        ``authenticate``, ``sessions`` or ``session``.
-    params : str
-        The canonical query string.
-    attempt : int
-        1, and more for the same call tried again.
-    counted : bool
-        Whether it is part of the quota.
-    """
-
-    application: str
-    endpoint: str
-    params: str = ""
-    attempt: int = 1
-    counted: bool = True
-
-
-@dataclass(frozen=True, repr=False)
-class Entry:
-    """One row of the journal.
-
-    Attributes
-    ----------
-    id : int
-        Its number.
-    at : datetime
-        When the call was reserved, in UTC.
-    endpoint, params, attempt
-        As in ``Call``.
-    outcome : {"answered", "lost", "unsent"} or None
-        None for a call that was reserved and not heard of again.
-    status : int or None
-        The HTTP status.
-    size : int or None
-        Of the body, in bytes.
-    duration_ms : int or None
-        How long the answer took.
-    body : bytes
-        The answer as it came. It holds personal data, and is not in the ``repr``.
-    """
-
-    id: int
-    at: datetime
-    endpoint: str
-    params: str
-    attempt: int
-    outcome: Outcome | None
-    status: int | None
-    size: int | None
-    duration_ms: int | None
-    body: bytes
-
-    def __repr__(self) -> str:
-        return f"Entry({self.id}, {self.at:%Y-%m-%d %H:%M:%S}, {self.endpoint}, {self.outcome}, {self.status})"
 
 
 class Journal:
@@ -205,14 +145,66 @@ class Journal:
         JournalError
             If it cannot be put down.
         """
-        kept = pa.compress(body, codec="zstd", asbytes=True) if body else b""
         blocked = None if blocked_until is None else _number(blocked_until)
         with self._database.writing() as connection:
             connection.execute(
                 "UPDATE calls SET outcome = ?, status = ?, size = ?, body = ?, duration_ms = ?, blocked_until = ?, "
                 "counted = counted AND ? WHERE id = ?",
-                (outcome, status, len(body), kept, duration_ms, blocked, outcome != "unsent", call_id),
+                (outcome, status, len(body), _compressed(body), duration_ms, blocked, outcome != "unsent", call_id),
             )
+
+    def rewrite(self, call_id: int, body: bytes, *, forgotten: int = 0, params: str | None = None) -> None:
+        """Replace what came of a call; whether and when it counts stays as it is.
+
+        Parameters
+        ----------
+        call_id : int
+            Its number.
+        body : bytes
+            What is left of its answer; with nothing left, it is an answer to no question any more.
+        forgotten : int
+            How many sessions are no longer in the body.
+        params : str or None
+            What was asked, where that is not to stay as it was either.
+
+        Raises
+        ------
+        JournalError
+            If it cannot be put down.
+        """
+        with self._database.writing() as connection:
+            connection.execute(
+                "UPDATE calls SET body = ?, size = ?, forgotten = forgotten + ?, params = coalesce(?, params), "
+                "outcome = CASE WHEN outcome = 'answered' AND ? = 0 THEN 'forgotten' ELSE outcome END WHERE id = ?",
+                (_compressed(body), len(body), forgotten, params, len(body), call_id),
+            )
+
+    def remove(self, call_ids: Iterable[int]) -> None:
+        """Remove calls wholly; one of the last day would then no longer count.
+
+        Raises
+        ------
+        JournalError
+            If they cannot be removed.
+        """
+        with self._database.writing() as connection:
+            connection.executemany("DELETE FROM calls WHERE id = ?", [(call_id,) for call_id in call_ids])
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Put down everything inside or, if it fails or is killed, nothing; other processes wait until it is over."""
+        with self._database.writing():
+            yield
+
+    def scrub(self) -> None:
+        """Write the file anew, so that what was removed can be read in it no more, by no tool.
+
+        Raises
+        ------
+        JournalError
+            If another process keeps the file in use.
+        """
+        self._database.scrub()
 
     def spent(self, application: str, since: datetime) -> tuple[list[datetime], datetime | None]:
         """Give when an application's counted calls were sent, oldest first, and until when the server refuses more."""
@@ -250,12 +242,11 @@ class Journal:
     def successes(self, application: str, date_from: datetime, date_to: datetime) -> Iterator[Entry]:
         """Give each success of an application in a time range, oldest first; one at a time is in memory."""
         times = (_number(date_from), _number(date_to))
-        with self._database.reading() as connection:
-            ids = [row[0] for row in connection.execute(_SUCCESSES, (application, *times))]
-        for call_id in ids:
-            entry = self.entry(call_id)
-            if entry is not None:
-                yield entry
+        yield from self._each(_SUCCESSES, (application, *times))
+
+    def everything(self) -> Iterator[Entry]:
+        """Give each call of all applications, whatever came of it, oldest first; one at a time is in memory."""
+        yield from self._each("SELECT id FROM calls ORDER BY id", ())
 
     def check(self) -> None:
         """Read the whole file.
@@ -271,6 +262,14 @@ class Journal:
         """Close the file; it is opened again when it is needed."""
         self._database.close()
 
+    def _each(self, query: str, values: tuple[str | int, ...]) -> Iterator[Entry]:
+        with self._database.reading() as connection:
+            ids = [row[0] for row in connection.execute(query, values)]
+        for call_id in ids:
+            entry = self.entry(call_id)
+            if entry is not None:
+                yield entry
+
     def _spent(
         self, connection: sqlite3.Connection, application: str, since: datetime
     ) -> tuple[list[datetime], datetime | None]:
@@ -284,15 +283,21 @@ class Journal:
         return [_moment(row[0]) for row in times], None if blocked is None else _moment(blocked)
 
     def _entry(self, row: tuple[Any, ...]) -> Entry:
-        *values, size, duration_ms, body = row
+        call_id, at, endpoint, params, attempt, outcome, status, size, duration_ms, forgotten, body = row
         try:
             raw = pa.decompress(body, decompressed_size=size, codec="zstd", asbytes=True) if body else b""
         except (OSError, ValueError, TypeError) as problem:
             raise self._database.problem(
-                f"has a damaged answer, call {row[0]} ({problem}); refresh=True asks for it again"
+                f"has a damaged answer, call {call_id} ({problem}); refresh=True asks for it again"
             ) from None
-        call_id, at, endpoint, params, attempt, outcome, status = values
-        return Entry(call_id, _moment(at), endpoint, params, attempt, outcome, status, size, duration_ms, raw)
+        return Entry(
+            call_id, _moment(at), endpoint, params, attempt, outcome, status, size, duration_ms, forgotten, raw
+        )
+
+
+def _compressed(body: bytes) -> bytes:
+    compressed: bytes = pa.compress(body, codec="zstd", asbytes=True) if body else b""
+    return compressed
 
 
 def _number(moment: datetime) -> int:

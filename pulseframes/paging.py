@@ -6,6 +6,7 @@ page, where they come twice; what goes pulls rows on to a page that was read alr
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -42,6 +43,8 @@ class Page:
         The sessions on it, and when each started.
     nameless : int
         Rows whose id cannot be read.
+    forgotten : int
+        Rows that the server gave, and that were taken out of the kept answer since: later pages are where they were.
     kept : bool
         Whether it cost nothing.
     """
@@ -50,12 +53,13 @@ class Page:
     total: int
     starts: dict[int, datetime | None]
     nameless: int = 0
+    forgotten: int = 0
     kept: bool = False
 
     @property
     def rows(self) -> int:
         """How many rows it has."""
-        return len(self.starts) + self.nameless
+        return len(self.starts) + self.nameless + self.forgotten
 
 
 #: Asks for one page: of which window, from which position on, how many rows.
@@ -70,8 +74,8 @@ class Reading:
     ----------
     starts : dict of int to datetime or None
         The distinct sessions, and when each started.
-    nameless, rows, repaired : int
-        Rows whose id cannot be read; all rows; calls spent on reading again.
+    nameless, forgotten, rows, repaired : int
+        Rows whose id cannot be read; rows that were taken out of kept answers; all rows; calls spent on reading again.
     totals : list of int
         What the server declared, page by page.
     declared : int
@@ -82,6 +86,7 @@ class Reading:
 
     starts: dict[int, datetime | None] = field(default_factory=dict)
     nameless: int = 0
+    forgotten: int = 0
     rows: int = 0
     repaired: int = 0
     totals: list[int] = field(default_factory=list)
@@ -92,13 +97,14 @@ class Reading:
         """Take a page in."""
         self.starts.update(page.starts)
         self.nameless += page.nameless
+        self.forgotten += page.forgotten
         self.rows += page.rows
         self.totals.append(page.total)
 
     @property
     def distinct(self) -> int:
-        """How many different sessions came."""
-        return len(self.starts) + self.nameless
+        """How many different sessions came, those that were taken out since included."""
+        return len(self.starts) + self.nameless + self.forgotten
 
     def within(self, window: SearchQuery) -> tuple[int, int]:
         """Count the sessions that started in a window, without and with those at its very end."""
@@ -147,6 +153,7 @@ class ListReader:
         self._tell = tell
         self._size = PAGE_SIZE
         self._expected: int | None = None
+        self._forgotten: Counter[SearchQuery] = Counter()
         self.reading = Reading()
 
     def read(self) -> Reading:
@@ -185,7 +192,7 @@ class ListReader:
         # A page with nothing new on it will be followed by more of the same, whatever total is declared.
         while not pages or (new and got < window.wanted(pages[-1].total)):
             page = self._page(window, window.skip + got, PAGE_SIZE if window.limit is None else window.limit - got)
-            new = not seen >= page.starts.keys()
+            new = page.forgotten > 0 or not seen >= page.starts.keys()
             seen |= page.starts.keys()
             got += page.rows
             pages.append(page)
@@ -204,6 +211,7 @@ class ListReader:
                 self._size = max(size // 2, SMALLEST_PAGE)
                 continue
             self.reading.add(page)
+            self._forgotten[window] += page.forgotten
             if window == self._query:
                 self._expected = self.reading.declared = window.wanted(page.total)
             self._tell(self.reading.distinct, max(self._expected or 0, self.reading.distinct))
@@ -279,7 +287,8 @@ class ListReader:
         return True
 
     def _held(self, window: SearchQuery) -> int:
-        return self.reading.distinct if window == self._query else self.reading.within(window)[1]
+        is_whole = window == self._query
+        return self.reading.distinct if is_whole else self.reading.within(window)[1] + self._forgotten[window]
 
     def _again(self, window: SearchQuery, skip: int) -> Page | None:
         """Get one more page of what was read before; None where no more calls may be spent on that."""

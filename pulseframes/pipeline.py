@@ -223,6 +223,7 @@ def _certificate_of_search(run: Run, reading: Reading, result: Assembled) -> Cer
         duplicates=reading.rows - reading.distinct,
         totals=reading.totals,
         repaired=reading.repaired,
+        forgotten=reading.forgotten,
     )
 
 

@@ -45,9 +45,9 @@ class Certificate:
         How many sessions there should be: what the server declared last, less ``skip`` and up to ``limit``; for details,
         how many were asked for.
     distinct : int
-        How many different sessions came, rejected ones included.
+        How many different sessions came, rejected ones included, and forgotten ones not.
     complete : bool
-        Whether nothing is missing, as far as can be told.
+        Whether nothing is missing but what was forgotten, as far as can be told.
     parts : tuple of Part
         The answers, in the order they were asked for.
     duplicates : int
@@ -62,6 +62,8 @@ class Certificate:
         Calls that kept answers saved.
     still_active : tuple of int
         Sessions that had not ended when they were fetched: they will change.
+    forgotten : int
+        Sessions taken out of kept answers by forget: the server declared them, and they are not in the result.
     """
 
     question: Literal["search", "details"]
@@ -75,6 +77,7 @@ class Certificate:
     calls_spent: int
     calls_saved: int
     still_active: tuple[int, ...] = field(repr=False)
+    forgotten: int = 0
 
     @property
     def call_ids(self) -> tuple[int, ...]:
@@ -153,6 +156,7 @@ def issue(
     duplicates: int = 0,
     totals: Sequence[int] = (),
     repaired: int = 0,
+    forgotten: int = 0,
 ) -> Certificate:
     """Make a certificate; what can be worked out from the parts and the frame is."""
     return Certificate(
@@ -167,4 +171,5 @@ def issue(
         calls_spent=calls_spent,
         calls_saved=sum(part.kept for part in parts),
         still_active=tuple(sessions.filter(pl.col("status") == "active")["session_id"]),
+        forgotten=forgotten,
     )

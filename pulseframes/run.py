@@ -207,7 +207,7 @@ def _as_page(answer: Answer, flat: FlatAnswers, skip: int) -> Page:
     starts = dict(zip(sessions["session_id"], sessions["session_start"], strict=True))
     ids = [*sessions["session_id"], *flat.rejected["session_id"]]
     known = {session_id: starts.get(session_id) for session_id in ids if session_id is not None}
-    return Page(skip, flat.totals[0], known, ids.count(None), answer.kept)
+    return Page(skip, flat.totals[0], known, ids.count(None), answer.forgotten, answer.kept)
 
 
 def _flattened(answer: Answer, flatten: Callable[[list[bytes]], FlatAnswers]) -> FlatAnswers:

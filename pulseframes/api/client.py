@@ -137,7 +137,7 @@ class PulseClient:
         entry = self.journal.newest_answer(self.application, endpoint, urlencode(params))
         if entry is None or entry.status is None:
             return None
-        return Answer(entry.body, entry.id, entry.at, entry.status, kept=True)
+        return Answer(entry.body, entry.id, entry.at, entry.status, kept=True, forgotten=entry.forgotten)
 
     def answered_details(self) -> set[int]:
         """Give the ids of the sessions whose details the journal has, in whatever state; costs none."""

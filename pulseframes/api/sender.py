@@ -44,6 +44,8 @@ class Answer:
         The HTTP status.
     kept : bool
         True for an answer from the journal, which cost nothing now.
+    forgotten : int
+        How many sessions were taken out of the body after it had come.
     """
 
     body: bytes = field(repr=False)
@@ -51,6 +53,7 @@ class Answer:
     asked_at: datetime
     status: int
     kept: bool
+    forgotten: int = 0
 
 
 class Sender:
