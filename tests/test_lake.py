@@ -513,9 +513,9 @@ def test_duckdb_polars_pandas_and_pyarrow_read_the_lake_with_no_pulseframes_and_
         import sys, duckdb, polars as pl, pandas as pd, pyarrow.dataset as ds, pyarrow.compute as pc
         for table, column in (("sessions", "session_length_ms"), ("page_views", "loading_time_ms"), ("errors", "group_id")):
             files = f"{sys.argv[1]}/{table}/*/*.parquet"
-            n, total, days = duckdb.sql(
+            ((n, total, days),) = duckdb.sql(
                 f"select count(*), sum({column}), count(distinct date) from read_parquet('{files}', hive_partitioning = true)"
-            ).fetchone()
+            ).fetchall()
             frame = pl.read_parquet(files, hive_partitioning=True)
             assert (len(frame), frame[column].cast(pl.Int128).sum(), frame["date"].n_unique()) == (n, total, days), table
             frame = pd.read_parquet(f"{sys.argv[1]}/{table}")

@@ -318,6 +318,8 @@ class Lake:
         try:
             return found.collect(engine="streaming")
         except pl.exceptions.PolarsError as problem:
+            for path in self._files(SESSIONS.name):  # polars does not always say which
+                decode(SESSIONS.name, self.store.read(path) or b"", f"{self.location}/{path}")
             raise unreadable(self.location, problem) from None
 
     def _scan(self, table: str) -> pl.LazyFrame:
@@ -352,10 +354,10 @@ class Lake:
         filesystem, root = self.store.filesystem()
         hive = partitioning(pa.schema([(DATE, pa.date32())]), flavor="hive")
         return dataset(
-            [f"{root}/{path}" for path in paths],
+            [f"{root}/{path}" if root else path for path in paths],
             schema=schema,
             filesystem=filesystem,
             format="parquet",
             partitioning=hive,
-            partition_base_dir=f"{root}/{table}",
+            partition_base_dir=f"{root}/{table}" if root else table,
         )

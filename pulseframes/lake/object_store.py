@@ -72,6 +72,10 @@ class ObjectStore:
         """What polars needs besides the address; None where the environment says it."""
         return dict(self._options) or None
 
+    def names(self) -> list[str]:
+        """Give the names of the files and folders at the top."""
+        return sorted({path.partition("/")[0] for path in self._objects.list("")})
+
     def list(self, folder: str) -> list[str]:
         """Give the paths of all files below a folder, sorted."""
         return sorted(self._objects.list(folder))
