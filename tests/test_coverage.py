@@ -1,0 +1,82 @@
+"""Which times were read: the algebra of windows, held against plain sets of hours."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pulseframes.coverage import Coverage, Window, subtract, union
+
+START = datetime(2026, 11, 1, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
+
+
+def at(hour: int) -> datetime:
+    return START + hour * HOUR
+
+
+def hours(windows: list[Window]) -> set[int]:
+    return {hour for window in windows for hour in range(100) if window.start <= at(hour) < window.end}
+
+
+windows = st.tuples(st.integers(0, 99), st.integers(0, 99)).map(lambda ends: Window(at(min(ends)), at(max(ends))))
+
+
+@given(st.lists(windows), st.lists(windows))
+def test_windows_are_joined_and_taken_away_like_sets_of_hours(some: list[Window], others: list[Window]) -> None:
+    joined, rest = union(some), subtract(some, others)
+    assert hours(joined) == hours(some)
+    assert hours(rest) == hours(some) - hours(others)
+    for result in (joined, rest):
+        assert all(one.end <= two.start for one, two in pairwise(result))
+        assert all(window.start < window.end for window in result)
+
+
+@given(st.lists(st.tuples(windows, st.integers(0, 200)), max_size=6), st.integers(0, 50))
+def test_what_was_read_is_asked_for_again_only_where_it_was_read_before_it_had_settled(
+    readings: list[tuple[Window, int]], look_back: int
+) -> None:
+    coverage, settled, ever = Coverage(), set(), set()
+    readings.sort(key=lambda reading: reading[1])  # as time goes by
+    for window, read_at in readings:
+        if window.start < window.end:
+            coverage.add(window, at(read_at), look_back * HOUR)
+            settled |= {hour for hour in hours([window]) if at(hour) < at(read_at - look_back)}
+            ever |= hours([window])
+    assert hours(coverage.windows()) == ever
+    assert hours(coverage.settled(look_back * HOUR)) == settled
+    to_ask = coverage.to_ask(Window(at(0), at(100)), at(1_000), look_back * HOUR)
+    assert hours(to_ask) == set(range(100)) - settled
+    assert Coverage.from_lists(coverage.as_lists()) == coverage
+
+
+def test_what_was_read_a_moment_ago_is_not_asked_for_again() -> None:
+    coverage = Coverage()
+    coverage.add(Window(at(0), at(48)), at(48), DAY)
+    soon, later = at(48) + timedelta(minutes=14), at(48) + timedelta(minutes=16)
+    assert coverage.to_ask(Window(at(0), at(48)), soon, DAY) == []
+    assert coverage.to_ask(Window(at(0), at(48)), later, DAY) == [Window(at(24), at(48))]
+
+
+def test_a_session_that_still_changes_is_asked_for_by_itself_though_its_time_has_settled() -> None:
+    coverage = Coverage()
+    coverage.add(Window(at(0), at(48)), at(96), DAY)
+    assert coverage.to_ask(Window(at(0), at(48)), at(97), DAY, [at(3), at(60)]) == [
+        Window(at(3), at(3) + timedelta.resolution)
+    ]
+
+
+def test_pieces_that_have_settled_are_one_so_that_a_year_of_syncs_stays_small() -> None:
+    coverage = Coverage()
+    for day in range(365):
+        end = START + (day + 1) * DAY
+        for window in coverage.to_ask(Window(START, end), end, DAY):
+            coverage.add(window, end, DAY)
+    assert len(coverage.pieces) == 2
+    assert coverage.windows() == [Window(START, START + 365 * DAY)]
+    coverage.remove(Window(START, START + DAY))
+    assert coverage.windows() == [Window(START + DAY, START + 365 * DAY)]
