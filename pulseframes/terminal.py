@@ -6,10 +6,12 @@ Like the commands, it imports what is heavy where it is used.
 from __future__ import annotations
 
 import io
+import json
 import sys
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from pulseframes.progress import Progress, ProgressHook
     from pulseframes.quota import Quota
 
+#: Whether only errors and warnings are said on stderr.
+_QUIET: ContextVar[bool] = ContextVar("quiet", default=False)
 
 #: What is shown of a table where the terminal has no room for all of it.
 FIRST_COLUMNS: Final = {
@@ -103,7 +107,7 @@ class Sink:
         from pulseframes.files import write_frame
 
         write_frame(frame, path, path.suffix.lower().lstrip("."))
-        say(f"{path} written: {plural(len(frame), 'row')}.")
+        note(f"{path} written: {plural(len(frame), 'row')}.")
 
 
 def check_places(paths: Iterable[Path]) -> None:
@@ -142,6 +146,11 @@ def print_frame(frame: pl.DataFrame, text_format: TextFormat, table: str) -> Non
     sys.stdout.flush()
 
 
+def print_json(document: object) -> None:
+    """Print a document for another program on stdout."""
+    typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
+
+
 def print_dictionary(name: str, description: str, entries: list[dict[str, object]]) -> None:
     """Draw one table of the data dictionary on stdout."""
     from rich import box
@@ -163,8 +172,6 @@ def print_dictionary(name: str, description: str, entries: list[dict[str, object
 def print_quota(quota: Quota, calls: list[Entry], *, as_json: bool) -> None:
     """Print how an application stands, and its last calls, on stdout."""
     if as_json:
-        import json
-
         last = [
             {
                 "id": call.id,
@@ -176,9 +183,7 @@ def print_quota(quota: Quota, calls: list[Entry], *, as_json: bool) -> None:
             for call in calls
         ]
         numbers = {"limit": quota.limit, "used": quota.used, "left": quota.left, "day": quota.day}
-        typer.echo(
-            json.dumps({**numbers, "next_call_at": quota.next_call_at.isoformat(), "last_calls": last}, indent=2)
-        )
+        print_json({**numbers, "next_call_at": quota.next_call_at.isoformat(), "last_calls": last})
         return
     day = "in the last 24 hours" if quota.day == "rolling" else "today (UTC)"
     typer.echo(f"{quota.used} of {quota.limit} calls used {day}, {quota.left} left.")
@@ -204,13 +209,13 @@ def counted_client() -> Iterator[PulseClient]:
             )
             raise
         finally:
-            say(f"{plural(client.calls_spent, 'call')} spent.")
+            note(f"{plural(client.calls_spent, 'call')} spent.")
 
 
 @contextmanager
-def progress_bar() -> Iterator[ProgressHook | None]:
-    """Show a bar on a terminal, and nothing elsewhere."""
-    if not sys.stderr.isatty():
+def progress_bar(client: PulseClient) -> Iterator[ProgressHook | None]:
+    """Show how far a run is, what it has spent and what that leaves of the quota; on a terminal, and nothing elsewhere."""
+    if _QUIET.get() or not sys.stderr.isatty():
         yield None
         return
     from rich.console import Console
@@ -221,14 +226,20 @@ def progress_bar() -> Iterator[ProgressHook | None]:
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[calls]} calls"),
+        TextColumn("{task.fields[calls]} spent, {task.fields[left]} left"),
     )
+    left = client.quota().left  # once, and counted down: a run takes hundreds of kept answers in a second
     with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
-        task = bars.add_task("", total=None, calls=0)
+        task = bars.add_task("", total=None, calls="0 calls", left=left)
 
         def show(progress: Progress) -> None:
             bars.update(
-                task, description=progress.what, completed=progress.done, total=progress.total, calls=progress.calls
+                task,
+                description=progress.what,
+                completed=progress.done,
+                total=progress.total,
+                calls=plural(progress.calls, "call"),
+                left=max(0, left - progress.calls),
             )
 
         yield show
@@ -239,8 +250,19 @@ def plural(count: int, what: str) -> str:
     return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
+def be_quiet(quiet: bool) -> None:
+    """Set whether only errors and warnings are said on stderr."""
+    _QUIET.set(quiet)
+
+
+def note(text: str) -> None:
+    """Say on stderr what was done or will be, unless the user wants it quiet."""
+    if not _QUIET.get():
+        say(text)
+
+
 def say(text: str) -> None:
-    """Say something on stderr."""
+    """Say something on stderr that a user must know."""
     typer.echo(text, err=True)
 
 

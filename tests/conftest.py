@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import shlex
+import sys
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from itertools import takewhile
+from pathlib import Path
+from typing import Any, TypeAlias
 
 import pytest
 from hypothesis import HealthCheck, settings
+from typer.main import get_command
 
-from pulseframes import Credentials, PulseClient, Settings
+from pulseframes import Credentials, PulseClient, Settings, cli
 from pulseframes.simulator import Simulator
+
+#: Runs a command with its arguments; gives the exit code, stdout and stderr.
+Run: TypeAlias = Callable[..., tuple[int, str, str]]
+
+COMMANDS = get_command(cli.app).commands  # type: ignore[attr-defined]  # a group of commands
 
 settings.register_profile("pulseframes", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
 settings.load_profile("pulseframes")
@@ -81,8 +91,34 @@ def client(simulator: Simulator, clock: Clock) -> Iterator[PulseClient]:
 @pytest.fixture
 def environment(simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
     """The environment that a user of the simulator sets."""
-    monkeypatch.setenv("PULSEFRAMES_BASE_URL", simulator.url)
+    set_environment(monkeypatch, simulator)
     monkeypatch.setenv("PULSEFRAMES_DAILY_LIMIT", "10000")
+
+
+def set_environment(monkeypatch: pytest.MonkeyPatch, simulator: Simulator) -> None:
+    monkeypatch.setenv("PULSEFRAMES_BASE_URL", simulator.url)
     monkeypatch.setenv("PULSEFRAMES_API_KEY", simulator.api_key)
     monkeypatch.setenv("PULSEFRAMES_CLIENT_ID", simulator.client_id)
     monkeypatch.setenv("PULSEFRAMES_CLIENT_SECRET", simulator.client_secret)
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
+    """Run a command in this process; give its exit code, stdout and stderr."""
+
+    def running(*arguments: str | Path) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["pulseframes", *map(str, arguments)])
+        monkeypatch.setenv("COLUMNS", "200")
+        with pytest.raises(SystemExit) as caught:
+            cli.main()
+        out, err = capfd.readouterr()
+        return int(caught.value.code or 0), out, err
+
+    return running
+
+
+def check_command_line(line: str) -> None:
+    """Read a command line as its command would, without running it; what follows a pipe is another program's."""
+    program, command, *arguments = takewhile(lambda word: word not in {"|", ">"}, shlex.split(line, comments=True))
+    assert program == "pulseframes"
+    COMMANDS[command].make_context(command, arguments)

@@ -14,31 +14,13 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from conftest import NOW
+from conftest import NOW, Run, set_environment
 from polars.testing import assert_frame_equal
 
-from pulseframes import cli
 from pulseframes.simulator import Fault, Simulator
 from pulseframes.tables import TABLES
 
 WEEK = ("2026-11-09", "2026-11-16")
-
-Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
-    """Run a command in this process; give its exit code, stdout and stderr."""
-
-    def running(*arguments: str | Path) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["pulseframes", *map(str, arguments)])
-        monkeypatch.setenv("COLUMNS", "200")
-        with pytest.raises(SystemExit) as caught:
-            cli.main()
-        out, err = capfd.readouterr()
-        return int(caught.value.code or 0), out, err
-
-    return running
 
 
 @pytest.mark.usefixtures("environment")
@@ -319,14 +301,6 @@ def test_a_reader_that_stops_early_is_no_traceback() -> None:
     assert "error" not in done.stderr
 
 
-@pytest.mark.parametrize("command", ["search", "details", "quota", "replay", "doctor", "schema", "demo", "simulate"])
-def test_each_command_has_help_with_an_example(run: Run, command: str) -> None:
-    code, out, _ = run(command, "--help")
-    assert code == 0
-    assert "Example:" in out
-    assert f"pulseframes {command}" in out
-
-
 @pytest.mark.usefixtures("environment")
 def test_quota_shows_what_is_left_and_the_last_calls_and_costs_nothing(run: Run, simulator: Simulator) -> None:
     assert "0 of 10000 calls used in the last 24 hours, 10000 left." in run("quota")[1]
@@ -413,10 +387,3 @@ def test_doctor_names_the_step_that_fails_and_what_to_do(
     assert failure.startswith(f"FAIL {step}: ")
     assert said in failure
     assert out.splitlines()[-1] == failure
-
-
-def set_environment(monkeypatch: pytest.MonkeyPatch, simulator: Simulator) -> None:
-    monkeypatch.setenv("PULSEFRAMES_BASE_URL", simulator.url)
-    monkeypatch.setenv("PULSEFRAMES_API_KEY", simulator.api_key)
-    monkeypatch.setenv("PULSEFRAMES_CLIENT_ID", simulator.client_id)
-    monkeypatch.setenv("PULSEFRAMES_CLIENT_SECRET", simulator.client_secret)

@@ -8,12 +8,12 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from conftest import NOW
-from typer.main import get_command
+from conftest import COMMANDS, NOW, check_command_line
 from update_readme import README, with_tables
 
 import pulseframes as pf
-from pulseframes import cli, errors
+from pulseframes import errors
+from pulseframes.cli.entry import EXIT_CODES
 from pulseframes.simulator import Simulator
 
 ROOT = README.parent
@@ -50,12 +50,17 @@ def test_each_python_block_of_the_readme_runs_after_the_ones_before_it(
 
 
 def test_each_command_of_the_readme_exists_and_each_command_is_in_the_readme() -> None:
-    commands = set(get_command(cli.app).commands)  # type: ignore[attr-defined]  # a group of commands
+    commands = set(COMMANDS)
     named = {name for name in re.findall(r"pulseframes (\w+)", "".join(blocks("sh")) + TEXT) if name in commands}
     assert named == commands
     for line in "".join(blocks("sh")).splitlines():
-        found = re.match(r"pulseframes (\w+)", line)
-        assert found is None or found[1] in commands
+        if line.startswith("pulseframes "):
+            check_command_line(line)
+
+
+def test_the_exit_codes_of_the_readme_are_those_of_the_commands() -> None:
+    rows = re.findall(r"^\| (\d+) \| (.*) \|$", TEXT.partition("| exit code | |")[2].partition("## ")[0], re.MULTILINE)
+    assert {int(code): what for code, what in rows} == EXIT_CODES
 
 
 def test_each_make_target_of_the_readme_exists() -> None:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pulseframes.cli.entry import app
-from pulseframes.cli.options import PrintFormat, TableName
+from pulseframes.cli.entry import app, examples
+from pulseframes.cli.options import AsJson, PrintFormat, TableName
 from pulseframes.terminal import (
     FileFormat,
     Sink,
@@ -16,18 +16,25 @@ from pulseframes.terminal import (
     check_places,
     counted_client,
     ids_in,
+    note,
     plural,
     print_frame,
     print_quota,
     progress_bar,
-    say,
 )
 
 if TYPE_CHECKING:
     from pulseframes.frames import SessionFrames
 
 
-@app.command(rich_help_panel="Ask")
+@app.command(
+    rich_help_panel="Ask",
+    epilog=examples(
+        "search 2026-11-01 2026-11-08 --country NZ -o week.parquet",
+        "search 2026-11-01T09:00 2026-11-01T10:00 --limit 20",
+        "search 2026-11-01 2026-11-08 -f ndjson | jq -r .session_id",
+    ),
+)
 def search(
     date_from: Annotated[str, typer.Argument(metavar="FROM", help="Start of the window: a date, or a time in UTC.")],
     date_to: Annotated[str, typer.Argument(metavar="TO", help="End of the window: a date, or a time in UTC.")],
@@ -42,15 +49,12 @@ def search(
     ] = None,
     text_format: PrintFormat = TextFormat.TABLE,
 ) -> None:
-    """Find the sessions of a time window: one call for every 500 of them that are not kept already.
-
-    Example: `pulseframes search 2026-11-01 2026-11-08 --country NZ -o week.parquet`
-    """
+    """Find the sessions of a time window: one call for every 500 of them that are not kept already."""
     from pulseframes.errors import PulseError, SchemaViolation
     from pulseframes.pipeline import search_sessions
 
     put = Sink(output, text_format)
-    with counted_client() as client, progress_bar() as progress:
+    with counted_client() as client, progress_bar(client) as progress:
         try:
             sessions = search_sessions(
                 date_from,
@@ -70,7 +74,12 @@ def search(
     put(sessions)
 
 
-@app.command(rich_help_panel="Ask")
+@app.command(
+    rich_help_panel="Ask",
+    epilog=examples(
+        "details --ids-from week.parquet --limit 20 -o week", "details 3112576962600745828 --table page_views"
+    ),
+)
 def details(
     ids: Annotated[list[int] | None, typer.Argument(metavar="ID", help="Session ids.", show_default=False)] = None,
     ids_from: Annotated[
@@ -83,10 +92,7 @@ def details(
     table: Annotated[TableName, typer.Option(help="What to print where there is no --output.")] = TableName.SESSIONS,
     text_format: PrintFormat = TextFormat.TABLE,
 ) -> None:
-    """Get sessions with their page views and errors: one call for each of them that is not kept already.
-
-    Example: `pulseframes details --ids-from week.parquet --limit 20 -o week`
-    """
+    """Get sessions with their page views and errors: one call for each of them that is not kept already."""
     from pulseframes.errors import PulseError
     from pulseframes.pipeline import session_details
     from pulseframes.query import DetailQuery
@@ -103,10 +109,10 @@ def details(
             print_frame(frames.tables()[table], text_format, table)
             return
         for path in frames.write(output, file_format):
-            say(f"{path} written.")
+            note(f"{path} written.")
 
-    say(f"{plural(len(wanted), 'call')} at most, and one more if a session key has to be fetched.")
-    with counted_client() as client, progress_bar() as progress:
+    note(f"{plural(len(wanted), 'call')} at most, and one more if a session key has to be fetched.")
+    with counted_client() as client, progress_bar(client) as progress:
         try:
             frames = session_details(wanted, client=client, refresh=refresh, progress=progress)
         except PulseError as problem:
@@ -116,15 +122,12 @@ def details(
     put(frames)
 
 
-@app.command(rich_help_panel="Ask")
+@app.command(rich_help_panel="Ask", epilog=examples("quota", "quota --json --last 0 | jq .left"))
 def quota(
     last: Annotated[int, typer.Option(help="How many of the last calls to show.", min=0)] = 10,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Show how many calls are left, when the next one is, and the last calls. Costs no call.
-
-    Example: `pulseframes quota --last 5`
-    """
+    """Show how many calls are left, when the next one is, and the last calls. Costs no call."""
     from pulseframes.api.client import PulseClient
 
     with PulseClient() as client:

@@ -10,20 +10,36 @@ from typing import Annotated, Final
 
 import typer
 
-from pulseframes.terminal import say, show_warnings
+from pulseframes.terminal import be_quiet, say, show_warnings
 
 DONE: Final = 0
 FAILED: Final = 1
 WRONG_USAGE: Final = 2
 QUOTA_EXHAUSTED: Final = 3
+STOPPED: Final = 130
+
+#: What the exit codes mean; after the last two, the same command goes on where it stopped.
+EXIT_CODES: Final = {
+    DONE: "done",
+    FAILED: "failed",
+    WRONG_USAGE: "wrong usage",
+    QUOTA_EXHAUSTED: "no call is left, and what had come is saved: later, the same command goes on",
+    STOPPED: "stopped by Ctrl-C: the same command goes on",
+}
 
 app = typer.Typer(
     help="Raygun Real User Monitoring sessions as typed tables.",
+    epilog="\n\n".join(["Exit codes:", *(f"- {code}: {what}" for code, what in EXIT_CODES.items())]),
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def examples(*lines: str) -> str:
+    """Give what a command's help ends with: lines that can be run as they are."""
+    return "\n\n".join(["Examples:", *(f"- `pulseframes {line}`" for line in lines)])
 
 
 def main() -> None:
@@ -61,7 +77,7 @@ def _exit_code() -> int:  # noqa: PLR0911  one return a kind of end
         # Whoever read our output has read enough. Python would complain once more when it flushes stdout at the end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
-    except (PulseError, OSError) as problem:
+    except (PulseError, OSError, ImportError) as problem:  # an extra that is not installed is the last of these
         return _failed(problem, FAILED)
     return DONE
 
@@ -74,7 +90,11 @@ def _failed(problem: Exception, code: int) -> int:
 @app.callback(invoke_without_command=True)
 def _options(
     version: Annotated[bool, typer.Option("--version", help="Show the version.", is_eager=True)] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Say only errors and warnings on stderr; goes before the command.")
+    ] = False,
 ) -> None:
+    be_quiet(quiet)
     if version:
         from pulseframes._version import __version__
 

@@ -18,4 +18,5 @@ class TableName(StrEnum):
     ERRORS = "errors"
 
 
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 PrintFormat = Annotated[TextFormat, typer.Option("--format", "-f", help="How to print where there is no --output.")]

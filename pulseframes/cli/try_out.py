@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pulseframes.cli.entry import app
+from pulseframes.cli.entry import app, examples
 from pulseframes.cli.options import TableName
-from pulseframes.terminal import print_dictionary, say
+from pulseframes.terminal import note, print_dictionary
 
 if TYPE_CHECKING:
     from pulseframes.simulator import Fault
@@ -25,17 +25,14 @@ class SchemaFormat(StrEnum):
     JSON = "json"
 
 
-@app.command(rich_help_panel="Try")
+@app.command(rich_help_panel="Try", epilog=examples("schema page_views", "schema --format json"))
 def schema(
     tables: Annotated[
         list[TableName] | None, typer.Argument(metavar="TABLE", help="sessions, page_views, errors; all if none.")
     ] = None,
     schema_format: Annotated[SchemaFormat, typer.Option("--format", "-f", help="How to print.")] = SchemaFormat.TABLE,
 ) -> None:
-    """Print the data dictionary: each column's type, unit, source and meaning. Costs no call.
-
-    Example: `pulseframes schema page_views --format markdown`
-    """
+    """Print the data dictionary: each column's type, unit, source and meaning. Costs no call."""
     from pulseframes.tables import TABLES, dictionary
 
     chosen = [TABLES[name] for name in tables or TABLES]
@@ -49,18 +46,15 @@ def schema(
             print_dictionary(table.name, table.description, dictionary.entries(table))
 
 
-@app.command(rich_help_panel="Try")
+@app.command(rich_help_panel="Try", epilog=examples("demo"))
 def demo() -> None:
-    """Show everything on made-up sessions: no account, no network, under 15 seconds.
-
-    Example: `pulseframes demo`
-    """
+    """Show everything on made-up sessions: no account, no network, under 15 seconds."""
     from pulseframes.demo import run
 
     run()
 
 
-@app.command(rich_help_panel="Try")
+@app.command(rich_help_panel="Try", epilog=examples("simulate", "simulate --port 0 --sessions 1000 --daily-limit 0"))
 def simulate(
     port: Annotated[int, typer.Option(help="Port on this machine; 0 takes a free one.", min=0, max=65535)] = 8765,
     sessions: Annotated[int, typer.Option(help="Sessions before now.", min=0)] = 20_000,
@@ -71,10 +65,7 @@ def simulate(
         Path | None, typer.Option(help="JSON file with a script of faults.", exists=True, dir_okay=False)
     ] = None,
 ) -> None:
-    """Serve made-up sessions on this machine the way the Pulse API does, to try things on. Ctrl-C ends it.
-
-    Example: `pulseframes simulate --sessions 1000 --daily-limit 0`
-    """
+    """Serve made-up sessions on this machine the way the Pulse API does, to try things on. Ctrl-C ends it."""
     import secrets
     import time
 
@@ -100,12 +91,12 @@ def simulate(
         typer.echo(f"export {ENV_CLIENT_ID}={simulator.client_id}")
         typer.echo(f"export {ENV_CLIENT_SECRET}={simulator.client_secret}")
         sys.stdout.flush()
-        say(f"Serving {sessions} made-up sessions of the last {days} days. Ctrl-C ends it.")
+        note(f"Serving {sessions} made-up sessions of the last {days} days. Ctrl-C ends it.")
         try:
             while True:
                 time.sleep(3600)
         except KeyboardInterrupt:
-            say(f"{simulator.calls} calls answered.")
+            note(f"{simulator.calls} calls answered.")
 
 
 def _script(path: Path | None) -> list[Fault]:
