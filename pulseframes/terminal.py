@@ -26,6 +26,11 @@ if TYPE_CHECKING:
     from pulseframes.progress import Progress, ProgressHook
     from pulseframes.quota import Quota
 
+#: What is said after Ctrl-C where a command writes its result at its end.
+STOPPED: Final = (
+    "Stopped, and nothing written: what had come is in the journal; run the same command again and it goes on."
+)
+
 #: Whether only errors and warnings are said on stderr.
 _QUIET: ContextVar[bool] = ContextVar("quiet", default=False)
 
@@ -66,7 +71,7 @@ class TextFormat(StrEnum):
 
 
 class Sink:
-    """Where a search's frame goes: checked before the first call is spent.
+    """Where a frame goes: checked before the first call is spent.
 
     Parameters
     ----------
@@ -74,10 +79,13 @@ class Sink:
         A file; its ending says the format. None prints.
     text_format : TextFormat
         How to print.
+    table : str or None
+        Which table it is, for what is shown of it first; None for the result of a query.
     """
 
-    def __init__(self, output: Path | None, text_format: TextFormat) -> None:
+    def __init__(self, output: Path | None, text_format: TextFormat, *, table: str | None = "sessions") -> None:
         self._output = output
+        self._table = table
         self._text_format = text_format
         if output is None:
             return
@@ -90,7 +98,7 @@ class Sink:
         """Write or print a frame, and write rejected rows beside it; without an output, a message has to do for these."""
         if self._output is None:
             if frame is not None:
-                print_frame(frame, self._text_format, "sessions")
+                print_frame(frame, self._text_format, self._table)
             return
         if frame is None:
             say(f"Nothing came, so {self._output} was not written.")
@@ -133,12 +141,12 @@ def ids_in(path: Path | None) -> list[int]:
         raise typer.BadParameter(str(problem), param_hint="--ids-from") from None
 
 
-def print_frame(frame: pl.DataFrame, text_format: TextFormat, table: str) -> None:
+def print_frame(frame: pl.DataFrame, text_format: TextFormat, table: str | None) -> None:
     """Print a frame on stdout."""
     from pulseframes.files import FORMATS, as_text
 
     if text_format is TextFormat.TABLE:
-        typer.echo(as_text(frame, FIRST_COLUMNS.get(table, ())))
+        typer.echo(as_text(frame, FIRST_COLUMNS.get(table or "", ())))
         return
     text = io.BytesIO()  # polars, writing to stdout by itself, has an error of its own for a reader that stops
     FORMATS[text_format](frame, text)
@@ -196,17 +204,15 @@ def print_quota(quota: Quota, calls: list[Entry], *, as_json: bool) -> None:
 
 
 @contextmanager
-def counted_client() -> Iterator[PulseClient]:
-    """Give a client, and say at the end what was spent."""
+def counted_client(stopped: str = STOPPED) -> Iterator[PulseClient]:
+    """Give a client, and say at the end what was spent; after Ctrl-C, also what became of the run."""
     from pulseframes.api.client import PulseClient
 
     with PulseClient() as client:
         try:
             yield client
         except KeyboardInterrupt:
-            say(
-                "Stopped, and nothing written: what had come is in the journal; run the same command again and it goes on."
-            )
+            say(stopped)
             raise
         finally:
             note(f"{plural(client.calls_spent, 'call')} spent.")

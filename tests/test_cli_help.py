@@ -40,7 +40,7 @@ def test_the_help_of_each_command_ends_with_examples_whose_commands_and_options_
 def test_help_lists_the_commands_in_groups_and_says_what_each_exit_code_means(run: Run) -> None:
     code, out, _ = run("--help")
     assert code == 0
-    assert re.findall(r"─ ([A-Z][\w ]*) ─", out)[1:] == ["Ask", "Look after", "Try"]
+    assert re.findall(r"─ ([A-Z][\w ]*) ─", out)[1:] == ["Ask", "Lake", "Look after", "Try"]
     for number, meaning in EXIT_CODES.items():
         assert f"• {number}: {meaning}" in out
 
@@ -74,7 +74,7 @@ def test_the_completion_script_of_bash_is_printed() -> None:
     ("words", "completed"),
     [
         (["sea"], ["search"]),
-        (["re"], ["replay"]),
+        (["re"], ["retain", "replay"]),
         (["details", "--table", "page"], ["page_views"]),
         (["search", "--f"], ["--format"]),
         (["schema", "e"], ["errors"]),

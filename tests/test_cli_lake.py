@@ -1,0 +1,287 @@
+"""The lake's commands: what they ask of the library, what they say, and their exit codes; the library is a stand-in here."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import polars as pl
+import pytest
+from conftest import Run
+
+from pulseframes.errors import InvalidQuery, LakeError
+
+
+@dataclass
+class Library:
+    """What the commands call; keeps what it was asked."""
+
+    asked: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = field(default_factory=list)
+    opened: dict[str, Any] = field(default_factory=dict)
+    report: dict[str, Any] = field(default_factory=dict)
+    frame: pl.DataFrame = field(default_factory=lambda: pl.DataFrame({"country": ["NZ", "US"], "sessions": [3, 2]}))
+    problem: Exception | None = None
+
+    def function(self, name: str, answer: Callable[[], object]) -> Callable[..., object]:
+        def asked(*arguments: Any, **options: Any) -> object:
+            self.asked.append((name, arguments, options))
+            if self.problem is not None:
+                raise self.problem
+            return answer()
+
+        return asked
+
+    def open(self, path: str, *, privacy: object = None, storage_options: dict[str, str] | None = None) -> object:
+        self.opened = {"path": path, "privacy": privacy, "storage_options": storage_options}
+        return SimpleNamespace(path=path, sql=self.function("sql", lambda: self.frame))
+
+    def synced(self) -> object:
+        rows = {"sessions": {"new": 7, "updated": 2, "unchanged": 1}}
+        report = {"finished": True, "resume_at": None, "calls_saved": 4, "rows": rows, "rejected": 0, "missing": []}
+        return SimpleNamespace(
+            **(report | {"remaining": None} | self.report), as_dict=lambda: {"finished": not self.report, "rows": rows}
+        )
+
+
+class Told:
+    """A result that says what it is."""
+
+    def as_dict(self) -> dict[str, int]:
+        return {"calls": 12}
+
+    def __str__(self) -> str:
+        return "12 calls\nin 1 day"
+
+
+@pytest.fixture
+def library(monkeypatch: pytest.MonkeyPatch) -> Library:
+    made = Library()
+    functions: dict[str, dict[str, Any]] = {
+        "sync": {"sync": made.function("sync", made.synced)},
+        "plan": {"plan": made.function("plan", Told)},
+        "forget": {"forget": made.function("forget", Told), "retain": made.function("retain", Told)},
+        "lake": {"Lake": made.open},
+        "privacy": {"PrivacyPolicy": SimpleNamespace(parse=list)},
+    }
+    for name, members in functions.items():
+        module = ModuleType(f"pulseframes.{name}")
+        vars(module).update(members)
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+    return made
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Have a user at the terminal, who types an answer."""
+
+    def typing(answer: str) -> None:
+        monkeypatch.setattr(sys, "stdin", SimpleNamespace(isatty=lambda: True, readline=lambda: answer))
+
+    return typing
+
+
+@pytest.mark.usefixtures("environment")
+def test_sync_asks_for_what_the_options_say_and_sums_up_on_stderr(run: Run, library: Library) -> None:
+    code, out, err = run("sync", "lake", "--from", "2026-11-01")
+    assert (code, out) == (0, "")
+    ((name, (place, *window), options),) = library.asked
+    assert (name, place.path, window) == ("sync", "lake", ["2026-11-01", None])
+    assert options.pop("client").calls_spent == 0
+    assert options == {"details": 0, "look_back": timedelta(hours=24), "progress": None, "refresh": False}
+    assert library.opened == {"path": "lake", "privacy": None, "storage_options": None}
+    assert err.splitlines() == [
+        "0 calls spent.",
+        "sessions: 7 new, 2 updated, 1 unchanged.",
+        "4 calls saved by what was kept.",
+    ]
+
+
+@pytest.mark.usefixtures("environment")
+def test_sync_passes_each_option_on(run: Run, library: Library) -> None:
+    rules = ["--privacy", "personal=pseudonymise", "--privacy", "ip_address=truncate"]
+    store = ["--storage-option", "aws_region=eu-west-1", "--storage-option", "endpoint=http://127.0.0.1/?a=b"]
+    more = ["--to", "2026-11-08", "--details", "all", "--look-back", "36", "--refresh"]
+    code, *_ = run("sync", "s3://bucket/lake", "--from", "2026-11-01", *more, *rules, *store)
+    assert code == 0
+    ((_, (_, *window), options),) = library.asked
+    assert window == ["2026-11-01", "2026-11-08"]
+    assert (options["details"], options["look_back"], options["refresh"]) == ("all", timedelta(hours=36), True)
+    assert library.opened == {
+        "path": "s3://bucket/lake",
+        "privacy": ["personal=pseudonymise", "ip_address=truncate"],
+        "storage_options": {"aws_region": "eu-west-1", "endpoint": "http://127.0.0.1/?a=b"},
+    }
+
+
+@pytest.mark.usefixtures("environment")
+def test_sync_prints_json_for_programs_and_nothing_else_when_it_is_quiet(run: Run, library: Library) -> None:
+    library.report = {"rejected": 2, "missing": [5]}
+    err = run("sync", "lake", "--from", "2026-11-01")[2]
+    assert "2 rows rejected" in err
+    assert "1 session not known to the server" in err
+    code, out, err = run("-q", "sync", "lake", "--from", "2026-11-01", "--json")
+    assert (code, err) == (0, "")
+    assert json.loads(out)["rows"]["sessions"]["new"] == 7
+
+
+@pytest.mark.usefixtures("environment")
+@pytest.mark.parametrize(
+    ("resume_at", "remaining", "said"),
+    [
+        (datetime(2026, 11, 21, 9, tzinfo=UTC), 40, "No call is left, and 40 are still to come: run the same command"),
+        (datetime(2026, 11, 21, 9, tzinfo=UTC), None, "again from 2026-11-21 09:00:00 UTC on, and it goes on where"),
+        (None, None, "No call is left: run the same command again later"),
+    ],
+)
+def test_a_sync_that_ran_out_of_calls_says_when_to_go_on_and_exits_with_3(
+    run: Run, library: Library, resume_at: datetime | None, remaining: int | None, said: str
+) -> None:
+    library.report = {"finished": False, "resume_at": resume_at, "remaining": remaining}
+    code, out, err = run("-q", "sync", "lake", "--from", "2026-11-01", "--json")
+    assert code == 3
+    assert said in err
+    assert json.loads(out)["finished"] is False
+
+
+@pytest.mark.usefixtures("environment")
+def test_plan_prints_its_text_or_json_and_counts_nothing_on_the_server_unless_it_may(
+    run: Run, library: Library
+) -> None:
+    assert run("plan", "lake", "--from", "2026-11-01", "--details", "5")[:2] == (0, "12 calls\nin 1 day\n")
+    code, out, err = run("plan", "lake", "--from", "2026-11-01", "--no-probe", "--json")
+    assert (code, json.loads(out), err) == (0, {"calls": 12}, "0 calls spent.\n")
+    (_, _, first), (_, _, second) = library.asked
+    assert (first["details"], first["probe"], second["probe"]) == (5, True, False)
+    assert first["look_back"] == timedelta(hours=24)
+
+
+def test_sql_prints_or_writes_its_result_with_the_columns_in_the_order_of_the_query(
+    run: Run, library: Library, tmp_path: Path
+) -> None:
+    code, out, err = run("sql", "lake", "select 1", "-f", "csv")
+    assert (code, out, err) == (0, "country,sessions\nNZ,3\nUS,2\n", "")
+    assert library.asked == [("sql", ("select 1",), {})]
+    assert "NZ" in run("sql", "lake", "select 1")[1]
+    library.frame = pl.DataFrame({"os_name": ["a"], "session_id": [1]})
+    assert run("sql", "lake", "select 1")[1].index("os_name") < run("sql", "lake", "select 1")[1].index("session_id")
+    code, out, err = run("sql", "lake", "select 1", "-o", tmp_path / "result.parquet")
+    assert (code, out) == (0, "")
+    assert "1 row." in err
+    assert pl.read_parquet(tmp_path / "result.parquet").equals(library.frame)
+
+
+def test_sql_with_no_rows_or_no_columns_is_no_traceback(run: Run, library: Library) -> None:
+    for frame in (library.frame.clear(), pl.DataFrame()):
+        library.frame = frame
+        for form in ("table", "csv", "ndjson"):
+            assert run("sql", "lake", "select 1", "-f", form)[0] == 0
+
+
+def test_a_result_that_a_format_cannot_hold_is_wrong_usage(run: Run, library: Library, tmp_path: Path) -> None:
+    library.frame = pl.DataFrame({"pages": [["/a", "/b"]]})
+    code, out, err = run("sql", "lake", "select 1", "-o", tmp_path / "result.csv")
+    assert (code, out) == (2, "")
+    assert "cannot be written in this format" in err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("problem", "code"),
+    [
+        (InvalidQuery("query: Parser Error: syntax error"), 2),
+        (LakeError("There is no lake at /lake"), 1),
+        (ImportError("SQL over a lake needs DuckDB: pip install 'pulseframes[duckdb]'"), 1),
+    ],
+)
+def test_what_the_lake_refuses_is_said_without_a_traceback(
+    run: Run, library: Library, problem: Exception, code: int
+) -> None:
+    library.problem = problem
+    assert run("sql", "lake", "selec") == (code, "", f"error: {problem}\n")
+
+
+@pytest.mark.usefixtures("environment")
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["sync", "lake"], "Missing option '--from'"),
+        (["sync", "--from", "2026-11-01"], "Missing argument 'LAKE'"),
+        (["sync", "lake", "--from", "2026-11-01", "--details", "-1"], "'-1' is neither a whole number from 0 nor all"),
+        (["plan", "lake", "--from", "2026-11-01", "--details", "many"], "'many' is neither"),
+        (["plan", "lake", "--from", "2026-11-01", "--details", "1.5"], "'1.5' is neither"),
+        (["plan", "lake", "--from", "2026-11-01", "--look-back", "-1"], "greater than or equal to 0"),
+        (["sql", "lake", "select 1", "--storage-option", "s3cret"], "is not like aws_region=..."),
+        (["sql", "lake", "select 1", "-o", "result.xlsx"], "ends in none of"),
+        (["retain", "lake", "--days", "0", "--yes"], "greater than or equal to 1"),
+        (["forget", "lake"], "Missing option '--user'"),
+    ],
+)
+def test_wrong_usage_of_a_lake_is_refused_before_anything_is_done(
+    run: Run, library: Library, arguments: list[str], said: str
+) -> None:
+    code, out, err = run(*arguments)
+    assert (code, out) == (2, "")
+    assert said in " ".join(err.replace("│", " ").split())
+    assert library.asked == []
+
+
+REMOVALS = pytest.mark.parametrize(
+    ("arguments", "name", "given", "question"),
+    [
+        (["forget", "lake", "--user", "jane"], "forget", "jane", "user 'jane' from the lake lake and the journal?"),
+        (["retain", "lake", "--days", "90"], "retain", 90, "older than 90 days from the lake lake and the journal?"),
+        (["retain", "--days", "90"], "retain", 90, "older than 90 days from the journal?"),
+    ],
+)
+
+
+@REMOVALS
+def test_a_removal_asks_at_a_terminal_and_does_nothing_without_a_yes(
+    run: Run,
+    library: Library,
+    terminal: Callable[[str], None],
+    arguments: list[str],
+    name: str,
+    given: object,
+    question: str,
+) -> None:
+    for answer in ("n\n", "\n", "", "yet\n"):
+        terminal(answer)
+        code, out, err = run(*arguments)
+        assert (code, out, library.asked) == (1, "", [])
+        assert question in err
+        assert "Nothing was removed." in err
+    terminal("Y\n")
+    code, out, err = run(*arguments)
+    assert (code, out) == (0, "")
+    ((called, (place, argument), _),) = library.asked
+    assert (called, argument) == (name, given)
+    assert (place is None) == ("lake" not in arguments)
+    assert "12 calls\nin 1 day" in err
+
+
+@REMOVALS
+def test_without_a_terminal_a_removal_needs_a_yes(
+    run: Run,
+    library: Library,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    name: str,
+    given: object,
+    question: str,
+) -> None:
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(isatty=lambda: False))
+    code, out, err = run(*arguments)
+    assert (code, out, library.asked) == (2, "", [])
+    assert "nothing was removed" in err
+    code, out, err = run(*arguments, "--yes", "--json")
+    assert (code, json.loads(out)) == (0, {"calls": 12})
+    assert question not in err
+    assert library.asked[0][0] == name
+    assert library.asked[0][1][1] == given
