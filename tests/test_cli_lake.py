@@ -1,4 +1,4 @@
-"""The lake's commands: what they ask of the library, what they say, and their exit codes; the library is a stand-in here."""
+"""The lake's commands: what they ask of the library, which is a stand-in for most of them, what they say, and their exit codes."""
 
 from __future__ import annotations
 
@@ -16,6 +16,11 @@ import pytest
 from conftest import Run
 
 from pulseframes.errors import InvalidQuery, LakeError
+from pulseframes.lake import Counts
+from pulseframes.simulator import Fault, Simulator
+from pulseframes.syncing import SyncReport
+
+WEEK = ("--from", "2026-11-09", "--to", "2026-11-16")
 
 
 @dataclass
@@ -41,12 +46,8 @@ class Library:
         self.opened = {"path": path, "privacy": privacy, "storage_options": storage_options}
         return SimpleNamespace(path=path, sql=self.function("sql", lambda: self.frame))
 
-    def synced(self) -> object:
-        rows = {"sessions": {"new": 7, "updated": 2, "unchanged": 1}}
-        report = {"finished": True, "resume_at": None, "calls_saved": 4, "rows": rows, "rejected": 0, "missing": []}
-        return SimpleNamespace(
-            **(report | {"remaining": None} | self.report), as_dict=lambda: {"finished": not self.report, "rows": rows}
-        )
+    def synced(self) -> SyncReport:
+        return SyncReport("/lake", calls_spent=3, calls_saved=4, rows={"sessions": Counts(7, 2, 1)}, **self.report)
 
 
 class Told:
@@ -63,8 +64,8 @@ class Told:
 def library(monkeypatch: pytest.MonkeyPatch) -> Library:
     made = Library()
     functions: dict[str, dict[str, Any]] = {
-        "sync": {"sync": made.function("sync", made.synced)},
-        "plan": {"plan": made.function("plan", Told)},
+        "syncing": {"sync": made.function("sync", made.synced)},
+        "planning": {"plan": made.function("plan", Told)},
         "forget": {"forget": made.function("forget", Told), "retain": made.function("retain", Told)},
         "lake": {"Lake": made.open},
         "privacy": {"PrivacyPolicy": SimpleNamespace(parse=list)},
@@ -97,8 +98,8 @@ def test_sync_asks_for_what_the_options_say_and_sums_up_on_stderr(run: Run, libr
     assert library.opened == {"path": "lake", "privacy": None, "storage_options": None}
     assert err.splitlines() == [
         "0 calls spent.",
-        "sessions: 7 new, 2 updated, 1 unchanged.",
-        "4 calls saved by what was kept.",
+        "/lake: sessions 7 new, 2 updated, 1 unchanged.",
+        "Calls: 3 spent, 4 saved by the journal.",
     ]
 
 
@@ -119,33 +120,21 @@ def test_sync_passes_each_option_on(run: Run, library: Library) -> None:
     }
 
 
-@pytest.mark.usefixtures("environment")
-def test_sync_prints_json_for_programs_and_nothing_else_when_it_is_quiet(run: Run, library: Library) -> None:
-    library.report = {"rejected": 2, "missing": [5]}
-    err = run("sync", "lake", "--from", "2026-11-01")[2]
-    assert "2 rows rejected" in err
-    assert "1 session not known to the server" in err
+@pytest.mark.usefixtures("environment", "library")
+def test_sync_prints_json_for_programs_and_nothing_else_when_it_is_quiet(run: Run) -> None:
     code, out, err = run("-q", "sync", "lake", "--from", "2026-11-01", "--json")
     assert (code, err) == (0, "")
     assert json.loads(out)["rows"]["sessions"]["new"] == 7
 
 
 @pytest.mark.usefixtures("environment")
-@pytest.mark.parametrize(
-    ("resume_at", "remaining", "said"),
-    [
-        (datetime(2026, 11, 21, 9, tzinfo=UTC), 40, "No call is left, and 40 are still to come: run the same command"),
-        (datetime(2026, 11, 21, 9, tzinfo=UTC), None, "again from 2026-11-21 09:00:00 UTC on, and it goes on where"),
-        (None, None, "No call is left: run the same command again later"),
-    ],
-)
-def test_a_sync_that_ran_out_of_calls_says_when_to_go_on_and_exits_with_3(
-    run: Run, library: Library, resume_at: datetime | None, remaining: int | None, said: str
+def test_a_sync_that_ran_out_of_calls_says_when_to_go_on_however_quiet_and_exits_with_3(
+    run: Run, library: Library
 ) -> None:
-    library.report = {"finished": False, "resume_at": resume_at, "remaining": remaining}
+    library.report = {"finished": False, "resume_at": datetime(2026, 11, 21, 9, tzinfo=UTC), "remaining": 40}
     code, out, err = run("-q", "sync", "lake", "--from", "2026-11-01", "--json")
     assert code == 3
-    assert said in err
+    assert "Not finished (40 known to be still to come): sync again from 2026-11-21 09:00:00 UTC on" in err
     assert json.loads(out)["finished"] is False
 
 
@@ -285,3 +274,59 @@ def test_without_a_terminal_a_removal_needs_a_yes(
     assert question not in err
     assert library.asked[0][0] == name
     assert library.asked[0][1][1] == given
+
+
+@pytest.mark.usefixtures("environment")
+def test_a_week_is_planned_synced_and_asked(run: Run, simulator: Simulator, tmp_path: Path) -> None:
+    lake = tmp_path / "lake"
+    code, out, err = run("plan", lake, *WEEK, "--json")
+    planned = json.loads(out)
+    assert (code, err) == (0, f"{planned['probe_cost']} calls spent.\n")
+    code, out, err = run("sync", lake, *WEEK, "--details", "3", "--privacy", "personal=drop", "--json")
+    assert code == 0
+    done = json.loads(out)
+    assert done["calls_spent"] == planned["calls"] + 3 - planned["authentications"]
+    sessions = len(simulator.summaries("2026-11-09", "2026-11-16"))
+    assert done["rows"]["sessions"]["new"] == sessions
+    assert f"sessions {sessions} new" in err
+    code, out, err = run("sql", lake, "select count(*) as n, count(user_email_address) as e from sessions", "-f", "csv")
+    assert (code, out, err) == (0, f"n,e\n{sessions},0\n", "")
+    code, _, err = run("sql", lake, "select nothing from sessions")
+    assert code == 2
+    assert err.startswith("error: query: ")
+
+
+@pytest.mark.usefixtures("environment")
+def test_a_sync_goes_on_with_the_same_command_when_there_are_calls_again(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PULSEFRAMES_DAILY_LIMIT", "3")
+    command = ["sync", str(tmp_path / "lake"), *WEEK, "--details", "5"]
+    code, out, err = run(*command)
+    assert (code, out) == (3, "")
+    assert "Not finished" in err
+    monkeypatch.setenv("PULSEFRAMES_DAILY_LIMIT", "50")
+    code, _, err = run(*command)
+    assert code == 0
+    assert "Not finished" not in err
+
+
+@pytest.mark.usefixtures("environment")
+def test_a_sync_that_fails_says_what_came_before(run: Run, simulator: Simulator, tmp_path: Path) -> None:
+    simulator.faults.add(Fault(kind="status", status=500, on="session", times=None))
+    code, out, err = run("sync", tmp_path / "lake", *WEEK, "--details", "1")
+    assert (code, out) == (1, "")
+    assert "sessions " in err
+    assert "error: The server failed at session (500)" in err
+
+
+@pytest.mark.usefixtures("environment")
+def test_a_window_that_is_none_is_wrong_usage_and_a_lake_that_is_not_there_a_failure(
+    run: Run, simulator: Simulator, tmp_path: Path
+) -> None:
+    for command in ("plan", "sync"):
+        code, _, err = run(command, tmp_path / "lake", "--from", "yesterday")
+        assert (code, "date_from: 'yesterday'" in err) == (2, True)
+    code, _, err = run("sql", tmp_path / "lake", "select 1")
+    assert (code, "There is no lake at" in err) == (1, True)
+    assert simulator.requests == []

@@ -15,9 +15,8 @@ from pulseframes.cli.options import AsJson, PrintFormat
 from pulseframes.terminal import Sink, TextFormat, counted_client, note, plural, print_json, progress_bar, say
 
 if TYPE_CHECKING:
-    from pulseframes.lake import Lake  # type: ignore[attr-defined, unused-ignore]
+    from pulseframes.lake import Lake
     from pulseframes.privacy import PrivacyPolicy
-    from pulseframes.sync import SyncReport
 
 WHERE = "A folder, or s3://bucket/prefix."
 
@@ -72,7 +71,7 @@ def plan(
     """Say what a sync would cost in calls and days. Costs a few calls to count sessions, none with --no-probe."""
     wanted = _how_many(details)
     place = _open(lake, storage_option)
-    from pulseframes.plan import plan as make_plan
+    from pulseframes.planning import plan as make_plan
 
     with counted_client() as client:
         planned = make_plan(
@@ -122,21 +121,27 @@ def sync(
     """
     wanted = _how_many(details)
     place = _open(lake, storage_option, privacy=_policy(privacy))
-    from pulseframes.sync import sync as run_sync
+    from pulseframes.errors import PulseError
+    from pulseframes.syncing import sync as run_sync
 
     stopped = "Stopped: what had come is in the lake or the journal; run the same command again and it goes on."
     with counted_client(stopped) as client, progress_bar(client) as progress:
-        report = run_sync(
-            place,
-            date_from,
-            date_to,
-            details=wanted,
-            look_back=timedelta(hours=look_back),
-            client=client,
-            progress=progress,
-            refresh=refresh,
-        )
-    _summarise(report)
+        try:
+            report = run_sync(
+                place,
+                date_from,
+                date_to,
+                details=wanted,
+                look_back=timedelta(hours=look_back),
+                client=client,
+                progress=progress,
+                refresh=refresh,
+            )
+        except PulseError as problem:
+            if problem.partial is not None:
+                note(str(problem.partial))
+            raise
+    (note if report.finished else say)(str(report))  # when to come back is what a user must know
     if as_json:
         print_json(report.as_dict())
     if not report.finished:
@@ -220,7 +225,7 @@ def _open(place: str, storage_options: list[str] | None, *, privacy: PrivacyPoli
             # Only the part before the sign is shown: the other one may be a secret.
             raise typer.BadParameter(f"{key!r} is not like aws_region=...", param_hint="--storage-option")
         options[key] = value
-    from pulseframes.lake import Lake  # type: ignore[attr-defined, unused-ignore]
+    from pulseframes.lake import Lake
 
     return Lake(place, privacy=privacy, storage_options=options or None)
 
@@ -241,22 +246,6 @@ def _how_many(details: str) -> int | Literal["all"]:
     if details.isascii() and details.isdigit():
         return int(details)
     raise typer.BadParameter(f"{details!r} is neither a whole number from 0 nor all.", param_hint="--details")
-
-
-def _summarise(report: SyncReport) -> None:
-    """Say on stderr what a sync did, and when to go on."""
-    for table, rows in report.rows.items():
-        note(f"{table}: {rows['new']} new, {rows['updated']} updated, {rows['unchanged']} unchanged.")
-    if report.rejected:
-        note(f"{plural(report.rejected, 'row')} rejected; see the lake's table `rejected`.")
-    if report.missing:
-        note(f"{plural(len(report.missing), 'session')} not known to the server any more.")
-    note(f"{plural(report.calls_saved, 'call')} saved by what was kept.")
-    if report.finished:
-        return
-    when = "later" if report.resume_at is None else f"from {report.resume_at:%Y-%m-%d %H:%M:%S} UTC on"
-    remaining = "" if report.remaining is None else f", and {report.remaining} are still to come"
-    say(f"No call is left{remaining}: run the same command again {when}, and it goes on where it stopped.")
 
 
 def _places(lake: str | None) -> str:
