@@ -104,11 +104,11 @@ def forget_in_journal(journal: Journal, user: str, *, known: Person | None = Non
     """
     person = find_in_journal(journal, Person.named(user) | (known or Person()))
     finder, done = Finder(person), ForgottenInJournal(person)
-    touched = [
-        entry.id
-        for entry in journal.everything()
-        if _asks_about(entry, person) or finder.may_be_in(careful.text_of(entry.body))
-    ]
+    touched = []
+    for entry in journal.everything():
+        text = careful.text_of(entry.body)
+        if _asks_about(entry, person) or finder.may_be_in(text) or finder.is_in(text):
+            touched.append(entry.id)
 
     def goes(session: str) -> bool:
         said = _user(session)
@@ -116,10 +116,10 @@ def forget_in_journal(journal: Journal, user: str, *, known: Person | None = Non
 
     with journal.at_once():
         for call_id in touched:
-            entry = journal.entry(call_id)
-            if entry is not None:
-                asks = _asks_about(entry, person)
-                _clean(journal, entry, done, goes, asks=asks, redacted=finder.redacted, unreadable=finder.is_in)
+            found = journal.entry(call_id)
+            if found is not None:
+                asks = _asks_about(found, person)
+                _clean(journal, found, done, goes, asks=asks, redacted=finder.redacted, unreadable=finder.is_in)
     journal.scrub()
     return done
 

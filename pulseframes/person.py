@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
@@ -19,7 +20,9 @@ _IDENTITY: Final = frozenset({"identifier", "emailAddress", "firstName", "fullNa
 _DIGITS: Final = re.compile("[0-9]+")
 _STRING: Final = re.compile(r'"((?:[^"\\]|\\.)*+)"(\s*:)?', re.DOTALL)
 #: Neither inside a longer word; what is before may end in an escape, as in ``%3Danna``.
-_WORD_BEGINS: Final = r"(?:(?<![^\W_])|(?<=%[0-9A-Fa-f]{2})|(?<=\\u[0-9A-Fa-f]{4})|(?<=\\[bfnrt]))"
+_WORD_BEGINS: Final = (
+    r"(?:(?<![^\W_])|(?<=%[0-9A-Fa-f]{2})|(?<=%25[0-9A-Fa-f]{2})|(?<=\\u[0-9A-Fa-f]{4})|(?<=\\[bfnrt]))"
+)
 _WORD_ENDS: Final = r"(?![^\W_])"
 _ADDRESS_BEGINS: Final = r"(?<![\w.+-])"
 _ADDRESS_ENDS: Final = r"(?![.+-]?\w)"
@@ -157,12 +160,12 @@ class Finder:
 def _texts(values: Iterable[Any]) -> list[str]:
     """Give the values that say something, as text; a number as its digits."""
     known = [str(value) for value in values if isinstance(value, str | int) and not isinstance(value, bool)]
-    return [text for text in known if text.strip()]
+    # 0 is what .NET writes for no number: it is nobody's.
+    return [text for text in known if text.strip() not in ("", "0")]
 
 
 def _user_ids(values: Iterable[Any]) -> frozenset[int]:
-    # 0 is what .NET writes for no id: it is nobody's.
-    return frozenset(int(text) for text in _texts(values) if _is_whole(text)) - {0}
+    return frozenset(int(text) for text in _texts(values) if _is_whole(text))
 
 
 def _is_whole(text: str) -> bool:
@@ -187,8 +190,9 @@ def _any_form(letter: str) -> str:
         forms.add("".join(rf"\\u{_hex(units[at : at + 4])}" for at in range(0, len(units), 4)))
         encoded = case.encode("utf-8", "surrogatepass").hex()
         forms.add("".join(f"%(?:25)?{_hex(encoded[at : at + 2])}" for at in range(0, len(encoded), 2)))
-    if letter in '"\\/':
-        forms.add(r"\\" + re.escape(letter))
+    forms.add(re.escape(json.dumps(letter, ensure_ascii=False)[1:-1]))
+    if letter == "/":
+        forms.add(r"\\/")
     if letter == " ":
         forms.add(r"\+")
     return f"(?:{'|'.join(sorted(forms))})"

@@ -1,0 +1,401 @@
+"""Somebody who is forgotten is in no file of the journal; everybody else is as before, and nothing is paid for again."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import polars as pl
+import pytest
+from conftest import Clock, client_of
+from hypothesis import given
+from hypothesis import strategies as st
+
+import pulseframes as pf
+from pulseframes.flatten import scan
+from pulseframes.flatten.cut import cut_sessions, session_spans
+from pulseframes.flatten.shapes import DETAIL, SEARCH
+from pulseframes.forget import forget_in_journal, forget_in_keystore, retain_in_journal
+from pulseframes.journal import Call, Journal
+from pulseframes.person import FORGOTTEN, Finder, Person
+from pulseframes.simulator import Simulator
+
+SETTLED = ("2020-01-01", "2020-01-29")
+THEN = datetime(2020, 1, 29, tzinfo=UTC)
+ANNA = "Anna.Smith@Example.com"
+
+
+@pytest.fixture
+def old() -> Iterator[Simulator]:
+    """1,200 sessions that ended long before any clock that runs this."""
+    with Simulator(sessions=1_200, now=THEN, daily_limit=None) as running:
+        yield running
+
+
+@pytest.fixture
+def journal(clock: Clock) -> Iterator[Journal]:
+    opened = Journal(None, clock=clock)
+    yield opened
+    opened.close()
+
+
+def put(
+    journal: Journal,
+    document: object,
+    endpoint: str = "sessions",
+    params: dict[str, str] | None = None,
+    *,
+    outcome: str = "answered",
+    application: str = "shop",
+) -> int:
+    call = Call(application, endpoint, urlencode(params or {"skip": "0"}))
+    call_id = journal.reserve(call, lambda *_: None, since=lambda now: now)
+    body = document if isinstance(document, bytes) else json.dumps(document).encode()
+    journal.complete(call_id, outcome, status=200, body=body)  # type: ignore[arg-type]  # one of them
+    return call_id
+
+
+def search(*sessions: object, **more: object) -> dict[str, object]:
+    return {"totalSessions": len(sessions), "sessions": list(sessions), **more}
+
+
+def session(number: int, start: str = "2020-01-01T00:00:00Z", **user: object) -> dict[str, Any]:
+    return {"id": number, "sessionStart": start, "user": user}
+
+
+def ids_left(journal: Journal, call_id: int) -> list[object]:
+    entry = journal.entry(call_id)
+    assert entry is not None
+    return [one["id"] for one in json.loads(entry.body)["sessions"]]
+
+
+def all_text(journal: Journal) -> bytes:
+    return b"\n".join(entry.params.encode() + b"\n" + entry.body for entry in journal.everything())
+
+
+def files() -> bytes:
+    return b"".join(path.read_bytes() for path in Path(os.environ["PULSEFRAMES_HOME"]).rglob("*") if path.is_file())
+
+
+def someone(sessions: pl.DataFrame) -> dict[str, Any]:
+    """A person with several sessions whose name and network address nobody else has."""
+    named = sessions.drop_nulls(["user_identifier", "user_email_address", "user_full_name", "ip_address", "user_id"])
+    per_user = named.group_by("user_identifier").agg(pl.len(), pl.all().first())
+    for one in per_user.filter(pl.col("len") > 1).sort("user_identifier").iter_rows(named=True):
+        others = sessions.filter(pl.col("user_identifier").ne_missing(one["user_identifier"]))
+        others = others.filter(pl.col("user_id").ne_missing(one["user_id"]))
+        others = others.filter(pl.col("user_email_address").ne_missing(one["user_identifier"]))
+        shared = pl.any_horizontal(
+            pl.col("user_full_name") == one["user_full_name"], pl.col("ip_address") == one["ip_address"]
+        )
+        if others.filter(shared).is_empty():
+            return dict(one)
+    raise AssertionError("no such person; take another seed")
+
+
+def test_a_forgotten_person_is_in_no_file_and_everyone_else_is_as_before(old: Simulator, clock: Clock) -> None:
+    with client_of(old, clock=clock) as client:
+        before = pf.search_sessions(*SETTLED, client=client)
+        person = someone(before)
+        user = person["user_identifier"]
+        theirs = before.filter(
+            (pl.col("user_identifier") == user)
+            | (pl.col("user_id") == person["user_id"])
+            | (pl.col("user_email_address") == user)
+        )
+        others = before.join(theirs, on="session_id", how="anti")["session_id"].head(5)
+        pf.session_details(theirs["session_id"], client=client)
+        details = pf.session_details(others, client=client)
+        pf.search_sessions(*SETTLED, user_identifier=user, client=client)
+        needles = [user, person["user_email_address"], person["user_full_name"], person["ip_address"], quote(user)]
+        assert all(needle.encode() in all_text(client.journal) for needle in needles)
+        used = client.quota().used
+        done = forget_in_journal(client.journal, user.upper())
+        assert done.sessions_removed == len(theirs)
+        assert done.answers_removed == len(theirs) + 1
+        assert done.questions_redacted == len(theirs) + 1
+        assert done.person.session_ids == set(theirs["session_id"])
+        for held in (files(), all_text(client.journal)):
+            assert [needle for needle in needles if needle.lower().encode() in held.lower()] == []
+        assert not any(f"id={number}\n".encode() in all_text(client.journal) for number in theirs["session_id"])
+        assert client.quota().used == used
+
+        clock.advance(days=1)
+        spent = client.calls_spent
+        after = pf.search_sessions(*SETTLED, client=client)
+        assert after.equals(before.join(theirs, on="session_id", how="anti", maintain_order="left"))
+        assert pf.certificate(after).complete
+        assert pf.certificate(after).forgotten == len(theirs)
+        again = pf.session_details(others, client=client)
+        assert all(frame.equals(details.tables()[name]) for name, frame in again.tables().items())
+        assert client.calls_spent == spent
+        assert user not in repr(done) + repr(done.person)
+        second = forget_in_journal(client.journal, user)
+        assert (second.sessions_removed, second.answers_rewritten, second.answers_removed) == (0, 0, 0)
+
+
+# Who is the person
+
+
+def test_a_person_is_followed_through_ids_identifiers_and_addresses_in_all_applications(journal: Journal) -> None:
+    last = put(journal, search(session(1, id=7, identifier="cust-1")), application="blog")
+    first = put(
+        journal,
+        search(
+            session(2, id=7, identifier="old name", emailAddress="ANNA.smith@example.com"),
+            session(3, id=8, emailAddress="anna.smith@example.com", identifier="cust-2"),
+            session(4, id=8, identifier="other"),
+            session(5, identifier="cust-2"),
+            session(6, id=9, identifier="Bob", emailAddress="bob@example.com"),
+        ),
+    )
+    done = forget_in_journal(journal, "cust-1")
+    assert ids_left(journal, last) == []
+    assert ids_left(journal, first) == [6]
+    assert done.person.user_ids == {7, 8}
+    assert done.sessions_removed == 5
+
+
+@pytest.mark.parametrize("user", ["anna.smith@example.COM", "4711", "cust-77"])
+def test_an_address_in_any_case_a_user_id_and_an_identifier_will_do(journal: Journal, user: str) -> None:
+    call_id = put(journal, search(session(1, id=4711, identifier="cust-77", emailAddress=ANNA), session(2, id=4712)))
+    forget_in_journal(journal, user)
+    assert ids_left(journal, call_id) == [2]
+
+
+@pytest.mark.parametrize("nothing", [None, "", " ", 0, False])
+def test_nobody_is_joined_by_what_says_nothing(journal: Journal, nothing: object) -> None:
+    empty = {"id": nothing, "identifier": nothing, "emailAddress": nothing}
+    call_id = put(
+        journal, search(session(1, **{**empty, "identifier": "anna-1"}), session(2, **empty), {"id": 3, "user": None})
+    )
+    forget_in_journal(journal, "anna-1")
+    assert ids_left(journal, call_id) == [2, 3]
+    with pytest.raises(pf.InvalidQuery, match="user"):
+        forget_in_journal(journal, " ")
+
+
+def test_what_a_lake_knows_of_the_person_helps(journal: Journal) -> None:
+    call_id = put(journal, search(session(1, id=1), session(2, id=2), session(3)))
+    known = Person.described(user_ids=[None, 1], session_ids=[3], emails=[None])
+    forget_in_journal(journal, "anna-1", known=known)
+    assert ids_left(journal, call_id) == [2]
+
+
+def test_a_row_that_breaks_the_schema_is_the_persons_all_the_same(journal: Journal) -> None:
+    rows = [
+        '{"id": "11", "user": {"id": "4711"}}',
+        '{"id": 12, "user": {"id": 4711, "id": 1}, "location": 5}',
+        '{"id": 13, "user": {"identifier": "4711"}, "n": 1e999}',
+        '{"user": [], "user": {"id": 4711}, "n": ' + "9" * 5_000 + "}",
+        '{"id": 15, "user": {"id": 47110}, "n": 1.50, "n": 0.1e1}',
+        '"4711"',
+    ]
+    call_id = put(journal, f'{{"totalSessions": 6, "sessions": [{", ".join(rows)}]}}'.encode())
+    forget_in_journal(journal, "4711")
+    entry = journal.entry(call_id)
+    assert entry is not None
+    assert entry.body == f'{{"totalSessions": 6, "sessions": [{rows[4]},{rows[5]}]}}'.encode()
+    assert entry.forgotten == 4
+
+
+# Where else the person is named
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("https://shop.example/?mail=anna.smith%40example.com&x=1", f"https://shop.example/?mail={FORGOTTEN}&x=1"),
+        ("/?next=%3Fmail%3Danna.smith%40example.com", f"/?next=%3Fmail%3D{FORGOTTEN}"),
+        ("/?next=mail%253DANNA%252Esmith%2540example.com", f"/?next=mail%253D{FORGOTTEN}"),
+        ("Error: no user Anna.SMITH@example.com!", f"Error: no user {FORGOTTEN}!"),
+        ("\nanna.smith@example.com\ttwice anna.smith@example.com", f"\n{FORGOTTEN}\ttwice {FORGOTTEN}"),
+        ("joanna.smith@example.com", "jo" + "anna.smith@example.com"),
+        ("nothing of hers", "nothing of hers"),
+    ],
+)
+@pytest.mark.parametrize("ascii_only", [True, False])
+def test_mentions_in_other_peoples_sessions_are_redacted(
+    journal: Journal, before: str, after: str, *, ascii_only: bool
+) -> None:
+    def document(text: str) -> dict[str, Any]:
+        errors = [{"groupId": 1, "title": text}]
+        return {
+            "session": {"id": 5, "user": {"id": 2, "fullName": "Zoë"}, "pageViews": [{"page": text}], "errors": errors}
+        }
+
+    escaped = json.dumps(document(before), ensure_ascii=ascii_only).replace("@", "\\u0040" if ascii_only else "@")
+    call_id = put(journal, escaped.encode(), "session", {"id": "5"})
+    put(journal, search(session(1, emailAddress=ANNA)))
+    forget_in_journal(journal, ANNA)
+    entry = journal.entry(call_id)
+    assert entry is not None
+    assert json.loads(entry.body) == document(after)
+    assert entry.params == "id=5"
+
+
+def test_an_identifier_that_is_a_word_of_the_api_or_of_another_changes_no_key_number_or_identity(
+    journal: Journal,
+) -> None:
+    other = session(2, id=100001, identifier="sessions-2", emailAddress="x.sessions@example.com") | {
+        "sessions": [100001]
+    }
+    call_id = put(journal, search(session(1, identifier="sessions"), other, links={"next": "/sessions?skip=1"}))
+    forget_in_journal(journal, "sessions")
+    entry = journal.entry(call_id)
+    assert entry is not None
+    expected = search(other, links={"next": f"/{FORGOTTEN}?skip=1"}) | {"totalSessions": 2}
+    assert json.loads(entry.body) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['{"sessions": [{"user": {"firstName": "Xaviera"', "<p>anna.smith@example.com</p>", '"198.51.100.7"', "[4711001]"],
+)
+def test_an_answer_that_is_not_the_documented_json_goes_if_it_names_the_person(journal: Journal, text: str) -> None:
+    lost, odd = put(journal, text.encode(), outcome="lost"), put(journal, text.encode())
+    innocent = put(journal, b"<p>busy, 14711001</p>")
+    hers = session(1, id=4711001, emailAddress=ANNA, firstName="Xaviera") | {"location": {"ipAddress": "198.51.100.7"}}
+    put(journal, search(hers))
+    forget_in_journal(journal, ANNA)
+    entries = {entry.id: entry for entry in journal.everything()}
+    assert [entries[call].body for call in (lost, odd, innocent)] == [b"", b"", b"<p>busy, 14711001</p>"]
+    assert [entries[call].outcome for call in (lost, odd)] == ["lost", "forgotten"]
+
+
+def test_a_question_about_the_person_is_redacted_though_it_was_never_answered(journal: Journal) -> None:
+    put(journal, b"", params={"dateFrom": "a", "userIdentifier": ANNA, "skip": "0"}, outcome="lost")
+    put(journal, search(session(31, emailAddress=ANNA)))
+    put(journal, b"no such session", "session", {"id": "31"})
+    forget_in_journal(journal, ANNA)
+    params = [entry.params for entry in journal.everything()]
+    assert params == ["dateFrom=a&userIdentifier=%5Bforgotten%5D&skip=0", "skip=0", "id="]
+
+
+def test_a_kill_in_the_middle_leaves_all_and_the_next_run_finishes(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    journal = Journal(path)
+    calls = [put(journal, search(session(n, id=n, identifier="cust-1"), session(100 + n, id=n))) for n in range(1, 6)]
+    before = all_text(journal)
+    program = (
+        "import os, signal, sys; from pathlib import Path\n"
+        "from pulseframes.forget import forget_in_journal; from pulseframes.journal import Journal\n"
+        "rewrite, done = Journal.rewrite, []\n"
+        "def killed(self, *values, **names):\n"
+        "    done.append(rewrite(self, *values, **names))\n"
+        "    len(done) == 3 and os.kill(os.getpid(), signal.SIGKILL)\n"
+        "Journal.rewrite = killed\n"
+        "forget_in_journal(Journal(Path(sys.argv[1])), 'cust-1')"
+    )
+    assert subprocess.run([sys.executable, "-c", program, str(path)], check=False).returncode == -9
+    journal.check()
+    assert all_text(journal) == before
+    forget_in_journal(journal, "cust-1")
+    assert [ids_left(journal, call) for call in calls] == [[]] * 5
+    journal.close()
+
+
+# Cutting
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5) | st.floats(allow_nan=False, allow_infinity=False),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=8,
+)
+odd = st.sampled_from(
+    [
+        '{"a":1,"a":2}',
+        "1E400",
+        "-0.0",
+        "1.50",
+        '"\\u0041\\/"',
+        '{"id": 1e3}',
+        "12345678901234567890123",
+        '"],[{"',
+        "[ ]",
+    ]
+)
+spaces = st.text(" \t\r\n", max_size=3)
+rows = st.lists(st.tuples(spaces, values.map(json.dumps) | odd, spaces, st.booleans()), max_size=6)
+
+
+@given(rows, spaces)
+def test_what_is_not_cut_stays_letter_by_letter(parts: list[tuple[str, str, str, bool]], space: str) -> None:
+    listed = ",".join(before + text + after for before, text, after, _ in parts)
+    text = f'{space}{{"totalSessions": 1.0e2 ,"sessions":{space}[{listed}]{space},"x":1, "é": "\\u00e9"}}{space}'
+    flags = iter([goes for *_, goes in parts])
+    left, gone = cut_sessions(text, SEARCH, lambda _: next(flags))
+    spans = session_spans(left, SEARCH)[1]
+    assert [left[slice(*span)] for span in spans] == [text for _, text, _, goes in parts if not goes]
+    assert len(gone) == sum(goes for *_, goes in parts)
+    (begin, end), _ = session_spans(text, SEARCH)
+    assert left.startswith(text[:begin])
+    assert left.endswith(text[end:])
+    assert left == text or gone
+
+
+@given(st.text(max_size=60) | st.text('{}[]",:\\ asetionS', max_size=60))
+def test_any_text_is_cut_or_said_to_be_no_json(text: str) -> None:
+    for shape in (SEARCH, DETAIL):
+        try:
+            left, _ = cut_sessions(text, shape, lambda _: False)
+        except scan.NotJson:
+            continue
+        assert left == text
+
+
+@given(st.text(min_size=6, max_size=12).filter(str.strip), st.text(max_size=10), st.data())
+def test_a_person_is_found_however_a_text_is_escaped(name: str, around: str, data: st.DataObject) -> None:
+    writings = [json.dumps(name), json.dumps(name, ensure_ascii=False), json.dumps(quote(name, safe=""))]
+    body = json.dumps({"x": around})[:-1] + ', "title": ' + data.draw(st.sampled_from(writings)) + "}"
+    assert Finder(Person.described(identifiers=[name], session_ids=[])).may_be_in(body)
+
+
+def test_looking_through_an_answer_is_quick() -> None:
+    body = json.dumps(search(*(session(n, identifier=f"visitor-{n:012x}") for n in range(20_000))))
+    assert not Finder(Person.named(ANNA)).may_be_in(body)  # a test's time limit is the measure
+
+
+# Retention
+
+
+def test_what_is_older_than_the_cutoff_goes_and_what_counts_still_counts(journal: Journal, clock: Clock) -> None:
+    start = clock.now
+    ancient = put(journal, search(session(1)))
+    clock.advance(days=10)
+    recent = put(journal, search(session(2, "2020-01-01T00:00:00Z")))
+    detail = put(journal, {"session": session(9, "2020-01-01T00:00:00")}, "session", {"id": "9"})
+    cutoff = start + timedelta(days=10, hours=1)
+    clock.advance(hours=2)
+    later = (clock.now - timedelta(minutes=5)).isoformat()
+    mixed = put(journal, search(session(3, "2020-01-01"), session(4, later), {"id": 5}, session(6, "?")))
+    old_detail = put(journal, {"session": session(9, "2020-01-01T00:00:00.1234567Z")}, "session", {"id": "9"})
+    used = len(journal.spent("shop", clock.now - timedelta(hours=24))[0])
+    done = retain_in_journal(journal, cutoff, clock.now)
+    entries = {entry.id: entry for entry in journal.everything()}
+    assert ancient not in entries
+    assert [entries[call].body for call in (recent, detail, old_detail)] == [b""] * 3
+    assert [entries[call].params for call in (detail, old_detail)] == ["id=", "id="]
+    assert ids_left(journal, mixed) == [4, 5, 6]
+    assert entries[mixed].forgotten == 1
+    assert len(journal.spent("shop", clock.now - timedelta(hours=24))[0]) == used == 4
+    assert (done.calls_removed, done.answers_removed, done.answers_rewritten) == (1, 3, 1)
+    again = retain_in_journal(journal, cutoff, clock.now)
+    assert (again.calls_removed, again.answers_removed, again.answers_rewritten, again.sessions_removed) == (0, 0, 0, 0)
+
+
+def test_the_key_store_loses_only_files_that_hold_a_text(tmp_path: Path) -> None:
+    (tmp_path / "session-a.json").write_text('{"key": "k", "note": "anna@example.com"}')
+    (tmp_path / "session-b.json").write_text('{"key": "k"}')
+    (tmp_path / "other.json").write_text("anna@example.com")
+    assert forget_in_keystore(tmp_path, ["", "anna@example.com"]) == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["other.json", "session-b.json"]
+    assert forget_in_keystore(tmp_path / "none", ["x"]) == 0
