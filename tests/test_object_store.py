@@ -1,0 +1,716 @@
+"""A lake's files in a folder and in a bucket: the same behaviour, against a server that speaks S3 on this machine."""
+
+from __future__ import annotations
+
+import http.server
+import io
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import traceback
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import polars as pl
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+import pytest
+import requests
+from conftest import Clock
+from moto.server import ThreadedMotoServer
+from pyarrow.fs import FileSelector, FileType
+
+import pulseframes as pf
+from pulseframes.lake import object_files, objects
+from pulseframes.lake.object_store import ObjectStore
+from pulseframes.lake.places import open_store
+from pulseframes.lake.store import LOCK_FILE, LocalStore, Store
+
+KEY = "AKIAMARKEDACCESSKEY"
+SECRET = "marked-secret-access-key-0123456789"
+TOKEN = "marked-session-token-0123456789"
+
+
+@pytest.fixture(autouse=True)
+def _no_cloud_of_the_developer(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.startswith(("AWS_", "AZURE_", "GOOGLE_")):
+            monkeypatch.delenv(name)
+    # Rust's sockets are none that pytest-socket blocks.
+    monkeypatch.setenv("AWS_METADATA_ENDPOINT", "http://127.0.0.1:1")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[str]:
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # it logs every request to stderr
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    url = f"http://{host}:{port}"
+    assert requests.put(f"{url}/lake", timeout=10).ok  # the bucket
+    yield url
+    server.stop()
+
+
+def options_of(endpoint: str) -> dict[str, str]:
+    return {
+        "aws_endpoint_url": endpoint,
+        "aws_region": "us-east-1",
+        "aws_allow_http": "true",
+        "aws_access_key_id": KEY,
+        "aws_secret_access_key": SECRET,
+        "aws_session_token": TOKEN,
+    }
+
+
+@pytest.fixture
+def options(endpoint: str) -> dict[str, str]:
+    return options_of(endpoint)
+
+
+@pytest.fixture
+def url() -> str:
+    """A folder of the bucket that no other test has."""
+    return f"s3://lake/tests/{uuid.uuid4().hex}"
+
+
+@pytest.fixture
+def bucket(url: str, options: dict[str, str]) -> ObjectStore:
+    return ObjectStore(url, options)
+
+
+@pytest.fixture(params=["folder", "bucket"])
+def open_again(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Store]:
+    """Gives a store, another object each time, of one and the same place."""
+    if request.param == "folder":
+        return lambda: LocalStore(tmp_path / "lake")
+    options, url = request.getfixturevalue("options"), request.getfixturevalue("url")
+    return lambda: ObjectStore(url, options)
+
+
+@pytest.fixture
+def store(open_again: Callable[[], Store]) -> Store:
+    return open_again()
+
+
+# What every place does
+
+
+def test_a_file_is_read_as_it_was_written_and_replaced(store: Store) -> None:
+    path = "sessions/date=2026-11-09/part-1.parquet"
+    assert store.read(path) is None
+    store.write(path, b"one")
+    assert store.read(path) == b"one"
+    store.write(path, b"")
+    assert store.read(path) == b""
+
+
+def test_a_large_file_is_read_as_it_was_written(store: Store) -> None:
+    data = os.urandom(6_000_000)  # more than one part of an upload
+    store.write("large", data)
+    assert store.read("large") == data
+
+
+def test_files_are_listed_below_a_folder_and_sorted(store: Store) -> None:
+    assert store.list("sessions") == []
+    assert store.list("") == []
+    for path in ("sessions/date=2026-11-10/b", "sessions/date=2026-11-09/a", "sessions_2/c", "sessions/z"):
+        store.write(path, b"")
+    inside = ["sessions/date=2026-11-09/a", "sessions/date=2026-11-10/b", "sessions/z"]
+    assert store.list("sessions") == inside
+    assert store.list("") == [*inside, "sessions_2/c"]
+
+
+def test_a_moved_file_replaces_another_and_one_that_is_missing_none(store: Store) -> None:
+    store.write("_pulseframes/staged/a", b"new")
+    store.write("sessions/a", b"old")
+    store.move("_pulseframes/staged/a", "sessions/a")
+    assert store.read("sessions/a") == b"new"
+    assert store.list("_pulseframes") == []
+    store.move("_pulseframes/staged/a", "sessions/a")
+    assert store.read("sessions/a") == b"new"
+
+
+def test_deleting_ignores_what_is_missing(store: Store) -> None:
+    for path in ("a/1", "a/2", "b/3"):
+        store.write(path, b"")
+    store.delete([])
+    store.delete(["a/1", "missing", "b/3", "nor/this"])
+    assert store.list("") == ["a/2"]
+
+
+def test_a_place_says_where_it_is_and_has_a_filesystem(store: Store, url: str, tmp_path: Path) -> None:
+    pl.DataFrame({"a": [1, 2]}).write_parquet(buffer := io.BytesIO())
+    store.write("sessions/date=2026-11-09/a.parquet", buffer.getvalue())
+    assert store.location in {url, str(tmp_path / "lake")}
+    assert pl.scan_parquet(
+        f"{store.location}/sessions/**/*.parquet", storage_options=store.storage_options, hive_partitioning=True
+    ).collect().shape == (2, 2)
+    files, root = store.filesystem()
+    table = ds.dataset(f"{root}/sessions", filesystem=files, format="parquet", partitioning="hive").to_table()
+    assert table.to_pydict() == {"a": [1, 2], "date": ["2026-11-09"] * 2}
+
+
+def test_one_of_several_threads_writes_at_a_time(open_again: Callable[[], Store]) -> None:
+    shared = open_again()
+    inside: list[int] = []
+    most: list[int] = []
+
+    def write(store: Store) -> None:
+        with store.locked(wait=30):
+            inside.append(1)
+            time.sleep(0.02)
+            most.append(len(inside))
+            store.keep_lock()
+            inside.pop()
+
+    with ThreadPoolExecutor(5) as threads:
+        list(threads.map(write, [shared, shared, shared, open_again(), open_again()]))
+    assert most == [1] * 5
+
+
+def test_a_writer_that_waited_long_enough_is_told_and_an_error_inside_unlocks(open_again: Callable[[], Store]) -> None:
+    holder, other = open_again(), open_again()
+    with holder.locked():
+        for waiting in (holder, other):
+            with pytest.raises(pf.LakeError, match="is being written by another") as caught:
+                with ThreadPoolExecutor(1) as thread:
+                    thread.submit(waiting.locked(wait=0.05).__enter__).result()
+            assert holder.location in str(caught.value)
+    with pytest.raises(ZeroDivisionError), holder.locked(wait=0):
+        raise ZeroDivisionError
+    with other.locked(wait=0):
+        pass
+
+
+HOLD = """
+import sys, time
+from pulseframes.lake.places import open_store
+with open_store(sys.argv[1]).locked(wait=0):
+    print("locked", flush=True)
+    time.sleep(60)
+"""
+
+
+@contextmanager
+def holding(location: str, environment: dict[str, str] | None = None) -> Iterator[subprocess.Popen[str]]:
+    """Another process, that holds the lock."""
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, location],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **(environment or {})},
+    ) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "locked\n"
+            yield process
+        finally:
+            process.kill()
+
+
+def test_the_system_unlocks_a_folder_whose_writer_was_killed(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path)
+    with holding(str(tmp_path)) as process:
+        with pytest.raises(pf.LakeError, match="another process or thread for over 0.1 s"), store.locked(wait=0.1):
+            pass
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        with store.locked(wait=5):
+            pass
+
+
+def test_a_folder_does_not_list_what_is_not_in_its_place_yet(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path)
+    store.write("sessions/a", b"")
+    (tmp_path / "sessions" / ".x.part").write_bytes(b"half")
+    assert store.list("sessions") == ["sessions/a"]
+
+
+# The lease
+
+
+@pytest.fixture
+def timed(url: str, options: dict[str, str], clock: Clock) -> Callable[[], ObjectStore]:
+    return lambda: ObjectStore(url, options, clock=clock, sleep=clock.sleep)
+
+
+def test_a_lease_is_there_while_it_is_held_and_names_no_machine(bucket: ObjectStore) -> None:
+    with bucket.locked():
+        body = bucket.read(LOCK_FILE)
+        assert body is not None
+        assert set(pl.read_json(body).columns) == {"owner", "since", "expires"}
+    assert bucket.read(LOCK_FILE) is None
+
+
+def test_who_waited_in_vain_is_told_since_when_until_when_and_what_to_do(
+    timed: Callable[[], ObjectStore], clock: Clock
+) -> None:
+    since = clock()
+    with timed().locked():
+        with pytest.raises(pf.LakeError) as caught, timed().locked(wait=60):
+            pass
+        assert timedelta(seconds=60) <= clock() - since < timedelta(seconds=61)
+    told = str(caught.value)
+    assert f"since {since:%Y-%m-%d %H:%M:%S} UTC" in told
+    assert f"its lock runs out at {since + timedelta(minutes=15):%Y-%m-%d %H:%M:%S} UTC" in told
+    assert len(set(clock.slept)) > 10  # not in step with others
+
+
+def test_a_lease_that_ran_out_is_taken_over_and_its_first_holder_writes_no_more(
+    timed: Callable[[], ObjectStore], clock: Clock
+) -> None:
+    first, second = timed(), timed()
+    with first.locked():
+        clock.advance(minutes=15)
+        with second.locked(wait=0):
+            with pytest.raises(pf.LakeError, match="another writer took over"):
+                first.keep_lock()
+            with pytest.raises(pf.LakeError, match="is not locked by this writer"):
+                first.keep_lock()
+            second.keep_lock()
+    assert second.read(LOCK_FILE) is None
+
+
+def test_a_writer_who_lost_its_lease_leaves_the_others_in_place(timed: Callable[[], ObjectStore], clock: Clock) -> None:
+    first, second = timed(), timed()
+    with ExitStack() as late:
+        with first.locked():
+            clock.advance(minutes=15)
+            late.enter_context(second.locked(wait=0))
+            lease = second.read(LOCK_FILE)
+        assert second.read(LOCK_FILE) == lease is not None
+
+
+def test_a_lease_is_renewed_when_a_third_is_gone_so_that_it_lasts(
+    timed: Callable[[], ObjectStore], clock: Clock
+) -> None:
+    first, second = timed(), timed()
+    with first.locked():
+        lease = first.read(LOCK_FILE)
+        clock.advance(minutes=4)
+        first.keep_lock()
+        assert first.read(LOCK_FILE) == lease
+        for _ in range(3):
+            clock.advance(minutes=10)
+            first.keep_lock()
+            with pytest.raises(pf.LakeError, match="being written"), second.locked(wait=0):
+                pass
+    with second.locked(wait=0):
+        pass
+
+
+def test_a_lease_that_ran_out_and_that_nobody_took_goes_on(timed: Callable[[], ObjectStore], clock: Clock) -> None:
+    store = timed()
+    with store.locked():
+        clock.advance(hours=1)
+        store.keep_lock()
+        with pytest.raises(pf.LakeError, match="being written"), timed().locked(wait=0):
+            pass
+
+
+def test_one_of_several_takes_over(url: str, options: dict[str, str]) -> None:
+    long_ago = datetime.now(UTC) - timedelta(hours=1)
+    dead = ObjectStore(url, options, clock=lambda: long_ago)
+    dead.locked().__enter__()
+    together = threading.Barrier(6)
+    lost: list[str] = []
+
+    def take_over(_: int) -> bool:
+        store = ObjectStore(url, options)
+        together.wait()
+        try:
+            with store.locked(wait=0):
+                time.sleep(1)
+                store.keep_lock()
+                return True
+        except pf.LakeError as problem:
+            lost.append(str(problem))
+            return False
+
+    with ThreadPoolExecutor(6) as threads:
+        won = list(threads.map(take_over, range(6)))
+    assert sum(won) == 1
+    assert all("is being written by another process, since" in told for told in lost)
+
+
+def test_a_killed_writers_lease_runs_out(
+    url: str, options: dict[str, str], timed: Callable[[], ObjectStore], clock: Clock
+) -> None:
+    with holding(url, {name.upper(): value for name, value in options.items()}) as process:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    with pytest.raises(pf.LakeError, match="If that process is dead"), timed().locked(wait=0):
+        pass
+    clock.advance(minutes=15)
+    with timed().locked(wait=0):
+        pass
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b"[1]", b'{"owner": 1, "since": "x", "expires": 2}', b"\xff"])
+def test_a_lock_that_is_none_of_ours_lasts_as_long(timed: Callable[[], ObjectStore], clock: Clock, body: bytes) -> None:
+    store = timed()
+    store.write(LOCK_FILE, body)
+    with pytest.raises(pf.LakeError, match="being written"), store.locked(wait=0):
+        pass
+    clock.advance(minutes=16)
+    with store.locked(wait=0):
+        pass
+
+
+def test_a_lease_whose_answers_were_lost_is_still_ones_own(
+    timed: Callable[[], ObjectStore], clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    really = objects.Objects.put_if
+
+    def and_lose_the_answer(*arguments: Any) -> None:
+        really(*arguments)
+
+    monkeypatch.setattr(objects.Objects, "put_if", and_lose_the_answer)
+    store = timed()
+    with store.locked():
+        clock.advance(minutes=6)
+        store.keep_lock()
+        clock.advance(minutes=6)
+        store.keep_lock()
+    assert store.read(LOCK_FILE) is None
+
+
+def test_a_server_that_overwrites_on_any_condition_has_no_lock(
+    bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    really = objects.Objects.put_if
+
+    def overwrite(asked: objects.Objects, path: str, data: bytes, _: object) -> object:
+        asked.put(path, data)
+        found = asked.get(path)
+        return found and found.version
+
+    monkeypatch.setattr(objects.Objects, "put_if", overwrite)
+    with pytest.raises(pf.LakeError, match="can only be read"), bucket.locked():
+        pass
+    monkeypatch.setattr(objects.Objects, "put_if", really)
+    with bucket.locked(wait=0):
+        pass
+
+
+def test_a_server_that_cannot_update_on_a_condition_never_hands_a_lease_over(
+    timed: Callable[[], ObjectStore], clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    really = objects.Objects.put_if
+
+    def create_only(asked: objects.Objects, path: str, data: bytes, condition: Any) -> object:
+        if condition != "create":
+            raise objects.ConditionsUnknown("no")
+        return really(asked, path, data, condition)
+
+    monkeypatch.setattr(objects.Objects, "put_if", create_only)
+    first, second = timed(), timed()
+    with first.locked():
+        clock.advance(minutes=20)
+        first.keep_lock()
+        with pytest.raises(pf.LakeError, match="delete the object s3://.*/_pulseframes/lock"), second.locked():
+            pass
+
+
+# What goes wrong
+
+
+class Answering(http.server.BaseHTTPRequestHandler):
+    """Answers with one status, and sends back all that it was sent, and the secrets."""
+
+    status = 500
+    code = "InternalError"
+    delay = 0.0
+
+    def answer(self) -> None:
+        time.sleep(self.delay)
+        body = (
+            f"<Error><Code>{self.code}</Code><Message>{SECRET} {TOKEN} {KEY} {self.headers}</Message></Error>".encode()
+        )
+        self.send_response(self.status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = answer  # noqa: N815  http.server's names
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@contextmanager
+def answering(status: int, code: str, delay: float = 0) -> Iterator[str]:
+    handler = type("Handler", (Answering,), {"status": status, "code": code, "delay": delay})
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def all_of(store: Store) -> list[Callable[[], Any]]:
+    """Everything that asks the server."""
+    files, _ = store.filesystem()
+    return [
+        lambda: store.read("a"),
+        lambda: store.write("a", b""),
+        lambda: store.list("a"),
+        lambda: store.move("a", "b"),
+        lambda: store.delete(["a", "b"]),
+        lambda: store.locked(wait=0).__enter__(),
+        lambda: files.get_file_info(FileSelector("a", recursive=True)),
+    ]
+
+
+def shown(problem: BaseException) -> str:
+    """All that could be printed of an exception."""
+    chain: list[BaseException] = []
+    one: BaseException | None = problem
+    while one is not None:
+        chain.append(one)
+        one = one.__cause__ or one.__context__
+    return "".join(traceback.format_exception(problem)) + "".join(f"{one!r} {one} {vars(one)}" for one in chain)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "reason"),
+    [
+        (404, "NoSuchBucket", "there is no such bucket or container; make it first"),
+        (403, "AccessDenied", "refuses the credentials, or they do not allow this"),
+        (403, "SignatureDoesNotMatch", "refuses the credentials, or they do not allow this"),
+        (401, KEY, "refuses the credentials, or they do not allow this"),
+        (403, "RequestTimeTooSkewed", "the clock of this machine is wrong"),
+        (400, "AuthorizationHeaderMalformed", "another region; set aws_region"),
+        (301, "PermanentRedirect", "another region; set aws_region"),
+        (501, "NotImplemented", "does not know how to do this"),
+        (400, "InvalidRequest", r"answered 400 \(InvalidRequest\)"),
+        (400, KEY, r"answered 400;"),
+    ],
+)
+def test_a_failure_says_what_to_do_and_shows_no_secret(url: str, status: int, code: str, reason: str) -> None:
+    with answering(status, code) as endpoint:
+        for ask in all_of(ObjectStore(url, options_of(endpoint))):
+            with pytest.raises(pf.LakeError, match=reason) as caught:
+                ask()
+            assert str(caught.value).startswith(f"{url}: ")
+            assert not [mark for mark in (KEY, SECRET, TOKEN) if mark in shown(caught.value)]
+
+
+def test_a_bucket_that_is_missing_is_no_empty_one(url: str, options: dict[str, str]) -> None:
+    for ask in all_of(ObjectStore(url.replace("lake", "no-such-lake"), options)):
+        with pytest.raises(pf.LakeError, match="there is no such bucket"):
+            ask()
+
+
+def test_a_server_that_fails_is_asked_a_few_times(url: str) -> None:
+    started = time.monotonic()
+    with answering(503, "SlowDown") as endpoint:
+        with pytest.raises(pf.LakeError, match=r"answered 503 \(SlowDown\); try again later") as caught:
+            ObjectStore(url, options_of(endpoint)).read("a")
+    assert SECRET not in shown(caught.value)
+    assert time.monotonic() - started < 10
+
+
+def test_a_server_that_is_not_there_is_told_soon(url: str) -> None:
+    started = time.monotonic()
+    with pytest.raises(pf.LakeError, match="the server cannot be reached; check the network, the endpoint"):
+        ObjectStore(url, options_of("http://127.0.0.1:1")).read("a")
+    assert time.monotonic() - started < 10
+
+
+def test_a_server_that_does_not_answer_in_time_is_told(url: str) -> None:
+    with answering(200, "", delay=1) as endpoint:
+        options = options_of(endpoint) | {"timeout": "50ms"}
+        with pytest.raises(pf.LakeError, match="the server did not answer in time"):
+            ObjectStore(url, options).read("a")
+
+
+def test_missing_credentials_are_told(url: str, endpoint: str) -> None:
+    options = {name: value for name, value in options_of(endpoint).items() if not name.endswith(("key", "id", "token"))}
+    with pytest.raises(pf.LakeError, match="no credentials were found; give them in storage_options"):
+        ObjectStore(url, options | {"aws_metadata_endpoint": "http://127.0.0.1:1"}).read("a")
+
+
+def test_plain_http_must_be_allowed(url: str, options: dict[str, str]) -> None:
+    del options["aws_allow_http"]
+    with pytest.raises(pf.LakeError, match="set aws_allow_http"):
+        ObjectStore(url, options).read("a")
+
+
+def test_wrong_options_and_addresses_are_refused_at_once(url: str, options: dict[str, str]) -> None:
+    with pytest.raises(pf.InvalidQuery, match=f"'bogus' is no option of {url}"):
+        ObjectStore(url, options | {"bogus": SECRET})
+    for address in (
+        f"s3://{KEY}:{SECRET}@lake/x",
+        f"s3://{KEY}@lake/x",
+        f"az://lake/x?sig={SECRET}",
+        f"abfss://lake:{SECRET}@a.dfs.core.windows.net/x",
+    ):
+        with pytest.raises(pf.InvalidQuery, match="give them in storage_options") as caught:
+            ObjectStore(address, options)
+        assert SECRET not in shown(caught.value)
+    with pytest.raises(pf.InvalidQuery, match="names no bucket"):
+        ObjectStore("s3:///x")
+    with pytest.raises(pf.LakeError, match="azure_storage_account_name"):
+        ObjectStore("az://container/x")
+
+
+def test_polars_options_of_the_connection_are_taken_too(url: str, options: dict[str, str]) -> None:
+    store = ObjectStore(url, options | {"max_retries": "1", "timeout": "20s", "AWS_CONNECT_TIMEOUT": "2s"})
+    store.write("a", b"1")
+    assert store.read("a") == b"1"
+
+
+def test_a_store_shows_no_secret(bucket: ObjectStore) -> None:
+    assert SECRET not in repr(bucket) + str(bucket) + bucket.location
+    assert bucket.storage_options is not None
+
+
+def test_without_obstore_a_bucket_says_what_to_install(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "pulseframes.lake.objects")
+    monkeypatch.setitem(sys.modules, "obstore", None)
+    with pytest.raises(pf.LakeError, match=r"needs obstore: pip install 'pulseframes\[cloud\]'"):
+        open_store(url)
+
+
+# Readers
+
+
+@pytest.fixture
+def filled(bucket: ObjectStore) -> ObjectStore:
+    """Three days, two files a day, ten rows a file."""
+    for day in (9, 10, 11):
+        for part in (0, 1):
+            pl.DataFrame({"session_id": range(day * 100 + part * 10, day * 100 + part * 10 + 10)}).write_parquet(
+                buffer := io.BytesIO()
+            )
+            bucket.write(f"sessions/date=2026-11-{day:02}/part-{part}.parquet", buffer.getvalue())
+    return bucket
+
+
+def read(url: str, options: dict[str, str] | None) -> tuple[list[str], pl.DataFrame]:
+    store = open_store(url, options)
+    rows = pl.scan_parquet(
+        f"{store.location}/sessions/**/*.parquet", hive_partitioning=True, storage_options=store.storage_options
+    )
+    return store.list("sessions"), rows.filter(pl.col("date") > date(2026, 11, 9)).collect()
+
+
+def test_obstore_and_polars_find_the_server_by_options_alone(filled: ObjectStore) -> None:
+    files, rows = read(filled.location, filled.storage_options)
+    assert (len(files), len(rows)) == (6, 40)
+
+
+def test_obstore_and_polars_find_the_server_by_the_environment_alone(
+    filled: ObjectStore, options: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in options.items():
+        monkeypatch.setenv(name.upper(), value)
+    assert open_store(filled.location).storage_options is None
+    files, rows = read(filled.location, None)
+    assert (len(files), len(rows)) == (6, 40)
+
+
+def as_dataset(store: Store, **options: Any) -> ds.Dataset:
+    files, root = store.filesystem()
+    return ds.dataset(f"{root}/sessions", filesystem=files, format="parquet", partitioning="hive", **options)
+
+
+def test_pyarrow_reads_only_the_days_that_are_asked_for(filled: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = as_dataset(filled)
+    opened: list[str] = []
+    really = objects.Objects.get
+    monkeypatch.setattr(objects.Objects, "get", lambda asked, path: [opened.append(path), really(asked, path)][1])
+    table = dataset.to_table(filter=pc.field("date") == "2026-11-10")
+    assert sorted(table["session_id"].to_pylist()) == list(range(1000, 1020))
+    assert opened
+    assert all("date=2026-11-10" in path for path in opened)
+
+
+def test_duckdb_asks_the_same_files(filled: ObjectStore) -> None:
+    with duckdb.connect() as connection:
+        connection.register("sessions", as_dataset(filled))
+        found = connection.execute(
+            "select date, count(*) from sessions where date > '2026-11-09' group by date order by 1"
+        )
+        assert found.fetchall() == [("2026-11-10", 20), ("2026-11-11", 20)]
+
+
+def test_a_large_file_is_read_in_parts(filled: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(object_files, "_WHOLE", 10)
+    assert as_dataset(filled).count_rows() == 60
+    assert (
+        as_dataset(filled).to_table()["session_id"].to_pylist() == as_dataset(filled).to_table().column(0).to_pylist()
+    )
+    files, _ = filled.filesystem()
+    filled.write("text", b"0123456789abcdef")
+    with files.open_input_file("text") as file:
+        assert (file.size(), file.read(3), file.seek(-2, 2), file.read(), file.read()) == (16, b"012", 14, b"ef", b"")
+
+
+def test_the_filesystem_tells_what_is_there_and_writes_nothing(filled: ObjectStore) -> None:
+    files, root = filled.filesystem()
+    told = files.get_file_info([root, "/sessions/", "sessions/date=2026-11-09/part-0.parquet", "nothing"])
+    assert [info.type for info in told] == [FileType.Directory, FileType.Directory, FileType.File, FileType.NotFound]
+    assert len(files.get_file_info(FileSelector("sessions", recursive=True))) == 6
+    assert files.get_file_info(FileSelector("sessions")) == []
+    assert files.get_file_info(FileSelector("nothing", allow_not_found=True)) == []
+    for missing in (lambda: files.get_file_info(FileSelector("nothing")), lambda: files.open_input_file("nothing")):
+        with pytest.raises(FileNotFoundError, match=f"{filled.location}/nothing"):
+            missing()
+    with pytest.raises(NotImplementedError, match="written by pulseframes alone"):
+        files.delete_file("sessions/date=2026-11-09/part-0.parquet")
+    assert files == filled.filesystem()[0]
+
+
+# What names a place
+
+
+def test_a_path_or_a_file_address_is_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in (tmp_path / "a b", str(tmp_path / "a b"), "a b", (tmp_path / "a b").as_uri(), f"FILE://{tmp_path}/a b"):
+        store = open_store(name)
+        assert isinstance(store, LocalStore)
+        assert store.location == str(tmp_path / "a b")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_drive_of_windows_is_no_scheme() -> None:
+    for name in (r"C:\lakes\shop", "C:/lakes/shop", "D://lakes"):
+        assert isinstance(open_store(name), LocalStore)
+
+
+@pytest.mark.parametrize("name", ["gs://bucket/a", "gs://bucket", "abfss://container@account.dfs.core.windows.net/a"])
+def test_other_services_are_known(name: str) -> None:
+    assert open_store(f"{name}/").location == name
+
+
+def test_an_azure_container_has_its_account_in_the_options() -> None:
+    options = {"azure_storage_account_name": "account", "azure_storage_account_key": "bWFya2Vk"}
+    store = open_store("az://container/a", options)
+    assert (store.location, store.storage_options) == ("az://container/a", options)
+
+
+@pytest.mark.parametrize("name", ["", "ftp://host/a", "http://host/a", "memory://", "file://host/a", "file://"])
+def test_anything_else_is_refused_with_what_can_be_given(name: str) -> None:
+    with pytest.raises(pf.InvalidQuery, match=r"A lake is in a folder .*, or in s3://bucket/folder, gs://.*, az://"):
+        open_store(name)
+
+
+def test_options_for_a_folder_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(pf.InvalidQuery, match="a folder needs none"):
+        open_store(tmp_path, {"aws_region": "us-east-1"})
