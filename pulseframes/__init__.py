@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         ServerError,
         SessionNotFound,
     )
+    from pulseframes.forgetting import Forgotten, forget, retain
     from pulseframes.frames import SessionFrames
     from pulseframes.lake import Lake
     from pulseframes.pipeline import search_sessions, session_details
@@ -49,6 +50,7 @@ _HOMES: Final = {
     "Certificate": "provenance",
     "Credentials": "settings",
     "CredentialsMissing": "errors",
+    "Forgotten": "forgetting",
     "IncompleteWarning": "errors",
     "InvalidQuery": "errors",
     "JournalError": "errors",
@@ -75,8 +77,10 @@ _HOMES: Final = {
     "Settings": "settings",
     "SyncReport": "syncing",
     "certificate": "provenance",
+    "forget": "forgetting",
     "frame_schema": "validate",
     "plan": "planning",
+    "retain": "forgetting",
     "search_sessions": "pipeline",
     "session_details": "pipeline",
     "sync": "syncing",
@@ -87,6 +91,7 @@ __all__ = [
     "Certificate",
     "Credentials",
     "CredentialsMissing",
+    "Forgotten",
     "IncompleteWarning",
     "InvalidQuery",
     "JournalError",
@@ -114,8 +119,10 @@ __all__ = [
     "SyncReport",
     "__version__",
     "certificate",
+    "forget",
     "frame_schema",
     "plan",
+    "retain",
     "search_sessions",
     "session_details",
     "sync",

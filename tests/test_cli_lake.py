@@ -66,7 +66,7 @@ def library(monkeypatch: pytest.MonkeyPatch) -> Library:
     functions: dict[str, dict[str, Any]] = {
         "syncing": {"sync": made.function("sync", made.synced)},
         "planning": {"plan": made.function("plan", Told)},
-        "forget": {"forget": made.function("forget", Told), "retain": made.function("retain", Told)},
+        "forgetting": {"forget": made.function("forget", Told), "retain": made.function("retain", Told)},
         "lake": {"Lake": made.open},
         "privacy": {"PrivacyPolicy": SimpleNamespace(parse=list)},
     }

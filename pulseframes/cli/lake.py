@@ -190,7 +190,7 @@ def forget(
     """Remove a user from a lake and the journal: sessions, page views, errors and raw answers. Costs no call."""
     place = None if lake is None else _open(lake, storage_option)
     _ask(f"Remove all that is known of user {user!r} from {_places(lake)}? It cannot be undone.", yes=yes)
-    from pulseframes.forget import forget as forget_user
+    from pulseframes.forgetting import forget as forget_user
 
     forgotten = forget_user(place, user)
     _tell(forgotten.as_dict(), str(forgotten), as_json=as_json)
@@ -210,7 +210,7 @@ def retain(
     """Remove what is older than some days from a lake and the journal. Costs no call."""
     place = None if lake is None else _open(lake, storage_option)
     _ask(f"Remove all that is older than {plural(days, 'day')} from {_places(lake)}? It cannot be undone.", yes=yes)
-    from pulseframes.forget import retain as retain_days
+    from pulseframes.forgetting import retain as retain_days
 
     retained = retain_days(place, days)
     _tell(retained.as_dict(), str(retained), as_json=as_json)
