@@ -84,12 +84,8 @@ class Lease:
                 self._held = mine._replace(version=version)
                 self._check_exclusive()
                 return
-            if now >= give_up and seen is not None:
-                raise LakeError(
-                    f"The lake {self._objects.location} is being written by another process, since {_text(seen.since)}."
-                    f" Try again later. If that process is dead, its lock runs out at {_text(seen.expires)}; one that"
-                    " is at work renews it."
-                )
+            if now >= give_up:
+                raise self._refusal()
             self._sleep(_POLL_SECONDS * random.uniform(1, 2))  # noqa: S311  no secret
 
     def renew(self) -> None:
@@ -143,6 +139,15 @@ class Lease:
             return _Held(str(told["owner"]), since, expires, found.version)
         except (ValueError, TypeError, KeyError, RecursionError):  # not ours; it gets as long as ours
             return _Held("", found.modified, found.modified + LEASE, found.version)
+
+    def _refusal(self) -> LakeError:
+        held = self._read()
+        since = "" if held is None else f", since {_text(held.since)}"
+        until = "" if held is None else f" at {_text(held.expires)}"
+        return LakeError(
+            f"The lake {self._objects.location} is being written by another process{since}. Try again later. If that"
+            f" process is dead, its lock runs out{until}; one that is at work renews it."
+        )
 
     def _take_over(self, mine: _Held, seen: _Held) -> Version | None:
         from pulseframes.lake.objects import ConditionsUnknown

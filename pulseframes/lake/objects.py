@@ -5,6 +5,7 @@ obstore is the Rust layer that polars reads with, so one set of options, or of e
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -61,6 +62,12 @@ _POLARS_OPTIONS: Final = frozenset(
         "retry_init_backoff_ms",
         "retry_max_backoff_ms",
         "retry_base_multiplier",
+        "rate_read_init",
+        "rate_read_floor",
+        "rate_read_ceiling",
+        "rate_write_init",
+        "rate_write_floor",
+        "rate_write_ceiling",
     }
 )
 #: A server that does not answer is given up within a minute; a large file that keeps coming is not.
@@ -118,10 +125,10 @@ class Objects:
     def __init__(self, url: str, options: Mapping[str, str]) -> None:
         self.location = checked(url)
         bare = {name: re.sub("^(aws|azure|google)_", "", name.lower()) for name in options}
-        client = {bare[name]: value for name, value in options.items() if bare[name] in _CLIENT_OPTIONS}
+        given = {bare[name]: value for name, value in options.items() if bare[name] in _CLIENT_OPTIONS}
         left_out = _CLIENT_OPTIONS | _POLARS_OPTIONS
         config: Any = {name: value for name, value in options.items() if bare[name] not in left_out}
-        client_options: Any = _CLIENT | client
+        client_options: Any = _CLIENT | _client_options_of_the_environment(url) | given
 
         def open_store() -> Any:
             return obstore.store.from_url(
@@ -235,6 +242,13 @@ def checked(url: str) -> str:
     if not parts.netloc:
         raise InvalidQuery(f"{url!r} names no bucket or container.", argument="path")
     return url.rstrip("/")
+
+
+def _client_options_of_the_environment(url: str) -> dict[str, str]:
+    """Give what obstore and polars find there themselves, and obstore no more once it is given one such option."""
+    prefix = {"s3": "AWS_", "gs": "GOOGLE_"}.get(url[:2].lower(), "AZURE_")
+    found = {name.removeprefix(prefix).lower(): value for name, value in os.environ.items() if name.startswith(prefix)}
+    return {name: value for name, value in found.items() if name in _CLIENT_OPTIONS}
 
 
 def _version(meta: Any) -> Version:
