@@ -563,6 +563,10 @@ def test_wrong_options_and_addresses_are_refused_at_once(url: str, options: dict
         with pytest.raises(pf.InvalidQuery, match="give them in storage_options") as caught:
             ObjectStore(address, options)
         assert SECRET not in shown(caught.value)
+    for wrong in ({"timeout": SECRET}, {"aws_allow_http": SECRET}):
+        with pytest.raises(pf.InvalidQuery, match="has a value that cannot be used") as caught:
+            ObjectStore(url, options | wrong)
+        assert SECRET not in shown(caught.value)
     with pytest.raises(pf.InvalidQuery, match="names no bucket"):
         ObjectStore("s3:///x")
     with pytest.raises(pf.LakeError, match="azure_storage_account_name"):

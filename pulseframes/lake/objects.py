@@ -262,6 +262,11 @@ def _explain(problem: Exception, location: str) -> Exception:
         named = re.search(r"Configuration key: '(\w+)'", text)
         name = repr(named[1]) if named else "one"
         return InvalidQuery(f"storage_options: {name} is no option of {location}.", argument="storage_options")
+    if isinstance(problem, ValueError) or "Generic Config error" in text:
+        return InvalidQuery(
+            f"{location}: the address, or an option in storage_options or the environment, has a value that cannot be used.",
+            argument="storage_options",
+        )
     if isinstance(problem, NotSupportedError) or re.search("status: 501", text):
         return ConditionsUnknown(f"{location}: the server does not know how to do this.")
     if isinstance(problem, (PermissionDeniedError, UnauthenticatedError)):
