@@ -168,8 +168,8 @@ def test_retry_after_0_does_not_burn_every_try_at_once(
     assert caught.value.status == 429
     assert statuses(simulator) == [429] * 3
     assert len(clock.slept) == 2
-    assert all(seconds > 0 for seconds in clock.slept)
-    assert clock.slept[1] > clock.slept[0]
+    assert clock.slept[0] >= 0.5
+    assert clock.slept[1] >= 1
 
 
 @pytest.mark.parametrize(

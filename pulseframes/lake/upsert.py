@@ -176,9 +176,7 @@ def _count(written: Written, name: str, before: pl.DataFrame, after: pl.DataFram
 
 def add_rejected(days: Days, rejected: pl.DataFrame, known: pl.DataFrame, written: Written) -> None:
     """Put rows that broke a schema under the day they were fetched on, but for those that are there already."""
-    new = rejected.unique(REJECTED.schema.names(), keep="first", maintain_order=True).join(
-        known, on=REJECTED.schema.names(), how="anti", nulls_equal=True
-    )
+    new = rejected.join(known, on=REJECTED.schema.names(), how="anti", nulls_equal=True)
     written.rejected += len(new)
     for day in new[AGE].dt.date().unique().sort():
         rows = pl.concat([days.read(REJECTED.name, [day]), new.filter(pl.col(AGE).dt.date() == day)])
