@@ -21,8 +21,11 @@ TEXT = README.read_text(encoding="utf-8")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
+PAGES = sorted((ROOT / "docs").glob("*.md"))
+
+
+def blocks(language: str, text: str = TEXT) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
 
 
 def test_the_column_tables_of_the_readme_are_those_of_the_declarations() -> None:
@@ -42,11 +45,31 @@ def test_each_python_block_of_the_readme_runs_after_the_ones_before_it(
         names: dict[str, object] = {}
         for block in blocks("python"):
             exec(compile(block, "README.md", "exec"), names)
-    assert len(blocks("python")) == 6
+    assert len(blocks("python")) == 8
     out = capsys.readouterr().out
-    for printed in ("to come, from", "sessions for", "The server failed at sessions (500)"):
+    for printed in ("to come, from", "sessions for", "lake: sessions ", "The server failed at sessions (500)"):
         assert printed in out
     assert (tmp_path / "week" / "page_views.parquet").exists()
+
+
+@pytest.mark.usefixtures("environment")
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_each_python_block_of_a_page_runs_and_each_command_exists(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = page.read_text(encoding="utf-8")
+    names: dict[str, object] = {}
+    code, commands = blocks("python", text), blocks("sh", text)
+    assert code
+    assert commands
+    for block in code:
+        exec(compile(block, page.name, "exec"), names)
+    for line in "".join(commands).splitlines():
+        if line.startswith("pulseframes "):
+            check_command_line(line)
+    for link in re.findall(r"\]\(([^):#]+)(?:#[^)]*)?\)", text):
+        assert (page.parent / link).exists(), link
 
 
 def test_each_command_of_the_readme_exists_and_each_command_is_in_the_readme() -> None:
@@ -102,7 +125,7 @@ def test_each_public_name_can_be_imported_and_says_what_it_is(name: str) -> None
     assert name in dir(pf)
 
 
-@pytest.mark.parametrize("function", [pf.search_sessions, pf.session_details])
+@pytest.mark.parametrize("function", [pf.search_sessions, pf.session_details, pf.sync])
 def test_each_question_documents_every_argument_what_it_raises_and_what_it_costs(function: object) -> None:
     told = inspect.getdoc(function) or ""
     for section in ("Parameters", "Returns", "Raises", "Warns"):
