@@ -41,7 +41,8 @@ if TYPE_CHECKING:
     from pulseframes.provenance import Certificate, certificate
     from pulseframes.quota import Quota
     from pulseframes.settings import Credentials, Settings
-    from pulseframes.syncing import SyncReport, sync
+    from pulseframes.sync_report import SyncReport
+    from pulseframes.syncing import sync
     from pulseframes.validate import frame_schema
 
 #: Where each public name lives.
@@ -75,7 +76,7 @@ _HOMES: Final = {
     "SessionFrames": "frames",
     "SessionNotFound": "errors",
     "Settings": "settings",
-    "SyncReport": "syncing",
+    "SyncReport": "sync_report",
     "certificate": "provenance",
     "forget": "forgetting",
     "frame_schema": "validate",

@@ -18,11 +18,10 @@ from pulseframes.errors import (
 )
 from pulseframes.frames import SessionFrames
 from pulseframes.notices import describe_rejected, warn_of_cut_lists, warn_of_drift, warn_of_missing
-from pulseframes.paging import ListReader, Reading
+from pulseframes.paging import Reading
 from pulseframes.progress import ProgressHook
 from pulseframes.provenance import Certificate, certify, issue
 from pulseframes.query import DateLike, DetailQuery, SearchQuery, SessionIds
-from pulseframes.reuse import is_settled
 from pulseframes.run import Run
 from pulseframes.tables import SESSIONS
 from pulseframes.warn import warn
@@ -106,15 +105,7 @@ def search_sessions(
     )
     _check_on_invalid(on_invalid)
     run = Run(client or default_client(), refresh=refresh, progress=progress)
-    reader = ListReader(
-        run.page,
-        query,
-        repair_calls=run.client.settings.repair_calls,
-        is_settled=lambda window: is_settled(window, run.client.clock()),
-        is_kept=run.is_kept,
-        calls_left=lambda: run.client.quota().left,
-        tell=lambda done, total: run.tell("sessions", done, total),
-    )
+    reader = run.reader(query)
     try:
         reading = reader.read()
     except PulseError as problem:

@@ -11,11 +11,11 @@ from pulseframes.api.client import PulseClient
 from pulseframes.api.sender import Answer
 from pulseframes.errors import MalformedAnswer, PulseError, SessionNotFound
 from pulseframes.flatten import FlatAnswers, flatten_details, flatten_searches
-from pulseframes.paging import Page
+from pulseframes.paging import ListReader, Page
 from pulseframes.progress import Progress, ProgressHook
 from pulseframes.provenance import Part
 from pulseframes.query import PAGE_SIZE, DetailQuery, SearchQuery
-from pulseframes.reuse import detail_is_final, is_fresh, page_is_final
+from pulseframes.reuse import detail_is_final, is_fresh, is_settled, page_is_final
 from pulseframes.tables import SESSIONS
 
 NOT_FOUND = 404
@@ -72,6 +72,18 @@ class Run:
         """Tell how far the run is."""
         if self._progress is not None:
             self._progress(Progress(what, min(done, total), total, self.calls_spent))
+
+    def reader(self, query: SearchQuery) -> ListReader:
+        """Give a reader of a search's list that asks this run for its pages."""
+        return ListReader(
+            self.page,
+            query,
+            repair_calls=self.client.settings.repair_calls,
+            is_settled=lambda window: is_settled(window, self.client.clock()),
+            is_kept=self.is_kept,
+            calls_left=lambda: self.client.quota().left,
+            tell=lambda done, total: self.tell("sessions", done, total),
+        )
 
     def page(self, window: SearchQuery, skip: int, size: int) -> Page:
         """Get one page of a search.

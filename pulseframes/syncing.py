@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
-from datetime import datetime, timedelta
-from typing import Any, Final
+from datetime import timedelta
+from typing import Final
 
 import polars as pl
 
@@ -21,105 +19,20 @@ from pulseframes.agenda import (
     windows_to_ask,
 )
 from pulseframes.api.client import PulseClient, default_client
-from pulseframes.assemble import assemble
 from pulseframes.coverage import Window
 from pulseframes.errors import IncompleteWarning, PulseError, QuotaExhausted, RejectedRowsWarning
-from pulseframes.lake import Batch, Counts, Lake, Written
-from pulseframes.merge import AGE
+from pulseframes.intake import Intake
+from pulseframes.lake import Lake
 from pulseframes.notices import describe_rejected, warn_of_cut_lists, warn_of_drift
-from pulseframes.paging import ListReader
 from pulseframes.progress import ProgressHook
 from pulseframes.query import DateLike, DetailQuery, SearchQuery
-from pulseframes.quota import Quota
 from pulseframes.reuse import is_settled
 from pulseframes.run import Run
-from pulseframes.tables import INSTANT, ITEM_TABLES, SESSIONS
+from pulseframes.sync_report import SyncReport
 from pulseframes.warn import warn
 
 #: Kept answers are put into the lake so many at a time; one that was paid for, at once.
 _KEPT_AT_ONCE: Final = 100
-
-
-@dataclass
-class SyncReport:
-    """What a sync did.
-
-    Attributes
-    ----------
-    location : str
-        The lake.
-    finished : bool
-        False where the calls ended before the work did.
-    resume_at : datetime or None
-        When to come back, in UTC; None where it is finished.
-    remaining : int or None
-        Sessions, or details, that are known to be still to come.
-    calls_spent, calls_saved : int
-        Calls sent, authentication and failures included; answers that the journal had.
-    rows : dict of str to Counts
-        For each table, the rows that were new, updated and unchanged.
-    details : int
-        Details that came.
-    missing : list of int
-        Sessions whose details the server does not know.
-    rejected : int
-        Rows that broke the schema, and are new in the lake's ``rejected``.
-    asked : list of Window
-        What was searched, and read to its end.
-    coverage : list of Window
-        What the lake has been read of, in all.
-    complete : bool
-        False where a search gave fewer sessions than the server declared.
-    quota : Quota or None
-        How the application stands at the end.
-    """
-
-    location: str
-    finished: bool = True
-    resume_at: datetime | None = None
-    remaining: int | None = None
-    calls_spent: int = 0
-    calls_saved: int = 0
-    rows: dict[str, Counts] = field(default_factory=dict)
-    details: int = 0
-    missing: list[int] = field(default_factory=list)
-    rejected: int = 0
-    asked: list[Window] = field(default_factory=list)
-    coverage: list[Window] = field(default_factory=list)
-    complete: bool = True
-    quota: Quota | None = None
-
-    def as_dict(self) -> dict[str, Any]:
-        """Give the report as JSON takes it; times in ISO 8601, UTC."""
-        told = asdict(self)
-        told["resume_at"] = self.resume_at and self.resume_at.isoformat()
-        for name in ("asked", "coverage"):
-            told[name] = [[moment.isoformat() for moment in window] for window in getattr(self, name)]
-        if self.quota is not None:
-            told["quota"]["next_call_at"] = self.quota.next_call_at.isoformat()
-        return told
-
-    def __str__(self) -> str:
-        counts = "; ".join(
-            f"{name} {count.new} new, {count.updated} updated, {count.unchanged} unchanged"
-            for name, count in self.rows.items()
-        )
-        lines = [
-            f"{self.location}: {counts}.",
-            f"Calls: {self.calls_spent} spent, {self.calls_saved} saved by the journal"
-            + (f", {self.quota.left} of {self.quota.limit} left." if self.quota is not None else "."),
-            *(f"Covered: {start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC." for start, end in self.coverage),
-        ]
-        if self.rejected:
-            lines.append(f"{self.rejected} rows broke the schema; they are in rejected/.")
-        if self.missing:
-            lines.append(f"The server has no details of {len(self.missing)} sessions.")
-        if self.resume_at is not None:
-            rest = "" if self.remaining is None else f" ({self.remaining} known to be still to come)"
-            lines.append(
-                f"Not finished{rest}: sync again from {self.resume_at:%Y-%m-%d %H:%M:%S} UTC on, and it goes on."
-            )
-        return "\n".join(lines)
 
 
 def sync(
@@ -212,7 +125,7 @@ class _Sync:
         self._look_back = look_back
         self._refresh = refresh
         self._progress = progress
-        self._intake = _Intake(lake)
+        self._intake = Intake(lake)
         self._report = SyncReport(lake.location)
         self._spent_before = client.calls_spent
 
@@ -249,15 +162,7 @@ class _Sync:
             state.reading.append(window)
         self._lake.save_state()
         run = self._run(details=False)
-        reader = ListReader(
-            run.page,
-            query,
-            repair_calls=self._client.settings.repair_calls,
-            is_settled=lambda part: is_settled(part, self._client.clock()),
-            is_kept=run.is_kept,
-            calls_left=lambda: self._client.quota().left,
-            tell=lambda done, total: run.tell("sessions", done, total),
-        )
+        reader = run.reader(query)
         try:
             reading = reader.read()
         except PulseError:
@@ -327,42 +232,3 @@ class _Sync:
             )
         if intake.rejected:
             warn(RejectedRowsWarning, describe_rejected(pl.concat(intake.rejected)))
-
-
-class _Intake:
-    """Puts answers into the lake."""
-
-    def __init__(self, lake: Lake) -> None:
-        self._lake = lake
-        self.written = Written()
-        self.kept = 0
-        self.detailed: set[int] = set()
-        self.drift: set[str] = set()
-        self.cut: list[str] = []
-        self.rejected: list[pl.DataFrame] = []
-
-    def take(self, run: Run, *, details: bool) -> None:
-        """Put the answers that came since the last time into the lake."""
-        bodies, parts = run.drain()
-        if not bodies:
-            return
-        result = assemble(bodies, details=details)
-        sessions = result.frames[SESSIONS.name]
-        times = _instants([part.fetched_at for part in parts])
-        batch = Batch(
-            sessions=sessions.with_columns(times.gather(result.answers).alias(AGE)),
-            items={table.name: result.frames[table.name] for table in ITEM_TABLES} if details else None,
-            rejected=result.rejected.with_columns(pl.lit(times.max(), times.dtype).alias(AGE)),
-        )
-        self.written.add(self._lake.put(batch))
-        self.kept += sum(part.kept for part in parts)
-        self.drift.update(result.drift)
-        self.cut += result.cut
-        if details:
-            self.detailed.update(sessions["session_id"])
-        if not result.rejected.is_empty():
-            self.rejected.append(result.rejected)
-
-
-def _instants(moments: Sequence[datetime]) -> pl.Series:
-    return pl.Series(moments, dtype=INSTANT)

@@ -18,6 +18,7 @@ from pulseframes.lake.commit import Commit, recover
 from pulseframes.lake.inputs import as_batch, from_folder
 from pulseframes.lake.partitions import Days, days_of, decode, encode, unreadable
 from pulseframes.lake.places import open_store
+from pulseframes.lake.reading import arrow_dataset, files_of, scan
 from pulseframes.lake.state import STATE_FILE, LakeState
 from pulseframes.lake.store import LOCK_SECONDS, OWN_FOLDER
 from pulseframes.lake.upsert import Batch, Written, add_rejected, mark_failed, upsert
@@ -32,7 +33,6 @@ from pulseframes.tables import (
     REJECTED,
     SESSIONS,
     TABLES,
-    partitioned,
 )
 
 if TYPE_CHECKING:
@@ -195,7 +195,7 @@ class Lake:
         from pulseframes.lake.sql import connect
 
         self.state()
-        return connect({name: self._arrow(name) for name in LAKE_TABLES})
+        return connect({name: arrow_dataset(self.store, name) for name in LAKE_TABLES})
 
     def coverage(self) -> list[Window]:
         """Give the windows that ``sync()`` has read, in order; times in UTC."""
@@ -311,53 +311,19 @@ class Lake:
                 f"{self.location} is no lake, and not empty; name a folder that is new, so that a lake's files do not mix with others."
             )
 
+    def _scan(self, table: str) -> pl.LazyFrame:
+        self.state()
+        return scan(self.store, table)
+
     def _known(self, session_ids: pl.Series) -> pl.DataFrame:
         """Give ``session_id`` and ``date`` of those sessions that the lake has."""
         wanted = pl.DataFrame({"session_id": session_ids}).unique()
-        found = self._scan(SESSIONS.name).select("session_id", DATE).join(wanted.lazy(), on="session_id", how="semi")
+        found = (
+            scan(self.store, SESSIONS.name).select("session_id", DATE).join(wanted.lazy(), on="session_id", how="semi")
+        )
         try:
             return found.collect(engine="streaming")
         except pl.exceptions.PolarsError as problem:
-            for path in self._files(SESSIONS.name):  # polars does not always say which
+            for path in files_of(self.store, SESSIONS.name):  # polars does not always say which
                 decode(SESSIONS.name, self.store.read(path) or b"", f"{self.location}/{path}")
             raise unreadable(self.location, problem) from None
-
-    def _scan(self, table: str) -> pl.LazyFrame:
-        self.state()
-        schema = partitioned(LAKE_TABLES[table])
-        paths = self._files(table)
-        if not paths:
-            return pl.LazyFrame(schema=schema)
-        return pl.scan_parquet(
-            [f"{self.store.location}/{path}" for path in paths],
-            glob=False,  # a folder's name may hold brackets or a star
-            schema=schema,
-            hive_partitioning=True,
-            hive_schema={DATE: pl.Date()},
-            missing_columns="insert",
-            extra_columns="ignore",
-            storage_options=self.store.storage_options,
-        )
-
-    def _files(self, table: str) -> list[str]:
-        return [path for paths in days_of(self.store, table).values() for path in paths]
-
-    def _arrow(self, table: str) -> object:
-        """Give a table for DuckDB: what is registered needs no access to files."""
-        import pyarrow as pa
-        from pyarrow.dataset import dataset, partitioning
-
-        schema: pa.Schema = pl.DataFrame(schema=partitioned(LAKE_TABLES[table])).to_arrow().schema
-        paths = self._files(table)
-        if not paths:
-            return schema.empty_table()
-        filesystem, root = self.store.filesystem()
-        hive = partitioning(pa.schema([(DATE, pa.date32())]), flavor="hive")
-        return dataset(
-            [f"{root}/{path}" if root else path for path in paths],
-            schema=schema,
-            filesystem=filesystem,
-            format="parquet",
-            partitioning=hive,
-            partition_base_dir=f"{root}/{table}" if root else table,
-        )

@@ -1,0 +1,93 @@
+"""What a sync did, in figures and in words."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Any
+
+from pulseframes.coverage import Window
+from pulseframes.lake import Counts
+from pulseframes.quota import Quota
+
+
+@dataclass
+class SyncReport:
+    """What a sync did.
+
+    Attributes
+    ----------
+    location : str
+        The lake.
+    finished : bool
+        False where the calls ended before the work did.
+    resume_at : datetime or None
+        When to come back, in UTC; None where it is finished.
+    remaining : int or None
+        Sessions, or details, that are known to be still to come.
+    calls_spent, calls_saved : int
+        Calls sent, authentication and failures included; answers that the journal had.
+    rows : dict of str to Counts
+        For each table, the rows that were new, updated and unchanged.
+    details : int
+        Details that came.
+    missing : list of int
+        Sessions whose details the server does not know.
+    rejected : int
+        Rows that broke the schema, and are new in the lake's ``rejected``.
+    asked : list of Window
+        What was searched, and read to its end.
+    coverage : list of Window
+        What the lake has been read of, in all.
+    complete : bool
+        False where a search gave fewer sessions than the server declared.
+    quota : Quota or None
+        How the application stands at the end.
+    """
+
+    location: str
+    finished: bool = True
+    resume_at: datetime | None = None
+    remaining: int | None = None
+    calls_spent: int = 0
+    calls_saved: int = 0
+    rows: dict[str, Counts] = field(default_factory=dict)
+    details: int = 0
+    missing: list[int] = field(default_factory=list)
+    rejected: int = 0
+    asked: list[Window] = field(default_factory=list)
+    coverage: list[Window] = field(default_factory=list)
+    complete: bool = True
+    quota: Quota | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give the report as JSON takes it; times in ISO 8601, UTC."""
+        told = asdict(self)
+        told["resume_at"] = self.resume_at and self.resume_at.isoformat()
+        for name in ("asked", "coverage"):
+            told[name] = [[moment.isoformat() for moment in window] for window in getattr(self, name)]
+        if self.quota is not None:
+            told["quota"]["next_call_at"] = self.quota.next_call_at.isoformat()
+        return told
+
+    def __str__(self) -> str:
+        counts = "; ".join(
+            f"{name} {count.new} new, {count.updated} updated, {count.unchanged} unchanged"
+            for name, count in self.rows.items()
+        )
+        lines = [
+            f"{self.location}: {counts}.",
+            f"Calls: {self.calls_spent} spent, {self.calls_saved} saved by the journal"
+            + (f", {self.quota.left} of {self.quota.limit} left." if self.quota is not None else "."),
+            *(f"Covered: {start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC." for start, end in self.coverage),
+        ]
+        if self.rejected:
+            lines.append(f"{self.rejected} rows broke the schema; they are in rejected/.")
+        if self.missing:
+            lines.append(f"The server has no details of {len(self.missing)} sessions.")
+        if self.resume_at is not None:
+            rest = "" if self.remaining is None else f" ({self.remaining} known to be still to come)"
+            lines.append(
+                f"Not finished{rest}: sync again from {self.resume_at:%Y-%m-%d %H:%M:%S} UTC on, and it goes on."
+            )
+        return "\n".join(lines)
