@@ -32,7 +32,7 @@ wheel: $(VENV)/.dev
 
 # Closes with the test runner's own line.
 tests: $(VENV)/.dev
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .

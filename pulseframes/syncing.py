@@ -20,7 +20,7 @@ from pulseframes.agenda import (
 )
 from pulseframes.api.client import PulseClient, default_client
 from pulseframes.coverage import Window
-from pulseframes.errors import IncompleteWarning, PulseError, QuotaExhausted, RejectedRowsWarning
+from pulseframes.errors import IncompleteWarning, MalformedAnswer, PulseError, QuotaExhausted, RejectedRowsWarning
 from pulseframes.intake import Intake
 from pulseframes.lake import Lake
 from pulseframes.notices import describe_rejected, warn_of_cut_lists, warn_of_drift
@@ -188,11 +188,14 @@ class _Sync:
         self._intake.take(run, details=True)
         chosen = [one for one in ids if one not in kept or one in to_pay]
         chosen = chosen if details == "all" else chosen[:details]
-        tried = chosen
+        tried: list[int] = []
         try:
             run.ask_details(chosen, DetailQuery(tuple(chosen)))
+            tried = chosen
         except PulseError as problem:
-            tried = chosen[: len(chosen) - (problem.remaining or 0)]
+            # An answer that cannot be read may never be: it must not stand before all others the next time.
+            rest = (problem.remaining or 0) - isinstance(problem, MalformedAnswer)
+            tried = chosen[: len(chosen) - rest]
             self._report.remaining = problem.remaining
             raise
         finally:

@@ -197,7 +197,8 @@ def test_schema_prints_every_column_of_every_table_in_each_form(run: Run) -> Non
 
 def test_the_demo_shows_frames_and_what_was_spent(run: Run) -> None:
     code, out, err = run("demo")
-    assert (code, err) == (0, "")
+    # Who is drawn depends on the day; a visitor of 500 pages, which some are, is warned of.
+    assert (code, [line for line in err.splitlines() if "came with exactly 500" not in line]) == (0, [])
     assert "SessionFrames(sessions=25 rows" in out
     assert re.search(r"Spent: \d\d of the day's 50 calls", out)
     assert "export PULSEFRAMES_API_KEY=" in out

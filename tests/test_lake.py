@@ -27,7 +27,6 @@ import pulseframes as pf
 from pulseframes.frames import SessionFrames
 from pulseframes.lake import Batch, partitions
 from pulseframes.lake.commit import COMMIT_FILE
-from pulseframes.lake.inputs import as_batch
 from pulseframes.lake.state import STATE_FILE
 from pulseframes.simulator import Simulator
 from pulseframes.tables import ERRORS, LAKE_TABLES, LAKE_VERSION, PAGE_VIEWS, REJECTED, SESSIONS, TABLES
@@ -133,7 +132,7 @@ def test_any_order_and_grouping_of_summaries_and_details_ends_in_the_same_lake(
     shuffled = data.draw(st.permutations(seen))
     one, other = (pf.Lake(tmp_path_factory.mktemp("lakes") / name) for name in ("one", "other"))
     for answer in seen:
-        one.write(answer.frames(), fetched_at=answer.at)
+        one.put(batch_of([answer]))
     while shuffled:
         kind = shuffled[0].detail
         group = [shuffled.pop(0)]
@@ -150,21 +149,24 @@ def test_any_order_and_grouping_of_summaries_and_details_ends_in_the_same_lake(
 
 
 def write_together(lake: pf.Lake, group: list[Seen]) -> None:
-    """Write several answers of one kind as one batch; each session once in a batch."""
-    by_session: dict[int, Seen] = {}
+    """Write several answers of one kind as one batch; a session that is there already is written by itself."""
+    together: dict[int, Seen] = {}
     for answer in group:
-        if answer.session_id in by_session:
-            lake.write(answer.frames(), fetched_at=answer.at)
+        if answer.session_id in together:
+            lake.put(batch_of([answer]))
         else:
-            by_session[answer.session_id] = answer
-    batches = [as_batch(answer.frames(), answer.at) for answer in by_session.values()]
-    items = None
-    if group[0].detail:
-        items = {
-            name: pl.concat([batch.items[name] for batch in batches if batch.items])
-            for name in ("page_views", "errors")
-        }
-    lake.put(Batch(pl.concat([batch.sessions for batch in batches]), items))
+            together[answer.session_id] = answer
+    lake.put(batch_of(list(together.values())))
+
+
+def batch_of(group: list[Seen]) -> Batch:
+    at = pl.Series("fetched_at", [answer.at for answer in group], pl.Datetime("us", "UTC"))
+    sessions = session_rows(*(answer.row for answer in group)).with_columns(at)
+    details = [frames for answer in group if isinstance(frames := answer.frames(), SessionFrames)]
+    if not details:
+        return Batch(sessions)
+    items = {name: pl.concat([getattr(frames, name) for frames in details]) for name in ("page_views", "errors")}
+    return Batch(sessions, items)
 
 
 # What a write does

@@ -287,6 +287,42 @@ def test_a_session_whose_details_are_not_to_be_had_is_asked_for_once(
     assert (asked(shop, "session"), last[-1]) == (before + 1, str(ids[3]))
 
 
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, "quota"])
+def test_sessions_that_were_not_asked_for_when_a_sync_stopped_are_asked_for_the_next_time(
+    lake: pf.Lake, shop: Simulator, clock: Clock, stop: object
+) -> None:
+    def interrupt(progress: pf.Progress) -> None:
+        if stop is KeyboardInterrupt and progress.what == "details" and progress.done == 2:
+            raise KeyboardInterrupt
+
+    window = (clock.now - 5 * DAY, clock.now - 3 * DAY)
+    with client_of(shop, changes={"daily_limit": 4 if stop == "quota" else 50}, clock=clock) as client:
+        if stop == "quota":
+            report = pf.sync(lake, *window, details=5, client=client)
+            assert (report.finished, report.remaining, report.details) == (False, 3, 2)
+        else:
+            with pytest.raises(KeyboardInterrupt):
+                pf.sync(lake, *window, details=5, client=client, progress=interrupt)
+    assert lake.sessions().filter(pl.col("detail_failed_at").is_not_null()).collect().is_empty()
+    with client_of(shop, clock=clock) as client:
+        assert pf.sync(lake, *window, details=5, client=client).details == 5
+    ids = [request.query["id"] for request in shop.requests if request.endpoint == "session"]
+    assert len(set(ids)) == len(ids) == 7
+
+
+def test_an_answer_that_cannot_be_read_does_not_stand_in_the_way_of_the_next_sync(
+    lake: pf.Lake, shop: Simulator, client: pf.PulseClient, clock: Clock
+) -> None:
+    window = (clock.now - 5 * DAY, clock.now - 3 * DAY)
+    shop.faults.add(Fault(kind="body", body="<html>", on="session", times=1))
+    with pytest.raises(pf.MalformedAnswer):
+        pf.sync(lake, *window, details=3, client=client)
+    report = pf.sync(lake, *window, details=3, client=client)
+    assert report.details == 3
+    ids = [request.query["id"] for request in shop.requests if request.endpoint == "session"]
+    assert len(set(ids)) == 4
+
+
 def test_details_of_a_session_that_went_on_are_fetched_again_once_it_has_changed(lake: pf.Lake, clock: Clock) -> None:
     with (
         Simulator(sessions=20_000, days=1, now=clock.now, daily_limit=None) as shop,
