@@ -68,7 +68,7 @@ def plan(
     storage_option: StorageOptions = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say what a sync would cost in calls and days. Costs a few calls to count sessions, none with --no-probe."""
+    """Say what a sync would cost in calls and days. Costs one call at most, besides a session key; none with --no-probe."""
     wanted = _how_many(details)
     place = _open(lake, storage_option)
     from pulseframes.planning import plan as make_plan
