@@ -33,7 +33,7 @@ class Run:
     progress : callable or None
         Told how far it is.
     on_answer : callable or None
-        Called with the run after each answer that has sessions.
+        Called with the run after each answer that has sessions, and when the server does not know one that was asked for.
 
     Attributes
     ----------
@@ -43,6 +43,8 @@ class Run:
         The same, for the certificate.
     missing : list of int
         Session ids that the server does not know.
+    details_asked : list of int
+        Sessions whose details the server was asked for, and answered.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class Run:
         self.bodies: list[bytes] = []
         self.parts: list[Part] = []
         self.missing: list[int] = []
+        self.details_asked: list[int] = []
         self._used: set[int] = set()
         self._refresh = refresh
         self._progress = progress
@@ -175,7 +178,11 @@ class Run:
             answer = self.client.call("session", params, session_id=session_id)
         except SessionNotFound:
             self.missing.append(session_id)
+            self.details_asked.append(session_id)
+            self._on_answer(self)
             return True
+        # Also where the answer cannot be read: it may never be, and must not stand before all others the next time.
+        self.details_asked.append(session_id)
         flat = _flattened(answer, flatten_details)
         ids = pl.concat([flat.frames[SESSIONS.name]["session_id"], flat.rejected["session_id"]])
         answered = ids.drop_nulls().unique().to_list()

@@ -20,7 +20,7 @@ from pulseframes.agenda import (
 )
 from pulseframes.api.client import PulseClient, default_client
 from pulseframes.coverage import Window
-from pulseframes.errors import IncompleteWarning, MalformedAnswer, PulseError, QuotaExhausted, RejectedRowsWarning
+from pulseframes.errors import IncompleteWarning, PulseError, QuotaExhausted, RejectedRowsWarning
 from pulseframes.intake import Intake
 from pulseframes.lake import Lake
 from pulseframes.notices import describe_rejected, warn_of_cut_lists, warn_of_drift
@@ -126,6 +126,7 @@ class _Sync:
         self._refresh = refresh
         self._progress = progress
         self._intake = Intake(lake)
+        self._in_vain: set[int] = set()
         self._report = SyncReport(lake.location)
         self._spent_before = client.calls_spent
 
@@ -188,27 +189,27 @@ class _Sync:
         self._intake.take(run, details=True)
         chosen = [one for one in ids if one not in kept or one in to_pay]
         chosen = chosen if details == "all" else chosen[:details]
-        tried: list[int] = []
         try:
             run.ask_details(chosen, DetailQuery(tuple(chosen)))
-            tried = chosen
         except PulseError as problem:
-            # An answer that cannot be read may never be: it must not stand before all others the next time.
-            rest = (problem.remaining or 0) - isinstance(problem, MalformedAnswer)
-            tried = chosen[: len(chosen) - rest]
             self._report.remaining = problem.remaining
             raise
         finally:
-            self._intake.take(run, details=True)
+            self._take(run, details=True)
             self._report.missing = run.missing
-            in_vain = [one for one in tried if one not in self._intake.detailed]
-            if in_vain:
-                self._lake.mark_failed(in_vain, self._client.clock())
+
+    def _take(self, run: Run, *, details: bool) -> None:
+        """Put what came into the lake, and whose details were asked for in vain: a killed sync would ask for those again."""
+        self._intake.take(run, details=details)
+        in_vain = set(run.details_asked) - self._intake.detailed - self._in_vain
+        if in_vain:
+            self._lake.mark_failed(sorted(in_vain), self._client.clock())
+            self._in_vain |= in_vain
 
     def _run(self, *, details: bool) -> Run:
         def take(run: Run) -> None:
-            if not run.parts[-1].kept or len(run.bodies) >= _KEPT_AT_ONCE:
-                self._intake.take(run, details=details)
+            if not run.bodies or not run.parts[-1].kept or len(run.bodies) >= _KEPT_AT_ONCE:
+                self._take(run, details=details)
 
         return Run(self._client, refresh=self._refresh, progress=self._progress, on_answer=take)
 

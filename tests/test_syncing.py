@@ -323,6 +323,32 @@ def test_an_answer_that_cannot_be_read_does_not_stand_in_the_way_of_the_next_syn
     assert len(set(ids)) == 4
 
 
+def test_a_sync_that_is_stopped_remembers_who_is_gone_and_nobody_else(
+    lake: pf.Lake, shop: Simulator, client: pf.PulseClient, clock: Clock
+) -> None:
+    window = (clock.now - 5 * DAY, clock.now - 3 * DAY)
+    pf.sync(lake, *window, client=client)
+    ids = in_lake(lake).sort("session_start", descending=True)["session_id"].to_list()
+    shop.remove(ids[0])
+    seen = []
+
+    def look(progress: pf.Progress) -> None:
+        rows = lake.sessions().filter(pl.col("detail_failed_at").is_not_null()).collect()
+        seen.append(rows["session_id"].to_list())
+        if progress.done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        pf.sync(lake, *window, details=10, client=client, progress=look)
+    assert seen == [[ids[0]]] * 3, "put down at once: a killed sync has no end to do it in"
+    rows = lake.sessions().filter(pl.col("detail_failed_at").is_not_null()).collect()
+    assert rows["session_id"].to_list() == [ids[0]]
+    clock.advance(hours=1)
+    pf.sync(lake, *window, details=7, client=client)
+    last = [int(request.query["id"]) for request in shop.requests if request.endpoint == "session"]
+    assert last == ids[:10]
+
+
 def test_details_of_a_session_that_went_on_are_fetched_again_once_it_has_changed(lake: pf.Lake, clock: Clock) -> None:
     with (
         Simulator(sessions=20_000, days=1, now=clock.now, daily_limit=None) as shop,
