@@ -44,14 +44,16 @@ format: $(VENV)/.dev
 cassettes: $(VENV)/.dev
 	$(BIN)/python tests/record_cassettes.py
 
-# 200 kills of a search and its details; ten minutes of mutated answers.
+# 200 kills of a search and its details, 80 of syncs; ten minutes of mutated answers.
 soak: $(VENV)/.dev
 	$(BIN)/python tests/soak_kills.py
+	$(BIN)/python tests/soak_sync.py
 	$(BIN)/python tests/fuzz_answers.py
 
-# Times flattening beside pandas and DuckDB, and the imports.
+# Times flattening beside pandas and DuckDB, another day in a lake of a year, and the imports.
 benchmark: $(VENV)/.dev
 	$(BIN)/python benchmarks/flatten.py
+	$(BIN)/python benchmarks/lake.py
 	$(BIN)/python benchmarks/imports.py
 
 # Pins what the targets install. The lock files name no host.

@@ -19,6 +19,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import worker
@@ -72,6 +73,19 @@ def run(
     kill: Moment | None = None,
 ) -> bool:
     """Do a task in a new process, and kill it at a moment; tell whether it was done by then."""
+    told = attempt(simulator, nurse, home, task, kill)
+    assert told is None or told["error"] is None
+    return told is not None
+
+
+def attempt(
+    simulator: Simulator,
+    nurse: subprocess.Popen[str],
+    home: Path,
+    task: dict[str, object],
+    kill: Moment | None = None,
+) -> dict[str, Any] | None:
+    """Do a task in a new process, and kill it at a moment; give its answer, or None where it was killed before it had one."""
     home.mkdir(exist_ok=True, mode=0o700)
     before = simulator.calls
     worker.give(nurse, home, **task, out=str(home))
@@ -86,10 +100,9 @@ def run(
     told = worker.result(nurse)
     if "ended" in told:
         assert os.waitstatus_to_exitcode(told["ended"]) == -signal.SIGKILL
-        return False
-    assert told["error"] is None
+        return None
     worker.result(nurse)
-    return True
+    return told
 
 
 def soak(kills: int, *, pages: int, details: int, seed: int, longest: float) -> Soak:
@@ -121,9 +134,9 @@ def soak(kills: int, *, pages: int, details: int, seed: int, longest: float) -> 
             home, before, kills_before = place / f"round-{done.rounds}", simulator.calls, done.kills
             while not run(simulator, nurse, home, task, Moment.drawn(draw, longest) if done.kills < kills else None):
                 done.kills += 1
-                done.killed_while[_last_row(home)] += 1
-                _check_journal(home)
-            _check_journal(home)
+                done.killed_while[last_row(home)] += 1
+                check_journal(home)
+            check_journal(home)
             extra = simulator.calls - before - done.undisturbed_calls
             assert 0 <= extra <= done.kills - kills_before, f"{done.kills - kills_before} kills cost {extra} calls"
             for name in FRAMES:
@@ -135,7 +148,7 @@ def soak(kills: int, *, pages: int, details: int, seed: int, longest: float) -> 
     return done
 
 
-def _last_row(home: Path) -> str:
+def last_row(home: Path) -> str:
     """Tell what the worker was at, by the last row of its journal."""
     if not (home / JOURNAL_FILE).exists():
         return "before the journal"
@@ -148,7 +161,7 @@ def _last_row(home: Path) -> str:
     return f"{'between calls' if row[1] else f'waiting for {row[0]}'}"
 
 
-def _check_journal(home: Path) -> None:
+def check_journal(home: Path) -> None:
     if (home / JOURNAL_FILE).exists():
         with contextlib.closing(sqlite3.connect(home / JOURNAL_FILE)) as journal:
             assert journal.execute("PRAGMA integrity_check").fetchall() == [("ok",)]

@@ -3,6 +3,9 @@
 A task is one line of JSON: ``home`` is its PULSEFRAMES_HOME, ``search`` a window, ``ids`` sessions whose details are wanted,
 ``calls`` sessions to ask for one by one with no frames made, ``out`` a folder for the frames. The answer is one line of
 JSON, too: calls spent, the ids that came, and the name of the error that ended it.
+
+A task with ``sync``, which is a lake and its window, and ``details``, is a sync at the moment ``now``; waiting takes no time
+but moves that clock. Its answer is when it ended, by that clock, whether it was finished, and when to come back.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +75,8 @@ def result(process: subprocess.Popen[str]) -> dict[str, Any]:
 def do(task: dict[str, Any]) -> dict[str, Any]:
     """Do a task."""
     os.environ["PULSEFRAMES_HOME"] = task["home"]
+    if "sync" in task:
+        return sync(task)
     client = default_client()
     before = client.calls_spent
     frames = {}
@@ -92,6 +98,24 @@ def do(task: dict[str, Any]) -> dict[str, Any]:
         for name, frame in frames.items():
             frame.write_parquet(Path(task["out"]) / f"{name}.parquet")
     return {"spent": client.calls_spent - before, "came": came, "error": error}
+
+
+def sync(task: dict[str, Any]) -> dict[str, Any]:
+    """Sync a lake, at a moment that stands still but for what is waited."""
+    now = datetime.fromisoformat(task["now"])
+
+    def wait(seconds: float) -> None:
+        nonlocal now
+        now += timedelta(seconds=seconds)
+
+    report = error = None
+    with pf.PulseClient(clock=lambda: now, sleep=wait) as client:
+        try:
+            report = pf.sync(*task["sync"], details=task["details"], client=client)
+        except pf.PulseError as problem:
+            error = type(problem).__name__
+    resume_at = report and report.resume_at and report.resume_at.isoformat()
+    return {"now": now.isoformat(), "finished": report and report.finished, "resume_at": resume_at, "error": error}
 
 
 def tell(**told: Any) -> None:
@@ -118,6 +142,7 @@ def nurse() -> None:
 if __name__ == "__main__":
     if "frames" in sys.argv:
         pf.frame_schema("sessions")  # so that all imports are done
+        _ = pf.sync
     print("ready", flush=True)  # noqa: T201  the test reads it
     if "nurse" in sys.argv:
         nurse()
