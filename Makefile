@@ -44,7 +44,7 @@ format: $(VENV)/.dev
 cassettes: $(VENV)/.dev
 	$(BIN)/python tests/record_cassettes.py
 
-# 200 kills of a search and its details, 80 of syncs; ten minutes of mutated answers.
+# 200 kills of a search and its details, 40 of syncs; ten minutes of mutated answers.
 soak: $(VENV)/.dev
 	$(BIN)/python tests/soak_kills.py
 	$(BIN)/python tests/soak_sync.py
