@@ -11,15 +11,18 @@ import polars as pl
 from pulseframes.coverage import Window
 from pulseframes.errors import InvalidQuery, LakeError
 from pulseframes.lake import Lake
+from pulseframes.lake.reading import collected
 from pulseframes.lake.state import LakeState
 from pulseframes.query import PAGE_SIZE, DateLike, parse_instant
 from pulseframes.reuse import FRESH, SETTLED
+from pulseframes.tables import SESSIONS
 
 #: How many details to get: so many that have to be paid for, or those of all sessions.
 Details: TypeAlias = int | Literal["all"]
 
 #: How long a session can still change, unless the caller says otherwise.
 LOOK_BACK: Final = SETTLED
+LONGEST_LOOK_BACK: Final = timedelta(days=3650)
 #: A span that is longer, and ended a look-back ago, is a window of its own, whose pages stay good for the next day's calls.
 _LONG: Final = timedelta(days=7)
 
@@ -62,23 +65,28 @@ def check_look_back(look_back: timedelta) -> None:
     Raises
     ------
     InvalidQuery
-        If it is no span of time, or shorter than nothing.
+        If it is no span of time, negative, or longer than ten years.
     """
-    if not isinstance(look_back, timedelta) or look_back < timedelta():
-        raise InvalidQuery(f"look_back: {look_back!r} is not a timedelta from 0 on.", argument="look_back")
+    if not isinstance(look_back, timedelta) or not timedelta() <= look_back <= LONGEST_LOOK_BACK:
+        raise InvalidQuery(
+            f"look_back: {look_back!r} is not a timedelta from 0 to {LONGEST_LOOK_BACK.days} days.",
+            argument="look_back",
+        )
 
 
-def check_application(state: LakeState, application: str, location: str) -> None:
-    """Refuse to mix two applications' sessions in one lake.
+def check_lake(lake: Lake, state: LakeState, application: str) -> None:
+    """Check, before anything is spent, that the answers could be put into a lake.
 
     Raises
     ------
     LakeError
-        If the lake was synced with another application, or another address.
+        If the lake was synced with another application, or another address; or its privacy rules are others, or need a key
+        that is not set.
     """
+    lake.check_policy(state)
     if state.application not in (None, application):
         raise LakeError(
-            f"The lake {location} has the sessions of another application, or of another address: use a lake for each. "
+            f"The lake {lake.location} has the sessions of another application, or of another address: use a lake for each. "
             'If it is the same one with a new API key, set "application" in its _pulseframes/lake.json to null.'
         )
 
@@ -103,22 +111,29 @@ def windows_to_ask(
     refresh : bool
         Whether to ask for all of it again.
     """
-    if state.kept_from is not None:
-        wanted = Window(max(wanted.start, state.kept_from), wanted.end)
+    before = left_out_before(state, wanted)
+    if before is not None:
+        wanted = Window(before, wanted.end)
     if wanted.start >= wanted.end:
         return []
     if refresh:
         return [wanted]
-    to_ask = state.coverage.to_ask(wanted, now, look_back, _still_active(lake, look_back))
+    to_ask = state.coverage.to_ask(wanted, now, look_back, _still_active(lake, now, look_back))
     joined = _joined(to_ask, lambda window: count_sessions(lake, window))
     return [part for window in joined for part in _in_parts(window, state.reading, now - look_back)]
+
+
+def left_out_before(state: LakeState, wanted: Window) -> datetime | None:
+    """Give the time before which a window's sessions were dropped; None where they were not."""
+    return state.kept_from if state.kept_from is not None and wanted.start < state.kept_from else None
 
 
 def count_sessions(lake: Lake, window: Window) -> int:
     """Count the sessions that the lake has in a window."""
     if not lake.is_there():
         return 0
-    return int(lake.sessions().filter(_within(window)).select(pl.len()).collect().item())
+    counted = lake.sessions().filter(_within(window)).select(pl.len())
+    return int(collected(lake.store, SESSIONS.name, counted).item())
 
 
 def details_to_ask(lake: Lake, wanted: Window, now: datetime, look_back: timedelta) -> list[int]:
@@ -140,7 +155,7 @@ def details_to_ask(lake: Lake, wanted: Window, now: datetime, look_back: timedel
     likely = _within(wanted) & ~in_vain & (fetched.is_null() | ~(final | silent | (fetched > now - FRESH)))
     columns = ["session_id", "session_start", "session_updated", "status", "detail_fetched_at"]
     # Sorted after it is read: polars 2.1 cannot sort a scan by an expression that makes numbers of its own.
-    found = lake.sessions().filter(likely).select(columns).collect()
+    found = collected(lake.store, SESSIONS.name, lake.sessions().filter(likely).select(columns))
     return found.sort(rank, age, "session_id")["session_id"].to_list()
 
 
@@ -151,13 +166,17 @@ def _within(window: Window) -> pl.Expr:
     return (pl.col("date") >= window.start.date()) & (pl.col("date") <= window.end.date()) & in_time
 
 
-def _still_active(lake: Lake, look_back: timedelta) -> list[datetime]:
-    """Give when the sessions started that went on when they were last seen, and had changed shortly before."""
+def _still_active(lake: Lake, now: datetime, look_back: timedelta) -> list[datetime]:
+    """Give when the sessions started that went on when they were last seen, and had changed shortly before.
+
+    One that was not seen for long, though it was asked for, is gone from the server.
+    """
     if not lake.is_there():
         return []
     lively = pl.col("fetched_at") - pl.col("session_updated") < look_back
-    active = lake.sessions().filter(pl.col("status") == "active", lively).select("session_start").collect()
-    return active["session_start"].to_list()
+    seen = pl.col("fetched_at") > now - max(look_back, _LONG)
+    active = lake.sessions().filter(pl.col("status") == "active", lively, seen).select("session_start")
+    return collected(lake.store, SESSIONS.name, active)["session_start"].to_list()
 
 
 def _joined(windows: Sequence[Window], count: Callable[[Window], int]) -> list[Window]:

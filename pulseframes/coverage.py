@@ -136,13 +136,24 @@ class Coverage:
     @classmethod
     def from_lists(cls, pieces: Iterable[Sequence[str | None]]) -> Coverage:
         """Read the pieces from JSON."""
-        return cls(
-            [
-                Piece(_instant(str(start)), _instant(str(end)), None if read_at is None else _instant(read_at))
-                for start, end, read_at in pieces
-            ]
-        )
+        read = [
+            Piece(instant(str(start)), instant(str(end)), None if read_at is None else instant(read_at))
+            for start, end, read_at in pieces
+        ]
+        if any(piece.start >= piece.end for piece in read):
+            raise ValueError("a window ends before it starts")
+        return cls(read)
 
 
-def _instant(text: str) -> datetime:
-    return datetime.fromisoformat(text).astimezone(UTC)
+def instant(text: str) -> datetime:
+    """Read a time as JSON has it.
+
+    Raises
+    ------
+    ValueError
+        If it is none, or has no zone.
+    """
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError(f"{text} has no zone")
+    return moment.astimezone(UTC)

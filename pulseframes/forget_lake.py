@@ -13,6 +13,7 @@ from pulseframes.coverage import Window
 from pulseframes.lake import Lake
 from pulseframes.lake.commit import Commit
 from pulseframes.lake.partitions import Days, days_of
+from pulseframes.lake.reading import collected
 from pulseframes.person import Finder, Person
 from pulseframes.privacy import Action, PrivacyPolicy
 from pulseframes.tables import LAKE_TABLES, REJECTED, SESSIONS, Privacy, Table
@@ -56,7 +57,7 @@ def find_in_lake(lake: Lake, person: Person) -> Person:
         If the lake cannot be read, or holds pseudonyms whose key is not set.
     """
     policy = lake.policy()
-    rows = lake.sessions().select(_WHO).collect()
+    rows = collected(lake.store, SESSIONS.name, lake.sessions().select(_WHO))
     while True:
         mine = rows.filter(_is(person, policy))
         found = person | Person.described(

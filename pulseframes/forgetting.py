@@ -19,7 +19,7 @@ from pulseframes.forget_journal import (
 from pulseframes.forget_lake import ForgottenInLake, find_in_lake, forget_in_lake, retain_in_lake
 from pulseframes.journal import JOURNAL_FILE, Journal
 from pulseframes.lake import Lake
-from pulseframes.person import Person
+from pulseframes.person import SHORTEST_NAMED, Person
 from pulseframes.settings import Settings
 
 
@@ -44,10 +44,21 @@ class Forgotten:
     key_files: int = 0
     kept_from: datetime | None = field(default=None)
 
+    @property
+    def found(self) -> bool:
+        """Whether anything was there to be removed."""
+        lake, journal = self.lake, self.journal
+        in_lake = lake is not None and (any(lake.rows.values()) or lake.mentions > 0)
+        in_journal = journal is not None and any(
+            (journal.answers_rewritten, journal.answers_removed, journal.questions_redacted, journal.calls_removed)
+        )
+        return in_lake or in_journal
+
     def as_dict(self) -> dict[str, Any]:
         """Give it as JSON takes it."""
         lake, journal = self.lake, self.journal
         return {
+            "found": self.found,
             "kept_from": self.kept_from and self.kept_from.isoformat(),
             "lake": lake
             and {"rows": lake.rows, "mentions": lake.mentions, "days": [day.isoformat() for day in sorted(lake.days)]},
@@ -63,7 +74,7 @@ class Forgotten:
         }
 
     def __str__(self) -> str:
-        lines = []
+        lines = [] if self.kept_from is not None or self.found else ["Nobody of that name was found."]
         if self.lake is not None:
             rows = ", ".join(f"{count} {name}" for name, count in self.lake.rows.items())
             mentions = f"; {self.lake.mentions} mentions taken out" if self.lake.mentions else ""
@@ -80,12 +91,14 @@ class Forgotten:
             lines.append(f"Session keys: {self.key_files} files removed.")
         if self.kept_from is not None:
             lines.append(f"Kept: what is from {self.kept_from:%Y-%m-%d} UTC on.")
-        else:
+        elif self.found:
             lines.append("Raygun may still have the user: remove them there too, or a later search brings them back.")
         return "\n".join(lines)
 
 
-def forget(lake: Lake | str | os.PathLike[str] | None, user: str, *, settings: Settings | None = None) -> Forgotten:
+def forget(
+    lake: Lake | str | os.PathLike[str] | None, user: str | int, *, settings: Settings | None = None
+) -> Forgotten:
     """Remove a person from a lake, the journal and the session-key files; costs no call.
 
     All sessions that share a user id, an identifier or an e-mail address with the person are the person's, and go with their
@@ -98,7 +111,7 @@ def forget(lake: Lake | str | os.PathLike[str] | None, user: str, *, settings: S
     ----------
     lake : Lake, path or None
         The lake; None for the journal alone.
-    user : str
+    user : str or int
         The identifier that the site gave the user, an e-mail address in any case, or Raygun's user id.
     settings : Settings or None
         Where the journal is; from the environment if not given.
@@ -111,13 +124,15 @@ def forget(lake: Lake | str | os.PathLike[str] | None, user: str, *, settings: S
     Raises
     ------
     InvalidQuery
-        If ``user`` is empty.
+        If ``user`` is empty or of another type.
     LakeError
         If the lake cannot be read or written, or holds pseudonyms and their key is not set.
     JournalError
         If the journal cannot be read or written, or another process is reading what was removed; do it again then.
     """
-    person = Person.named(user)
+    if not isinstance(user, str | int) or isinstance(user, bool):
+        raise InvalidQuery(f"user: {type(user).__name__} is no identifier, e-mail address or user id.", argument="user")
+    person = Person.named(str(user))
     place = _lake(lake)
     journal = _journal(settings or Settings())
     try:
@@ -129,12 +144,12 @@ def forget(lake: Lake | str | os.PathLike[str] | None, user: str, *, settings: S
             if journal is not None:
                 person = find_in_journal(journal, person)
         in_lake = None if place is None else forget_in_lake(place, person)
-        in_journal = None if journal is None else forget_in_journal(journal, user, known=person)
+        in_journal = None if journal is None else forget_in_journal(journal, str(user), known=person)
     finally:
         if journal is not None:
             journal.close()
     folder = (settings or Settings()).folder
-    texts = {*person.identifiers, *person.emails, *person.texts}
+    texts = {text for text in (*person.identifiers, *person.emails, *person.texts) if len(text) >= SHORTEST_NAMED}
     return Forgotten(in_lake, in_journal, 0 if folder is None else forget_in_keystore(folder, texts))
 
 

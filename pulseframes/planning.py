@@ -6,21 +6,23 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 from pulseframes.agenda import (
     LOOK_BACK,
     Details,
-    check_application,
     check_details,
+    check_lake,
     check_look_back,
     count_sessions,
     details_to_ask,
+    left_out_before,
     wanted_window,
     windows_to_ask,
 )
 from pulseframes.api.client import PulseClient, default_client
 from pulseframes.coverage import Window, subtract
+from pulseframes.errors import QuotaExhausted
 from pulseframes.lake import Lake
 from pulseframes.lake.state import LakeState
 from pulseframes.paging import Page
@@ -28,6 +30,9 @@ from pulseframes.progress import ProgressHook
 from pulseframes.query import PAGE_SIZE, DateLike, SearchQuery
 from pulseframes.reuse import FRESH
 from pulseframes.run import Run
+from pulseframes.sync_report import describe_left_out
+
+_WEEK: Final = timedelta(days=7)
 
 
 @dataclass(frozen=True)
@@ -80,6 +85,8 @@ class Plan:
         Days of calls that it takes, today's included; 0 for nothing to do, None where that is not known.
     probe_cost : int
         Calls that the plan itself has cost.
+    left_out_before : datetime or None
+        What ``retain()`` has dropped, and so would not be asked for, though the window has it.
     """
 
     windows: list[PlannedWindow]
@@ -91,10 +98,12 @@ class Plan:
     daily_limit: int
     days: int | None
     probe_cost: int
+    left_out_before: datetime | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Give the plan as JSON takes it; times in ISO 8601, UTC."""
         told = asdict(self)
+        told["left_out_before"] = self.left_out_before and self.left_out_before.isoformat()
         for window in told["windows"]:
             for name in ("date_from", "date_to"):
                 window[name] = window[name].isoformat()
@@ -102,11 +111,13 @@ class Plan:
 
     def __str__(self) -> str:
         lines = [_line(window) for window in self.windows] or ["No search: all of it is there."]
+        if self.left_out_before is not None:
+            lines.append(describe_left_out(self.left_out_before))
         if self.details or self.details_kept:
             lines.append(f"Details: {self.details} to pay for, {self.details_kept} in the journal.")
         if self.calls is None:
             lines.append(
-                "The cost is not known: plan with a probe, which costs one call, to learn how many sessions there are."
+                "The cost is not known: a plan that may spend a call, when one is left, learns how many sessions there are."
             )
         else:
             lines.append(f"{self.calls} calls in all, {self.authentications} of them to authenticate.")
@@ -152,7 +163,7 @@ def plan(
     lake, date_from, date_to, details, look_back, client, progress
         As for ``sync()``. The lake need not be there.
     probe : bool
-        Whether one call may be spent to learn how many sessions there are.
+        Whether one call may be spent to learn how many sessions there are. Where none is left, that stays unknown.
 
     Returns
     -------
@@ -165,7 +176,7 @@ def plan(
         If an argument is wrong.
     LakeError
         If the lake cannot be read, or has another application's sessions.
-    CredentialsMissing, AuthenticationFailed, QuotaExhausted, ServerError, MalformedAnswer, JournalError
+    CredentialsMissing, AuthenticationFailed, ServerError, MalformedAnswer, JournalError
         If the probe's call fails.
     """
     check_details(details)
@@ -174,8 +185,11 @@ def plan(
     now = client.clock()
     wanted = wanted_window(date_from, date_to, now)
     lake = lake if isinstance(lake, Lake) else Lake(lake)
-    state = lake.state() if lake.is_there() else LakeState()
-    check_application(state, client.application, lake.location)
+    lake.check_place()
+    state = lake.state() if lake.is_there() else None
+    if state is not None:
+        check_lake(lake, state, client.application)
+    state = state or LakeState()
     spent_before = client.calls_spent
     windows = windows_to_ask(lake, state, wanted, now, look_back)
     run = Run(client, refresh=False, progress=progress)
@@ -198,6 +212,7 @@ def plan(
         daily_limit=quota.limit,
         days=days,
         probe_cost=client.calls_spent - spent_before,
+        left_out_before=left_out_before(state, wanted),
     )
 
 
@@ -208,13 +223,11 @@ def _counted(run: Run, lake: Lake, state: LakeState, windows: Sequence[Window], 
     unknown = [window for window, found in counted.items() if found is None]
     estimates = {w: count_sessions(lake, w) for w in unknown if not subtract([w], covered)}
     rest = [window for window in unknown if window not in estimates]
-    if rest and probe:
-        hull = Window(rest[0].start, _steady(rest[0].start, rest[-1].end, run.client.clock()))
-        total = run.probe(SearchQuery(*hull))
-        between = sum(count_sessions(lake, part) for part in subtract([hull], rest))
+    total = _total(run, lake, rest, probe=probe) if rest else None
+    if total is not None:
         length = sum((window.end - window.start for window in rest), timedelta())
         for window in rest:
-            estimates[window] = round(max(0, total - between) * ((window.end - window.start) / length))
+            estimates[window] = round(total * ((window.end - window.start) / length))
     planned = []
     for window in windows:
         found = counted[window]
@@ -229,6 +242,26 @@ def _counted(run: Run, lake: Lake, state: LakeState, windows: Sequence[Window], 
                 PlannedWindow(*window, sessions, calls_needed, 0, estimated=len(rest) != 1 or window not in rest)
             )
     return planned
+
+
+def _total(run: Run, lake: Lake, windows: Sequence[Window], *, probe: bool) -> int | None:
+    """Learn how many sessions some windows have; None where that is not known and costs a call that may not be spent.
+
+    What is less than a page by the week before costs one call in any case, and none to find that out.
+    """
+    length = sum((window.end - window.start for window in windows), timedelta())
+    week_before = Window(windows[0].start - _WEEK, windows[0].start)
+    usual = count_sessions(lake, week_before) * (length / _WEEK)
+    if 0 < usual < PAGE_SIZE / 2:
+        return round(usual)
+    if not probe:
+        return None
+    hull = Window(windows[0].start, _steady(windows[0].start, windows[-1].end, run.client.clock()))
+    try:
+        total = run.probe(SearchQuery(*hull))
+    except QuotaExhausted:
+        return None
+    return max(0, total - sum(count_sessions(lake, part) for part in subtract([hull], windows)))
 
 
 def _steady(start: datetime, end: datetime, now: datetime) -> datetime:

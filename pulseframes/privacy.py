@@ -41,6 +41,8 @@ class Action(StrEnum):
 #: The columns that rules may name. Those of one name in several tables are alike.
 _COLUMNS: Final[dict[str, Column]] = {column.name: column for table in TABLES.values() for column in table.columns}
 _KEYS: Final = frozenset(name for table in TABLES.values() for name in table.key)
+#: A lake merges answers, and chooses what to ask for again, by these.
+_WORKED_WITH: Final = frozenset({"session_updated", "status"})
 _CLASSES: Final = tuple(str(privacy) for privacy in Privacy if privacy is not Privacy.NONE)
 #: An address that spells out another column's value, and so must not outlive it.
 _SPELLS_OUT: Final = {"user_web_url": "user_id"}
@@ -266,8 +268,11 @@ def _checked_rule(name: str, action: str) -> Action:
             "`pulseframes schema` shows them.",
             argument="rules",
         )
-    elif chosen is not Action.KEEP and (name in _KEYS or _COLUMNS[name].required):
-        raise InvalidQuery(f"rules: {name} is needed as it is, by calls, joins or partitions.", argument="rules")
+    elif chosen is not Action.KEEP and (name in _KEYS | _WORKED_WITH or _COLUMNS[name].required):
+        raise InvalidQuery(
+            f"rules: {name} is needed as it is, by calls, joins, partitions, or to tell which answer is newer.",
+            argument="rules",
+        )
     elif not _fits(chosen, _COLUMNS[name]):
         raise InvalidQuery(f"rules: {chosen} does not fit {name}.", argument="rules")
     return chosen

@@ -39,8 +39,10 @@ class SyncReport:
         What was searched, and read to its end.
     coverage : list of Window
         What the lake has been read of, in all.
-    complete : bool
-        False where a search gave fewer sessions than the server declared.
+    incomplete : list of Window
+        What the lake has of which, by the server's counts, sessions are missing.
+    left_out_before : datetime or None
+        What ``retain()`` has dropped, and so was not asked for, though the window has it.
     quota : Quota or None
         How the application stands at the end.
     """
@@ -57,14 +59,16 @@ class SyncReport:
     rejected: int = 0
     asked: list[Window] = field(default_factory=list)
     coverage: list[Window] = field(default_factory=list)
-    complete: bool = True
+    incomplete: list[Window] = field(default_factory=list)
+    left_out_before: datetime | None = None
     quota: Quota | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Give the report as JSON takes it; times in ISO 8601, UTC."""
         told = asdict(self)
         told["resume_at"] = self.resume_at and self.resume_at.isoformat()
-        for name in ("asked", "coverage"):
+        told["left_out_before"] = self.left_out_before and self.left_out_before.isoformat()
+        for name in ("asked", "coverage", "incomplete"):
             told[name] = [[moment.isoformat() for moment in window] for window in getattr(self, name)]
         if self.quota is not None:
             told["quota"]["next_call_at"] = self.quota.next_call_at.isoformat()
@@ -79,8 +83,11 @@ class SyncReport:
             f"{self.location}: {counts}.",
             f"Calls: {self.calls_spent} spent, {self.calls_saved} saved by the journal"
             + (f", {self.quota.left} of {self.quota.limit} left." if self.quota is not None else "."),
-            *(f"Covered: {start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC." for start, end in self.coverage),
+            *(f"Covered: {_span(window)}." for window in self.coverage),
+            *(f"Sessions are missing, by the server's count: {_span(window)}." for window in self.incomplete),
         ]
+        if self.left_out_before is not None:
+            lines.append(describe_left_out(self.left_out_before))
         if self.rejected:
             lines.append(f"{self.rejected} rows broke the schema; they are in rejected/.")
         if self.missing:
@@ -91,3 +98,12 @@ class SyncReport:
                 f"Not finished{rest}: sync again from {self.resume_at:%Y-%m-%d %H:%M:%S} UTC on, and it goes on."
             )
         return "\n".join(lines)
+
+
+def describe_left_out(before: datetime) -> str:
+    """Say what is not asked for because it was dropped."""
+    return f"What is from before {before:%Y-%m-%d} UTC was dropped by retain, and is left out."
+
+
+def _span(window: Window) -> str:
+    return f"{window.start:%Y-%m-%d %H:%M} to {window.end:%Y-%m-%d %H:%M} UTC"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Final
 
@@ -11,22 +13,23 @@ import polars as pl
 from pulseframes.agenda import (
     LOOK_BACK,
     Details,
-    check_application,
     check_details,
+    check_lake,
     check_look_back,
     details_to_ask,
+    left_out_before,
     wanted_window,
     windows_to_ask,
 )
 from pulseframes.api.client import PulseClient, default_client
-from pulseframes.coverage import Window
+from pulseframes.coverage import Window, subtract
 from pulseframes.errors import IncompleteWarning, PulseError, QuotaExhausted, RejectedRowsWarning
 from pulseframes.intake import Intake
 from pulseframes.lake import Lake
-from pulseframes.notices import describe_rejected, warn_of_cut_lists, warn_of_drift
+from pulseframes.notices import describe_rejected, some, warn_of_cut_lists, warn_of_drift
 from pulseframes.progress import ProgressHook
 from pulseframes.query import DateLike, DetailQuery, SearchQuery
-from pulseframes.reuse import is_settled
+from pulseframes.reuse import SETTLED, is_settled
 from pulseframes.run import Run
 from pulseframes.sync_report import SyncReport
 from pulseframes.warn import warn
@@ -127,25 +130,24 @@ class _Sync:
         self._progress = progress
         self._intake = Intake(lake)
         self._in_vain: set[int] = set()
+        self._short: list[Window] = []
         self._report = SyncReport(lake.location)
         self._spent_before = client.calls_spent
 
     def do(self, details: Details) -> SyncReport:
         """Search, then get details, until all is there or the calls end."""
         with self._lake.locked() as state:
-            check_application(state, self._client.application, self._lake.location)
+            check_lake(self._lake, state, self._client.application)
             state.application = self._client.application
             try:
                 now = self._client.clock()
-                for window in windows_to_ask(
-                    self._lake, state, self._wanted, now, self._look_back, refresh=self._refresh
-                ):
-                    self._search(window)
+                windows = windows_to_ask(self._lake, state, self._wanted, now, self._look_back, refresh=self._refresh)
+                for window in windows:
+                    with self._as_far_as_calls_go():
+                        self._search(window)
                 if details:
-                    self._details(details)
-            except QuotaExhausted as stopped:
-                self._report.finished = False
-                self._report.resume_at = stopped.resets_at
+                    with self._as_far_as_calls_go():
+                        self._details(details)
             except PulseError as problem:
                 self._close()
                 problem.partial = self._report
@@ -153,6 +155,17 @@ class _Sync:
             self._close()
         self._warn()
         return self._report
+
+    @contextmanager
+    def _as_far_as_calls_go(self) -> Iterator[None]:
+        """Note that no call was left; what comes next may be in the journal, and cost none."""
+        try:
+            yield
+        except QuotaExhausted as stopped:
+            self._report.finished = False
+            self._report.resume_at = stopped.resets_at
+            if stopped.remaining is not None:
+                self._report.remaining = (self._report.remaining or 0) + stopped.remaining
 
     def _search(self, window: Window) -> None:
         """Read a window into the lake."""
@@ -166,19 +179,21 @@ class _Sync:
         reader = run.reader(query)
         try:
             reading = reader.read()
-        except PulseError:
-            self._report.remaining = reader.remaining
+        except PulseError as problem:
+            problem.remaining = reader.remaining
             raise
         finally:
             self._intake.take(run, details=False)
         quota = self._client.quota()
         if not reading.complete and not quota.left:  # reading again what moved was cut short
             raise QuotaExhausted("No call is left to read again what moved.", resets_at=quota.next_call_at)
-        self._report.complete &= reading.complete
         state.reading = [part for part in state.reading if not (window.start <= part.start and part.end <= window.end)]
-        state.coverage.add(window, began, self._look_back)
+        state.incomplete = subtract(state.incomplete, [window]) + ([] if reading.complete else [window])
+        state.coverage.add(window, began, max(self._look_back, SETTLED))
         self._lake.save_state()
         self._report.asked.append(window)
+        if not reading.complete:
+            self._short.append(window)
 
     def _details(self, details: Details) -> None:
         """Get details into the lake: all that cost nothing, and as many of the others as were asked for."""
@@ -191,9 +206,6 @@ class _Sync:
         chosen = chosen if details == "all" else chosen[:details]
         try:
             run.ask_details(chosen, DetailQuery(tuple(chosen)))
-        except PulseError as problem:
-            self._report.remaining = problem.remaining
-            raise
         finally:
             self._take(run, details=True)
             self._report.missing = run.missing
@@ -221,18 +233,22 @@ class _Sync:
         report.rows = intake.written.rows
         report.rejected = intake.written.rejected
         report.details = len(intake.detailed)
-        report.coverage = self._lake.coverage()
+        state = self._lake.state()
+        report.coverage = state.coverage.windows()
+        report.incomplete = state.incomplete
+        report.left_out_before = left_out_before(state, self._wanted)
         report.quota = self._client.quota()
 
     def _warn(self) -> None:
         intake = self._intake
         warn_of_drift(sorted(intake.drift))
         warn_of_cut_lists(intake.cut)
-        if not self._report.complete:
+        if self._short:
             warn(
                 IncompleteWarning,
-                "By the server's counts more sessions were to come than came: its list changed while it was read. "
-                "What has not settled yet is asked for again by the next sync; sync(refresh=True) asks for all.",
+                "By the server's counts more sessions were to come than came, since its list changed while it was read: "
+                f"{some(f'{start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC' for start, end in self._short)}. What has not "
+                "settled yet is asked for again by the next sync; sync(refresh=True) asks for all.",
             )
         if intake.rejected:
             warn(RejectedRowsWarning, describe_rejected(pl.concat(intake.rejected)))

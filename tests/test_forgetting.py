@@ -172,7 +172,8 @@ def test_nobody_is_forgotten_for_a_name_that_is_not_known(kept: Kept) -> None:
     before = kept.lake.sessions().collect()
     done = pf.forget(kept.lake, "nobody@example.com", settings=kept.settings)
     assert done.lake is not None
-    assert (sum(done.lake.rows.values()), done.lake.days) == (0, set())
+    assert (sum(done.lake.rows.values()), done.lake.days, done.found) == (0, set(), False)
+    assert "Nobody of that name was found." in str(done)
     assert_frame_equal(kept.lake.sessions().collect(), before)
 
 
@@ -196,7 +197,7 @@ def test_wrong_arguments_remove_nothing(kept: Kept) -> None:
 
 def test_with_no_journal_and_no_lake_there_is_nothing_to_do(tmp_path: Path) -> None:
     done = pf.forget(None, "anna", settings=pf.Settings(home=str(tmp_path)))
-    assert done.as_dict() == {"kept_from": None, "lake": None, "journal": None, "key_files": 0}
+    assert done.as_dict() == {"found": False, "kept_from": None, "lake": None, "journal": None, "key_files": 0}
     assert "Journal: there is none." in str(done)
 
 

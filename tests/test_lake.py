@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import random
 import signal
@@ -28,6 +29,7 @@ from pulseframes.frames import SessionFrames
 from pulseframes.lake import Batch, partitions
 from pulseframes.lake.commit import COMMIT_FILE
 from pulseframes.lake.state import STATE_FILE
+from pulseframes.replay import replay
 from pulseframes.simulator import Simulator
 from pulseframes.tables import ERRORS, LAKE_TABLES, LAKE_VERSION, PAGE_VIEWS, REJECTED, SESSIONS, TABLES
 
@@ -276,12 +278,37 @@ def test_a_lake_takes_what_search_details_and_write_parquet_gave(
         (session_rows({"session_id": None}), "1 rows of sessions break the schema"),
         (session_rows({"session_id": 1, "session_length_ms": -1}), "1 rows of sessions break the schema"),
         ("nowhere", "nowhere/sessions.parquet cannot be read"),
+        (session_rows({"session_id": 1}).lazy(), "LazyFrame is neither; a LazyFrame has to be collected"),
+        (None, "NoneType is neither"),
+        (session_rows({"session_id": 1, "ip_city": "Ottawa"}), "hold what only details know; give all of what"),
+        (session_rows({"session_id": 1}).with_columns(detail_fetched_at=None), "sessions is a lake's own"),
     ],
 )
 def test_frames_that_are_none_of_ours_are_refused_and_make_no_lake(lake: pf.Lake, given: Any, told: str) -> None:
     with pytest.raises(pf.InvalidQuery, match=told):
         lake.write(given)
     assert not lake.is_there()
+
+
+def test_what_replay_made_is_put_back_with_its_details_as_details_and_its_summaries_as_summaries(
+    lake: pf.Lake, simulator: Simulator, client: pf.PulseClient, tmp_path: Path
+) -> None:
+    window = (simulator.begin, simulator.begin + timedelta(days=2))
+    pf.sync(lake, *window, details=4, client=client)
+    before = contents(lake)
+    replay(
+        client.journal,
+        client.application,
+        START - timedelta(days=9999),
+        START + timedelta(days=9999),
+        tmp_path / "again",
+    )
+    other = pf.Lake(tmp_path / "other")
+    other.write(tmp_path / "again")
+    for name, frame in contents(other).items():
+        columns = TABLES[name].schema.names()
+        assert_frame_equal(frame.select(columns), before[name].select(columns))
+    assert other.sessions().collect()["detail_fetched_at"].null_count() == len(before["sessions"]) - 4
 
 
 def test_rejected_rows_are_kept_once_with_reason_and_raw_json(lake: pf.Lake) -> None:
@@ -349,15 +376,34 @@ def test_the_version_goes_up_whenever_a_column_changes() -> None:
     )
 
 
-@pytest.mark.parametrize("damage", [b"", b"{", b"[]", b'{"version": 1}', b'{"version": "x"}', b"\xff"])
+WHOLE = '{"version": 1, "application": null, "privacy": {}, "covered": %s, "reading": [], "incomplete": [], "kept_from": %s}'
+DAMAGED = [
+    (WHOLE % damage).encode()
+    for damage in [
+        ('[["2026-11-01", "2026-11-02", null]]', "null"),  # no zone
+        ('[["2026-11-02T00:00Z", "2026-11-01T00:00Z", null]]', "null"),
+        ("[]", '"2026-11-01"'),
+        ("[]", "7"),
+    ]
+]
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b"[]", b'{"version": 1}', b'{"version": "x"}', b"\xff", *DAMAGED])
 def test_a_damaged_state_says_what_to_do(lake: pf.Lake, tmp_path: Path, damage: bytes) -> None:
     lake.write(session_rows({"session_id": 1}))
     (tmp_path / "lake" / STATE_FILE).write_bytes(damage)
-    with pytest.raises(pf.LakeError, match="damaged _pulseframes/lake.json. Remove that file"):
-        lake.sessions()
+    for use in (lake.sessions, lambda: lake.write(session_rows({"session_id": 2}))):
+        with pytest.raises(
+            pf.LakeError, match="damaged _pulseframes/lake.json, .* Restore that file, or begin another lake"
+        ):
+            use()
+
+
+def test_a_lake_that_lost_its_state_is_not_gone_on_with_by_other_privacy_rules(lake: pf.Lake, tmp_path: Path) -> None:
+    lake.write(session_rows({"session_id": 1}))
     (tmp_path / "lake" / STATE_FILE).unlink()
-    lake.write(session_rows({"session_id": 2}))
-    assert len(lake.sessions().collect()) == 2
+    with pytest.raises(pf.LakeError, match="has lost its _pulseframes/lake.json, which holds its privacy rules"):
+        lake.write(session_rows({"session_id": 2}))
 
 
 def test_a_damaged_table_file_is_named_and_nothing_is_changed(lake: pf.Lake, tmp_path: Path) -> None:
@@ -368,6 +414,64 @@ def test_a_damaged_table_file_is_named_and_nothing_is_changed(lake: pf.Lake, tmp
     with pytest.raises(pf.LakeError, match="data.parquet cannot be read .*replay"):
         lake.write(session_rows({"session_id": 2}))
     assert files(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    "listed",
+    [
+        b"{",
+        b"[]",
+        b'{"moves": 1, "deletes": []}',
+        b'{"moves": [["_pulseframes/staging/0a/0", "../../evil.parquet"]], "deletes": []}',
+        b'{"moves": [["../letters.txt", "sessions/date=2026-11-01/data.parquet"]], "deletes": []}',
+        b'{"moves": [], "deletes": ["../letters.txt"]}',
+    ],
+)
+def test_a_damaged_list_of_a_killed_writer_is_told_and_reaches_nothing_outside_the_lake(
+    lake: pf.Lake, tmp_path: Path, listed: bytes
+) -> None:
+    lake.write(session_rows({"session_id": 1}))
+    (tmp_path / "letters.txt").write_text("dear")
+    (tmp_path / "lake" / COMMIT_FILE).write_bytes(listed)
+    with pytest.raises(pf.LakeError, match="damaged _pulseframes/commit.json"):
+        lake.write(session_rows({"session_id": 2}))
+    assert (tmp_path / "letters.txt").read_text() == "dear"
+    assert len(lake.sessions().collect()) == 1
+
+
+def test_the_lakes_own_folder_stays_small(lake: pf.Lake, tmp_path: Path) -> None:
+    for number in range(5):
+        lake.write(
+            session_rows(
+                {"session_id": number}, {"session_id": 10 + number, "session_start": START + timedelta(days=1)}
+            )
+        )
+    assert {path.name for path in (tmp_path / "lake/_pulseframes").iterdir()} <= {"lake.json", "lock", "staging"}
+    staging = tmp_path / "lake/_pulseframes/staging"
+    assert not staging.exists() or not list(staging.iterdir())
+
+
+def test_what_the_file_system_refuses_is_a_lake_error_that_says_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for path in (tmp_path / "file", tmp_path / "file" / "lake", tmp_path / ("x" * 300), Path("/proc/lake")):
+        with pytest.raises(pf.LakeError, match="cannot be used .*check the path"):
+            pf.Lake(path).write(session_rows({"session_id": 1}))
+    with pytest.raises(pf.InvalidQuery, match="home of a user who is not there"):
+        pf.Lake("~nobody-of-this-name/lake")
+
+
+def test_a_full_disk_is_told_and_the_lake_stays_as_it_was(lake: pf.Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    lake.write(session_rows({"session_id": 1}))
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("pulseframes.lake.store.write_bytes", full)
+        with pytest.raises(pf.LakeError, match="the disk is full; make room"):
+            lake.write(session_rows({"session_id": 2}))
+    assert len(lake.sessions().collect()) == 1
+    lake.write(session_rows({"session_id": 2}))
 
 
 # Writers, readers, kills
@@ -592,6 +696,20 @@ def test_a_query_reaches_no_other_file_and_changes_nothing(lake: pf.Lake, tmp_pa
     assert sorted(tmp_path.rglob("*")) == before
 
 
+def test_spans_of_time_come_as_durations(lake: pf.Lake) -> None:
+    lake.write(session_rows({"session_id": 1}, {"session_id": 2, "session_start": START + timedelta(minutes=90)}))
+    frame = lake.sql('select max(session_start) - min(session_start) as "how ""long" from sessions')
+    assert frame.to_dict(as_series=False) == {'how "long': [timedelta(minutes=90)]}
+
+
+def test_a_damaged_file_is_not_the_querys_fault(lake: pf.Lake, tmp_path: Path) -> None:
+    lake.write(session_rows({"session_id": 1}))
+    path = tmp_path / "lake/sessions/date=2026-11-01/data.parquet"
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(pf.LakeError, match="data.parquet cannot be read"):
+        lake.sql("select * from sessions")
+
+
 def test_sql_without_duckdb_says_how_to_get_it(lake: pf.Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     lake.write(session_rows({"session_id": 1}))
     monkeypatch.setitem(sys.modules, "duckdb", None)
@@ -622,7 +740,7 @@ def test_a_lake_holds_pseudonyms_where_its_policy_says_so_and_joins_still_work(
     with pytest.raises(pf.LakeError, match="PULSEFRAMES_PSEUDONYM_KEY"):
         again.write(session_rows({"session_id": 1}))
     monkeypatch.setenv("PULSEFRAMES_PSEUDONYM_KEY", "a key that nobody knows")
-    again.write(truth["sessions"].head(3))  # the rules are the lake's own
+    again.write(simulator.summaries().head(3))  # the rules are the lake's own
     assert_frame_equal(
         again.sessions().sort("session_id").collect().select("user_email_address"),
         rows.sort("session_id").select("user_email_address"),

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pulseframes.lake import Lake
     from pulseframes.privacy import PrivacyPolicy
 
-WHERE = "A folder, or s3://bucket/prefix."
+WHERE = "A folder, or s3://bucket/prefix (gs:// and az://, too)."
 
 LakePlace = Annotated[str, typer.Argument(metavar="LAKE", help=WHERE, show_default=False)]
 OptionalLake = Annotated[
@@ -181,7 +181,9 @@ def sql(
     epilog=examples("forget lake --user jane@example.com", "forget lake --user jane@example.com --yes --json"),
 )
 def forget(
-    user: Annotated[str, typer.Option(help="The identifier that the site gave the user.")],
+    user: Annotated[
+        str, typer.Option(help="The identifier that the site gave the user, an e-mail address, or the user id.")
+    ],
     lake: OptionalLake = None,
     yes: Yes = False,
     storage_option: StorageOptions = None,

@@ -6,14 +6,19 @@ A reader that has only the files can see one table's new file and another's old 
 from __future__ import annotations
 
 import json
+import re
 import secrets
 from typing import Final
 
+from pulseframes.errors import LakeError
 from pulseframes.lake.store import OWN_FOLDER, Store
+from pulseframes.tables import LAKE_TABLES
 
 #: What is to be moved and removed, once all of it is there.
 COMMIT_FILE: Final = f"{OWN_FOLDER}/commit.json"
 _STAGING: Final = f"{OWN_FOLDER}/staging"
+_STAGED: Final = re.compile(rf"{_STAGING}/[0-9a-f]+/[0-9]+")
+_PLACED: Final = re.compile(rf"(?:{'|'.join(LAKE_TABLES)})/date=[0-9-]+/[^/]+|{OWN_FOLDER}/[a-z]+\.json")
 
 
 class Commit:
@@ -57,11 +62,27 @@ def recover(store: Store) -> None:
     """Finish what a killed writer had listed, and remove what it had not; only for the holder of the lake's lock."""
     listed = store.read(COMMIT_FILE)
     if listed is not None:
-        told = json.loads(listed)
-        _carry_out(store, [(source, target) for source, target in told["moves"]], told["deletes"])
+        _carry_out(store, *_checked(listed, store.location))
     left_over = store.list(_STAGING)
     if left_over:
         store.delete(left_over)
+
+
+def _checked(listed: bytes, location: str) -> tuple[list[tuple[str, str]], list[str]]:
+    """Read a list of what is to be done; it may do nothing outside the lake's tables and state."""
+    try:
+        told = json.loads(listed)
+        moves = [(str(source), str(target)) for source, target in told["moves"]]
+        deletes = [str(path) for path in told["deletes"]]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        moves, deletes = [("", "")], []
+    aside = all(_STAGED.fullmatch(source) for source, _ in moves)
+    if aside and all(_PLACED.fullmatch(path) for path in [*(target for _, target in moves), *deletes]):
+        return moves, deletes
+    raise LakeError(
+        f"The lake {location} has a damaged {COMMIT_FILE}, the list of what a killed writer was doing. Remove that file: some "
+        "days may then be older than others, and what is missing is put back by `pulseframes replay` and Lake.write()."
+    )
 
 
 def _carry_out(store: Store, moves: list[tuple[str, str]], deletes: list[str]) -> None:

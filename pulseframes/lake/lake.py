@@ -6,24 +6,23 @@ import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from datetime import datetime
+from typing import TYPE_CHECKING
 
 import polars as pl
 
 from pulseframes.coverage import Window
-from pulseframes.errors import LakeError
-from pulseframes.frames import SessionFrames
+from pulseframes.errors import InvalidQuery, LakeError
 from pulseframes.lake.commit import Commit, recover
-from pulseframes.lake.inputs import as_batch, from_folder
-from pulseframes.lake.partitions import Days, days_of, decode, encode, unreadable
+from pulseframes.lake.inputs import Writable, as_batches
+from pulseframes.lake.partitions import Days, days_of, decode, encode
 from pulseframes.lake.places import open_store
-from pulseframes.lake.reading import arrow_dataset, files_of, scan
+from pulseframes.lake.reading import arrow_dataset, check_files, collected, scan
 from pulseframes.lake.state import STATE_FILE, LakeState
 from pulseframes.lake.store import LOCK_SECONDS, OWN_FOLDER
 from pulseframes.lake.upsert import Batch, Written, add_rejected, mark_failed, upsert
 from pulseframes.privacy import PrivacyPolicy
-from pulseframes.provenance import fetched_of
+from pulseframes.query import DateLike, parse_instant
 from pulseframes.tables import (
     DATE,
     ERRORS,
@@ -37,8 +36,6 @@ from pulseframes.tables import (
 
 if TYPE_CHECKING:
     import duckdb
-
-_OWN_NAMES: Final = {OWN_FOLDER, *LAKE_TABLES}
 
 
 class Lake:
@@ -69,6 +66,11 @@ class Lake:
         privacy: PrivacyPolicy | None = None,
         storage_options: Mapping[str, str] | None = None,
     ) -> None:
+        if privacy is not None and not isinstance(privacy, PrivacyPolicy):
+            raise InvalidQuery(
+                f"privacy: {type(privacy).__name__} is no PrivacyPolicy; give PrivacyPolicy({{...}}).",
+                argument="privacy",
+            )
         self.store = open_store(path, storage_options)
         self._privacy = privacy
         self._turn = threading.RLock()
@@ -80,9 +82,7 @@ class Lake:
         """The folder or address."""
         return self.store.location
 
-    def write(
-        self, frames: pl.DataFrame | SessionFrames | str | os.PathLike[str], *, fetched_at: datetime | None = None
-    ) -> Written:
+    def write(self, frames: Writable, *, fetched_at: DateLike | None = None) -> Written:
         """Put sessions into the lake; costs no call.
 
         A session that is there already is replaced if its ``session_updated`` is not older; what only details know stays,
@@ -91,10 +91,11 @@ class Lake:
         Parameters
         ----------
         frames : polars.DataFrame or SessionFrames or path
-            What ``search_sessions()`` or ``session_details()`` returned, or a folder that ``write_parquet()`` wrote.
-        fetched_at : datetime or None
+            What ``search_sessions()`` or ``session_details()`` returned, or a folder that ``write_parquet()`` or ``pulseframes
+            replay`` wrote.
+        fetched_at : str, date, datetime or None
             When the answers came, which decides between two with the same ``session_updated``; what the certificate
-            says, or the present, if not given.
+            says, when the folder was written, or the present, if not given.
 
         Returns
         -------
@@ -104,13 +105,17 @@ class Lake:
         Raises
         ------
         InvalidQuery
-            If the frames lack columns or have other types.
+            If the frames are none of these, lack columns, have other types, or hold some details but not their page views.
         LakeError
             If the lake cannot be written. It is then as it was, or as it was to be.
         """
-        given = frames if isinstance(frames, pl.DataFrame | SessionFrames) else from_folder(frames)
-        at = fetched_at or fetched_of(given) or datetime.now(UTC)
-        return self.put(as_batch(given, at))
+        at = None if fetched_at is None else parse_instant("fetched_at", fetched_at)
+        batches = as_batches(frames, at)
+        written = Written()
+        with self.locked():
+            for batch in batches:
+                written.add(self.put(batch))
+        return written
 
     def put(self, batch: Batch) -> Written:
         """Put a checked batch into the lake, for ``write()`` and ``sync()``."""
@@ -122,7 +127,12 @@ class Lake:
             if not batch.sessions.is_empty():
                 upsert(days, batch, self._known(batch.sessions["session_id"]), written)
             if not batch.rejected.is_empty():
-                add_rejected(days, batch.rejected, self.rejected().select(REJECTED.schema.names()).collect(), written)
+                add_rejected(
+                    days,
+                    batch.rejected,
+                    collected(self.store, REJECTED.name, self.rejected().select(REJECTED.schema.names())),
+                    written,
+                )
             commit.done()
         return written
 
@@ -175,14 +185,18 @@ class Lake:
         InvalidQuery
             If DuckDB refuses the query; the message is its own.
         LakeError
-            If there is no lake.
+            If there is no lake, or a file of it is damaged.
         ImportError
             If DuckDB is not installed; ``pip install 'pulseframes[duckdb]'`` gets it.
         """
         from pulseframes.lake.sql import ask
 
         with self.duckdb() as connection:
-            return ask(connection, query)
+            try:
+                return ask(connection, query)
+            except InvalidQuery:
+                check_files(self.store)  # it may not be the query's fault
+                raise
 
     def duckdb(self) -> duckdb.DuckDBPyConnection:
         """Give a DuckDB connection with the views of ``sql()``, which sees the files that are there now.
@@ -232,7 +246,7 @@ class Lake:
                 assert self._held_state is not None  # noqa: S101  it is read when the turn begins
                 yield self._held_state
                 return
-            self._check_place()
+            self.check_place()
             with self.store.locked():
                 recover(self.store)
                 self._held_state = self._opened()
@@ -262,6 +276,10 @@ class Lake:
             If they need a key and there is none, or another than the lake was begun with.
         """
         return self._policy(self.state())
+
+    def check_policy(self, state: LakeState) -> None:
+        """Raise as ``policy()`` does."""
+        self._policy(state)
 
     def _policy(self, state: LakeState) -> PrivacyPolicy:
         if self._privacy is None:
@@ -305,8 +323,24 @@ class Lake:
         commit.put(STATE_FILE, state.as_json())
         commit.done()
 
-    def _check_place(self) -> None:
-        if self.store.read(STATE_FILE) is None and set(self.store.names()) - _OWN_NAMES:
+    def check_place(self) -> None:
+        """Check that there is a lake, or nothing.
+
+        Raises
+        ------
+        LakeError
+            If there is something else: a lake's files are not to mix with others, and tables that have lost their state are not
+            to be gone on with, by other privacy rules.
+        """
+        if self.store.read(STATE_FILE) is not None:
+            return
+        names = set(self.store.names()) - {OWN_FOLDER}
+        if names and names <= set(LAKE_TABLES):
+            raise LakeError(
+                f"The lake {self.location} has lost its {STATE_FILE}, which holds its privacy rules and what it covers. Restore that "
+                "file, or begin another lake with the same rules: what the journal has costs nothing."
+            )
+        if names:
             raise LakeError(
                 f"{self.location} is no lake, and not empty; name a folder that is new, so that a lake's files do not mix with others."
             )
@@ -321,9 +355,4 @@ class Lake:
         found = (
             scan(self.store, SESSIONS.name).select("session_id", DATE).join(wanted.lazy(), on="session_id", how="semi")
         )
-        try:
-            return found.collect(engine="streaming")
-        except pl.exceptions.PolarsError as problem:
-            for path in files_of(self.store, SESSIONS.name):  # polars does not always say which
-                decode(SESSIONS.name, self.store.read(path) or b"", f"{self.location}/{path}")
-            raise unreadable(self.location, problem) from None
+        return collected(self.store, SESSIONS.name, found)

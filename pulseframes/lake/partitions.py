@@ -122,8 +122,8 @@ def decode(table: str, data: bytes, name: str) -> pl.DataFrame:
 def unreadable(name: str, problem: Exception) -> LakeError:
     """Say that a file cannot be read, and what to do."""
     return LakeError(
-        f"{name} cannot be read ({problem}). Move the file away, and write to the lake what `pulseframes replay` makes "
-        "again of the journal."
+        f"{name} cannot be read ({problem}). Move the file away; `pulseframes replay -o FOLDER` makes its rows again from the "
+        "journal, and Lake.write(FOLDER) puts them back, at no cost."
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 import pyarrow as pa
 
-from pulseframes.lake.partitions import days_of
+from pulseframes.lake.partitions import days_of, decode, unreadable
 from pulseframes.lake.store import Store
 from pulseframes.tables import DATE, LAKE_TABLES, partitioned
 
@@ -51,3 +51,33 @@ def arrow_dataset(store: Store, table: str) -> object:
         partitioning=partitioning(pa.schema([(DATE, pa.date32())]), flavor="hive"),
         partition_base_dir=inside + table,
     )
+
+
+def collected(store: Store, table: str, query: pl.LazyFrame) -> pl.DataFrame:
+    """Carry a query over a table's scan out.
+
+    Raises
+    ------
+    LakeError
+        If a file is damaged; it is named.
+    """
+    try:
+        return query.collect(engine="streaming")
+    except (pl.exceptions.PolarsError, OSError) as problem:
+        check_files(store, table)
+        raise unreadable(store.location, problem) from None
+
+
+def check_files(store: Store, *tables: str) -> None:
+    """Read the files of some tables, or of all.
+
+    Raises
+    ------
+    LakeError
+        If one is damaged.
+    """
+    for table in tables or LAKE_TABLES:
+        for path in files_of(store, table):
+            data = store.read(path)
+            if data is not None:  # polars and DuckDB do not always say which file it was
+                decode(table, data, f"{store.location}/{path}")

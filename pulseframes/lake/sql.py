@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
+import pyarrow as pa
 
 from pulseframes.errors import InvalidQuery
 
@@ -55,7 +56,16 @@ def ask(connection: duckdb.DuckDBPyConnection, query: str) -> pl.DataFrame:
 
     try:
         relation = connection.sql(query)
-        frame: pl.DataFrame = pl.DataFrame() if relation is None else relation.pl()
-    except duckdb.Error as problem:
+        return pl.DataFrame() if relation is None else _as_frame(relation)
+    except (duckdb.Error, pl.exceptions.PolarsError, pa.ArrowException) as problem:
         raise InvalidQuery(f"query: {problem}", argument="query") from None
-    return frame
+
+
+def _as_frame(relation: duckdb.DuckDBPyRelation) -> pl.DataFrame:
+    """Give a result; polars has no type for an interval, so one is turned into microseconds first, and then into a duration."""
+    spans = [name for name, kind in zip(relation.columns, relation.types, strict=True) if str(kind) == "INTERVAL"]
+    if spans:
+        quoted = ['"' + name.replace('"', '""') + '"' for name in spans]
+        relation = relation.project(f"* REPLACE ({', '.join(f'epoch_us({name}) AS {name}' for name in quoted)})")
+    frame: pl.DataFrame = relation.pl()
+    return frame.with_columns(pl.col(spans).cast(pl.Duration("us")))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from pulseframes.coverage import Coverage, Window
+from pulseframes.coverage import Coverage, Window, instant
 from pulseframes.errors import LakeError
 from pulseframes.lake.store import OWN_FOLDER
 from pulseframes.tables import LAKE_VERSION
@@ -32,6 +32,8 @@ class LakeState:
         Which windows have been read, and when.
     reading : list of Window
         Settled windows that were begun and not read to the end: gone on with as they are, since their pages are kept.
+    incomplete : list of Window
+        What was read and, by the server's count, lacks sessions; until it is read again and lacks none.
     kept_from : datetime or None
         What started before was dropped by ``retain``, and is not asked for again.
     """
@@ -41,6 +43,7 @@ class LakeState:
     privacy: Mapping[str, Any] = field(default_factory=dict)
     coverage: Coverage = field(default_factory=Coverage)
     reading: list[Window] = field(default_factory=list)
+    incomplete: list[Window] = field(default_factory=list)
     kept_from: datetime | None = None
 
     def as_json(self) -> bytes:
@@ -51,7 +54,8 @@ class LakeState:
             "application": self.application,
             "privacy": dict(self.privacy),
             "covered": self.coverage.as_lists(),
-            "reading": [[window.start.isoformat(), window.end.isoformat()] for window in self.reading],
+            "reading": [[moment.isoformat() for moment in window] for window in self.reading],
+            "incomplete": [[moment.isoformat() for moment in window] for window in self.incomplete],
             "kept_from": None if self.kept_from is None else self.kept_from.isoformat(),
         }
         return json.dumps(told, indent=1).encode()
@@ -72,15 +76,17 @@ class LakeState:
                 return cls(
                     version=version,
                     application=told["application"],
-                    privacy=told["privacy"],
+                    privacy=dict(told["privacy"]),
                     coverage=Coverage.from_lists(told["covered"]),
-                    reading=[Window(*map(datetime.fromisoformat, window)) for window in told["reading"]],
-                    kept_from=None if told["kept_from"] is None else datetime.fromisoformat(told["kept_from"]),
+                    reading=[Window(instant(start), instant(end)) for start, end in told["reading"]],
+                    incomplete=[Window(instant(start), instant(end)) for start, end in told["incomplete"]],
+                    kept_from=None if told["kept_from"] is None else instant(told["kept_from"]),
                 )
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             raise LakeError(
-                f"The lake {location} has a damaged {STATE_FILE}. Remove that file: the tables stay, and the next sync "
-                "asks again for what it cannot tell to be there; what the journal has costs nothing."
+                f"The lake {location} has a damaged {STATE_FILE}, which holds its privacy rules and what it covers. Restore that "
+                "file, or begin another lake with the same rules: what the journal has costs nothing. The Parquet files can be read "
+                "as they are."
             ) from None
         raise LakeError(
             f"The lake {location} was written by a newer version of pulseframes (its version is {version}, this one "

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
 from filelock import FileLock, Timeout
 
-from pulseframes.errors import LakeError
+from pulseframes.errors import InvalidQuery, LakeError
 from pulseframes.files import write_bytes
 
 if TYPE_CHECKING:
@@ -80,7 +81,12 @@ class LocalStore:
     storage_options = None
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder.expanduser().absolute()
+        try:
+            self._folder = folder.expanduser().absolute()
+        except RuntimeError:
+            raise InvalidQuery(
+                f"path: {str(folder)!r} names the home of a user who is not there.", argument="path"
+            ) from None
 
     @property
     def location(self) -> str:
@@ -89,9 +95,10 @@ class LocalStore:
 
     def names(self) -> list[str]:
         """Give the names of the files and folders at the top, but for hidden ones."""
-        if not self._folder.exists():
-            return []
-        return [path.name for path in self._folder.iterdir() if not path.name.startswith(".")]
+        with self._explained():
+            if not self._folder.exists():
+                return []
+            return [path.name for path in self._folder.iterdir() if not path.name.startswith(".")]
 
     def list(self, folder: str) -> list[str]:
         """Give the paths of all files below a folder, sorted; hidden ones, which are not in their place yet, are left out."""
@@ -103,45 +110,51 @@ class LocalStore:
 
     def read(self, path: str) -> bytes | None:
         """Give a file's bytes; None where there is no such file."""
-        try:
-            return (self._folder / path).read_bytes()
-        except FileNotFoundError:
-            return None
+        with self._explained():
+            try:
+                return (self._folder / path).read_bytes()
+            except FileNotFoundError:
+                return None
 
     def write(self, path: str, data: bytes) -> None:
         """Write a file beside its place, to the disk, and move it there."""
         place = self._folder / path
-        place.parent.mkdir(parents=True, exist_ok=True)
-        write_bytes(data, place)
+        with self._explained():
+            place.parent.mkdir(parents=True, exist_ok=True)
+            write_bytes(data, place)
 
     def move(self, source: str, target: str) -> None:
-        """Rename a file, and have the disk know it."""
+        """Rename a file, have the disk know it, and leave no empty folder behind."""
         place = self._folder / target
-        place.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            (self._folder / source).replace(place)
-        except FileNotFoundError:
-            return
-        _sync_folder(place.parent)
+        with self._explained():
+            place.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                (self._folder / source).replace(place)
+            except FileNotFoundError:
+                return
+            _sync_folder(place.parent)
+            with suppress(OSError):  # others are still in it
+                (self._folder / source).parent.rmdir()
 
     def delete(self, paths: Sequence[str]) -> None:
         """Remove files, and the folders that are empty then."""
         for path in paths:
             place = self._folder / path
-            place.unlink(missing_ok=True)
-            for parent in place.parents:
-                if parent == self._folder or not parent.is_dir() or any(parent.iterdir()):
-                    break
-                parent.rmdir()
+            with self._explained():
+                place.unlink(missing_ok=True)
+            with suppress(OSError):  # the first that is not empty ends it
+                for parent in place.relative_to(self._folder).parents[:-1]:
+                    (self._folder / parent).rmdir()
 
     @contextmanager
     def locked(self, wait: float = LOCK_SECONDS) -> Iterator[None]:
         """Lock a file, which the system unlocks when the process ends, however it does."""
         place = self._folder / LOCK_FILE
-        place.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(place, timeout=wait)
         try:
-            lock.acquire()
+            with self._explained():
+                place.parent.mkdir(parents=True, exist_ok=True)
+                lock.acquire()
         except Timeout:
             raise LakeError(
                 f"The lake {self.location} is being written by another process or thread for over {wait:g} s; try again later."
@@ -159,6 +172,20 @@ class LocalStore:
         from pyarrow.fs import LocalFileSystem
 
         return LocalFileSystem(), self.location
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Say what a failure of the file system means, and what to do."""
+        try:
+            yield
+        except Timeout:
+            raise
+        except OSError as problem:
+            if problem.errno in (errno.ENOSPC, errno.EDQUOT):
+                what = "cannot be written: the disk is full; make room, and do the same again: it goes on where it was"
+            else:
+                what = f"cannot be used ({problem.strerror or problem}); check the path and its permissions"
+            raise LakeError(f"The lake {self.location} {what}.") from None
 
 
 def _sync_folder(folder: Path) -> None:
