@@ -91,9 +91,7 @@ def check_lake(lake: Lake, state: LakeState, application: str) -> None:
         )
 
 
-def windows_to_ask(
-    lake: Lake, state: LakeState, wanted: Window, now: datetime, look_back: timedelta, *, refresh: bool = False
-) -> list[Window]:
+def windows_to_ask(lake: Lake, state: LakeState, wanted: Window, now: datetime, look_back: timedelta) -> list[Window]:
     """Give the windows to search, oldest first: what was never read, and what may have changed since.
 
     Parameters
@@ -108,16 +106,12 @@ def windows_to_ask(
         The present.
     look_back : timedelta
         How long a session can still change, or come late.
-    refresh : bool
-        Whether to ask for all of it again.
     """
     before = left_out_before(state, wanted)
     if before is not None:
         wanted = Window(before, wanted.end)
     if wanted.start >= wanted.end:
         return []
-    if refresh:
-        return [wanted]
     to_ask = state.coverage.to_ask(wanted, now, look_back, _still_active(lake, now, look_back))
     joined = _joined(to_ask, lambda window: count_sessions(lake, window))
     return [part for window in joined for part in _in_parts(window, state.reading, now - look_back)]

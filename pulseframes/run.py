@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Literal
 
 import polars as pl
@@ -28,8 +29,8 @@ class Run:
     ----------
     client : PulseClient
         Whom to ask.
-    refresh : bool
-        Whether to ask again what is kept.
+    refresh : bool or datetime
+        Whether to ask again what is kept; or, what was kept before that time.
     progress : callable or None
         Told how far it is.
     on_answer : callable or None
@@ -51,7 +52,7 @@ class Run:
         self,
         client: PulseClient,
         *,
-        refresh: bool,
+        refresh: bool | datetime,
         progress: ProgressHook | None,
         on_answer: Callable[[Run], object] = lambda _: None,
     ) -> None:
@@ -166,7 +167,7 @@ class Run:
         if kept:
             answer = self.client.kept_answer("session", params)
             if answer is not None and answer.status == NOT_FOUND:
-                known_missing = not self._refresh and is_fresh(answer.asked_at, self.client.clock())
+                known_missing = not self._is_too_old(answer) and is_fresh(answer.asked_at, self.client.clock())
                 self.missing += [session_id] if known_missing else []
                 return known_missing
             found = self._usable(answer, flatten_details, lambda _, flat: detail_is_final(_status(flat)))
@@ -199,7 +200,7 @@ class Run:
     ) -> tuple[Answer, FlatAnswers] | None:
         """Give a kept answer, if it may be used again."""
         # What this run has used already is asked for again only because it may have changed.
-        if kept is None or self._refresh or kept.call_id in self._used:
+        if kept is None or self._is_too_old(kept) or kept.call_id in self._used:
             return None
         try:
             flat = flatten([kept.body])
@@ -207,6 +208,9 @@ class Run:
             return None
         usable = is_fresh(kept.asked_at, self.client.clock()) or is_final(kept, flat)
         return (kept, flat) if usable else None
+
+    def _is_too_old(self, kept: Answer) -> bool:
+        return kept.asked_at < self._refresh if isinstance(self._refresh, datetime) else self._refresh
 
     def _take(self, answer: Answer, flat: FlatAnswers) -> None:
         rows = len(flat.frames[SESSIONS.name]) + len(flat.rejected.filter(table=SESSIONS.name))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 import polars as pl
@@ -26,6 +26,7 @@ from pulseframes.coverage import Window, subtract
 from pulseframes.errors import IncompleteWarning, PulseError, QuotaExhausted, RejectedRowsWarning
 from pulseframes.intake import Intake
 from pulseframes.lake import Lake
+from pulseframes.lake.state import LakeState, Refreshing
 from pulseframes.notices import describe_rejected, some, warn_of_cut_lists, warn_of_drift
 from pulseframes.progress import ProgressHook
 from pulseframes.query import DateLike, DetailQuery, SearchQuery
@@ -72,7 +73,8 @@ def sync(
     client : PulseClient or None
         A client made from the environment, and kept for the next call, if not given.
     refresh : bool
-        Ask again for the whole window, and for what the journal holds an answer to.
+        Ask again for the whole window, and for what the journal holds an answer to. One that the calls do not suffice for is
+        gone on with by the next refresh from the same ``date_from``.
     progress : callable or None
         Called with a ``Progress`` after each page and each detail.
 
@@ -129,6 +131,7 @@ class _Sync:
         self._refresh = refresh
         self._progress = progress
         self._intake = Intake(lake)
+        self._not_before: datetime | None = None
         self._in_vain: set[int] = set()
         self._short: list[Window] = []
         self._report = SyncReport(lake.location)
@@ -141,7 +144,10 @@ class _Sync:
             state.application = self._client.application
             try:
                 now = self._client.clock()
-                windows = windows_to_ask(self._lake, state, self._wanted, now, self._look_back, refresh=self._refresh)
+                if self._refresh:
+                    windows = [self._refreshed(state, now)]
+                else:
+                    windows = windows_to_ask(self._lake, state, self._wanted, now, self._look_back)
                 for window in windows:
                     with self._as_far_as_calls_go():
                         self._search(window)
@@ -152,9 +158,20 @@ class _Sync:
                 self._close()
                 problem.partial = self._report
                 raise
+            if self._refresh and self._report.finished:
+                state.refreshing = None
+                self._lake.save_state()
             self._close()
         self._warn()
         return self._report
+
+    def _refreshed(self, state: LakeState, now: datetime) -> Window:
+        """Give the window to be read again: one that was begun is gone on with, and what came since is not paid for twice."""
+        begun = state.refreshing
+        if begun is None or begun.start != self._wanted.start or begun.end > self._wanted.end:
+            begun = state.refreshing = Refreshing(*self._wanted, now)
+        self._not_before = begun.since
+        return Window(begun.start, begun.end)
 
     @contextmanager
     def _as_far_as_calls_go(self) -> Iterator[None]:
@@ -223,7 +240,7 @@ class _Sync:
             if not run.bodies or not run.parts[-1].kept or len(run.bodies) >= _KEPT_AT_ONCE:
                 self._take(run, details=details)
 
-        return Run(self._client, refresh=self._refresh, progress=self._progress, on_answer=take)
+        return Run(self._client, refresh=self._not_before or False, progress=self._progress, on_answer=take)
 
     def _close(self) -> None:
         """Fill in the report's figures."""

@@ -190,6 +190,9 @@ def test_a_lake_that_is_not_there_is_an_error_and_is_not_made(kept: Kept, tmp_pa
 def test_wrong_arguments_remove_nothing(kept: Kept) -> None:
     with pytest.raises(pf.InvalidQuery, match="user: give"):
         pf.forget(kept.lake, " ", settings=kept.settings)
+    with pytest.raises(pf.InvalidQuery, match="user: float is no"):
+        pf.forget(kept.lake, 1.5, settings=kept.settings)  # type: ignore[arg-type]  # wrong on purpose
+    assert pf.forget(kept.lake, 7, settings=kept.settings).found is False
     for days in (0, -1, True, 10**9):
         with pytest.raises(pf.InvalidQuery, match="days: "):
             pf.retain(kept.lake, days, settings=kept.settings)
@@ -223,6 +226,7 @@ def test_retain_drops_old_days_from_both_and_no_sync_asks_for_them_again(kept: K
     assert f"from {cutoff:%Y-%m-%d} UTC on" in str(done)
     report = pf.sync(kept.lake, *kept.window, client=kept.client, details="all")
     assert report.asked == []
+    assert f"from before {cutoff:%Y-%m-%d} UTC was dropped by retain" in str(report)
     assert kept.lake.sessions().filter(pl.col("session_start") < cutoff).collect().is_empty()
     assert pf.plan(kept.lake, *kept.window, client=kept.client).calls == 0
 

@@ -282,6 +282,8 @@ def test_no_check_that_would_quote_a_personal_value_is_declared() -> None:
         ("view_index=drop", "needed as it is"),
         ("error_index=drop", "needed as it is"),
         ("session_start=drop", "needed as it is"),
+        ("session_updated=drop", "needed as it is"),
+        ("status=drop", "needed as it is"),
     ],
 )
 def test_a_rule_that_is_none_is_refused_with_what_would_be_right(rule: str, message: str) -> None:

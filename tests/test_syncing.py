@@ -432,12 +432,84 @@ def test_a_list_that_shrinks_for_ever_is_told_and_not_asked_for_every_night(
 def test_refresh_asks_for_all_of_it_again(lake: pf.Lake, client: pf.PulseClient, clock: Clock) -> None:
     window = (clock.now - 5 * DAY, clock.now - 3 * DAY)
     pf.sync(lake, *window, client=client)
+    clock.advance(seconds=1)
     report = pf.sync(lake, *window, client=client, refresh=True)
     assert (report.calls_spent, report.asked) == (1, [Window(*window)])
     assert report.rows["sessions"].unchanged > 100
 
 
+def test_a_refresh_that_the_calls_do_not_suffice_for_is_gone_on_with(
+    lake: pf.Lake, shop: Simulator, clock: Clock
+) -> None:
+    window = (shop.begin, clock.now - 3 * DAY)
+    with client_of(shop, clock=clock) as client:
+        pages = pf.sync(lake, *window, client=client).calls_spent - 1
+    clock.advance(hours=2)
+    with client_of(shop, changes={"daily_limit": 3}, clock=clock) as client:
+        before, days = asked(shop), 0
+        while not pf.sync(lake, *window, client=client, refresh=True).finished:
+            clock.advance(days=2)
+            days += 1
+            assert days < 10
+        assert asked(shop) == before + pages
+        assert lake.state().refreshing is None
+        clock.advance(days=2)
+        assert pf.sync(lake, window[0], window[0] + DAY, client=client, refresh=True).calls_spent > 0
+
+
+def test_with_no_call_left_what_the_journal_has_comes_all_the_same(
+    lake: pf.Lake, shop: Simulator, client: pf.PulseClient, clock: Clock
+) -> None:
+    kept, other = (clock.now - 5 * DAY, clock.now - 3 * DAY), (clock.now - 25 * DAY, clock.now - 24 * DAY)
+    sessions = pf.search_sessions(*kept, client=client)
+    pf.session_details(sessions["session_id"].head(3), client=client)
+    pf.sync(lake, other[1], kept[0], client=client)  # so that kept and other are windows of their own
+    with client_of(shop, changes={"daily_limit": 1}, clock=clock) as spent:
+        report = pf.sync(lake, other[0], kept[1], details=10, client=spent)
+    assert (report.finished, report.calls_spent, report.details) == (False, 0, 3)
+    assert_has_all(lake, shop, *kept)
+
+
+def test_privacy_rules_that_are_not_the_lakes_cost_nothing(
+    lake: pf.Lake, shop: Simulator, client: pf.PulseClient, clock: Clock
+) -> None:
+    window = (clock.now - 5 * DAY, clock.now - 4 * DAY)
+    pf.sync(lake, *window, client=client)
+    before = shop.calls
+    for rules in ({"personal": "drop"}, {"country": "drop"}):
+        other = pf.Lake(lake.location, privacy=pf.PrivacyPolicy(rules))
+        for end in (window[1], clock.now - 2 * DAY):
+            for function in (pf.sync, pf.plan):
+                with pytest.raises(pf.LakeError, match="begun with other privacy rules"):
+                    function(other, window[0], end, client=client)
+    assert shop.calls == before
+
+
+def test_a_session_that_the_server_lost_is_not_asked_for_for_ever(
+    lake: pf.Lake, shop: Simulator, client: pf.PulseClient, clock: Clock
+) -> None:
+    pf.sync(lake, shop.begin, client=client)
+    old = shop.summaries().filter(pl.col("session_start") < clock.now - 9 * DAY).row(500, named=True)
+    row = old | {"status": "active", "session_end": None, "session_updated": clock.now - timedelta(minutes=10)}
+    lake.write(pl.DataFrame([row], schema=SESSIONS.schema), fetched_at=clock.now)
+    shop.remove(old["session_id"])
+    asked_for = 0
+    for _ in range(12):
+        advance(shop, clock, days=1)
+        asked_for += len(pf.sync(lake, shop.begin, client=client).asked) - 1
+    assert 0 < asked_for <= 7
+
+
 # Plans
+
+
+def test_a_plan_with_no_call_left_says_what_it_knows(lake: pf.Lake, shop: Simulator, clock: Clock) -> None:
+    window = (shop.begin, clock.now - 3 * DAY)
+    with client_of(shop, changes={"daily_limit": 3}, clock=clock) as client:
+        pf.sync(lake, *window, client=client)
+        plan = pf.plan(lake, shop.begin - 9 * DAY, window[1], details=5, client=client)
+    assert (plan.calls_left, plan.probe_cost, plan.details) == (0, 0, 5)
+    assert "0 of 3 calls are left today" in str(plan)
 
 
 def test_a_plan_says_what_the_sync_then_costs_and_costs_one_call_at_most(

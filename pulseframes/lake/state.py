@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from pulseframes.coverage import Coverage, Window, instant
 from pulseframes.errors import LakeError
@@ -14,6 +14,14 @@ from pulseframes.lake.store import OWN_FOLDER
 from pulseframes.tables import LAKE_VERSION
 
 STATE_FILE: Final = f"{OWN_FOLDER}/lake.json"
+
+
+class Refreshing(NamedTuple):
+    """A window that is read again, but for the answers that came since that was begun."""
+
+    start: datetime
+    end: datetime
+    since: datetime
 
 
 @dataclass
@@ -34,6 +42,8 @@ class LakeState:
         Settled windows that were begun and not read to the end: gone on with as they are, since their pages are kept.
     incomplete : list of Window
         What was read and, by the server's count, lacks sessions; until it is read again and lacks none.
+    refreshing : Refreshing or None
+        A refresh that was begun and not finished.
     kept_from : datetime or None
         What started before was dropped by ``retain``, and is not asked for again.
     """
@@ -44,6 +54,7 @@ class LakeState:
     coverage: Coverage = field(default_factory=Coverage)
     reading: list[Window] = field(default_factory=list)
     incomplete: list[Window] = field(default_factory=list)
+    refreshing: Refreshing | None = None
     kept_from: datetime | None = None
 
     def as_json(self) -> bytes:
@@ -56,6 +67,7 @@ class LakeState:
             "covered": self.coverage.as_lists(),
             "reading": [[moment.isoformat() for moment in window] for window in self.reading],
             "incomplete": [[moment.isoformat() for moment in window] for window in self.incomplete],
+            "refreshing": self.refreshing and [moment.isoformat() for moment in self.refreshing],
             "kept_from": None if self.kept_from is None else self.kept_from.isoformat(),
         }
         return json.dumps(told, indent=1).encode()
@@ -80,6 +92,7 @@ class LakeState:
                     coverage=Coverage.from_lists(told["covered"]),
                     reading=[Window(instant(start), instant(end)) for start, end in told["reading"]],
                     incomplete=[Window(instant(start), instant(end)) for start, end in told["incomplete"]],
+                    refreshing=told["refreshing"] and Refreshing(*map(instant, told["refreshing"])),
                     kept_from=None if told["kept_from"] is None else instant(told["kept_from"]),
                 )
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
