@@ -145,7 +145,7 @@ class _Sync:
             try:
                 now = self._client.clock()
                 if self._refresh:
-                    windows = [self._refreshed(state, now)]
+                    windows = self._refreshed(state, now)
                 else:
                     windows = windows_to_ask(self._lake, state, self._wanted, now, self._look_back)
                 for window in windows:
@@ -165,13 +165,16 @@ class _Sync:
         self._warn()
         return self._report
 
-    def _refreshed(self, state: LakeState, now: datetime) -> Window:
+    def _refreshed(self, state: LakeState, now: datetime) -> list[Window]:
         """Give the window to be read again: one that was begun is gone on with, and what came since is not paid for twice."""
+        start, end = left_out_before(state, self._wanted) or self._wanted.start, self._wanted.end
+        if start >= end:
+            return []
         begun = state.refreshing
-        if begun is None or begun.start != self._wanted.start or begun.end > self._wanted.end:
-            begun = state.refreshing = Refreshing(*self._wanted, now)
+        if begun is None or begun.start != start or begun.end > end:
+            begun = state.refreshing = Refreshing(start, end, now)
         self._not_before = begun.since
-        return Window(begun.start, begun.end)
+        return [Window(begun.start, begun.end)]
 
     @contextmanager
     def _as_far_as_calls_go(self) -> Iterator[None]:

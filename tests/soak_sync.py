@@ -1,6 +1,6 @@
 """Fills one lake by syncs that are killed and refused again and again, one by syncs that are not, and shows that they are equal.
 
-``python tests/soak_sync.py [KILLS] [SEED]``: 40 kills by default, over some eight days of sessions that begin, go on, end and
+``python tests/soak_sync.py [KILLS] [SEED]``: 20 kills by default, over some eight days of sessions that begin, go on, end and
 are removed. All stands still while both lakes are synced; then the clock of the simulator moves on. So both see the same
 sessions, and differ in nothing but when an answer was asked for: a 429 has the disturbed one wait, up to ten minutes.
 
@@ -264,9 +264,9 @@ def _faults(draw: random.Random, calls: int) -> list[Fault]:
 
 
 if __name__ == "__main__":
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 40
+    count = int(sys.argv[1]) if len(sys.argv) > 1 else 20
     start = int(sys.argv[2]) if len(sys.argv) > 2 else 1
     print(f"{count} kills, seed {start}", flush=True)  # noqa: T201
     began = time.monotonic()
-    told = soak(count, per_day=700, days=4, steps=20, details=15, hours=2, seed=start)
+    told = soak(count, per_day=700, days=4, steps=12, details=15, hours=2, seed=start)
     print(f"{told}; {time.monotonic() - began:.0f} s")  # noqa: T201
