@@ -112,7 +112,9 @@ def windows_to_ask(lake: Lake, state: LakeState, wanted: Window, now: datetime, 
         wanted = Window(before, wanted.end)
     if wanted.start >= wanted.end:
         return []
-    to_ask = state.coverage.to_ask(wanted, now, look_back, _still_active(lake, now, look_back))
+    asked_just_now = state.active_asked_at is not None and now - state.active_asked_at < FRESH
+    active = [] if asked_just_now else _still_active(lake, now, look_back)
+    to_ask = state.coverage.to_ask(wanted, now, look_back, active)
     joined = _joined(to_ask, lambda window: count_sessions(lake, window))
     return [part for window in joined for part in _in_parts(window, state.reading, now - look_back)]
 

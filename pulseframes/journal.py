@@ -65,8 +65,9 @@ _LAST: Final = """
     WHERE application = ? ORDER BY id DESC LIMIT ?
 """
 _ANSWERED: Final = """
-    SELECT DISTINCT params FROM calls
+    SELECT params, count(*) FROM calls
     WHERE application = ? AND endpoint = ? AND outcome = 'answered' AND status BETWEEN 200 AND 299
+    GROUP BY params
 """
 _ONE: Final = """
     SELECT id, at, endpoint, params, attempt, outcome, status, size, duration_ms, forgotten, body FROM calls WHERE id = ?
@@ -217,10 +218,10 @@ class Journal:
             row = connection.execute(_NEWEST, (application, endpoint, params)).fetchone()
         return None if row is None else self._entry(row)
 
-    def answered(self, application: str, endpoint: str) -> set[str]:
-        """Give the questions to an endpoint that have a success."""
+    def answered(self, application: str, endpoint: str) -> dict[str, int]:
+        """Give the questions to an endpoint that have a success, and how many each has."""
         with self._database.reading() as connection:
-            return {row[0] for row in connection.execute(_ANSWERED, (application, endpoint))}
+            return dict(connection.execute(_ANSWERED, (application, endpoint)).fetchall())
 
     def last_calls(self, application: str, count: int) -> list[Entry]:
         """Give an application's last calls, newest first, without their bodies."""

@@ -196,7 +196,7 @@ def plan(
     planned = _counted(run, lake, state, windows, probe=probe)
     new = _known_sum([_new_sessions(lake, window) for window in planned])
     ids = details_to_ask(lake, wanted, now, look_back) if details else []
-    kept = len(client.answered_details().intersection(ids))
+    kept = len(client.answered_details().keys() & set(ids))
     to_pay = _details_to_pay(details, len(ids) - kept, new)
     searches = _known_sum([window.calls for window in planned])
     work = None if searches is None or to_pay is None else searches + to_pay

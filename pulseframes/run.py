@@ -182,13 +182,12 @@ class Run:
             self.details_asked.append(session_id)
             self._on_answer(self)
             return True
-        # Also where the answer cannot be read: it may never be, and must not stand before all others the next time.
-        self.details_asked.append(session_id)
         flat = _flattened(answer, flatten_details)
         ids = pl.concat([flat.frames[SESSIONS.name]["session_id"], flat.rejected["session_id"]])
         answered = ids.drop_nulls().unique().to_list()
         if answered not in ([], [session_id]):
             raise malformed(answer, f"The server answered with session {answered[0]} when asked for {session_id}.")
+        self.details_asked.append(session_id)
         self._take(answer, flat)
         return True
 

@@ -151,6 +151,9 @@ class _Sync:
                 for window in windows:
                     with self._as_far_as_calls_go():
                         self._search(window)
+                if self._report.finished:
+                    state.active_asked_at = now
+                    self._lake.save_state()
                 if details:
                     with self._as_far_as_calls_go():
                         self._details(details)
@@ -218,11 +221,14 @@ class _Sync:
     def _details(self, details: Details) -> None:
         """Get details into the lake: all that cost nothing, and as many of the others as were asked for."""
         ids = details_to_ask(self._lake, self._wanted, self._client.clock(), self._look_back)
-        kept = set() if self._refresh else self._client.answered_details()
+        kept = {} if self._refresh else self._client.answered_details()
         run = self._run(details=True)
         to_pay = run.take_kept_details(DetailQuery(tuple(one for one in ids if one in kept)))
         self._intake.take(run, details=True)
+        # Last, whose answers were of no use twice: one that can never be read is not to stand before all others.
+        again = {one for one in to_pay if kept[one] > 1}
         chosen = [one for one in ids if one not in kept or one in to_pay]
+        chosen = [one for one in chosen if one not in again] + [one for one in chosen if one in again]
         chosen = chosen if details == "all" else chosen[:details]
         try:
             run.ask_details(chosen, DetailQuery(tuple(chosen)))

@@ -376,7 +376,7 @@ def test_the_version_goes_up_whenever_a_column_changes() -> None:
     )
 
 
-WHOLE = '{"version": 1, "application": null, "privacy": {}, "covered": %s, "reading": [], "incomplete": [], "refreshing": null, "kept_from": %s}'
+WHOLE = '{"version": 1, "application": null, "privacy": {}, "covered": %s, "reading": [], "incomplete": [], "active_asked_at": null, "refreshing": null, "kept_from": %s}'
 DAMAGED = [
     (WHOLE % damage).encode()
     for damage in [

@@ -139,11 +139,11 @@ class PulseClient:
             return None
         return Answer(entry.body, entry.id, entry.at, entry.status, kept=True, forgotten=entry.forgotten)
 
-    def answered_details(self) -> set[int]:
-        """Give the ids of the sessions whose details the journal has, in whatever state; costs none."""
+    def answered_details(self) -> dict[int, int]:
+        """Give the ids of the sessions whose details the journal has, in whatever state, and how often; costs none."""
         questions = self.journal.answered(self.application, "session")
-        ids = (params.removeprefix("id=") for params in questions)
-        return {int(text) for text in ids if text.isdecimal()}
+        ids = ((params.removeprefix("id="), count) for params, count in questions.items())
+        return {int(text): count for text, count in ids if text.isdecimal()}
 
     def call(
         self,

@@ -42,6 +42,8 @@ class LakeState:
         Settled windows that were begun and not read to the end: gone on with as they are, since their pages are kept.
     incomplete : list of Window
         What was read and, by the server's count, lacks sessions; until it is read again and lacks none.
+    active_asked_at : datetime or None
+        When sessions that went on were last asked for again.
     refreshing : Refreshing or None
         A refresh that was begun and not finished.
     kept_from : datetime or None
@@ -54,6 +56,7 @@ class LakeState:
     coverage: Coverage = field(default_factory=Coverage)
     reading: list[Window] = field(default_factory=list)
     incomplete: list[Window] = field(default_factory=list)
+    active_asked_at: datetime | None = None
     refreshing: Refreshing | None = None
     kept_from: datetime | None = None
 
@@ -67,6 +70,7 @@ class LakeState:
             "covered": self.coverage.as_lists(),
             "reading": [[moment.isoformat() for moment in window] for window in self.reading],
             "incomplete": [[moment.isoformat() for moment in window] for window in self.incomplete],
+            "active_asked_at": self.active_asked_at and self.active_asked_at.isoformat(),
             "refreshing": self.refreshing and [moment.isoformat() for moment in self.refreshing],
             "kept_from": None if self.kept_from is None else self.kept_from.isoformat(),
         }
@@ -92,6 +96,7 @@ class LakeState:
                     coverage=Coverage.from_lists(told["covered"]),
                     reading=[Window(instant(start), instant(end)) for start, end in told["reading"]],
                     incomplete=[Window(instant(start), instant(end)) for start, end in told["incomplete"]],
+                    active_asked_at=told["active_asked_at"] and instant(told["active_asked_at"]),
                     refreshing=told["refreshing"] and Refreshing(*map(instant, told["refreshing"])),
                     kept_from=None if told["kept_from"] is None else instant(told["kept_from"]),
                 )
