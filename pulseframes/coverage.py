@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from pulseframes.reuse import FRESH
+
+#: The present of a sync is a whole second, and asking takes a little longer.
+_MOMENT: Final = timedelta(seconds=2)
 
 
 class Window(NamedTuple):
@@ -119,7 +122,12 @@ class Coverage:
         changing : sequence of datetime
             When the sessions started that are older than that and can still change.
         """
-        just_read = [Window(p.start, p.end) for p in self.pieces if p.read_at is not None and now - p.read_at < FRESH]
+        just_read = [
+            # What was read up to its present stands for the moments since, too: no call for a gap of seconds.
+            Window(start, now if end + _MOMENT > read_at else end)
+            for start, end, read_at in self.pieces
+            if read_at is not None and now - read_at < FRESH
+        ]
         gaps = subtract([wanted], [*self.settled(look_back), *just_read])
         again = [
             Window(start, start + timedelta.resolution) for start in changing if wanted.start <= start < wanted.end

@@ -99,8 +99,12 @@ def test_a_sync_a_moment_later_costs_nothing(
 ) -> None:
     pf.sync(lake, shop.begin, client=client)
     advance(shop, clock, minutes=5)
-    report = pf.sync(lake, shop.begin, clock.now - timedelta(minutes=5, seconds=1), client=client)
-    assert report.calls_spent == 0
+    assert pf.sync(lake, shop.begin, clock.now - timedelta(minutes=5, seconds=1), client=client).calls_spent == 0
+    assert pf.sync(lake, shop.begin, client=client).calls_spent == 0
+    assert pf.plan(lake, shop.begin, client=client).calls == 0
+    advance(shop, clock, minutes=11)
+    assert pf.sync(lake, shop.begin, client=client).calls_spent > 0
+    assert_has_all(lake, shop, shop.begin, clock.now.replace(microsecond=0))
 
 
 def test_sessions_that_go_on_for_days_are_asked_for_until_they_end(
