@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from pulseframes.frames import SessionFrames
     from pulseframes.lake import Lake
     from pulseframes.pipeline import search_sessions, session_details
-    from pulseframes.planning import Plan, plan
+    from pulseframes.plan_report import Plan
+    from pulseframes.planning import plan
     from pulseframes.privacy import PrivacyPolicy
     from pulseframes.progress import Progress, ProgressHook
     from pulseframes.provenance import Certificate, certificate
@@ -60,7 +61,7 @@ _HOMES: Final = {
     "LakeError": "errors",
     "MalformedAnswer": "errors",
     "MissingSessionsWarning": "errors",
-    "Plan": "planning",
+    "Plan": "plan_report",
     "PrivacyPolicy": "privacy",
     "Progress": "progress",
     "ProgressHook": "progress",

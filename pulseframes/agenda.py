@@ -83,7 +83,7 @@ def check_lake(lake: Lake, state: LakeState, application: str) -> None:
         If the lake was synced with another application, or another address; or its privacy rules are others, or need a key
         that is not set.
     """
-    lake.check_policy(state)
+    lake.policy()
     if state.application not in (None, application):
         raise LakeError(
             f"The lake {lake.location} has the sessions of another application, or of another address: use a lake for each. "
@@ -145,7 +145,7 @@ def details_to_ask(lake: Lake, wanted: Window, now: datetime, look_back: timedel
     ended = pl.col("status") == "ended"
     in_vain = (failed >= updated.fill_null(failed)).fill_null(False)
     final = ended & pl.col("detail_updated").eq_missing(updated)
-    silent = (fetched - updated > look_back).fill_null(False) & pl.col("detail_updated").eq_missing(updated)
+    silent = ~_lively(fetched, look_back) & pl.col("detail_updated").eq_missing(updated)
     rank = pl.when(fetched.is_not_null()).then(2).when(ended).then(0).otherwise(1)
     age = pl.when(fetched.is_null()).then(-pl.col("session_start").to_physical()).otherwise(fetched.to_physical())
     likely = _within(wanted) & ~in_vain & (fetched.is_null() | ~(final | silent | (fetched > now - FRESH)))
@@ -169,10 +169,16 @@ def _still_active(lake: Lake, now: datetime, look_back: timedelta) -> list[datet
     """
     if not lake.is_there():
         return []
-    lively = pl.col("fetched_at") - pl.col("session_updated") < look_back
-    seen = pl.col("fetched_at") > now - max(look_back, _LONG)
-    active = lake.sessions().filter(pl.col("status") == "active", lively, seen).select("session_start")
+    seen = pl.col("fetched_at")
+    lately = seen > now - max(look_back, _LONG)
+    lively = _lively(seen, look_back)
+    active = lake.sessions().filter(pl.col("status") == "active", lively, lately).select("session_start")
     return collected(lake.store, SESSIONS.name, active)["session_start"].to_list()
+
+
+def _lively(seen: pl.Expr, look_back: timedelta) -> pl.Expr:
+    """Tell the sessions that had changed shortly before they were seen; one that says no time of change may have."""
+    return (seen - pl.col("session_updated") < look_back).fill_null(True)
 
 
 def _joined(windows: Sequence[Window], count: Callable[[Window], int]) -> list[Window]:

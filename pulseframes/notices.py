@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 
 import polars as pl
 
@@ -38,6 +39,11 @@ def describe_rejected(rejected: pl.DataFrame) -> str:
     counts = ", ".join(f"{count} of {table}" for table, count in sorted(rejected["table"].value_counts().iter_rows()))
     first = rejected.row(0, named=True)
     return f"Rows that break the schema: {counts}. The first, of session {first['session_id']}: {first['reason']}."
+
+
+def describe_left_out(before: datetime) -> str:
+    """Say what is not asked for because it was dropped."""
+    return f"What is from before {before:%Y-%m-%d} UTC was dropped by retain, and is left out."
 
 
 def some(values: Iterable[object], most: int = 10) -> str:

@@ -36,6 +36,9 @@ class Run:
     on_answer : callable or None
         Called with the run after each answer that has sessions, and when the server does not know one that was asked for.
 
+    spent_before : int or None
+        What the client had spent when the user's question was asked; now, if this run is all of it.
+
     Attributes
     ----------
     bodies : list of bytes
@@ -55,6 +58,7 @@ class Run:
         refresh: bool | datetime,
         progress: ProgressHook | None,
         on_answer: Callable[[Run], object] = lambda _: None,
+        spent_before: int | None = None,
     ) -> None:
         self.client = client
         self.bodies: list[bytes] = []
@@ -65,7 +69,7 @@ class Run:
         self._refresh = refresh
         self._progress = progress
         self._on_answer = on_answer
-        self._spent_before = client.calls_spent
+        self._spent_before = client.calls_spent if spent_before is None else spent_before
 
     @property
     def calls_spent(self) -> int:

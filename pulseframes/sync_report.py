@@ -8,6 +8,7 @@ from typing import Any
 
 from pulseframes.coverage import Window
 from pulseframes.lake import Counts
+from pulseframes.notices import describe_left_out
 from pulseframes.quota import Quota
 
 
@@ -98,11 +99,6 @@ class SyncReport:
                 f"Not finished{rest}: sync again from {self.resume_at:%Y-%m-%d %H:%M:%S} UTC on, and it goes on."
             )
         return "\n".join(lines)
-
-
-def describe_left_out(before: datetime) -> str:
-    """Say what is not asked for because it was dropped."""
-    return f"What is from before {before:%Y-%m-%d} UTC was dropped by retain, and is left out."
 
 
 def _span(window: Window) -> str:

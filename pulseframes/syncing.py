@@ -249,7 +249,13 @@ class _Sync:
             if not run.bodies or not run.parts[-1].kept or len(run.bodies) >= _KEPT_AT_ONCE:
                 self._take(run, details=details)
 
-        return Run(self._client, refresh=self._not_before or False, progress=self._progress, on_answer=take)
+        return Run(
+            self._client,
+            refresh=self._not_before or False,
+            progress=self._progress,
+            on_answer=take,
+            spent_before=self._spent_before,
+        )
 
     def _close(self) -> None:
         """Fill in the report's figures."""

@@ -104,6 +104,8 @@ class Sink:
             say(f"Nothing came, so {self._output} was not written.")
             return
         self._write(frame, self._output)
+        if self._table is None:  # a query's result has no rejected rows
+            return
         beside = self._output.with_suffix(".rejected.ndjson")
         if rejected is None:
             beside.unlink(missing_ok=True)  # an earlier run's would look like this one's

@@ -15,11 +15,12 @@ from pulseframes.coverage import Window
 from pulseframes.errors import InvalidQuery, LakeError
 from pulseframes.lake.commit import Commit, recover
 from pulseframes.lake.inputs import Writable, as_batches
-from pulseframes.lake.partitions import Days, days_of, decode, encode
+from pulseframes.lake.opening import check_place, opened
+from pulseframes.lake.partitions import Days
 from pulseframes.lake.places import open_store
 from pulseframes.lake.reading import arrow_dataset, check_files, collected, scan
 from pulseframes.lake.state import STATE_FILE, LakeState
-from pulseframes.lake.store import LOCK_SECONDS, OWN_FOLDER
+from pulseframes.lake.store import LOCK_SECONDS
 from pulseframes.lake.upsert import Batch, Written, add_rejected, mark_failed, upsert
 from pulseframes.privacy import PrivacyPolicy
 from pulseframes.query import DateLike, parse_instant
@@ -27,7 +28,6 @@ from pulseframes.tables import (
     DATE,
     ERRORS,
     LAKE_TABLES,
-    LAKE_VERSION,
     PAGE_VIEWS,
     REJECTED,
     SESSIONS,
@@ -74,8 +74,7 @@ class Lake:
         self.store = open_store(path, storage_options)
         self._privacy = privacy
         self._turn = threading.RLock()
-        self._depth = 0
-        self._held_state: LakeState | None = None
+        self._held: LakeState | None = None  # while it is this lake's turn to write
 
     @property
     def location(self) -> str:
@@ -120,8 +119,8 @@ class Lake:
     def put(self, batch: Batch) -> Written:
         """Put a checked batch into the lake, for ``write()`` and ``sync()``."""
         written = Written()
-        with self.locked() as state:
-            batch = self._altered(batch, state)
+        with self.locked():
+            batch = self._altered(batch)
             commit = Commit(self.store)
             days = Days(self.store, commit)
             if not batch.sessions.is_empty():
@@ -223,8 +222,8 @@ class Lake:
         LakeError
             If there is no lake, or it is of a newer version.
         """
-        if self._held_state is not None and self._depth:
-            return self._held_state
+        if self._held is not None:
+            return self._held
         data = self.store.read(STATE_FILE)
         if data is None:
             raise LakeError(f"There is no lake at {self.location}; sync() or Lake.write() makes one.")
@@ -242,26 +241,23 @@ class Lake:
         if not self._turn.acquire(timeout=LOCK_SECONDS):
             raise LakeError(f"The lake {self.location} is being written by another thread; try again later.")
         try:
-            if self._depth:
-                assert self._held_state is not None  # noqa: S101  it is read when the turn begins
-                yield self._held_state
+            if self._held is not None:
+                yield self._held
                 return
-            self.check_place()
+            check_place(self.store)
             with self.store.locked():
                 recover(self.store)
-                self._held_state = self._opened()
-                self._depth = 1
+                self._held = opened(self.store, self._privacy or PrivacyPolicy())
                 try:
-                    yield self._held_state
+                    yield self._held
                 finally:
-                    self._depth = 0
+                    self._held = None
         finally:
             self._turn.release()
 
     def save_state(self) -> None:
         """Write the state of the turn."""
-        assert self._held_state is not None  # noqa: S101  only within locked()
-        self.store.write(STATE_FILE, self._held_state.as_json())
+        self.store.write(STATE_FILE, self.state().as_json())
 
     def is_there(self) -> bool:
         """Tell whether there is a lake."""
@@ -275,75 +271,22 @@ class Lake:
         LakeError
             If they need a key and there is none, or another than the lake was begun with.
         """
-        return self._policy(self.state())
-
-    def check_policy(self, state: LakeState) -> None:
-        """Raise as ``policy()`` does."""
-        self._policy(state)
-
-    def _policy(self, state: LakeState) -> PrivacyPolicy:
+        settled = self.state().privacy
         if self._privacy is None:
-            return PrivacyPolicy.from_description(state.privacy) if state.privacy else PrivacyPolicy()
-        if self._privacy.describe() != state.privacy:
+            return PrivacyPolicy.from_description(settled)
+        if self._privacy.describe() != settled:
             raise LakeError(
-                f"The lake {self.location} was begun with other privacy rules ({state.privacy.get('rules')}), or another key. "
+                f"The lake {self.location} was begun with other privacy rules ({settled.get('rules')}), or another key. "
                 "Leave them out to go on with those, or begin another lake: what the journal has costs nothing."
             )
         return self._privacy
 
-    def _altered(self, batch: Batch, state: LakeState) -> Batch:
-        policy = self._policy(state)
+    def _altered(self, batch: Batch) -> Batch:
+        policy = self.policy()
         items = batch.items
         if items is not None:
             items = {name: policy.apply(TABLES[name], frame) for name, frame in items.items()}
         return Batch(policy.apply(SESSIONS, batch.sessions), items, policy.apply(REJECTED, batch.rejected))
-
-    def _opened(self) -> LakeState:
-        """Give the state, made or upgraded where that is needed."""
-        data = self.store.read(STATE_FILE)
-        if data is None:
-            state = LakeState(privacy=(self._privacy or PrivacyPolicy()).describe())
-            self.store.write(STATE_FILE, state.as_json())
-            return state
-        state = LakeState.from_json(data, self.location)
-        if state.version < LAKE_VERSION:
-            self._upgrade(state)
-        return state
-
-    def _upgrade(self, state: LakeState) -> None:
-        """Rewrite each file with the present columns, in one commit."""
-        commit = Commit(self.store)
-        for table in LAKE_TABLES:
-            for paths in days_of(self.store, table).values():
-                for path in paths:
-                    data = self.store.read(path)
-                    if data is not None:
-                        commit.put(path, encode(table, decode(table, data, path)))
-        state.version = LAKE_VERSION
-        commit.put(STATE_FILE, state.as_json())
-        commit.done()
-
-    def check_place(self) -> None:
-        """Check that there is a lake, or nothing.
-
-        Raises
-        ------
-        LakeError
-            If there is something else: a lake's files are not to mix with others, and tables that have lost their state are not
-            to be gone on with, by other privacy rules.
-        """
-        if self.store.read(STATE_FILE) is not None:
-            return
-        names = set(self.store.names()) - {OWN_FOLDER}
-        if names and names <= set(LAKE_TABLES):
-            raise LakeError(
-                f"The lake {self.location} has lost its {STATE_FILE}, which holds its privacy rules and what it covers. Restore that "
-                "file, or begin another lake with the same rules: what the journal has costs nothing."
-            )
-        if names:
-            raise LakeError(
-                f"{self.location} is no lake, and not empty; name a folder that is new, so that a lake's files do not mix with others."
-            )
 
     def _scan(self, table: str) -> pl.LazyFrame:
         self.state()

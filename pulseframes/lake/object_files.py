@@ -77,7 +77,7 @@ class ObjectFiles(FileSystemHandler):  # type: ignore[misc]  # pyarrow has no ty
         return FileInfo(path, FileType.NotFound) if size is None else FileInfo(path, FileType.File, size=size)
 
     def _refuse(self, *_: Any, **__: Any) -> NoReturn:
-        raise NotImplementedError("The files of a lake are read here, and written by pulseframes alone.")
+        raise io.UnsupportedOperation("The files of a lake are read here, and written by pulseframes alone.")
 
     create_dir = delete_dir = delete_dir_contents = delete_root_dir_contents = delete_file = _refuse
     move = copy_file = open_output_stream = open_append_stream = _refuse
