@@ -5,12 +5,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test lint types wheel tests format cassettes soak benchmark lock clean
+.PHONY: demo test lint types docs wheel tests browser format picture cassettes soak benchmark lock clean
 
-demo: $(VENV)/.runtime
-	$(BIN)/pulseframes demo
+demo: $(VENV)/.demo
+	mkdir -p build
+	$(BIN)/pulseframes demo --report build/report.html
 
-test: lint types wheel tests
+test: lint types docs wheel tests
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -20,6 +21,10 @@ lint: $(VENV)/.dev
 
 types: $(VENV)/.dev
 	$(BIN)/mypy
+
+# The site, into build/docs: a warning, a broken link within or a public name without a page fails it.
+docs: $(VENV)/.dev
+	$(BIN)/sphinx-build -W --keep-going -n -E -q docs build/docs
 
 # The built wheel, with the base dependencies alone (no pandas, no DuckDB), runs the demo.
 wheel: $(VENV)/.dev
@@ -31,14 +36,22 @@ wheel: $(VENV)/.dev
 	cd build/wheel && venv/bin/pulseframes demo > demo.txt && tail -n 3 demo.txt
 
 # Closes with the test runner's own line.
-tests: $(VENV)/.dev
+tests: $(VENV)/.dev browser
 	$(BIN)/pytest -n auto
+
+# The browser that the report is tried in: $CHROMIUM, one that is there or, where that is allowed, Debian's package.
+browser: $(VENV)/.dev
+	$(BIN)/python tests/browser/chromium.py
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/python tests/update_readme.py
 	$(BIN)/nbstripout notebooks/*.ipynb
+
+# Takes the README's picture of a report anew.
+picture: $(VENV)/.dev browser
+	$(BIN)/python tests/browser/picture.py
 
 # Records cassettes/ anew, against the simulator.
 cassettes: $(VENV)/.dev
@@ -50,18 +63,23 @@ soak: $(VENV)/.dev
 	$(BIN)/python tests/soak_sync.py
 	$(BIN)/python tests/fuzz_answers.py
 
-# Times flattening beside pandas and DuckDB, another day in a lake of a year, and the imports.
+# Flattening beside pandas and DuckDB, another day in a lake of a year, the imports; how well samples tell the truth; questions to and
+# reports of a million sessions.
 benchmark: $(VENV)/.dev
 	$(BIN)/python benchmarks/flatten.py
 	$(BIN)/python benchmarks/lake.py
 	$(BIN)/python benchmarks/imports.py
+	$(BIN)/python benchmarks/sampling.py
+	$(BIN)/python benchmarks/analysis.py
+	$(BIN)/python benchmarks/report.py
 
 # Pins what the targets install. The lock files name no host.
 lock:
 	$(PYTHON) -m venv $(VENV)-lock
 	$(VENV)-lock/bin/python -m pip --quiet install "uv>=0.13"
 	$(VENV)-lock/bin/uv pip compile pyproject.toml requirements/build.in $(LOCK_OPTIONS) --output-file requirements/runtime.txt
-	$(VENV)-lock/bin/uv pip compile pyproject.toml requirements/build.in --all-extras --group dev --no-emit-package pulseframes $(LOCK_OPTIONS) --output-file requirements/dev.txt
+	$(VENV)-lock/bin/uv pip compile pyproject.toml requirements/build.in --extra report --no-emit-package pulseframes $(LOCK_OPTIONS) --output-file requirements/demo.txt
+	$(VENV)-lock/bin/uv pip compile pyproject.toml requirements/build.in --all-extras --group dev --group docs --no-emit-package pulseframes $(LOCK_OPTIONS) --output-file requirements/dev.txt
 
 LOCK_OPTIONS := --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --quiet
 
@@ -72,6 +90,10 @@ $(VENV)/.runtime: pyproject.toml requirements/runtime.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python $(PIP) install --require-hashes --no-deps -r requirements/runtime.txt
 	$(BIN)/python $(PIP) install --no-deps --no-build-isolation --editable .
+	touch $@
+
+$(VENV)/.demo: $(VENV)/.runtime requirements/demo.txt
+	$(BIN)/python $(PIP) install --require-hashes --no-deps -r requirements/demo.txt
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.runtime requirements/dev.txt

@@ -11,6 +11,18 @@ from typing import TYPE_CHECKING, Any, Final
 from pulseframes._version import __version__
 
 if TYPE_CHECKING:
+    from pulseframes import charts
+    from pulseframes.analysis import (
+        apdex,
+        compare,
+        error_impact,
+        features,
+        landings,
+        page_speed,
+        paths,
+        satisfaction,
+        traffic,
+    )
     from pulseframes.api import PulseClient
     from pulseframes.errors import (
         AuthenticationFailed,
@@ -31,19 +43,25 @@ if TYPE_CHECKING:
         ServerError,
         SessionNotFound,
     )
+    from pulseframes.estimation import estimate
     from pulseframes.forgetting import Forgotten, forget, retain
     from pulseframes.frames import SessionFrames
     from pulseframes.lake import Lake
     from pulseframes.pipeline import search_sessions, session_details
     from pulseframes.plan_report import Plan
     from pulseframes.planning import plan
+    from pulseframes.precision import PrecisionPlan, plan_precision
     from pulseframes.privacy import PrivacyPolicy
     from pulseframes.progress import Progress, ProgressHook
     from pulseframes.provenance import Certificate, certificate
     from pulseframes.quota import Quota
+    from pulseframes.reporting import report
+    from pulseframes.sample import Sample
+    from pulseframes.sampling import Design, choose_details
     from pulseframes.settings import Credentials, Settings
     from pulseframes.sync_report import SyncReport
     from pulseframes.syncing import sync
+    from pulseframes.templates import page_template
     from pulseframes.validate import frame_schema
 
 #: Where each public name lives.
@@ -52,6 +70,7 @@ _HOMES: Final = {
     "Certificate": "provenance",
     "Credentials": "settings",
     "CredentialsMissing": "errors",
+    "Design": "sampling",
     "Forgotten": "forgetting",
     "IncompleteWarning": "errors",
     "InvalidQuery": "errors",
@@ -62,6 +81,7 @@ _HOMES: Final = {
     "MalformedAnswer": "errors",
     "MissingSessionsWarning": "errors",
     "Plan": "plan_report",
+    "PrecisionPlan": "precision",
     "PrivacyPolicy": "privacy",
     "Progress": "progress",
     "ProgressHook": "progress",
@@ -71,6 +91,7 @@ _HOMES: Final = {
     "Quota": "quota",
     "QuotaExhausted": "errors",
     "RejectedRowsWarning": "errors",
+    "Sample": "sample",
     "SchemaDriftWarning": "errors",
     "SchemaViolation": "errors",
     "ServerError": "errors",
@@ -78,10 +99,24 @@ _HOMES: Final = {
     "SessionNotFound": "errors",
     "Settings": "settings",
     "SyncReport": "sync_report",
+    "apdex": "analysis",
+    "compare": "analysis",
+    "error_impact": "analysis",
+    "features": "analysis",
+    "landings": "analysis",
+    "page_speed": "analysis",
+    "paths": "analysis",
+    "satisfaction": "analysis",
+    "traffic": "analysis",
     "certificate": "provenance",
+    "choose_details": "sampling",
+    "estimate": "estimation",
     "forget": "forgetting",
     "frame_schema": "validate",
+    "page_template": "templates",
     "plan": "planning",
+    "plan_precision": "precision",
+    "report": "reporting",
     "retain": "forgetting",
     "search_sessions": "pipeline",
     "session_details": "pipeline",
@@ -93,6 +128,7 @@ __all__ = [
     "Certificate",
     "Credentials",
     "CredentialsMissing",
+    "Design",
     "Forgotten",
     "IncompleteWarning",
     "InvalidQuery",
@@ -103,6 +139,7 @@ __all__ = [
     "MalformedAnswer",
     "MissingSessionsWarning",
     "Plan",
+    "PrecisionPlan",
     "PrivacyPolicy",
     "Progress",
     "ProgressHook",
@@ -112,6 +149,7 @@ __all__ = [
     "Quota",
     "QuotaExhausted",
     "RejectedRowsWarning",
+    "Sample",
     "SchemaDriftWarning",
     "SchemaViolation",
     "ServerError",
@@ -120,20 +158,37 @@ __all__ = [
     "Settings",
     "SyncReport",
     "__version__",
+    "apdex",
     "certificate",
+    "charts",
+    "choose_details",
+    "compare",
+    "error_impact",
+    "estimate",
+    "features",
     "forget",
     "frame_schema",
+    "landings",
+    "page_speed",
+    "page_template",
+    "paths",
     "plan",
+    "plan_precision",
+    "report",
     "retain",
+    "satisfaction",
     "search_sessions",
     "session_details",
     "sync",
+    "traffic",
 ]
 
 
 if not TYPE_CHECKING:  # a type checker that saw this would let any misspelt name pass
 
     def __getattr__(name: str) -> Any:
+        if name == "charts":  # a module, whose functions have the names of those whose results they draw
+            return import_module("pulseframes.charts")
         if name not in _HOMES:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         value = globals()[name] = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -15,6 +15,7 @@ from pulseframes.lake.reading import collected
 from pulseframes.lake.state import LakeState
 from pulseframes.query import PAGE_SIZE, DateLike, parse_instant
 from pulseframes.reuse import FRESH, SETTLED
+from pulseframes.standing import goes_on, in_vain, lively, up_to_date, within
 from pulseframes.tables import SESSIONS
 
 #: How many details to get: so many that have to be paid for, or those of all sessions.
@@ -128,7 +129,7 @@ def count_sessions(lake: Lake, window: Window) -> int:
     """Count the sessions that the lake has in a window."""
     if not lake.is_there():
         return 0
-    counted = lake.sessions().filter(_within(window)).select(pl.len())
+    counted = lake.sessions().filter(within(window)).select(pl.len())
     return int(collected(lake.store, SESSIONS.name, counted).item())
 
 
@@ -141,25 +142,15 @@ def details_to_ask(lake: Lake, wanted: Window, now: datetime, look_back: timedel
     """
     if not lake.is_there():
         return []
-    updated, fetched, failed = pl.col("session_updated"), pl.col("detail_fetched_at"), pl.col("detail_failed_at")
-    ended = pl.col("status") == "ended"
-    in_vain = (failed >= updated.fill_null(failed)).fill_null(False)
-    final = ended & pl.col("detail_updated").eq_missing(updated)
-    silent = ~_lively(fetched, look_back) & pl.col("detail_updated").eq_missing(updated)
+    fetched, ended = pl.col("detail_fetched_at"), pl.col("status") == "ended"
+    final = up_to_date() & (ended | ~lively(fetched, look_back))
     rank = pl.when(fetched.is_not_null()).then(2).when(ended).then(0).otherwise(1)
     age = pl.when(fetched.is_null()).then(-pl.col("session_start").to_physical()).otherwise(fetched.to_physical())
-    likely = _within(wanted) & ~in_vain & (fetched.is_null() | ~(final | silent | (fetched > now - FRESH)))
+    likely = within(wanted) & ~in_vain() & (fetched.is_null() | ~(final | (fetched > now - FRESH)))
     columns = ["session_id", "session_start", "session_updated", "status", "detail_fetched_at"]
     # Sorted after it is read: polars 2.1 cannot sort a scan by an expression that makes numbers of its own.
     found = collected(lake.store, SESSIONS.name, lake.sessions().filter(likely).select(columns))
     return found.sort(rank, age, "session_id")["session_id"].to_list()
-
-
-def _within(window: Window) -> pl.Expr:
-    """Tell the rows of a window; the days, which are known without reading, say which files to read."""
-    start, end = pl.lit(window.start), pl.lit(window.end)
-    in_time = (pl.col("session_start") >= start) & (pl.col("session_start") < end)
-    return (pl.col("date") >= window.start.date()) & (pl.col("date") <= window.end.date()) & in_time
 
 
 def _still_active(lake: Lake, now: datetime, look_back: timedelta) -> list[datetime]:
@@ -171,14 +162,8 @@ def _still_active(lake: Lake, now: datetime, look_back: timedelta) -> list[datet
         return []
     seen = pl.col("fetched_at")
     lately = seen > now - max(look_back, _LONG)
-    lively = _lively(seen, look_back)
-    active = lake.sessions().filter(pl.col("status") == "active", lively, lately).select("session_start")
+    active = lake.sessions().filter(goes_on(look_back), lately).select("session_start")
     return collected(lake.store, SESSIONS.name, active)["session_start"].to_list()
-
-
-def _lively(seen: pl.Expr, look_back: timedelta) -> pl.Expr:
-    """Tell the sessions that had changed shortly before they were seen; one that says no time of change may have."""
-    return (seen - pl.col("session_updated") < look_back).fill_null(True)
 
 
 def _joined(windows: Sequence[Window], count: Callable[[Window], int]) -> list[Window]:

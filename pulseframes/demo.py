@@ -1,8 +1,11 @@
-"""The main job on made-up sessions: search a week, get details, ask a question of them, say what it cost."""
+"""The main job on made-up sessions: search a week, get details, ask a question of them, say what it cost; then a report."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final
 
 import polars as pl
@@ -11,10 +14,15 @@ from pulseframes.api import PulseClient
 from pulseframes.files import as_text
 from pulseframes.frames import SessionFrames
 from pulseframes.pipeline import search_sessions, session_details
+from pulseframes.reporting import NEEDED
+from pulseframes.reporting import report as make_report
 from pulseframes.settings import ENV_API_KEY, ENV_CLIENT_ID, ENV_CLIENT_SECRET, IN_MEMORY, Credentials, Settings
 from pulseframes.simulator import Simulator
+from pulseframes.syncing import sync
 
 DETAILS: Final = 25
+#: How many evenings' calls the report is made of.
+EVENINGS: Final = 3
 
 SLOW_PAGES: Final = """
     SELECT regexp_replace(page, '[0-9]+|[?].*', '*') AS page, COUNT(*) AS views,
@@ -23,8 +31,14 @@ SLOW_PAGES: Final = """
 """
 
 
-def run() -> None:
-    """Run the demo; it prints to stdout and writes no file."""
+def run(report: Path | None = None) -> None:
+    """Run the demo; it prints to stdout.
+
+    Parameters
+    ----------
+    report : Path or None
+        The file to write a report to, besides; None writes no file.
+    """
     today = datetime.now(UTC).date()
     week_ago = today - timedelta(days=7)
     with Simulator() as simulator, _client_of(simulator) as client:
@@ -50,12 +64,32 @@ def run() -> None:
         print('>>> pl.SQLContext(page_views=details.page_views).execute("""' + SLOW_PAGES + '""", eager=True)')
         print(as_text(_slow_pages(details)))
         print(f"Spent: {client.calls_spent} of the day's 50 calls. A query over frames costs none.\n")
+        if report is not None:
+            _report(simulator, client, week_ago, today, report)
     print(_next_steps(week_ago.isoformat(), today.isoformat()))
 
 
 def _client_of(simulator: Simulator) -> PulseClient:
     credentials = Credentials(simulator.api_key, simulator.client_id, simulator.client_secret)
-    return PulseClient(credentials, settings=Settings(base_url=simulator.url, home=IN_MEMORY))
+    settings = Settings(base_url=simulator.url, home=IN_MEMORY)
+    return PulseClient(credentials, settings=settings, clock=lambda: simulator.now)
+
+
+def _report(simulator: Simulator, client: PulseClient, week_ago: date, today: date, path: Path) -> None:
+    """Sync a lake on some evenings, and make its report."""
+    missing = [name for name in NEEDED if find_spec(name) is None]
+    if missing:
+        print(f"A report needs {', '.join(missing)}, not installed here: python -m pip install 'pulseframes[report]'\n")
+        return
+    with TemporaryDirectory() as lake:
+        for evening in range(1, EVENINGS + 1):
+            simulator.advance(days=1, hours=1)
+            print(f'Evening {evening}:\n>>> pf.sync("lake", "{week_ago}", "{today}", details=45, design="pageviews")')
+            done = sync(lake, week_ago, today, details=45, design="pageviews", client=client)
+            print(f"{done.sample}\n{done.calls_spent} calls spent, {done.calls_saved} saved by the journal.\n")
+        print(f'>>> pf.report("lake", "{path}", title="A made-up shop")')
+        make_report(lake, path, title="A made-up shop")
+    print(f"{path.absolute().as_uri()} is a page to open in a browser. A report costs no call.\n")
 
 
 def _slow_pages(details: SessionFrames) -> pl.DataFrame:

@@ -79,6 +79,11 @@ class AuthenticationFailed(PulseError):
     """The server refuses the credentials (401 or 403).
 
     Not raised for a session key that ran out: that is renewed and the call repeated, once.
+
+    Attributes
+    ----------
+    status : int or None
+        401 or 403.
     """
 
     def __init__(self, message: str, *, status: int | None = None) -> None:
@@ -109,6 +114,11 @@ class SessionNotFound(PulseError):
     """The server does not know the session (404).
 
     Not raised by ``session_details()``, which lists such ids in ``.missing`` instead.
+
+    Attributes
+    ----------
+    session_id : int or None
+        The session that was asked for.
     """
 
     def __init__(self, message: str, *, session_id: int | None = None) -> None:

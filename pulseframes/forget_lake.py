@@ -14,6 +14,7 @@ from pulseframes.lake import Lake
 from pulseframes.lake.commit import Commit
 from pulseframes.lake.partitions import Days, days_of
 from pulseframes.lake.reading import collected
+from pulseframes.lake.state import STATE_FILE
 from pulseframes.person import Finder, Person
 from pulseframes.privacy import Action, PrivacyPolicy
 from pulseframes.tables import LAKE_TABLES, REJECTED, SESSIONS, Privacy, Table
@@ -86,8 +87,11 @@ def forget_in_lake(lake: Lake, person: Person) -> ForgottenInLake:
     """
     done = ForgottenInLake()
     finder = Finder(person)
-    with lake.locked():
+    with lake.locked() as state:
+        for drawn in state.designs:
+            drawn.buying = {one: views for one, views in drawn.buying.items() if one not in person.session_ids}
         commit = Commit(lake.store)
+        commit.put(STATE_FILE, state.as_json())
         days = Days(lake.store, commit)
         for table in LAKE_TABLES.values():
             for day in days_of(lake.store, table.name):
@@ -123,6 +127,8 @@ def retain_in_lake(lake: Lake, cutoff: datetime) -> ForgottenInLake:
         state.kept_from = max(cutoff, state.kept_from or cutoff)
         state.coverage.remove(Window(datetime.min.replace(tzinfo=cutoff.tzinfo), cutoff))
         state.reading = [window for window in state.reading if window.start >= cutoff]
+        for drawn in state.designs:
+            drawn.drop_before(cutoff)
         lake.save_state()  # first: what is dropped is not to be asked for again
         commit.done()
     return done

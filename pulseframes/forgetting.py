@@ -55,7 +55,13 @@ class Forgotten:
         return in_lake or in_journal
 
     def as_dict(self) -> dict[str, Any]:
-        """Give it as JSON takes it."""
+        """Give it as JSON takes it.
+
+        Returns
+        -------
+        dict
+            Counts by place, and ``kept_from`` in ISO 8601, UTC.
+        """
         lake, journal = self.lake, self.journal
         return {
             "found": self.found,

@@ -48,7 +48,13 @@ class SessionFrames:
     certificate: Certificate | None = None
 
     def tables(self) -> dict[str, pl.DataFrame]:
-        """Give the three frames by name."""
+        """Give the three frames by name.
+
+        Returns
+        -------
+        dict of str to polars.DataFrame
+            ``sessions``, ``page_views`` and ``errors``.
+        """
         return {name: getattr(self, name) for name in TABLES}
 
     def to_arrow(self) -> dict[str, pa.Table]:
@@ -65,6 +71,11 @@ class SessionFrames:
         """Give the three tables as pandas frames with Arrow types, by name.
 
         Arrow types, since pandas' own would turn an id column with a null into floats, which cannot hold the ids.
+
+        Returns
+        -------
+        dict of str to pandas.DataFrame
+            ``sessions``, ``page_views`` and ``errors``.
 
         Raises
         ------
@@ -99,7 +110,27 @@ class SessionFrames:
         return self.write(directory, "parquet")
 
     def write(self, directory: str | os.PathLike[str], file_format: str) -> list[Path]:
-        """Write each table as one file, as ``write_parquet()`` does, in the format ``parquet``, ``csv`` or ``ndjson``."""
+        """Write each table as one file, as ``write_parquet()`` does.
+
+        Parameters
+        ----------
+        directory : path
+            Made if it is not there. Files of these names are replaced, each at once.
+        file_format : {"parquet", "csv", "ndjson"}
+            The files' format, and the end of their names.
+
+        Returns
+        -------
+        list of Path
+            The files written.
+
+        Raises
+        ------
+        InvalidQuery
+            If there is no such format.
+        OSError
+            If a file cannot be written.
+        """
         if file_format not in FORMATS:
             raise InvalidQuery(f"file_format: {file_format!r} is none of {', '.join(FORMATS)}.", argument="file_format")
         folder = Path(directory)

@@ -75,7 +75,13 @@ class Plan:
     left_out_before: datetime | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """Give the plan as JSON takes it; times in ISO 8601, UTC."""
+        """Give the plan as JSON takes it.
+
+        Returns
+        -------
+        dict
+            Times in ISO 8601, UTC.
+        """
         told = asdict(self)
         told["left_out_before"] = self.left_out_before and self.left_out_before.isoformat()
         for window in told["windows"]:

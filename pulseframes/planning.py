@@ -28,9 +28,11 @@ from pulseframes.lake.state import LakeState
 from pulseframes.paging import Page
 from pulseframes.plan_report import Plan, PlannedWindow
 from pulseframes.progress import ProgressHook
+from pulseframes.purchase import Purchase, design_to_use
 from pulseframes.query import PAGE_SIZE, DateLike, SearchQuery
 from pulseframes.reuse import FRESH
 from pulseframes.run import Run
+from pulseframes.sampling import Design
 
 _WEEK: Final = timedelta(days=7)
 
@@ -41,6 +43,7 @@ def plan(
     date_to: DateLike | None = None,
     *,
     details: Details = 0,
+    design: Design | str | None = None,
     look_back: timedelta = LOOK_BACK,
     client: PulseClient | None = None,
     probe: bool = True,
@@ -53,7 +56,7 @@ def plan(
 
     Parameters
     ----------
-    lake, date_from, date_to, details, look_back, client, progress
+    lake, date_from, date_to, details, design, look_back, client, progress
         As for ``sync()``. The lake need not be there.
     probe : bool
         Whether one call may be spent to learn how many sessions there are. Where none is left, that stays unknown.
@@ -83,12 +86,13 @@ def plan(
     if state is not None:
         check_lake(lake, state, client.application)
     state = state or LakeState()
+    chosen = design_to_use(state, design)
     spent_before = client.calls_spent
     windows = windows_to_ask(lake, state, wanted, now, look_back)
     run = Run(client, refresh=False, progress=progress)
     planned = _counted(run, lake, state, windows, probe=probe)
     new = _known_sum([_new_sessions(lake, window) for window in planned])
-    ids = details_to_ask(lake, wanted, now, look_back) if details else []
+    ids = _to_ask(lake, chosen, wanted, now, look_back) if details else []
     kept = len(client.answered_details().keys() & set(ids))
     to_pay = _details_to_pay(details, len(ids) - kept, new)
     searches = _known_sum([window.calls for window in planned])
@@ -107,6 +111,12 @@ def plan(
         probe_cost=client.calls_spent - spent_before,
         left_out_before=left_out_before(state, wanted),
     )
+
+
+def _to_ask(lake: Lake, design: Design | None, wanted: Window, now: datetime, look_back: timedelta) -> list[int]:
+    if design is None or not lake.is_there():
+        return details_to_ask(lake, wanted, now, look_back)
+    return Purchase(lake, design, wanted, look_back).to_ask()
 
 
 def _counted(run: Run, lake: Lake, state: LakeState, windows: Sequence[Window], *, probe: bool) -> list[PlannedWindow]:

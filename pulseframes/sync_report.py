@@ -6,10 +6,56 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
+import polars as pl
+
 from pulseframes.coverage import Window
 from pulseframes.lake import Counts
 from pulseframes.notices import describe_left_out
 from pulseframes.quota import Quota
+
+
+@dataclass(frozen=True)
+class SampleReport:
+    """How a lake's sample stands.
+
+    Attributes
+    ----------
+    design : str
+        How it is drawn.
+    seed : int
+        What the permanent random numbers hang on.
+    sessions : int
+        How many sessions it speaks for.
+    drawn : int
+        How many of them were drawn.
+    unanswered : int
+        How many of those have no details, since the server did not know them, or their answer broke the schema. The weights of the
+        others make up for them.
+    effective : float
+        How many sessions would say as much if each spoke for as much (Kish): as many page views in a sample by page views, as
+        many sessions in a uniform one.
+    """
+
+    design: str
+    seed: int
+    sessions: int
+    drawn: int
+    unanswered: int
+    effective: float
+
+    @classmethod
+    def of(cls, design: str, seed: int, sessions: int, rows: pl.DataFrame, size: pl.Expr) -> SampleReport:
+        """Make it of the rows of the design's table, and what a session's chance was proportional to."""
+        parts = rows.select(pl.col("weight") * size).to_series().drop_nulls()
+        squares = float((parts**2).sum())
+        effective = float(parts.sum()) ** 2 / squares if squares else 0.0
+        return cls(design, seed, sessions, len(rows), int((~rows["responded"]).sum()), effective)
+
+    def __str__(self) -> str:
+        return (
+            f"Sample {self.design} (seed {self.seed}): {self.drawn:,} drawn of {self.sessions:,} sessions, "
+            f"{self.unanswered:,} without an answer; the others are worth {self.effective:,.0f} of equal weight."
+        )
 
 
 @dataclass
@@ -32,6 +78,8 @@ class SyncReport:
         For each table, the rows that were new, updated and unchanged.
     details : int
         Details that came.
+    sample : SampleReport or None
+        How the sample stands that they were drawn for; None for the newest first, and where no details were asked for.
     missing : list of int
         Sessions whose details the server does not know.
     rejected : int
@@ -56,6 +104,7 @@ class SyncReport:
     calls_saved: int = 0
     rows: dict[str, Counts] = field(default_factory=dict)
     details: int = 0
+    sample: SampleReport | None = None
     missing: list[int] = field(default_factory=list)
     rejected: int = 0
     asked: list[Window] = field(default_factory=list)
@@ -65,7 +114,13 @@ class SyncReport:
     quota: Quota | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """Give the report as JSON takes it; times in ISO 8601, UTC."""
+        """Give the report as JSON takes it.
+
+        Returns
+        -------
+        dict
+            Times in ISO 8601, UTC.
+        """
         told = asdict(self)
         told["resume_at"] = self.resume_at and self.resume_at.isoformat()
         told["left_out_before"] = self.left_out_before and self.left_out_before.isoformat()
@@ -93,6 +148,8 @@ class SyncReport:
             lines.append(f"{self.rejected} rows broke the schema; they are in rejected/.")
         if self.missing:
             lines.append(f"The server has no details of {len(self.missing)} sessions.")
+        if self.sample is not None:
+            lines.append(str(self.sample))
         if self.resume_at is not None:
             rest = "" if self.remaining is None else f" ({self.remaining} known to be still to come)"
             lines.append(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Final
@@ -29,9 +29,11 @@ from pulseframes.lake import Lake
 from pulseframes.lake.state import LakeState, Refreshing
 from pulseframes.notices import describe_rejected, some, warn_of_cut_lists, warn_of_drift
 from pulseframes.progress import ProgressHook
+from pulseframes.purchase import Purchase, design_to_use
 from pulseframes.query import DateLike, DetailQuery, SearchQuery
 from pulseframes.reuse import SETTLED, is_settled
 from pulseframes.run import Run
+from pulseframes.sampling import Design
 from pulseframes.sync_report import SyncReport
 from pulseframes.warn import warn
 
@@ -45,6 +47,7 @@ def sync(
     date_to: DateLike | None = None,
     *,
     details: Details = 0,
+    design: Design | str | None = None,
     look_back: timedelta = LOOK_BACK,
     client: PulseClient | None = None,
     refresh: bool = False,
@@ -66,8 +69,11 @@ def sync(
         The window, by the sessions' start. A date stands for its first instant; what has no zone is UTC. ``date_to`` is
         the present if not given.
     details : int or "all"
-        How many details to get, by calls: sessions that have none first, ended before active ones; then those that were
-        active when their details were fetched. Details that the journal has come besides, at no cost.
+        How many details to get, by calls. Details that the journal has come besides, at no cost.
+    design : {"pageviews", "uniform", "newest"}, Design or None
+        Whose details: a probability sample, as ``choose_details()`` draws it from all sessions of the window, which goes on
+        from sync to sync, and is put down in the lake's ``design``, for ``estimate()``; or the newest sessions, those without
+        details first, ended before active ones. The lake's last design, if not given; ``"newest"`` where it has none.
     look_back : datetime.timedelta
         How long a session can still change, or come late: 24 hours.
     client : PulseClient or None
@@ -108,7 +114,7 @@ def sync(
     wanted = wanted_window(date_from, date_to, client.clock())
     lake = lake if isinstance(lake, Lake) else Lake(lake)
     work = _Sync(lake, client, wanted, look_back, refresh=refresh, progress=progress)
-    return work.do(details)
+    return work.do(details, design)
 
 
 class _Sync:
@@ -133,14 +139,16 @@ class _Sync:
         self._intake = Intake(lake)
         self._not_before: datetime | None = None
         self._in_vain: set[int] = set()
+        self._useless: set[int] = set()
         self._short: list[Window] = []
         self._report = SyncReport(lake.location)
         self._spent_before = client.calls_spent
 
-    def do(self, details: Details) -> SyncReport:
+    def do(self, details: Details, design: Design | str | None) -> SyncReport:
         """Search, then get details, until all is there or the calls end."""
         with self._lake.locked() as state:
             check_lake(self._lake, state, self._client.application)
+            chosen = design_to_use(state, design)
             state.application = self._client.application
             try:
                 now = self._client.clock()
@@ -156,7 +164,7 @@ class _Sync:
                     self._lake.save_state()
                 if details:
                     with self._as_far_as_calls_go():
-                        self._details(details)
+                        self._details(details, chosen)
             except PulseError as problem:
                 self._close()
                 problem.partial = self._report
@@ -218,15 +226,30 @@ class _Sync:
         if not reading.complete:
             self._short.append(window)
 
-    def _details(self, details: Details) -> None:
+    def _details(self, details: Details, design: Design | None) -> None:
         """Get details into the lake: all that cost nothing, and as many of the others as were asked for."""
-        ids = details_to_ask(self._lake, self._wanted, self._client.clock(), self._look_back)
+        now = self._client.clock()
         kept = {} if self._refresh else self._client.answered_details()
+        if design is None:
+            self._buy(details, details_to_ask(self._lake, self._wanted, now, self._look_back), kept)
+            return
+        purchase = Purchase(self._lake, design, self._wanted, self._look_back)
+        ids = purchase.to_ask()
+        left = self._client.quota().left
+        to_pay = [one for one in ids if one not in kept][: left if details == "all" else min(details, left)]
+        purchase.begin([*to_pay, *(one for one in ids if one in kept)])
+        try:
+            self._buy(details, ids, kept)
+        finally:
+            self._report.sample = purchase.put_down(self._useless)
+
+    def _buy(self, details: Details, ids: list[int], kept: Mapping[int, int]) -> None:
+        """Get the details of sessions, in this order; how many answers of each are kept says which may cost nothing."""
         run = self._run(details=True)
         to_pay = run.take_kept_details(DetailQuery(tuple(one for one in ids if one in kept)))
         self._intake.take(run, details=True)
         # Last, whose answers were of no use twice: one that can never be read is not to stand before all others.
-        again = {one for one in to_pay if kept[one] > 1}
+        again = self._useless = {one for one in to_pay if kept[one] > 1}
         chosen = [one for one in ids if one not in kept or one in to_pay]
         chosen = [one for one in chosen if one not in again] + [one for one in chosen if one in again]
         chosen = chosen if details == "all" else chosen[:details]

@@ -175,7 +175,7 @@ def print_dictionary(name: str, description: str, entries: list[dict[str, object
         kind = f"{entry['type']}, {entry['unit']}" if entry["unit"] else str(entry["type"])
         null = "yes" if entry["nullable"] else "key" if entry["key"] else "no"
         path, answers, what = entry["json_path"] or "", entry["answers"], entry["description"]
-        grid.add_row(str(entry["column"]), kind, null, str(path), str(answers), str(what))
+        grid.add_row(str(entry["column"]), kind, null, str(path), str(answers or "lake"), str(what))
     Console(width=None if sys.stdout.isatty() else 140).print(grid)
 
 

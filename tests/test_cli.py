@@ -18,7 +18,7 @@ from conftest import NOW, Run, set_environment
 from polars.testing import assert_frame_equal
 
 from pulseframes.simulator import Fault, Simulator
-from pulseframes.tables import TABLES
+from pulseframes.tables import DICTIONARY, TABLES
 
 WEEK = ("2026-11-09", "2026-11-16")
 
@@ -186,12 +186,12 @@ def test_a_server_that_fails_exits_with_1(run: Run, simulator: Simulator) -> Non
 def test_schema_prints_every_column_of_every_table_in_each_form(run: Run) -> None:
     entries = json.loads(run("schema", "--format", "json")[1])
     assert [(entry["table"], entry["column"]) for entry in entries] == [
-        (table.name, name) for table in TABLES.values() for name in table.schema.names()
+        (table.name, name) for table in DICTIONARY.values() for name in table.schema.names()
     ]
     assert {entry["table"] for entry in json.loads(run("schema", "errors", "-f", "json")[1])} == {"errors"}
     for form in ("table", "markdown"):
         out = run("schema", "--format", form)[1]
-        assert all(name in out for table in TABLES.values() for name in table.schema.names())
+        assert all(name in out for table in DICTIONARY.values() for name in table.schema.names())
         assert "…" not in out
 
 

@@ -74,7 +74,7 @@ def test_the_completion_script_of_bash_is_printed() -> None:
     ("words", "completed"),
     [
         (["sea"], ["search"]),
-        (["re"], ["retain", "replay"]),
+        (["de"], ["details", "demo"]),
         (["details", "--table", "page"], ["page_views"]),
         (["search", "--f"], ["--format"]),
         (["schema", "e"], ["errors"]),

@@ -94,7 +94,13 @@ def test_sync_asks_for_what_the_options_say_and_sums_up_on_stderr(run: Run, libr
     ((name, (place, *window), options),) = library.asked
     assert (name, place.path, window) == ("sync", "lake", ["2026-11-01", None])
     assert options.pop("client").calls_spent == 0
-    assert options == {"details": 0, "look_back": timedelta(hours=24), "progress": None, "refresh": False}
+    assert options == {
+        "details": 0,
+        "design": None,
+        "look_back": timedelta(hours=24),
+        "progress": None,
+        "refresh": False,
+    }
     assert library.opened == {"path": "lake", "privacy": None, "storage_options": None}
     assert err.splitlines() == [
         "0 calls spent.",

@@ -121,6 +121,11 @@ class PulseClient:
 
         Only calls that are in this journal are known: others may use the same application's quota.
 
+        Returns
+        -------
+        Quota
+            Limit, calls used and left, and the time of the next one, in UTC.
+
         Raises
         ------
         JournalError
@@ -129,7 +134,18 @@ class PulseClient:
         return self._sender.quota()
 
     def last_calls(self, count: int = 10) -> list[Entry]:
-        """Give this application's last calls, newest first, without their bodies; costs none."""
+        """Give this application's last calls, without their bodies; costs none.
+
+        Parameters
+        ----------
+        count : int
+            How many; 0 for none.
+
+        Returns
+        -------
+        list of Entry
+            The newest first: ``id``, ``at`` (UTC), ``endpoint``, ``params`` and ``status``, which is None where no answer came.
+        """
         return self.journal.last_calls(self.application, count)
 
     def kept_answer(self, endpoint: Endpoint, params: Mapping[str, str]) -> Answer | None:
@@ -187,7 +203,12 @@ class PulseClient:
         return self._keys.has_key
 
     def check_credentials(self) -> int:
-        """Authenticate, unless a session key is still good; give the calls spent.
+        """Authenticate, unless a session key is still good.
+
+        Returns
+        -------
+        int
+            The calls spent.
 
         Raises
         ------

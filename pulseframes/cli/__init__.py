@@ -4,7 +4,7 @@ Data goes to stdout, everything else to stderr. Modules are imported inside the 
 for polars. ``--help`` lists the commands in the order in which they are imported here.
 """
 
-from pulseframes.cli import ask, lake, look_after, try_out
+from pulseframes.cli import ask, lake, look_after, questions, remove, report, try_out
 from pulseframes.cli.entry import app, main
 
-__all__ = ["app", "ask", "lake", "look_after", "main", "try_out"]
+__all__ = ["app", "ask", "lake", "look_after", "main", "questions", "remove", "report", "try_out"]

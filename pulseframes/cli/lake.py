@@ -1,38 +1,27 @@
-"""Commands for a lake: plan what it will cost, sync it, ask it questions, and remove people and old days from it."""
+"""Commands that fill a lake: plan what that will cost, and sync."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import timedelta
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from pulseframes.cli.entry import FAILED, QUOTA_EXHAUSTED, app, examples
-from pulseframes.cli.options import AsJson, PrintFormat
-from pulseframes.terminal import Sink, TextFormat, counted_client, note, plural, print_json, progress_bar, say
+from pulseframes.cli.entry import QUOTA_EXHAUSTED, app, examples
+from pulseframes.cli.options import AsJson, By, DesignKind
+from pulseframes.cli.places import LakePlace, StorageOptions, open_lake
+from pulseframes.terminal import counted_client, note, print_json, progress_bar, say
 
 if TYPE_CHECKING:
     from pulseframes.lake import Lake
+    from pulseframes.precision import PrecisionPlan
     from pulseframes.privacy import PrivacyPolicy
+    from pulseframes.sampling import Design
 
-WHERE = "A folder, or s3://bucket/prefix (gs:// and az://, too)."
+#: Of a day's calls, those that are likely to go to authenticating and searching.
+_OTHER_CALLS = 3
 
-LakePlace = Annotated[str, typer.Argument(metavar="LAKE", help=WHERE, show_default=False)]
-OptionalLake = Annotated[
-    str | None, typer.Argument(metavar="LAKE", help=f"{WHERE} The journal alone, if left out.", show_default=False)
-]
-StorageOptions = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--storage-option",
-        metavar="KEY=VALUE",
-        help="For s3:// only, such as aws_region=...; may be repeated. What is not given is taken from the environment, "
-        "where secrets belong.",
-    ),
-]
 From = Annotated[str, typer.Option("--from", metavar="DATE", help="Start of the window: a date, or a time in UTC.")]
 To = Annotated[
     str | None,
@@ -41,11 +30,23 @@ To = Annotated[
 Details = Annotated[
     str, typer.Option(metavar="N|all", help="Get the details of so many sessions as well, or of all; one call each.")
 ]
+Drawn = Annotated[
+    DesignKind | None,
+    typer.Option(
+        "--design",
+        help="Whose details: a probability sample, for questions about page views or about sessions (uniform), or the "
+        "newest sessions. The lake's last sample, if left out; the newest where it has none.",
+    ),
+]
+Strata = Annotated[
+    list[str] | None,
+    typer.Option("--strata", metavar="COLUMN", help="Stratify the sample by this column; may be repeated."),
+]
+Seed = Annotated[int, typer.Option(help="Another seed is another sample.", min=0)]
 LookBack = Annotated[
     int,
     typer.Option(metavar="HOURS", help="Read so much before what is there again, for late changes.", min=0, max=87_600),
 ]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
 @app.command(
@@ -53,7 +54,7 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
     epilog=examples(
         "plan lake --from 2026-11-01",
         "plan lake --from 2026-11-01 --details all --no-probe --json",
-        "plan s3://bucket/lake --from 2026-11-01 --to 2026-11-08",
+        "plan lake --from 2026-11-01 --precision 10% --top 5",
     ),
 )
 def plan(
@@ -61,38 +62,62 @@ def plan(
     date_from: From,
     date_to: To = None,
     details: Details = "0",
+    design: Drawn = None,
+    strata: Strata = None,
+    seed: Seed = 0,
     look_back: LookBack = 24,
     no_probe: Annotated[
         bool, typer.Option("--no-probe", help="Spend no call on counting sessions: say less, or estimate.")
     ] = False,
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PERCENT", help="Say, too, how many details it takes to know --measure so closely, such as 10%."
+        ),
+    ] = None,
+    measure: Annotated[
+        str | None, typer.Option(metavar="MEASURE", help="What is to be known; the median load time, if left out.")
+    ] = None,
+    by: By = None,
+    top: Annotated[int, typer.Option(help="For how many of the groups, those with the most rows.", min=1)] = 10,
     storage_option: StorageOptions = None,
     as_json: AsJson = False,
 ) -> None:
     """Say what a sync would cost in calls and days. Costs one call at most, besides a session key; none with --no-probe."""
-    wanted = _how_many(details)
-    place = _open(lake, storage_option)
+    wanted, chosen = _how_many(details), _design(design, strata, seed)
+    within = None if precision is None else _share(precision)
+    place = open_lake(lake, storage_option)
     from pulseframes.planning import plan as make_plan
 
     with counted_client() as client:
+        takes = None
+        if within is not None:  # first, as it costs no call
+            a_day = wanted if isinstance(wanted, int) and wanted else client.settings.daily_limit - _OTHER_CALLS
+            takes = _precision(
+                place, measure, within=within, by=by, top=top, details_a_day=max(1, a_day), design=chosen
+            )
         planned = make_plan(
             place,
             date_from,
             date_to,
             details=wanted,
+            design=chosen,
             look_back=timedelta(hours=look_back),
             client=client,
             probe=not no_probe,
         )
     if as_json:
-        print_json(planned.as_dict())
+        print_json(planned.as_dict() | ({} if takes is None else {"precision": takes.as_dict()}))
     else:
         typer.echo(str(planned))
+        if takes is not None:
+            typer.echo(f"\n{takes}")
 
 
 @app.command(
     rich_help_panel="Lake",
     epilog=examples(
-        "sync lake --from 2026-11-01",
+        "sync lake --from 2026-11-01 --details 45 --design pageviews",
         "sync lake --from 2026-11-01 --privacy personal=drop",
         "sync s3://bucket/lake --from 2026-11-01 --details 20 --json",
     ),
@@ -102,6 +127,9 @@ def sync(
     date_from: From,
     date_to: To = None,
     details: Details = "0",
+    design: Drawn = None,
+    strata: Strata = None,
+    seed: Seed = 0,
     look_back: LookBack = 24,
     privacy: Annotated[
         list[str] | None,
@@ -119,8 +147,10 @@ def sync(
 
     When no call is left, what had come is in the lake, the exit code is 3, and the same command goes on later.
     """
-    wanted = _how_many(details)
-    place = _open(lake, storage_option, privacy=_policy(privacy))
+    wanted, chosen = _how_many(details), _design(design, strata, seed)
+    if design is not None and not wanted:
+        raise typer.BadParameter("say how many, with --details.", param_hint="--design")
+    place = open_lake(lake, storage_option, privacy=_policy(privacy))
     from pulseframes.errors import PulseError
     from pulseframes.syncing import sync as run_sync
 
@@ -132,6 +162,7 @@ def sync(
                 date_from,
                 date_to,
                 details=wanted,
+                design=chosen,
                 look_back=timedelta(hours=look_back),
                 client=client,
                 progress=progress,
@@ -148,88 +179,12 @@ def sync(
         raise typer.Exit(QUOTA_EXHAUSTED)
 
 
-@app.command(
-    rich_help_panel="Lake",
-    epilog=examples(
-        'sql lake "select country, count(*) from sessions group by all"',
-        'sql lake "select * from page_views" -o page_views.parquet',
-        'sql lake "select distinct page from page_views" -f csv | sort',
-    ),
-)
-def sql(
-    lake: LakePlace,
-    query: Annotated[str, typer.Argument(metavar="QUERY", help="In DuckDB's SQL.", show_default=False)],
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="File to write: NAME.parquet, NAME.csv or NAME.ndjson.")
-    ] = None,
-    text_format: PrintFormat = TextFormat.TABLE,
-    storage_option: StorageOptions = None,
-) -> None:
-    """Ask a lake a question: the tables are sessions, page_views, errors and rejected. Costs no call."""
-    put = Sink(output, text_format, table=None)
-    frame = _open(lake, storage_option).sql(query)
-    from polars.exceptions import PolarsError
+def _precision(place: Lake, measure: str | None, *, by: list[str] | None, **options: Any) -> PrecisionPlan:
+    from pulseframes.precision import BY, MEASURE, plan_precision
 
-    try:
-        put(frame)
-    except PolarsError as problem:  # CSV has no lists, to name one
-        raise typer.BadParameter(f"The result cannot be written in this format: {problem}") from None
-
-
-@app.command(
-    rich_help_panel="Lake",
-    epilog=examples("forget lake --user jane@example.com", "forget lake --user jane@example.com --yes --json"),
-)
-def forget(
-    user: Annotated[
-        str, typer.Option(help="The identifier that the site gave the user, an e-mail address, or the user id.")
-    ],
-    lake: OptionalLake = None,
-    yes: Yes = False,
-    storage_option: StorageOptions = None,
-    as_json: AsJson = False,
-) -> None:
-    """Remove a user from a lake and the journal: sessions, page views, errors and raw answers. Costs no call."""
-    place = None if lake is None else _open(lake, storage_option)
-    _ask(f"Remove all that is known of user {user!r} from {_places(lake)}? It cannot be undone.", yes=yes)
-    from pulseframes.forgetting import forget as forget_user
-
-    forgotten = forget_user(place, user)
-    _tell(forgotten.as_dict(), str(forgotten), as_json=as_json)
-
-
-@app.command(
-    rich_help_panel="Lake",
-    epilog=examples("retain lake --days 90", "retain lake --days 90 --yes --json"),
-)
-def retain(
-    days: Annotated[int, typer.Option(help="How many of the last days stay.", min=1)],
-    lake: OptionalLake = None,
-    yes: Yes = False,
-    storage_option: StorageOptions = None,
-    as_json: AsJson = False,
-) -> None:
-    """Remove what is older than some days from a lake and the journal. Costs no call."""
-    place = None if lake is None else _open(lake, storage_option)
-    _ask(f"Remove all that is older than {plural(days, 'day')} from {_places(lake)}? It cannot be undone.", yes=yes)
-    from pulseframes.forgetting import retain as retain_days
-
-    retained = retain_days(place, days)
-    _tell(retained.as_dict(), str(retained), as_json=as_json)
-
-
-def _open(place: str, storage_options: list[str] | None, *, privacy: PrivacyPolicy | None = None) -> Lake:
-    """Name a lake; nothing is read or made yet."""
-    options = {}
-    for option in storage_options or []:
-        key, equals, value = option.partition("=")
-        if not key or not equals:
-            # Only the part before the sign is shown: the other one may be a secret.
-            raise typer.BadParameter(f"{key!r} is not like aws_region=...", param_hint="--storage-option")
-        options[key] = value
-    from pulseframes.lake import Lake
-
-    return Lake(place, privacy=privacy, storage_options=options or None)
+    if options["design"] == "newest":
+        raise typer.BadParameter("newest is no sample, and nothing can be estimated from it.", param_hint="--design")
+    return plan_precision(place, measure or MEASURE, by=by or BY, **options)
 
 
 def _policy(rules: Iterable[str] | None) -> PrivacyPolicy | None:
@@ -250,27 +205,23 @@ def _how_many(details: str) -> int | Literal["all"]:
     raise typer.BadParameter(f"{details!r} is neither a whole number from 0 nor all.", param_hint="--details")
 
 
-def _places(lake: str | None) -> str:
-    return "the journal" if lake is None else f"the lake {lake} and the journal"
+def _design(kind: DesignKind | None, strata: Iterable[str] | None, seed: int) -> Design | str | None:
+    """Read the design; none leaves it to the lake."""
+    if kind is None or kind is DesignKind.NEWEST:
+        if strata or seed:
+            raise typer.BadParameter("say pageviews or uniform, too.", param_hint="--design")
+        return kind and kind.value
+    from pulseframes.sampling import Design
+
+    return Design("pageviews" if kind is DesignKind.PAGEVIEWS else "uniform", seed, tuple(strata or ()))
 
 
-def _ask(question: str, *, yes: bool) -> None:
-    """Have the user agree to what cannot be undone."""
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise typer.BadParameter(
-            "nothing was removed: there is no terminal to ask at, so this must be said.", param_hint="--yes"
-        )
-    # Typer's own question would put a space on stdout, where JSON may have to go.
-    typer.echo(f"{question} [y/N]: ", nl=False, err=True)
-    if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
-        say("Nothing was removed.")
-        raise typer.Exit(FAILED)
-
-
-def _tell(document: Mapping[str, object], text: str, *, as_json: bool) -> None:
-    """Say on stderr what was removed, and print it for programs."""
-    note(text)
-    if as_json:
-        print_json(document)
+def _share(percent: str) -> float:
+    """Read a percentage."""
+    try:
+        share = float(percent.strip().removesuffix("%")) / 100
+    except ValueError:
+        share = 0.0
+    if not 0 < share < 1:
+        raise typer.BadParameter(f"{percent!r} is no percentage between 0% and 100%.", param_hint="--precision")
+    return share

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pulseframes.cli.entry import app, examples
-from pulseframes.cli.options import TableName
+from pulseframes.cli.options import DescribedTable
 from pulseframes.terminal import note, print_dictionary
 
 if TYPE_CHECKING:
@@ -28,14 +28,15 @@ class SchemaFormat(StrEnum):
 @app.command(rich_help_panel="Try", epilog=examples("schema page_views", "schema --format json"))
 def schema(
     tables: Annotated[
-        list[TableName] | None, typer.Argument(metavar="TABLE", help="sessions, page_views, errors; all if none.")
+        list[DescribedTable] | None,
+        typer.Argument(metavar="TABLE", help="sessions, page_views, errors, design; all if none."),
     ] = None,
     schema_format: Annotated[SchemaFormat, typer.Option("--format", "-f", help="How to print.")] = SchemaFormat.TABLE,
 ) -> None:
     """Print the data dictionary: each column's type, unit, source and meaning. Costs no call."""
-    from pulseframes.tables import TABLES, dictionary
+    from pulseframes.tables import DICTIONARY, dictionary
 
-    chosen = [TABLES[name] for name in tables or TABLES]
+    chosen = [DICTIONARY[name] for name in tables or DICTIONARY]
     if schema_format is SchemaFormat.JSON:
         typer.echo(dictionary.as_json(chosen))
         return
@@ -46,12 +47,16 @@ def schema(
             print_dictionary(table.name, table.description, dictionary.entries(table))
 
 
-@app.command(rich_help_panel="Try", epilog=examples("demo"))
-def demo() -> None:
-    """Show everything on made-up sessions: no account, no network, under 15 seconds."""
+@app.command(rich_help_panel="Try", epilog=examples("demo", "demo --report report.html"))
+def demo(
+    report: Annotated[
+        Path | None, typer.Option(help="File to write a report of the made-up sessions to, besides.", dir_okay=False)
+    ] = None,
+) -> None:
+    """Show everything on made-up sessions: no account, no network, under 15 seconds; with a report, a minute."""
     from pulseframes.demo import run
 
-    run()
+    run(report)
 
 
 @app.command(rich_help_panel="Try", epilog=examples("simulate", "simulate --port 0 --sessions 1000 --daily-limit 0"))

@@ -16,7 +16,7 @@ from pulseframes.errors import InvalidQuery, LakeError
 from pulseframes.lake.commit import Commit, recover
 from pulseframes.lake.inputs import Writable, as_batches
 from pulseframes.lake.opening import check_place, opened
-from pulseframes.lake.partitions import Days
+from pulseframes.lake.partitions import Days, days_of
 from pulseframes.lake.places import open_store
 from pulseframes.lake.reading import arrow_dataset, check_files, collected, scan
 from pulseframes.lake.state import STATE_FILE, LakeState
@@ -26,6 +26,7 @@ from pulseframes.privacy import PrivacyPolicy
 from pulseframes.query import DateLike, parse_instant
 from pulseframes.tables import (
     DATE,
+    DESIGN,
     ERRORS,
     LAKE_TABLES,
     PAGE_VIEWS,
@@ -146,6 +147,30 @@ class Lake:
             )
             commit.done()
 
+    def put_design(self, name: str, seed: int, rows: pl.DataFrame) -> None:
+        """Put down what a design has drawn, in the place of all it had drawn before, together with the state.
+
+        Parameters
+        ----------
+        name : str
+            The design, as the table calls it.
+        seed : int
+            Its seed.
+        rows : polars.DataFrame
+            The design table's columns and ``date``.
+        """
+        with self.locked() as state:
+            commit = Commit(self.store)
+            days = Days(self.store, commit)
+            for day in sorted({*days_of(self.store, DESIGN.name), *rows[DATE]}):
+                old = days.read(DESIGN.name, [day])
+                others = old.filter((pl.col("design") != name) | (pl.col("seed") != seed))
+                new = pl.concat([others, rows.filter(pl.col(DATE) == day).select(old.columns)])
+                if not new.sort(DESIGN.key).equals(old.sort(DESIGN.key)):
+                    days.replace(DESIGN.name, day, new)
+            commit.put(STATE_FILE, state.as_json())
+            commit.done()
+
     def sessions(self) -> pl.LazyFrame:
         """Scan the sessions.
 
@@ -163,21 +188,59 @@ class Lake:
         return self._scan(SESSIONS.name)
 
     def page_views(self) -> pl.LazyFrame:
-        """Scan the page views of the sessions that have details: the table's columns and ``date``, the session's day."""
+        """Scan the page views of the sessions that have details.
+
+        Returns
+        -------
+        polars.LazyFrame
+            The table's columns and ``date``, the session's day.
+        """
         return self._scan(PAGE_VIEWS.name)
 
     def errors(self) -> pl.LazyFrame:
-        """Scan the errors of the sessions that have details: the table's columns and ``date``, the session's day."""
+        """Scan the errors of the sessions that have details.
+
+        Returns
+        -------
+        polars.LazyFrame
+            The table's columns and ``date``, the session's day.
+        """
         return self._scan(ERRORS.name)
 
+    def design(self) -> pl.LazyFrame:
+        """Scan what the lake's designs have drawn.
+
+        Returns
+        -------
+        polars.LazyFrame
+            The design table's columns and ``date``, the session's day.
+        """
+        return self._scan(DESIGN.name)
+
     def rejected(self) -> pl.LazyFrame:
-        """Scan the rows that broke a schema: reason and raw JSON; ``date`` is the day on which they were fetched."""
+        """Scan the rows that broke a schema.
+
+        Returns
+        -------
+        polars.LazyFrame
+            Reason and raw JSON; ``fetched_at``; ``date`` is the day on which they were fetched.
+        """
         return self._scan(REJECTED.name)
 
     def sql(self, query: str) -> pl.DataFrame:
-        """Ask a question in DuckDB's SQL of the views ``sessions``, ``page_views``, ``errors`` and ``rejected``.
+        """Ask a question in DuckDB's SQL of the views ``sessions``, ``page_views``, ``errors``, ``design`` and ``rejected``.
 
-        Nothing else can be read, and nothing written, by a query. Times are in UTC.
+        Nothing else can be read, and nothing written, by a query.
+
+        Parameters
+        ----------
+        query : str
+            The question.
+
+        Returns
+        -------
+        polars.DataFrame
+            The answer. Times are in UTC.
 
         Raises
         ------
@@ -198,7 +261,12 @@ class Lake:
                 raise
 
     def duckdb(self) -> duckdb.DuckDBPyConnection:
-        """Give a DuckDB connection with the views of ``sql()``, which sees the files that are there now.
+        """Give a DuckDB connection with the views of ``sql()``.
+
+        Returns
+        -------
+        duckdb.DuckDBPyConnection
+            One of its own, which sees the files that are there now.
 
         Raises
         ------
@@ -211,7 +279,13 @@ class Lake:
         return connect({name: arrow_dataset(self.store, name) for name in LAKE_TABLES})
 
     def coverage(self) -> list[Window]:
-        """Give the windows that ``sync()`` has read, in order; times in UTC."""
+        """Give the windows that ``sync()`` has read.
+
+        Returns
+        -------
+        list of Window
+            In order; each with ``start`` and ``end``, in UTC.
+        """
         return self.state().coverage.windows()
 
     def state(self) -> LakeState:

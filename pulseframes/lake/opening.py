@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pulseframes.errors import LakeError
 from pulseframes.lake.commit import Commit
-from pulseframes.lake.partitions import decode, encode
+from pulseframes.lake.partitions import decode, encode, has_present_columns
 from pulseframes.lake.reading import files_of
 from pulseframes.lake.state import STATE_FILE, LakeState
 from pulseframes.lake.store import OWN_FOLDER, Store
@@ -55,12 +55,12 @@ def opened(store: Store, privacy: PrivacyPolicy) -> LakeState:
 
 
 def _upgrade(store: Store, state: LakeState) -> None:
-    """Rewrite each file with the present columns, in one commit."""
+    """Rewrite the files that lack present columns, in one commit."""
     commit = Commit(store)
     for table in LAKE_TABLES:
         for path in files_of(store, table):
             data = store.read(path)
-            if data is not None:
+            if data is not None and not has_present_columns(table, data, path):
                 commit.put(path, encode(table, decode(table, data, path)))
     state.version = LAKE_VERSION
     commit.put(STATE_FILE, state.as_json())

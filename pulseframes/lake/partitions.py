@@ -119,6 +119,14 @@ def decode(table: str, data: bytes, name: str) -> pl.DataFrame:
     return rows
 
 
+def has_present_columns(table: str, data: bytes, name: str) -> bool:
+    """Tell whether a file has a table's present columns; raises ``LakeError`` if it is damaged."""
+    try:
+        return pl.read_parquet_schema(io.BytesIO(data)) == dict(LAKE_TABLES[table].schema)
+    except (OSError, pl.exceptions.PolarsError) as problem:
+        raise unreadable(name, problem) from None
+
+
 def unreadable(name: str, problem: Exception) -> LakeError:
     """Say that a file cannot be read, and what to do."""
     return LakeError(

@@ -37,6 +37,8 @@ def open_store(path: str | os.PathLike[str], storage_options: Mapping[str, str] 
     LakeError
         If the place needs a package that is not installed.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise InvalidQuery(f"path: {type(path).__name__} is no path of a folder, or address.", argument="path")
     text = os.fspath(path)
     if not text:
         raise InvalidQuery(f"{_KNOWN}; this names none.", argument="path")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
+from pulseframes.cohorts import Drawn
 from pulseframes.coverage import Coverage, Window, instant
 from pulseframes.errors import LakeError
 from pulseframes.lake.store import OWN_FOLDER
@@ -48,6 +49,8 @@ class LakeState:
         A refresh that was begun and not finished.
     kept_from : datetime or None
         What started before was dropped by ``retain``, and is not asked for again.
+    designs : list of Drawn
+        How details were drawn, the design that was used last at the end.
     """
 
     version: int = LAKE_VERSION
@@ -59,6 +62,7 @@ class LakeState:
     active_asked_at: datetime | None = None
     refreshing: Refreshing | None = None
     kept_from: datetime | None = None
+    designs: list[Drawn] = field(default_factory=list)
 
     def as_json(self) -> bytes:
         """Give the state as a file's content."""
@@ -73,6 +77,7 @@ class LakeState:
             "active_asked_at": self.active_asked_at and self.active_asked_at.isoformat(),
             "refreshing": self.refreshing and [moment.isoformat() for moment in self.refreshing],
             "kept_from": None if self.kept_from is None else self.kept_from.isoformat(),
+            "designs": [drawn.as_dict() for drawn in self.designs],
         }
         return json.dumps(told, indent=1).encode()
 
@@ -99,6 +104,7 @@ class LakeState:
                     active_asked_at=told["active_asked_at"] and instant(told["active_asked_at"]),
                     refreshing=told["refreshing"] and Refreshing(*map(instant, told["refreshing"])),
                     kept_from=None if told["kept_from"] is None else instant(told["kept_from"]),
+                    designs=[Drawn.from_dict(drawn) for drawn in told.get("designs", [])],
                 )
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             raise LakeError(

@@ -7,13 +7,15 @@ from datetime import UTC, datetime, timedelta
 from itertools import accumulate
 from typing import Final
 
-from pulseframes.simulator.draws import Draws
+from pulseframes.draws import Draws
 
 #: How busy an hour of the day is (UTC), and a day of the week (from Monday).
 _HOURS: Final = (
     *(0.42, 0.33, 0.27, 0.25, 0.28, 0.38, 0.55, 0.78, 0.97, 1.10, 1.18, 1.24),
     *(1.32, 1.25, 1.15, 1.12, 1.18, 1.32, 1.55, 1.78, 1.86, 1.62, 1.15, 0.70),
 )
+#: As a session finds it, on the mean: more of them start in the busy hours.
+_BUSY: Final = sum(hour**2 for hour in _HOURS) / sum(_HOURS)
 _DAYS: Final = (1.00, 0.95, 0.93, 0.97, 1.06, 1.22, 1.30)
 _WEIGHTS: Final = tuple(day * hour for day in _DAYS for hour in _HOURS)
 _CUMULATIVE: Final = (0.0, *accumulate(_WEIGHTS))
@@ -70,6 +72,11 @@ class Arrivals:
         while self.start(number) < moment:
             number += 1
         return number
+
+    @staticmethod
+    def pressure(moment: datetime) -> float:
+        """Return how much longer pages take to load, by how busy the hour is: 0.5 at night to 1.3, 1 on the mean."""
+        return 0.4 + 0.6 * _HOURS[moment.hour] / _BUSY
 
     def _integral(self, moment: datetime) -> float:
         """Add up the weights of the hours from the Monday to a time."""

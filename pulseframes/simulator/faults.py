@@ -25,33 +25,33 @@ class Fault:
 
     Parameters
     ----------
-    kind
+    kind : str
         ``status``: answer with `status`, `headers` and `body`.
         ``reset``: break the connection (TCP RST) before the answer, or after `at_bytes` bytes of its body.
         ``truncate``: close the connection after `at_bytes` bytes of the body (half of it, if None).
         ``delay``: wait `seconds` before the answer.
         ``body``: answer 200 with `body`.
         ``drift``: answer with a changed document; an answer that is not 2xx has none, and waits for the next.
-    on
+    on : str
         ``sessions``, ``session``, ``authenticate``, or ``*`` for all.
-    times
+    times : int or None
         How many calls it hits; None is every one.
-    after
+    after : int
         How many such calls go by before the first it hits, counted from when it was added.
-    status
+    status : int
         For ``status``.
-    headers
+    headers : mapping
         For ``status`` and ``body``: more headers, such as ``{"Retry-After": "30"}``.
-    body
+    body : bytes, str or None
         For ``status`` and ``body``: the answer's body; text is sent as UTF-8. None is a short message, or nothing.
-    at_bytes
+    at_bytes : int or None
         For ``reset`` and ``truncate``: bytes of the body, as sent, that get through.
-    framing
+    framing : str
         For ``truncate``: ``length`` promises the whole length, ``chunked`` never sends the last chunk, ``close``
         says nothing of the length, so that only the cut JSON tells.
-    seconds
+    seconds : float
         For ``delay``.
-    edit
+    edit : callable or None
         For ``drift``: called with the decoded document, which it changes in place.
 
     Raises
@@ -96,7 +96,7 @@ class Fault:
 
         Parameters
         ----------
-        entry
+        entry : dict
             A decoded JSON object with the names of the parameters; in place of `edit` it has ``edits``, a list of
             ``{"set": "sessions.*.newField", "value": 1}`` and ``{"remove": "totalSessions"}``. A path is keys and
             positions joined by dots, ``*`` for each item of a list.
@@ -124,8 +124,13 @@ def load_faults(text: str) -> list[Fault]:
 
     Parameters
     ----------
-    text
+    text : str
         A JSON list of objects, each as `Fault.from_json` takes it.
+
+    Returns
+    -------
+    list of Fault
+        In their order.
 
     Raises
     ------

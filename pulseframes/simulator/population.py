@@ -9,8 +9,8 @@ from typing import Final
 
 import polars as pl
 
+from pulseframes.draws import Draws
 from pulseframes.simulator.arrivals import Arrivals
-from pulseframes.simulator.draws import Draws
 from pulseframes.simulator.gaps import GAPS
 from pulseframes.simulator.rows import Session, SessionIds, SessionPlan
 from pulseframes.simulator.visit import plan_visit
@@ -140,7 +140,7 @@ class Population:
         return SessionPlan(
             number=number,
             visitor=visitor,
-            visit=plan_visit(rng, visitor),
+            visit=plan_visit(rng, visitor, self._arrivals.pressure(start)),
             start=start,
             first_seen=start if visitor.number == number else self._arrivals.start(visitor.number),
             gap=GAPS[position] if position < len(GAPS) else None,

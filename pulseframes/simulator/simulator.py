@@ -30,24 +30,24 @@ class Simulator:
 
     Parameters
     ----------
-    sessions
+    sessions : int
         How many sessions start in the `days` before `now`. Later ones follow at the same pace as the clock moves.
         Any number: a session is computed when it is asked for.
-    seed
+    seed : int
         The same seed, `sessions`, `days` and `now` give the same sessions on any machine.
-    days
+    days : int
         The length of the history.
-    now
+    now : datetime or None
         A time with a time zone, at which the clock stands until `advance`; None is the present, on a running clock.
-    daily_limit
+    daily_limit : int or None
         Calls in any 24 hours by the clock; None is no limit.
-    count_authenticate
+    count_authenticate : bool
         Whether authenticate calls count.
-    post_only
+    post_only : bool
         Whether authenticate answers 405 to GET.
-    api_key, client_id, client_secret
+    api_key, client_id, client_secret : str
         The credentials that it accepts.
-    port
+    port : int
         The port; 0 is any free one.
 
     Raises
@@ -144,7 +144,14 @@ class Simulator:
     def advance(
         self, by: timedelta = timedelta(), *, days: float = 0, hours: float = 0, minutes: float = 0, seconds: float = 0
     ) -> None:
-        """Move the clock forward, by a timedelta or by the sum of some units.
+        """Move the clock forward, by the sum of all that is given.
+
+        Parameters
+        ----------
+        by : datetime.timedelta
+            A length of time.
+        days, hours, minutes, seconds : float
+            More of it, in these units.
 
         Raises
         ------
@@ -155,6 +162,11 @@ class Simulator:
 
     def remove(self, *session_ids: int) -> None:
         """Let sessions be gone from now on, as if the server had deleted them: lists get shorter.
+
+        Parameters
+        ----------
+        *session_ids : int
+            Their ids.
 
         Raises
         ------
@@ -178,14 +190,19 @@ class Simulator:
 
         Parameters
         ----------
-        method
+        method : str
             The HTTP method.
-        path
+        path : str
             The path, such as ``/api/v1/pulse/sessions``.
-        query
+        query : str or mapping
             The parameters, as text or by name.
-        headers
+        headers : mapping or None
             The request's headers; case does not matter.
+
+        Returns
+        -------
+        Response
+            With ``status``, ``headers`` and ``body``.
         """
         return self._app.handle(method, path, query, headers)
 
@@ -194,7 +211,7 @@ class Simulator:
 
         Parameters
         ----------
-        date_from, date_to
+        date_from, date_to : str, date, datetime or None
             The window, ``date_from <= session_start < date_to``; None is all that has happened. Naive is UTC.
 
         Returns
@@ -210,7 +227,7 @@ class Simulator:
 
         Parameters
         ----------
-        date_from, date_to
+        date_from, date_to : str, date, datetime or None
             As in `truth`.
 
         Returns
@@ -222,6 +239,16 @@ class Simulator:
 
     def detail(self, session_id: int) -> dict[str, Any]:
         """Return the document that the API would send for a session now, and spend no call.
+
+        Parameters
+        ----------
+        session_id : int
+            The session's id.
+
+        Returns
+        -------
+        dict
+            The decoded JSON.
 
         Raises
         ------

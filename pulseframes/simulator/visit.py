@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final, NamedTuple
 
+from pulseframes.draws import lognormal, whole
 from pulseframes.simulator.catalog import (
     ANYWHERE,
     ARTICLES,
@@ -18,7 +19,6 @@ from pulseframes.simulator.catalog import (
     Choice,
     Page,
 )
-from pulseframes.simulator.draws import lognormal, whole
 from pulseframes.simulator.visitors import Visitor
 from pulseframes.tables import ERRORS, PAGE_VIEWS
 
@@ -97,12 +97,12 @@ class Visit:
         return bisect_right(self.views, elapsed_ms, key=lambda view: view.offset_ms)
 
 
-def plan_visit(rng: Random, visitor: Visitor) -> Visit:
-    """Draw a session of a visitor."""
+def plan_visit(rng: Random, visitor: Visitor, pressure: float) -> Visit:
+    """Draw a session of a visitor, at a time when pages take so many times as long to load as they do on the mean."""
     crawls = rng.random() < _CRAWLERS
     # Most sessions have one view or two, a few have dozens.
     count = 450 + whole(rng, 400) if crawls else max(1, int(lognormal(rng, 2.3, 1.1)))
-    slowness = visitor.country.slowness * visitor.device.slowness * lognormal(rng, 1.0, 0.25)
+    slowness = visitor.country.slowness * visitor.device.slowness * pressure * lognormal(rng, 1.0, 0.25)
     views: list[View] = []
     errors: list[Trouble] = []
     offset = 0

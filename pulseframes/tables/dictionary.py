@@ -12,6 +12,7 @@ from pulseframes.tables import Column, Table
 #: What a type is called in the dictionary.
 _TYPE_NAMES: Final[dict[type[pl.DataType], str]] = {
     pl.Int64: "Int64",
+    pl.Float64: "Float64",
     pl.String: "String",
     pl.Boolean: "Boolean",
     pl.Datetime: "Datetime(us, UTC)",
@@ -52,10 +53,14 @@ def as_markdown(table: Table) -> str:
             else "(position)"
             if entry["column"] == table.index
             else "(session)"
+            if table.sourced
+            else "(sync)"
         )
         known = f" Known values: {', '.join(entry['known_values'])}." if entry["known_values"] else ""
         null = "yes" if entry["nullable"] else "no"
-        lines.append(f"| {name} | {kind} | {path} | {null} | {entry['answers']} | {entry['description']}{known} |")
+        lines.append(
+            f"| {name} | {kind} | {path} | {null} | {entry['answers'] or 'lake'} | {entry['description']}{known} |"
+        )
     return "\n".join(lines)
 
 
@@ -69,7 +74,7 @@ def _entry(table: Table, column: Column) -> dict[str, Any]:
         "nullable": not column.required,
         "key": column.name in table.key,
         "json_path": prefix + column.path if column.path else None,
-        "answers": str(column.answer),
+        "answers": str(column.answer) if table.sourced else None,
         "minimum": column.minimum,
         "known_values": list(column.known_values),
         "privacy": str(column.privacy),

@@ -8,13 +8,14 @@ from typing import Final
 import polars as pl
 
 from pulseframes.tables.declare import INSTANT, Column, Table
+from pulseframes.tables.design import DESIGN
 from pulseframes.tables.errors import ERRORS
 from pulseframes.tables.page_views import PAGE_VIEWS
 from pulseframes.tables.rejected import REJECTED
 from pulseframes.tables.sessions import SESSIONS
 
-#: Goes up when a column is added, removed or changed in any table; an older lake is upgraded when it is next written to.
-LAKE_VERSION: Final = 1
+#: Goes up when a table is added, or a column is added, removed or changed in any; an older lake is upgraded when it is next written to.
+LAKE_VERSION: Final = 2
 
 #: The partition: the UTC day on which the session started; for rejected rows, on which they were fetched.
 DATE: Final = "date"
@@ -56,6 +57,7 @@ LAKE_TABLES: Final[dict[str, Table]] = {
         PAGE_VIEWS,
         ERRORS,
         replace(REJECTED, columns=(*REJECTED.columns, _FETCHED_AT)),
+        DESIGN,
     )
 }
 
@@ -65,6 +67,7 @@ LAKE_ORDER: Final[dict[str, list[str]]] = {
     PAGE_VIEWS.name: list(PAGE_VIEWS.key),
     ERRORS.name: list(ERRORS.key),
     REJECTED.name: ["fetched_at", "table", "session_id", "item_index", "raw_json", "reason"],
+    DESIGN.name: list(DESIGN.key),
 }
 
 

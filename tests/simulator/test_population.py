@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pulseframes.draws import Draws
 from pulseframes.simulator import Simulator
 from pulseframes.simulator.arrivals import Arrivals
 from pulseframes.simulator.catalog import PAGES
-from pulseframes.simulator.draws import Draws
 from pulseframes.simulator.ids import Ids
 from pulseframes.simulator.visit import View, satisfaction
 from pulseframes.simulator.visitors import Visitors

@@ -43,7 +43,7 @@ class Draws:
 
     def uniforms(self, numbers: pl.Series) -> pl.Series:
         """Draw as `uniform` does, for each of many Int64 numbers at once."""
-        z = (numbers + _OFFSET).cast(pl.UInt64) * _STEP + self._add
+        z = (numbers.reinterpret(signed=False) + _OFFSET) * _STEP + self._add
         z = (z ^ (z // (1 << 30))) * _FIRST
         z = (z ^ (z // (1 << 27))) * _SECOND
         return ((z ^ (z // (1 << 31))) // (1 << 11)).cast(pl.Float64) * 2.0**-53

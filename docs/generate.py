@@ -1,0 +1,304 @@
+"""What the site makes from the code while it is built, and what it must hold.
+
+A page says ``<!-- generated: NAME -->`` where one of the texts below belongs. Nothing of them is kept in the repository.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import os
+import re
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Final
+from unittest.mock import patch
+
+import typer
+from numpydoc.docscrape import NumpyDocString
+from sphinx.application import Sphinx
+from sphinx.errors import ExtensionError
+from sphinx.util import logging
+from typer.cli import get_docs_for_click
+from typer.main import get_command
+
+import pulseframes as pf
+from pulseframes import errors
+from pulseframes.cli import app as commands
+from pulseframes.cli.entry import EXIT_CODES
+from pulseframes.tables import LAKE_TABLES, Answer, Privacy, Table
+from pulseframes.tables.dictionary import entries
+
+#: The public names by page, each class with the members that are for users. A name that is on no page fails the build.
+API: Final[dict[str, dict[str, tuple[str, ...]]]] = {
+    "ask": {
+        "search_sessions": (),
+        "session_details": (),
+        "SessionFrames": ("tables", "to_arrow", "to_pandas", "write_parquet", "write"),
+        "certificate": (),
+        "Certificate": ("call_ids", "fetched"),
+        "frame_schema": (),
+        "Progress": (),
+        "ProgressHook": (),
+    },
+    "client": {
+        "PulseClient": ("quota", "last_calls", "calls_spent", "check_credentials", "close"),
+        "Quota": (),
+        "Credentials": ("from_env",),
+        "Settings": ("folder",),
+    },
+    "lake": {
+        "sync": (),
+        "SyncReport": ("as_dict",),
+        "plan": (),
+        "Plan": ("as_dict",),
+        "Lake": ("sessions", "page_views", "errors", "rejected", "design", "sql", "duckdb", "write", "coverage"),
+        "PrivacyPolicy": (),
+        "forget": (),
+        "retain": (),
+        "Forgotten": ("found", "as_dict"),
+    },
+    "sample": {
+        "estimate": (),
+        "plan_precision": (),
+        "PrecisionPlan": ("as_dict",),
+        "choose_details": (),
+        "Design": ("name",),
+        "Sample": ("of_lake", "of_frames", "is_census"),
+    },
+    "analysis": dict.fromkeys(
+        (
+            "page_speed",
+            "apdex",
+            "satisfaction",
+            "error_impact",
+            "traffic",
+            "paths",
+            "landings",
+            "compare",
+            "features",
+            "page_template",
+        ),
+        (),
+    ),
+    "report": {"report": (), "charts": ()},
+    "errors": {
+        "PulseError": (),
+        "CredentialsMissing": (),
+        "InvalidQuery": (),
+        "AuthenticationFailed": (),
+        "QuotaExhausted": (),
+        "SessionNotFound": (),
+        "ServerError": (),
+        "MalformedAnswer": (),
+        "JournalError": (),
+        "LakeError": (),
+        "SchemaViolation": ("summary",),
+        "PulseWarning": (),
+        "SchemaDriftWarning": (),
+        "IncompleteWarning": (),
+        "RejectedRowsWarning": (),
+        "JournalWarning": (),
+        "MissingSessionsWarning": (),
+    },
+}
+
+_SIMULATOR: Final[dict[str, tuple[str, ...]]] = {
+    "Simulator": (
+        "start", "stop", "url", "now", "begin", "faults", "requests", "calls", "advance", "remove", "truth", "summaries",
+        "detail", "handle",
+    ),
+    "Fault": ("from_json",),
+    "load_faults": (),
+}  # fmt: skip
+
+_MARK: Final = re.compile(r"^<!-- generated: (\w+)(?: (\w+))? -->$", re.MULTILINE)
+#: What a page would have a browser load from elsewhere; links that a reader may follow are none of it.
+_LOADED: Final = re.compile(
+    r"<(?:script|img|iframe|source)[^>]*\ssrc=[\"'](?:https?:)?//|<link(?![^>]*canonical)[^>]*\shref=[\"'](?:https?:)?//|url\([\"']?(?:https?:)?//|@import"
+)
+
+
+def api(page: str) -> str:
+    """Give the reference of a page's names, from their docstrings."""
+    return _reference("pulseframes", API[page])
+
+
+def charts() -> str:
+    """Give the reference of the charts."""
+    return _reference("pulseframes.charts", dict.fromkeys(pf.charts.__all__, ()))
+
+
+def simulated() -> str:
+    """Give the reference of the simulator."""
+    return _reference("pulseframes.simulator", _SIMULATOR)
+
+
+def tables() -> str:
+    """Give the data dictionary: the tables as a lake has them."""
+    return "\n\n".join(f"## {name}\n\n{table.description}\n\n{_columns(table)}" for name, table in LAKE_TABLES.items())
+
+
+def command_line() -> str:
+    """Give each command's help, in the groups of ``pulseframes --help``."""
+    group: Any = get_command(commands)
+    panels: dict[str, list[str]] = {}
+    with patch.dict(os.environ, {"COLUMNS": "200"}):
+        for name, command in group.commands.items():
+            context = typer.Context(command, info_name=name)
+            text = get_docs_for_click(obj=command, ctx=context, indent=2, name=name, call_prefix="pulseframes")
+            panels.setdefault(command.rich_help_panel, []).append(_tidied(text))
+    return "\n\n".join(f"## {panel}\n\n" + "\n".join(texts) for panel, texts in panels.items())
+
+
+def exit_codes() -> str:
+    """Give what the exit codes mean."""
+    return _table(["exit code", "what it means"], [[str(code), what] for code, what in EXIT_CODES.items()])
+
+
+def settings() -> str:
+    """Give the settings with their environment variables and defaults, as the docstring and the fields have them."""
+    with patch.dict(os.environ):
+        for name in [name for name in os.environ if name.startswith("PULSEFRAMES_")]:
+            del os.environ[name]
+        defaults = {one.name: getattr(pf.Settings(), one.name) for one in dataclasses.fields(pf.Settings)}
+    rows = []
+    for one in NumpyDocString(inspect.getdoc(pf.Settings))["Parameters"]:
+        names, text = one.name.split(", "), " ".join(one.desc)
+        variables = re.findall(r"PULSEFRAMES_\w+", text)
+        text = re.sub(r" \(``PULSEFRAMES_\w+``[^)]*\)", "", text)
+        given = [f"`{defaults[name]}`" for name in names if defaults[name] != ""]
+        rows.append(
+            [
+                "<br>".join(f"`{name}`" for name in [*names, *variables]),
+                text + (f" Default: {', '.join(given)}." if given else ""),
+            ]
+        )
+    return _table(["setting, variable", "what it is"], rows).replace("``", "`")
+
+
+def error_tree() -> str:
+    """Give the tree of errors and warnings that their module draws."""
+    tree = inspect.cleandoc(errors.__doc__ or "").partition("::\n")[2].partition("\nNo message")[0]
+    return f"```text\n{inspect.cleandoc(tree)}\n```"
+
+
+GENERATED: Final[dict[str, Callable[..., str]]] = {
+    "api": api,
+    "charts": charts,
+    "simulator": simulated,
+    "tables": tables,
+    "commands": command_line,
+    "exit_codes": exit_codes,
+    "settings": settings,
+    "error_tree": error_tree,
+}
+
+
+def expanded(text: str) -> str:
+    """Give a page's text with what is generated in it."""
+    return _MARK.sub(lambda mark: GENERATED[mark[1]](*([mark[2]] if mark[2] else [])), text)
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Join the build."""
+    app.connect("source-read", _expand)
+    app.connect("autodoc-process-signature", _shorten_signature)
+    app.connect("autodoc-process-docstring", _link_names, priority=400)  # before numpydoc reads it
+    app.connect("env-check-consistency", _check_names)
+    app.connect("build-finished", _check_pages)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def _expand(_app: Sphinx, _page: str, source: list[str]) -> None:
+    source[0] = expanded(source[0])
+
+
+def _shorten_signature(
+    _app: Sphinx, _what: str, _name: str, _item: object, _options: object, signature: str | None, returns: str | None
+) -> tuple[str | None, str | None]:
+    """Shorten defaults that are functions: they are no text to read."""
+    return (re.sub(r"<(?:[^<>]|<[^<>]*>)*>", "...", signature) if signature else signature), returns
+
+
+def _link_names(_app: Sphinx, _what: str, name: str, _item: object, _options: object, lines: list[str]) -> None:
+    """Make links of the public names that a docstring has between double backticks."""
+    module = name.rpartition(".")[0]
+
+    def link(found: re.Match[str]) -> str:
+        if found["name"] not in _PUBLIC:
+            return found[0]
+        home = module if found["as"] and module == "pulseframes.charts" else "pulseframes"  # a chart is as another one
+        return f"{found['as']}:py:obj:`{found['text']} <{home}.{found['name']}>`"
+
+    for number, line in enumerate(lines):
+        lines[number] = re.sub(r"(?P<as>(?:as for )?)``(?P<text>(?P<name>\w+)(?:\(\))?)``", link, line)
+
+
+def _check_names(_app: Sphinx, env: Any) -> None:
+    """Warn of public names that are on no page."""
+    documented = env.domaindata["py"]["objects"]
+    missing = sorted(name for name in _PUBLIC if f"pulseframes.{name}" not in documented)
+    if missing:
+        logging.getLogger(__name__).warning(
+            "%s: on no page; give it a place in API (docs/generate.py)", ", ".join(missing)
+        )
+
+
+def _check_pages(app: Sphinx, failure: Exception | None) -> None:
+    """Fail where a page would have a browser ask another host."""
+    if failure is None:
+        for path in sorted(Path(app.outdir).rglob("*.html")):
+            found = _LOADED.search(path.read_text(encoding="utf-8"))
+            if found:
+                raise ExtensionError(f"{path.name} would load something from another host: {found[0]}")
+
+
+_PUBLIC: Final = set(pf.__all__) - {"__version__"}
+
+
+def _reference(module: str, names: dict[str, tuple[str, ...]]) -> str:
+    home = import_module(module)
+    lines = ["```{eval-rst}", f".. currentmodule:: {module}", "", ".. autosummary::", "   :nosignatures:", ""]
+    lines += [f"   {name}" for name in names]
+    lines += ["", "```", ""]
+    for name, members in names.items():
+        public = getattr(home, name)
+        kind = "module" if inspect.ismodule(public) else "function"
+        if inspect.isclass(public):
+            kind = "exception" if issubclass(public, BaseException) else "class"
+        lines += [f"## {name}", "", "```{eval-rst}", f".. auto{kind}:: {module}.{name}"]
+        lines += [f"   :members: {', '.join(members)}", "   :member-order: bysource"] if members else []
+        lines += ["```", ""]
+    return "\n".join(lines)
+
+
+def _columns(table: Table) -> str:
+    rows = []
+    for entry in entries(table):
+        name = f"**`{entry['column']}`**" if entry["key"] else f"`{entry['column']}`"
+        kind = [entry["type"], entry["unit"], None if entry["nullable"] else "never null"]
+        kind += [f"from {entry['minimum']}"] if entry["minimum"] is not None else []
+        what = [entry["description"]]
+        what += [f"Known values: {', '.join(entry['known_values'])}."] if entry["known_values"] else []
+        what += [f"Privacy: {entry['privacy']}."] if entry["privacy"] != Privacy.NONE else []
+        if entry["json_path"]:
+            only = ", in details only" if entry["answers"] == Answer.DETAIL and not table.list_key else ""
+            what.append(f"<br>In the API: `{entry['json_path']}`{only}.")
+        rows.append([f"{name}<br>{', '.join(filter(None, kind))}", " ".join(what)])
+    return _table(["column, type", "what it is"], rows)
+
+
+def _tidied(text: str) -> str:
+    """Give a command's help with its examples as a block to copy, and without what every command has."""
+    text = re.sub(r"^\* `--help`.*\n", "", text, flags=re.MULTILINE)
+    text = re.sub(r"\{(\w+)\}", r"\1", re.sub(r" <(?:list\[)?(str|int|float|path)(?: range)?\]?>", r" <\1>", text))
+    text, _, told = text.partition("Examples:\n")
+    lines = re.findall(r"^- `(.*)`$", told, re.MULTILINE)
+    return text.replace("**Options**:\n\n\n", "") + "**Examples**:\n\n```sh\n" + "\n".join(lines) + "\n```\n"
+
+
+def _table(heads: list[str], rows: list[list[str]]) -> str:
+    lines = [heads, ["---"] * len(heads), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

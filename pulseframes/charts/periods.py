@@ -1,0 +1,256 @@
+"""Charts of results by time: traffic, the hours of the day, satisfaction."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+import polars as pl
+
+from pulseframes import readable
+from pulseframes.charts.look import COLOURS, NARROW, PARTS, WIDE, altair, check_width, need, nothing, styled
+from pulseframes.errors import InvalidQuery
+
+if TYPE_CHECKING:
+    import altair as alt
+
+_LEFT: Final = 52
+_RIGHT: Final = 16
+_AXIS: Final = 44
+_LEGEND: Final = 30
+_TITLE: Final = 28
+_HEIGHT: Final = 200
+
+#: Where all periods are of a shorter time, the axis says their hours.
+_LONG: Final = timedelta(days=3)
+_EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001  by the clock, as the periods are
+#: The ratings, from below.
+_RATINGS: Final = ("Poor", "Average", "Good", "Excellent")
+
+
+def traffic(frame: pl.DataFrame, *, figure: str = "sessions", width: int = WIDE) -> alt.LayerChart:
+    """Draw a bar for each period: what ``traffic()`` returned; parted by the five largest groups, where it is by a column.
+
+    Parameters
+    ----------
+    frame : polars.DataFrame
+        What ``traffic()`` returned.
+    figure : str
+        Which column: ``sessions``, ``users`` or ``page_views``.
+    width : int
+        Pixels; under 520, as for a phone.
+
+    Raises
+    ------
+    InvalidQuery
+        If the frame is another one.
+    """
+    need(frame, ["period", "sessions", figure], "traffic()")
+    check_width(width)
+    groups = frame.columns[1 : frame.columns.index("sessions")]
+    bars = _spans(frame.select("period", figure, *groups))
+    if bars.is_empty():
+        return nothing(width)
+    bars = _largest(bars, groups[0], figure) if groups else bars.with_columns(pl.lit("").alias("part"))
+    bars = _stacked(bars, figure)
+    title = figure.replace("_", " ").capitalize()
+    return _drawn(bars, [*bars["part"].unique(maintain_order=True)], title=title, axis=",~f", width=width)
+
+
+def hours(frame: pl.DataFrame, *, figure: str = "sessions", width: int = WIDE) -> alt.LayerChart:
+    """Draw how many there are on average in each hour of the day: what ``traffic(every="1h", by=None)`` returned.
+
+    An hour that the frame does not have counts as one with none. Arguments as for ``traffic()``.
+    """
+    need(frame, ["period", figure], 'traffic(every="1h")')
+    return hour_bars(by_hour(frame, figure), f"{figure.replace('_', ' ').capitalize()} in an hour, mean", width=width)
+
+
+def hour_bars(rows: pl.DataFrame, title: str, *, width: int) -> alt.LayerChart:
+    """Draw what ``by_hour()`` gives."""
+    check_width(width)
+    if rows.is_empty():
+        return nothing(width)
+    alt = altair()
+    axis = alt.Axis(
+        title="Hour of the day",
+        values=[*range(0, 25, 6 if width < NARROW else 3)],
+        labelExpr="(datum.value < 10 ? '0' : '') + datum.value + ':00'",
+        grid=False,
+    )
+    bars = (
+        alt.Chart(alt.Data(values=rows.with_columns(end=pl.col("hour") + 0.88).to_dicts()))
+        .mark_rect(color=COLOURS["accent"], tooltip=True)
+        .encode(
+            x=alt.X("hour:Q", scale=alt.Scale(domain=[0, 24], nice=False), axis=axis),
+            x2="end:Q",
+            y=_height("mean:Q", title, ",~f", None),
+            y2=alt.datum(0),
+        )
+    )
+    return styled(alt.layer(bars), size=(width - _LEFT - _RIGHT, _HEIGHT - 40), padding=(_LEFT, _TITLE, _RIGHT, _AXIS))
+
+
+def by_hour(frame: pl.DataFrame, figure: str = "sessions") -> pl.DataFrame:
+    """Give the mean of each hour of the day, ``hour`` and ``mean``, over the days from a frame's first to its last."""
+    if frame.is_empty():
+        return pl.DataFrame(schema={"hour": pl.Int64, "mean": pl.Float64})
+    days = (
+        frame.select((pl.col("period").dt.date().max() - pl.col("period").dt.date().min()).dt.total_days()).item() + 1
+    )
+    sums = frame.group_by(pl.col("period").dt.hour().cast(pl.Int64).alias("hour")).agg(pl.col(figure).sum() / days)
+    every = pl.DataFrame({"hour": range(24)}, schema={"hour": pl.Int64})
+    return every.join(sums, on="hour", how="left", maintain_order="left").select(
+        "hour", pl.col(figure).fill_null(0.0).alias("mean")
+    )
+
+
+def satisfaction(frame: pl.DataFrame, *, width: int = WIDE) -> alt.LayerChart:
+    """Draw the shares of the ratings by time, Poor at the bottom, with the interval of Poor: what ``satisfaction()`` returned.
+
+    Raises
+    ------
+    InvalidQuery
+        If the frame is another one, or has several groups besides: filter it to one.
+    """
+    need(frame, ["period", "satisfaction_rating", "share", "share_lower", "share_upper", "flag"], "satisfaction()")
+    check_width(width)
+    if frame.select("period", "satisfaction_rating").is_duplicated().any():
+        raise InvalidQuery("frame: it has several groups; filter it to one of them.", argument="frame")
+    known = frame.filter(pl.col("share").is_not_null())
+    if known.is_empty():
+        return nothing(width)
+    others = [one for one in known["satisfaction_rating"].unique(maintain_order=True) if one not in _RATINGS]
+    order = [*_RATINGS, *others]
+    bars = _spans(known).with_columns(
+        pl.col("satisfaction_rating").alias("part"),
+        pl.col("satisfaction_rating").replace_strict({name: n for n, name in enumerate(order)}).alias("_order"),
+    )
+    bars = _stacked(bars.sort("period", "_order").drop("_order"), "share")
+    poor = bars.filter(part="Poor").with_columns(
+        (pl.col("start") + (pl.col("end") - pl.col("start")) / 2).alias("middle"),
+        pl.col("flag").is_null().alias("firm"),
+    )
+    return _drawn(bars, order, title="Share of sessions", axis="~%", width=width, limits=poor.drop_nulls("share_lower"))
+
+
+def _drawn(
+    bars: pl.DataFrame, parts: list[str], *, title: str, axis: str, width: int, limits: pl.DataFrame | None = None
+) -> alt.LayerChart:
+    """Draw stacked bars, and the intervals of the lowest part."""
+    alt = altair()
+    narrow = width < NARROW
+    colours = [COLOURS[name.lower()] if name in _RATINGS else "" for name in parts]
+    free = iter([COLOURS[name] for name in PARTS] * (1 + len(parts) // len(PARTS)))
+    color = alt.Color(
+        "part:N",
+        scale=alt.Scale(domain=parts, range=[colour or next(free) for colour in colours]),
+        legend=None if len(parts) == 1 else _legend(narrow=narrow),
+    )
+    span = bars.select(pl.col("start").min(), pl.col("end").max()).row(0)
+    scale = alt.Scale(type="utc", domain=[_utc(moment) for moment in span], nice=False)
+    time = _time_axis(bars, 4 if narrow else 8)
+    data = alt.Data(values=_told(bars, ["start", "end"], ["part", "bottom", "top"]))
+    base = alt.Chart(data)
+    layers = [
+        base.mark_rect(x2Offset=-1.5, tooltip=True).encode(
+            x=alt.X("start:T", scale=scale, axis=time),
+            x2="end:T",
+            y=_height("bottom:Q", title, axis, 1.0 if axis == "~%" else None),
+            y2="top:Q",
+            color=color,
+        )
+    ]
+    if limits is not None and not limits.is_empty():
+        told = alt.Data(values=_told(limits, ["middle"], ["share_lower", "share_upper", "firm"]))
+        dash = alt.condition("datum.firm", alt.value([1, 0]), alt.value([3, 2]))
+        rule = alt.Chart(told).encode(x=alt.X("middle:T", scale=scale, axis=time))
+        layers.append(
+            rule.mark_rule(color=COLOURS["ink"], strokeWidth=1.5).encode(
+                y="share_lower:Q", y2="share_upper:Q", strokeDash=dash
+            )
+        )
+        tick = rule.mark_tick(color=COLOURS["ink"], size=7, thickness=1.5, orient="horizontal")
+        layers += [tick.encode(y=f"{limit}:Q") for limit in ("share_lower", "share_upper")]
+    top = _TITLE if len(parts) == 1 else _LEGEND + _TITLE + 6
+    return styled(alt.layer(*layers), size=(width - _LEFT - _RIGHT, _HEIGHT), padding=(_LEFT, top, _RIGHT, _AXIS - 12))
+
+
+def _legend(*, narrow: bool) -> Any:
+    """Give a legend that stands above the chart, its labels cut so that some have room beside one another."""
+    return altair().Legend(
+        orient="none",
+        legendX=0,
+        legendY=-_LEGEND - _TITLE,
+        direction="horizontal",
+        title=None,
+        columnPadding=8 if narrow else 14,
+        labelLimit=54 if narrow else 110,
+    )
+
+
+def _height(field: str, title: str, axis: str, most: float | None) -> Any:
+    alt = altair()
+    scale = alt.Scale(zero=True) if most is None else alt.Scale(domain=[0, most], nice=False)
+    above: dict[str, Any] = {
+        "titleAngle": 0,
+        "titleAlign": "left",
+        "titleBaseline": "bottom",
+        "titleX": -_LEFT + 4,
+        "titleY": -10,
+    }
+    return alt.Y(field, scale=scale, axis=alt.Axis(title=title, format=axis, tickCount=4, grid=True, **above))
+
+
+def _spans(frame: pl.DataFrame) -> pl.DataFrame:
+    """Give when each period starts and ends, by the clocks of its time zone; one period alone is taken for a day."""
+    clock = pl.col("period").dt.replace_time_zone(None)
+    starts = frame.select(clock.alias("start")).unique().sort("start")
+    length = starts["start"].diff().min() or timedelta(days=1)
+    return frame.with_columns(clock.alias("start"), (clock + length).alias("end"))
+
+
+def _largest(bars: pl.DataFrame, group: str, figure: str) -> pl.DataFrame:
+    """Put all but the largest groups together."""
+    sums = bars.group_by(group).agg(pl.col(figure).sum()).sort(figure, group, descending=[True, False], nulls_last=True)
+    named = sums[group].drop_nulls().cast(pl.String).to_list()[: len(PARTS) - 1]
+    part = pl.col(group).cast(pl.String)
+    parts = bars.with_columns(pl.when(part.is_in(named)).then(part).otherwise(pl.lit("others")).alias("part"))
+    order = pl.Enum([*named, *([] if "others" in named else ["others"])])
+    return parts.group_by("start", "end", "part").agg(pl.col(figure).sum()).sort("start", pl.col("part").cast(order))
+
+
+def _stacked(bars: pl.DataFrame, figure: str) -> pl.DataFrame:
+    top = pl.col(figure).cum_sum().over("start")
+    return bars.with_columns((top - pl.col(figure)).alias("bottom"), top.alias("top"))
+
+
+def _told(rows: pl.DataFrame, times: list[str], others: list[str]) -> list[dict[str, Any]]:
+    """Give rows as JSON takes them."""
+    told = rows.select(*times, *others).to_dicts()
+    for row in told:
+        row |= {name: _utc(row[name]) for name in times}
+        if "part" in row:
+            row["part"] = readable.shown(row["part"], 24) if row["part"] else ""
+    return told
+
+
+def _utc(moment: Any) -> int:
+    """Give a clock's time in milliseconds, as if it were UTC: charts are drawn alike on every machine."""
+    return int((moment - _EPOCH) / timedelta(milliseconds=1))
+
+
+def _time_axis(bars: pl.DataFrame, most: int) -> Any:
+    """Give an axis that says under the middle of some bars when they begin; with hours, where all are of a few days."""
+    alt = altair()
+    starts = bars["start"].unique().sort()
+    length: timedelta = bars.select((pl.col("end") - pl.col("start")).max()).item()
+    half = length / 2
+    some = starts.gather_every(-(-len(starts) // most))
+    form = "%-d %b" if len(starts) * length >= _LONG else "%-d %b %H:%M"
+    return alt.Axis(
+        title=None,
+        grid=False,
+        values=[_utc(start + half) for start in some],
+        labelExpr=f"utcFormat(datum.value - {half / timedelta(milliseconds=1):.0f}, '{form}')",
+    )

@@ -1,0 +1,98 @@
+"""What a sample is made of, as a lake has it: the design that drew it, its window, sessions and details."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+
+import polars as pl
+
+from pulseframes.agenda import LOOK_BACK
+from pulseframes.cohorts import Drawn, names_of, same_design
+from pulseframes.coverage import Window, union
+from pulseframes.errors import InvalidQuery, LakeError
+from pulseframes.frames import SessionFrames
+from pulseframes.lake import Lake
+from pulseframes.lake.reading import collected
+from pulseframes.purchase import of_design
+from pulseframes.query import DateLike, parse_instant
+from pulseframes.sampling import Design
+from pulseframes.standing import goes_on, within
+from pulseframes.tables import DESIGN, ERRORS, ITEM_TABLES, PAGE_VIEWS, SESSIONS
+
+
+def sessions_of(lake: Lake, window: Window, columns: Iterable[str]) -> pl.DataFrame:
+    """Read the sessions of a window that do not go on."""
+    wanted = dict.fromkeys([*columns, "session_id", "session_start", "page_view_count"])
+    scan = lake.sessions().filter(within(window), ~goes_on(LOOK_BACK)).select(*wanted)
+    return collected(lake.store, SESSIONS.name, scan)
+
+
+def drawn_of(lake: Lake, drawn: Drawn) -> pl.DataFrame:
+    """Read the design's rows of the lake's ``design`` table."""
+    return collected(lake.store, DESIGN.name, lake.design().filter(of_design(drawn.design)))
+
+
+def describe_response(lake: Lake, design: Design | str | None) -> str | None:
+    """Say how many sessions were drawn, and how many of them have no details; None where the lake has no sample."""
+    drawn = design_of(lake, design)
+    if drawn is None:
+        return None
+    rows = drawn_of(lake, drawn)
+    unanswered = int((~rows["responded"]).sum())
+    return (
+        f"Sample {drawn.design.name} (seed {drawn.design.seed}): {len(rows):,} drawn, {unanswered:,} without an answer."
+    )
+
+
+def lake_of(lake: Lake | str | os.PathLike[str]) -> Lake:
+    """Give the lake that a user names."""
+    return lake if isinstance(lake, Lake) else Lake(lake)
+
+
+def window_of(lake: Lake, drawn: Drawn | None, date_from: DateLike | None, date_to: DateLike | None) -> Window:
+    """Give the window that is asked for or, by default, that of the sample, or all that the lake covers."""
+    covered = union([drawn.window] if drawn and drawn.window else lake.coverage())
+    if (date_from is None or date_to is None) and not covered:
+        raise LakeError(f"The lake {lake.location} does not say which times it covers; give date_from and date_to.")
+    start = covered[0].start if date_from is None else parse_instant("date_from", date_from)
+    end = covered[-1].end if date_to is None else parse_instant("date_to", date_to)
+    if start >= end:
+        raise InvalidQuery(
+            f"date_from: {start:%Y-%m-%d %H:%M} is not before {end:%Y-%m-%d %H:%M}.", argument="date_from"
+        )
+    return Window(start, end)
+
+
+def design_of(lake: Lake, design: Design | str | None) -> Drawn | None:
+    """Give the design that is asked for, as the lake knows it; None where it has none that has drawn anything."""
+    designs = [one for one in lake.state().designs if one.cohorts]
+    if design is None:
+        return designs[-1] if designs else None
+    if isinstance(design, str):
+        named = [one for one in designs if one.design.name == design]
+        found = named[-1] if named else None
+    else:
+        found = same_design(designs, design)
+    if found is None:
+        name = design if isinstance(design, str) else f"{design.name} (seed {design.seed})"
+        raise InvalidQuery(
+            f"design: the lake has no sample {name}; it has {names_of(designs) or 'none'}.", argument="design"
+        )
+    return found
+
+
+def details_of(lake: Lake, window: Window, ids: pl.Series | None) -> SessionFrames:
+    """Read the details of some sessions of a window; of all, where none are named."""
+    frames = {}
+    for name, scan in (
+        (SESSIONS.name, lake.sessions()),
+        *((table.name, getattr(lake, table.name)()) for table in ITEM_TABLES),
+    ):
+        days = (pl.col("date") >= window.start.date()) & (pl.col("date") <= window.end.date())
+        named = pl.lit(value=True) if ids is None else pl.col("session_id").is_in(ids.implode())
+        mine = scan.filter(days, named).drop("date")
+        if name == SESSIONS.name:
+            mine = mine.filter(pl.col("detail_fetched_at").is_not_null())
+        frames[name] = collected(lake.store, name, mine)
+    return SessionFrames(frames[SESSIONS.name], frames[PAGE_VIEWS.name], frames[ERRORS.name])

@@ -1,0 +1,163 @@
+"""Page templates: addresses without what differs from visit to visit, so that views of the same kind of page count together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final, TypeAlias
+
+import polars as pl
+
+from pulseframes.errors import InvalidQuery
+
+Rules: TypeAlias = Mapping[str, str] | Sequence[tuple[str, str]]
+
+#: At the end of a rule: any number of segments, or none.
+_REST: Final = "/**"
+#: Stands before what a rule has made, which is not folded any more.
+_DONE: Final = "\x01"
+#: Any text within a segment. While an address is worked on, a line break stands for each slash: a pattern sees a segment a line.
+_TEXT: Final = f"[^\n{_DONE}]"
+
+
+def _with_a_digit(letters: str, least: int) -> str:
+    """Write a pattern of letters and digits that has so many characters, and a digit among the first of these."""
+    ways = (f"[{letters}]{{{n}}}[0-9][{letters}0-9]{{{least - 1 - n},}}" for n in range(least))
+    return f"(?:{'|'.join(ways)})"
+
+
+_HEX: Final = _with_a_digit("A-Fa-f", 8)
+_UUID: Final = r"(?:\{|%7[Bb])?[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}(?:\}|%7[Dd])?"
+_YEAR, _MONTH, _DAY = "(?:19|20)[0-9]{2}", "(?:0[1-9]|1[0-2])", "(?:0[1-9]|[12][0-9]|3[01])"
+_DATE: Final = f"{_YEAR}(?:-{_MONTH}(?:-{_DAY}(?:T[0-9A-Za-z:.%+-]*)?)?|\n{_MONTH}\n{_DAY})"
+_ID: Final = "|".join(
+    [
+        "[0-9]+(?:[-_,][0-9]+)*",
+        "[A-Za-z]{1,4}[0-9]{5,}",
+        _UUID,
+        _HEX,
+        _with_a_digit("A-Z", 8),
+        _with_a_digit("A-Za-z_", 20),
+        f"{_TEXT}*(?:@|%40){_TEXT}*",
+    ]
+)
+#: What goes with an id: a file name's ending, and the mark of a route.
+_END: Final = r"(?:\.[A-Za-z][A-Za-z0-9]{1,4})?(?:#!?)?$"
+
+_CLEANED: Final = (
+    (r"^[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*", "/"),
+    (r"(?:\?|%3[Ff])[^#]*|;[^/#?]*", ""),  # the query, and a segment's parameters
+    (r"(?s)#(?:[^!/].*|![^/].*)", ""),  # the fragment, unless it is a route
+    (f"[/\n{_DONE}]+", "\n"),
+    (r"(?:\s|#!?)+$", ""),
+)
+_FOLDED: Final = (
+    (f"(?m)^([A-Za-z_][A-Za-z0-9_.-]{{0,50}})={_TEXT}*", "$1={id}"),
+    (f"(?m)^{_DATE}{_END}", "{date}"),
+    (f"(?m)^(?:{_ID}){_END}", "{id}"),
+    (f"(?m)^(?:[0-9]{{3,}}|{_UUID}|{_HEX})[-_]{_TEXT}*", "{id}-{slug}"),
+    (f"(?m)^{_TEXT}+[-_](?:[0-9]{{5,}}|{_HEX}){_END}", "{slug}-{id}"),
+    (f"(?m)^{_TEXT}{{101,}}", "{slug}"),
+    ("\n", "/"),
+    (f"^{_DONE}?$", "/"),
+)
+
+
+def page_template(page: str | pl.Expr = "page", rules: Rules | None = None) -> pl.Expr:
+    """Fold addresses of pages to templates: ``https://shop.example/product/123?ref=x`` to ``/product/{id}``.
+
+    Of an address, the path is left. Scheme, host, query, fragment and a slash at the end are cut, double slashes made one;
+    a fragment that is a route (``/#/cart``) stays. Then each segment of the path is folded:
+
+    ============================================================  =============================
+    segment                                                       becomes
+    ============================================================  =============================
+    a number, also a year; several: ``12-7``                      ``{id}``
+    a UUID; 8 or more hex digits, not letters alone               ``{id}``
+    ``ORD10482``: 4 letters at most, then 5 digits or more        ``{id}``
+    8 or more capitals and digits; 20 or more letters and digits  ``{id}``
+    anything with ``@`` in it, such as an e-mail address          ``{id}``
+    ``2026-11-01``, ``2026-11``, ``2026/11/01``                   ``{date}``
+    ``40592-wool-can``: 3 digits or more, or hex, then text       ``{id}-{slug}``
+    ``wool-can-40592``: text, then 5 digits or more, or hex       ``{slug}-{id}``
+    ``page=2``                                                    ``page={id}``
+    more than 100 characters                                      ``{slug}``
+    ============================================================  =============================
+
+    An ending behind an id goes with it: ``/report/7.pdf`` is ``/report/{id}``. Everything else stays, with its upper and lower
+    case and its percent signs: words, ``v2``, ``en-GB``, ``index.html``, and also ``/journal/pruning-roses`` and
+    ``/c/garden-tools``: no general rule can tell an article from a category. Rules can.
+
+    Parameters
+    ----------
+    page : str or polars.Expr
+        The column of addresses, or an expression that gives them. Any text is taken; null stays null, empty is ``/``.
+    rules : mapping or sequence of pairs, or None
+        Patterns of whole paths, and the template of those that match; the first that matches holds, and what none matches is
+        folded as above. In a pattern, ``*`` is any text within a segment, and ``/**`` at the end any further segments, or none; upper and
+        lower case differ. A template is taken as it is written, but for ``/**`` at its end, which stands for these segments, folded.
+
+    Returns
+    -------
+    polars.Expr
+        The templates, as text. A template's template is itself, if no rule turns it into another.
+
+    Raises
+    ------
+    InvalidQuery
+        If a rule can match nothing, or is no rule.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> import pulseframes as pf
+    >>> views = pl.DataFrame({"page": ["/p/40592-wool-can?ref=x", "/journal/pruning-roses", "/en-GB/orders/7/"]})
+    >>> views.select(pf.page_template()).to_series().to_list()
+    ['/p/{id}-{slug}', '/journal/pruning-roses', '/en-GB/orders/{id}']
+    >>> rules = {"/journal/*": "/journal/{article}", "/en-GB/**": "/{language}/**"}
+    >>> views.select(pf.page_template(rules=rules)).to_series().to_list()
+    ['/p/{id}-{slug}', '/journal/{article}', '/{language}/orders/{id}']
+    """
+    if not isinstance(page, str | pl.Expr):
+        raise InvalidQuery(
+            f"page: {type(page).__name__} is neither a column's name nor an expression.", argument="page"
+        )
+    address = pl.col(page) if isinstance(page, str) else page
+    template = address.cast(pl.String).str.strip_chars()
+    compiled = [_compiled(pattern, result) for pattern, result in _pairs(rules)]
+    for pattern, result in (*_CLEANED, *compiled, *_FOLDED):
+        template = template.str.replace_all(pattern, result)
+    return template.str.replace(_DONE, "", literal=True) if compiled else template
+
+
+def _pairs(rules: Rules | None) -> list[tuple[str, str]]:
+    """Give the rules as pairs of text."""
+    if isinstance(rules, str | bytes) or not isinstance(rules, Mapping | Sequence | None):
+        raise _wrong(rules, "give a mapping of patterns to templates, or a sequence of pairs")
+    pairs = list(rules.items() if isinstance(rules, Mapping) else rules or ())
+    for pair in pairs:
+        if isinstance(pair, str) or not isinstance(pair, Sequence) or len(pair) != 2:  # noqa: PLR2004  a pair
+            raise _wrong(pair, "a rule is a pair of a pattern and a template")
+        for text in pair:
+            if not isinstance(text, str) or not text.strip():
+                raise _wrong(text, "pattern and template are texts that are not empty")
+    return pairs
+
+
+def _compiled(pattern: str, template: str) -> tuple[str, str]:
+    """Write a rule as a regular expression and what replaces it."""
+    for text in (pattern, template):
+        body = text.removesuffix(_REST)
+        if "**" in body or ("*" in body and text is template):
+            raise _wrong(text, "'**' stands at the end only, after a slash, and '*' in patterns only")
+        if body != text and not pattern.endswith(_REST):
+            raise _wrong(text, f"the pattern {pattern!r} has no '/**' that it could stand for")
+        if "?" in text or "://" in text or "\n" in text or _DONE in text:
+            raise _wrong(text, "it is of the path alone, without scheme, host and query")
+    words = "[^\n]*".join(pl.escape_regex(word) for word in pattern.removesuffix(_REST).rstrip("/").split("*"))
+    rest = r"(?P<rest>\n.*)?" if pattern.endswith(_REST) else ""
+    result = template.removesuffix(_REST).replace("$", "$$") + ("${rest}" if template.endswith(_REST) else "")
+    return rf"(?s)\A{words}{rest}\z".replace("/", r"\n"), _DONE + result
+
+
+def _wrong(given: object, why: str) -> InvalidQuery:
+    return InvalidQuery(f"rules: {given!r}: {why}; such as {{'/c/*': '/c/{{category}}'}}.", argument="rules")

@@ -1,0 +1,76 @@
+"""A browser, and reports that are opened in it from disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import reported
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
+
+import pulseframes as pf
+from browser import chromium
+
+#: The browser stays on this machine, and asks its maker for nothing.
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Playwright's loop and its pipes are sockets to Python; the page itself is asked of no host, which a test looks at."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.enable_socket)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    program = chromium.find()
+    assert program is not None, chromium.NEEDED
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=program, args=ARGUMENTS)
+        yield launched
+        launched.close()
+
+
+@pytest.fixture(scope="session")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The address of a report of a sample."""
+    place = tmp_path_factory.mktemp("drawn")
+    lake = reported.drawn_lake(place / "lake", reported.truth(800), 60, lost=1)
+    return pf.report(lake, place / "report.html", title="The shop").as_uri()
+
+
+@pytest.fixture(scope="session")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The address of a report whose every text is hostile."""
+    place = tmp_path_factory.mktemp("hostile")
+    lake = reported.lake_of(place / "lake", reported.hostile(reported.truth(200)))
+    return pf.report(lake, place / "report.html", title=reported.SCRIPT).as_uri()
+
+
+class Opened:
+    """A page, and what the browser said and asked for."""
+
+    def __init__(self, page: Page, address: str) -> None:
+        self.page = page
+        self.said: list[str] = []
+        self.asked: list[str] = []
+        page.on("console", self._hear)
+        page.on("pageerror", lambda problem: self.said.append(str(problem)))
+        page.on("request", self._see)
+        page.goto(address)
+
+    def _hear(self, message: ConsoleMessage) -> None:
+        self.said.append(message.text)
+
+    def _see(self, request: Request) -> None:
+        self.asked.append(request.url)

@@ -1,0 +1,145 @@
+"""Lakes to report of, made without a server: whole, drawn, hostile; and a report as a reader has it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from html.parser import HTMLParser
+from pathlib import Path
+
+import polars as pl
+
+import pulseframes as pf
+from pulseframes.agenda import LOOK_BACK
+from pulseframes.coverage import Window
+from pulseframes.purchase import Purchase
+from pulseframes.simulator import Simulator
+from pulseframes.tables import SESSIONS, Answer
+
+#: The window of the lakes: a week, and what is read of it long after.
+WEEK = Window(datetime(2026, 11, 9, tzinfo=UTC), datetime(2026, 11, 16, tzinfo=UTC))
+LATER = datetime(2026, 11, 20, 12, tzinfo=UTC)
+
+#: What must never run, nor be taken for anything but text.
+SCRIPT = "<script>document.title = 'owned'</script>"
+IMAGE = '<img src=x onerror="document.title = 1">'
+ENTITY = "&lt;b&gt; & \"quotes\" 'and' </text></svg><script>document.title = 'owned'</script>"
+REVERSED = "invoice\u202egpj.exe\u0000\u001b[31m"
+LONG = "A title without an end " * 500
+PERSONAL = "User jane.doe@example.com from 203.0.113.7 was not found"
+
+
+def truth(sessions: int = 400) -> pf.SessionFrames:
+    """All details of a week's made-up sessions; about a quarter of those that are asked for are of the week."""
+    whole = Simulator(sessions=sessions, now=LATER).truth(*WEEK)
+    return pf.SessionFrames(whole["sessions"], whole["page_views"], whole["errors"])
+
+
+def summaries(frames: pf.SessionFrames) -> pl.DataFrame:
+    """What a search would tell of sessions."""
+    unknown = [
+        pl.lit(None, column.dtype).alias(column.name) for column in SESSIONS.columns if column.answer is Answer.DETAIL
+    ]
+    return frames.sessions.with_columns(unknown)
+
+
+def lake_of(place: Path, frames: pf.SessionFrames | None, *, details: bool = True) -> pf.Lake:
+    """A lake that covers the week and has all details, or none."""
+    lake = pf.Lake(place)
+    empty = summaries(truth(8)).clear()
+    lake.write(empty if frames is None else summaries(frames), fetched_at=LATER)
+    if frames is not None and details:
+        lake.write(frames, fetched_at=LATER)
+    with lake.locked() as state:
+        state.coverage.add(WEEK, LATER, LOOK_BACK)
+        lake.save_state()
+    return lake
+
+
+def drawn_lake(place: Path, frames: pf.SessionFrames, calls: int, *, lost: int = 0) -> pf.Lake:
+    """A lake with the details that a sync would have bought for so many calls, of which some had no answer."""
+    lake = lake_of(place, frames, details=False)
+    with lake.locked():
+        begun = Purchase(lake, pf.Design("pageviews"), WEEK, LOOK_BACK)
+        ids = begun.to_ask()[:calls]
+        begun.begin(ids)
+        lake.write(part_of(frames, ids[lost:]), fetched_at=LATER)
+        if lost:
+            lake.mark_failed(ids[:lost], LATER + timedelta(seconds=1))
+        Purchase(lake, pf.Design("pageviews"), WEEK, LOOK_BACK).put_down(ids[:lost])
+    return lake
+
+
+def part_of(frames: pf.SessionFrames, ids: list[int]) -> pf.SessionFrames:
+    """The details of some sessions."""
+    return changed(frames, lambda frame: frame.filter(pl.col("session_id").is_in(ids)))
+
+
+def changed(frames: pf.SessionFrames, change: Callable[[pl.DataFrame], pl.DataFrame]) -> pf.SessionFrames:
+    """Each of the frames changed alike."""
+    return pf.SessionFrames(*(change(frame) for frame in frames.tables().values()))
+
+
+def hostile(frames: pf.SessionFrames) -> pf.SessionFrames:
+    """The same sessions, with texts that would be markup, or mislead, if they were not taken for text."""
+    titles = pl.Series([SCRIPT, IMAGE, ENTITY, REVERSED, LONG, PERSONAL])
+    number = pl.int_range(pl.len())
+    ids = frames.sessions["session_id"]
+    rows = pl.DataFrame({"session_id": ids}).with_columns(
+        pl.lit(0, pl.Int64).alias("error_index"), (number % len(titles)).cast(pl.Int64).alias("group_id")
+    )
+    rows = rows.with_columns(title=pl.lit(titles).gather(pl.col("group_id")))
+    errors = pl.concat([frames.errors.clear(), rows], how="diagonal")
+    sessions = frames.sessions.with_columns(
+        browser_name=pl.lit(pl.Series([IMAGE, "Chrome", SCRIPT])).gather(number % 3),
+        country=pl.lit(pl.Series(["NZ", "<b>", None])).gather(number % 3),
+        satisfaction_rating=pl.lit(pl.Series(["Poor", "Good", SCRIPT, "Average"])).gather(number % 4),
+    )
+    page = pl.lit(pl.Series([f"https://shop.example/{SCRIPT}", "/\u202ekcab/", "/ok?user=jane.doe@example.com", None]))
+    return pf.SessionFrames(sessions, frames.page_views.with_columns(page=page.gather(number % 4)), errors)
+
+
+class Page(HTMLParser):
+    """A page as a reader has it: its tags, its texts, its tables."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__()
+        self.source = source
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[str] = []
+        self.tables: dict[str, list[list[list[str]]]] = {}
+        self._open: list[str] = []
+        self._caption = ""
+        self.feed(source)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        self._open.append(tag)
+        if tag == "caption":
+            self._caption = ""
+        elif tag == "tr":
+            self.tables.setdefault(self._caption, []).append([])
+        elif tag in {"td", "th"}:
+            self.tables[self._caption][-1].append([])
+
+    def handle_endtag(self, tag: str) -> None:
+        while self._open and self._open.pop() != tag:
+            pass
+
+    def handle_data(self, data: str) -> None:
+        if "style" in self._open:
+            return
+        self.texts.append(data)
+        if "caption" in self._open:
+            self._caption += data
+        elif {"td", "th"} & {*self._open}:
+            self.tables[self._caption][-1][-1].append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.texts).split())
+
+    def column(self, caption: str, name: str) -> list[list[str]]:
+        header, *rows = self.tables[caption]
+        place = [cell[0] for cell in header].index(name)
+        return [row[place] for row in rows]

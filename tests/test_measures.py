@@ -1,0 +1,145 @@
+"""Measures, as texts such as p75(loading_time_ms)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import polars as pl
+import pytest
+
+import pulseframes as pf
+from pulseframes.estimation import LEVELS
+from pulseframes.measures import Measure, expression, level_of
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "columns"),
+    [
+        ("total(loading_time_ms)", "total", {"loading_time_ms"}),
+        ("  mean ( loading_time_ms + viewing_time_ms ) ", "mean", {"loading_time_ms", "viewing_time_ms"}),
+        ("share(page LIKE '%,(%')", "share", {"page"}),
+        ("ratio(error_count, page_view_count)", "mean", {"error_count", "page_view_count"}),
+        ("ratio(COALESCE(loading_time_ms, 0), viewing_time_ms)", "mean", {"loading_time_ms", "viewing_time_ms"}),
+        ("ratio(CASE WHEN page = 'a,b' THEN 1 END, viewing_time_ms)", "mean", {"page", "viewing_time_ms"}),
+        ('mean("loading_time_ms")', "mean", {"loading_time_ms"}),
+        ("median(loading_time_ms)", "quantile", {"loading_time_ms"}),
+        ("p75(loading_time_ms)", "quantile", {"loading_time_ms"}),
+        ("count()", "total", set()),
+        ("count( )", "total", set()),
+        ("sessions()", "sessions", set()),
+        ("sessions(page_view_count)", "sessions", {"page_view_count"}),
+    ],
+)
+def test_a_measure_is_read_with_the_columns_it_needs(text: str, kind: str, columns: set[str]) -> None:
+    measure = Measure.parse(text)
+    assert (measure.text, measure.kind, measure.columns) == (text, kind, columns)
+
+
+@pytest.mark.parametrize(
+    ("text", "probability"),
+    [("median(x)", 0.5), ("p5(x)", 0.05), ("p75(x)", 0.75), ("p99.9(x)", 0.999), ("p00.1(x)", 0.001)],
+)
+def test_a_quantile_has_the_probability_that_its_name_says(text: str, probability: float) -> None:
+    assert Measure.parse(text).probability == pytest.approx(probability)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "mean",
+        "mean(",
+        "total(x",
+        "loading_time_ms",
+        "stdev(x)",
+        "MEAN(x)",
+        "mean75(x)",
+        "p(x)",
+        "p0(x)",
+        "p00(x)",
+        "p100(x)",
+        "p999999999999999999(x)",
+        "p-5(x)",
+        "p7.(x)",
+        "mean(x) -- of all",
+        "mean(x); DROP TABLE sessions",
+        None,
+        7,
+        b"mean(x)",
+    ],
+)
+def test_what_is_no_measure_is_told_which_there_are(text: Any) -> None:
+    with pytest.raises(pf.InvalidQuery, match="is no measure: it is like none of total\\(x\\), mean\\(x\\)") as caught:
+        Measure.parse(text)
+    assert caught.value.argument == "measures"
+
+
+@pytest.mark.parametrize(
+    "inside",
+    [
+        "",
+        "*",
+        "x; DROP TABLE sessions",
+        "x) + (y",
+        "x, y",
+        "SELECT 1",
+        "1 UNION SELECT 2",
+        "x FROM sessions",
+        "read_csv('/etc/passwd')",
+        "'open",
+    ],
+)
+def test_what_is_in_the_brackets_is_one_sql_expression(inside: str) -> None:
+    with pytest.raises(pf.InvalidQuery, match="is no SQL expression") as caught:
+        Measure.parse(f"mean({inside})")
+    assert caught.value.argument == "measures"
+
+
+@pytest.mark.parametrize("text", ["ratio()", "ratio(x)", "ratio(COALESCE(x, y))", "ratio('x, y')"])
+def test_a_ratio_is_of_two_things(text: str) -> None:
+    with pytest.raises(pf.InvalidQuery, match="a ratio is of two things"):
+        Measure.parse(text)
+
+
+def test_count_takes_nothing() -> None:
+    with pytest.raises(pf.InvalidQuery, match="count what fulfils a condition with total"):
+        Measure.parse("count(page)")
+
+
+def test_an_expression_of_polars_is_taken_as_it_is_and_one_of_several_columns_is_refused() -> None:
+    given = pl.col("page").str.len_chars()
+    assert expression(given, "by") is given
+    for several in (pl.all(), pl.col("country", "page")):
+        with pytest.raises(pf.InvalidQuery, match="is of several columns") as caught:
+            expression(several, "where")
+        assert caught.value.argument == "where"
+
+
+@pytest.mark.parametrize(
+    ("columns", "of", "level"),
+    [
+        (set(), None, "sessions"),
+        ({"country"}, None, "sessions"),
+        ({"error_count"}, None, "sessions"),
+        ({"country", "page_template"}, None, "page_views"),
+        ({"title", "browser_name"}, None, "errors"),
+        (set(), "errors", "errors"),
+        ({"country"}, "page_views", "page_views"),
+    ],
+)
+def test_a_question_is_about_the_first_table_that_has_all_columns(columns: set[str], of: Any, level: str) -> None:
+    assert level_of(columns, LEVELS, of) == level
+
+
+@pytest.mark.parametrize(
+    ("columns", "of", "told"),
+    [
+        ({"nope"}, None, "There is no column 'nope' of sessions, page views and errors"),
+        ({"title"}, "page_views", "There is no column 'title' of page_views"),
+        ({"title", "page"}, None, "page, title are of page views and of errors"),
+        (set(), "pages", "of: 'pages' is none of sessions, page_views, errors"),
+    ],
+)
+def test_columns_that_no_table_has_together_are_told(columns: set[str], of: Any, told: str) -> None:
+    with pytest.raises(pf.InvalidQuery, match=told):
+        level_of(columns, LEVELS, of)

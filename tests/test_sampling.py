@@ -1,0 +1,232 @@
+"""choose_details(): a probability sample whose order needs no memory."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
+
+import pulseframes as pf
+from pulseframes.sampling import Design
+from pulseframes.tables import SESSIONS
+
+#: Made-up summaries, as a draw of page views and countries.
+POPULATIONS = st.lists(
+    st.tuples(
+        st.integers(-(2**63), 2**63 - 1),
+        st.one_of(st.none(), st.integers(0, 900)),
+        st.sampled_from(["NZ", "US", None, "DE"]),
+    ),
+    min_size=1,
+    max_size=60,
+    unique_by=lambda row: row[0],
+)
+STRATA = st.sampled_from([None, "country", ["country", "status"]])
+KINDS = st.sampled_from(["pageviews", "uniform"])
+
+
+def summaries(rows: list[tuple[int, int | None, str | None]]) -> pl.DataFrame:
+    ids, views, countries = zip(*rows, strict=True)
+    return pl.DataFrame(
+        {"session_id": ids, "page_view_count": views, "country": countries, "status": "ended"},
+        schema={name: SESSIONS.schema[name] for name in ("session_id", "page_view_count", "country", "status")},
+    )
+
+
+def made_up(count: int, *, first: int = 0) -> pl.DataFrame:
+    """Sessions with 1 to 7 page views, a fifth of them from New Zealand."""
+    numbers = range(first, first + count)
+    return summaries([(7919 * n + 1, 1 + n * n % 7, "NZ" if n % 5 == 0 else "US") for n in numbers])
+
+
+def ids(chosen: pl.DataFrame) -> list[int]:
+    return chosen["session_id"].to_list()
+
+
+@given(rows=POPULATIONS, calls=st.lists(st.integers(0, 20), max_size=6), kind=KINDS, strata=STRATA, data=st.data())
+def test_any_split_of_the_calls_buys_what_all_at_once_would_in_any_order_of_the_rows(
+    rows: list[Any], calls: list[int], kind: Any, strata: Any, data: st.DataObject
+) -> None:
+    at_once = pf.choose_details(summaries(rows), sum(calls), design=kind, strata=strata, seed=7)
+    bought: set[int] = set()
+    for today in calls:
+        shuffled = data.draw(st.permutations(rows))
+        chosen = pf.choose_details(summaries(shuffled), today, design=kind, strata=strata, seed=7, detailed=bought)
+        new = chosen.filter(~pl.col("detailed"))
+        assert len(new) == min(today, len(rows) - len(bought))
+        assert bought <= {*ids(chosen)}, "what was bought stays drawn"
+        bought |= {*ids(new)}
+        assert_frame_equal(
+            chosen.drop("detailed"),
+            pf.choose_details(summaries(rows), len(bought), design=kind, strata=strata, seed=7).drop("detailed"),
+        )
+    assert bought == {*ids(at_once)}
+
+
+@given(rows=POPULATIONS, calls=st.integers(0, 70), kind=KINDS)
+def test_the_probabilities_of_all_sessions_add_up_to_the_number_drawn(rows: list[Any], calls: int, kind: Any) -> None:
+    population = summaries(rows)
+    chosen = pf.choose_details(population, calls, design=kind)
+    sizes = pl.Series([1 if kind == "uniform" else max(1, views or 1) for _, views, _ in rows])
+    assert len(chosen) == min(calls, len(rows))
+    assert chosen["inclusion_probability"].is_between(0, 1, closed="right").all()
+    uncertain = chosen.filter(pl.col("inclusion_probability") < 1)
+    if uncertain.is_empty():
+        assert len(chosen) in {0, len(rows)}, "all are certain only where all are drawn"
+    else:
+        rate = (uncertain["inclusion_probability"] / uncertain["size"]).min()
+        assert (sizes * rate).clip(upper_bound=1).sum() == pytest.approx(len(chosen))
+
+
+def test_a_uniform_probability_is_the_share_that_is_drawn() -> None:
+    chosen = pf.choose_details(made_up(2_000), 45, design="uniform")
+    assert chosen["inclusion_probability"].unique().to_list() == [45 / 2_000]
+    assert chosen["order"].to_list() == list(range(45))
+    assert chosen["stratum"].unique().to_list() == [""]
+
+
+@pytest.mark.parametrize("kind", ["pageviews", "uniform"])
+def test_over_many_seeds_each_session_is_drawn_as_often_as_its_probability_says(kind: Any) -> None:
+    population = made_up(40)
+    seeds = 3_000
+    drawn = pl.concat([pf.choose_details(population, 8, design=kind, seed=seed) for seed in range(seeds)])
+    found = drawn.group_by("session_id").agg(pl.len() / seeds, pl.col("inclusion_probability").first())
+    # Three standard errors of a share; sequential Poisson sampling itself is off by less than one per cent.
+    error = (found["inclusion_probability"] * (1 - found["inclusion_probability"]) / seeds).sqrt()
+    assert ((found["len"] - found["inclusion_probability"]).abs() < 3.3 * error + 0.01).all()
+
+
+def test_the_order_for_a_seed_is_for_ever() -> None:
+    chosen = pf.choose_details(made_up(1_000), 5, seed=1)
+    assert ids(chosen) == ORDER_FOR_SEED_1
+    assert ids(pf.choose_details(made_up(1_000), 5, seed=2)) != ids(chosen)
+
+
+def test_sessions_that_come_later_take_their_places_and_what_was_drawn_stays() -> None:
+    first, later = made_up(500), made_up(500, first=500)
+    today = pf.choose_details(first, 40)
+    both = pl.concat([first, later])
+    tomorrow = pf.choose_details(both, 40, detailed=ids(today))
+    assert tomorrow.filter(~pl.col("detailed"))["session_id"].is_in(later["session_id"].implode()).sum() > 30
+    week_later = pf.choose_details(both, 300, detailed=[*ids(today), *ids(tomorrow)])
+    assert {*ids(today), *ids(tomorrow)} <= {*ids(week_later)}
+
+
+def test_details_that_are_there_cost_nothing_and_count_where_the_order_comes_to_them() -> None:
+    population = made_up(400)
+    whole = ids(pf.choose_details(population, 400))
+    early, late = whole[3], whole[300]
+    chosen = pf.choose_details(population, 10, detailed=[early, late])
+    assert ids(chosen) == whole[:11]
+    assert chosen.filter("detailed")["session_id"].to_list() == [early]
+    lake_like = population.with_columns(
+        pl.when(pl.col("session_id") == early).then(pl.lit("2026-11-01").str.to_datetime()).alias("detail_fetched_at")
+    )
+    assert ids(pf.choose_details(lake_like, 10)) == whole[:11]
+
+
+def test_sessions_that_go_on_are_left_out_until_they_have_ended() -> None:
+    population = made_up(100).with_columns(
+        pl.when(pl.col("session_id") % 2 == 0).then(pl.lit("active")).otherwise("status").alias("status")
+    )
+    chosen = pf.choose_details(population, 100)
+    assert {*ids(chosen)} == {*population.filter(status="ended")["session_id"]}
+
+
+@given(rows=POPULATIONS, calls=st.integers(0, 60), seed=st.integers(0, 2**40))
+def test_each_beginning_of_the_order_has_each_stratums_share_to_one_session(
+    rows: list[Any], calls: int, seed: int
+) -> None:
+    population = summaries(rows)
+    chosen = pf.choose_details(population, calls, design="uniform", strata="country", seed=seed)
+    counts = dict(chosen.group_by("stratum").len().iter_rows())
+    sizes = dict(population.group_by(pl.col("country").fill_null("null")).len().iter_rows())
+    assert {*counts} <= {*sizes}
+    for stratum, size in sizes.items():
+        assert abs(counts.get(stratum, 0) - len(chosen) * size / len(rows)) < 2
+
+
+def test_strata_with_shares_of_their_own_get_them_and_the_others_the_rest() -> None:
+    population = made_up(1_000).with_columns(
+        pl.when(pl.col("session_id") % 3 == 0).then(pl.lit("DE")).otherwise("country").alias("country")
+    )
+    chosen = pf.choose_details(population, 100, design="uniform", strata="country", allocation={"NZ": 0.5})
+    counts = dict(chosen.group_by("stratum").len().iter_rows())
+    assert counts["NZ"] == pytest.approx(50, abs=1)
+    assert counts["US"] / counts["DE"] == pytest.approx(
+        len(population.filter(country="US")) / len(population.filter(country="DE")), rel=0.1
+    )
+    nz = len(population.filter(country="NZ"))
+    rate = chosen.filter(stratum="NZ")["inclusion_probability"].unique().to_list()
+    assert rate == [pytest.approx(counts["NZ"] / nz)]
+
+
+@settings(max_examples=30)
+@given(calls=st.integers(0, 200), step=st.integers(1, 40))
+def test_more_calls_never_lower_a_probability(calls: int, step: int) -> None:
+    population = made_up(200)
+    few, more = (pf.choose_details(population, n, strata="country") for n in (calls, calls + step))
+    both = few.join(more, on="session_id", suffix="_more")
+    assert len(both) == len(few)
+    assert (both["inclusion_probability_more"] >= both["inclusion_probability"] - 0.05).all()
+
+
+def test_the_frame_says_what_each_session_stands_for() -> None:
+    chosen = pf.choose_details(made_up(1_000), 50)
+    assert chosen.schema == {
+        "session_id": pl.Int64,
+        "order": pl.Int64,
+        "stratum": pl.String,
+        "size": pl.Int64,
+        "inclusion_probability": pl.Float64,
+        "detailed": pl.Boolean,
+    }
+    views = made_up(1_000)["page_view_count"].sum()
+    assert (chosen["size"] / chosen["inclusion_probability"]).sum() == pytest.approx(views)
+
+
+def test_no_sessions_and_no_calls_give_no_rows() -> None:
+    assert pf.choose_details(made_up(10).clear(), 5).is_empty()
+    assert pf.choose_details(made_up(10), 0, strata="country").is_empty()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ({"calls": -1}, "calls: -1 is not a whole number"),
+        ({"calls": True}, "calls: True"),
+        ({"calls": 1.5}, "calls: 1.5"),
+        ({"design": "newest"}, "design: 'newest' is none of pageviews, uniform"),
+        ({"seed": -1}, "seed: -1"),
+        ({"seed": "x"}, "seed: 'x'"),
+        ({"strata": "satisfaction_rating"}, "strata: 'satisfaction_rating' is no column that search_sessions"),
+        ({"strata": "user_email_address"}, "says who somebody is"),
+        ({"strata": "nowhere"}, "strata: 'nowhere'"),
+        ({"strata": "platform_name"}, "no column platform_name"),
+        ({"allocation": {"NZ": 0.5}}, "there are no strata"),
+        ({"strata": "country", "allocation": {"NZ": 0}}, "'NZ': 0 is no share"),
+        ({"strata": "country", "allocation": {"NZ": 0.6, "US": 0.6}}, "add up to more than 1"),
+        ({"strata": "country", "allocation": {"NZ": 1.0}}, "leave nothing for 'US'"),
+        ({"sessions": [1, 2]}, "list is no polars DataFrame"),
+        ({"sessions": made_up(3).lazy()}, "LazyFrame is no polars DataFrame"),
+        ({"sessions": made_up(3).drop("page_view_count")}, "no column page_view_count of type Int64"),
+        ({"sessions": pl.concat([made_up(3), made_up(1)])}, "session 1 is there twice"),
+    ],
+)
+def test_bad_input_is_told_what_is_wrong(arguments: dict[str, Any], told: str) -> None:
+    with pytest.raises(pf.InvalidQuery, match=told):
+        pf.choose_details(**({"sessions": made_up(20), "calls": 5} | arguments))
+
+
+def test_a_design_has_a_name_with_its_strata() -> None:
+    assert Design().name == "pageviews"
+    assert Design("uniform", strata=("country", "os_name")).name == "uniform by country, os_name"
+    assert all(one != other for one, other in pairwise([Design(), Design(seed=1), Design("uniform")]))
+
+
+ORDER_FOR_SEED_1 = [3753607, 2747894, 3112168, 7768540, 5622491]
