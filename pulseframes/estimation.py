@@ -130,15 +130,18 @@ def estimate(
     def weights(exact: bool, level: Level) -> tuple[pl.DataFrame, Weighted | None]:
         return _weights(samples[exact], level, () if exact else margins, confidence)
 
+    @cache
+    def rows(exact: bool, level: Level, scaled: Level) -> pl.DataFrame:
+        columns = {name for one in questions if (one.exact, one.level) == (exact, level) for name in one.columns}
+        found = _rows(samples[exact], weights(exact, scaled)[0], level, columns)
+        return found if condition is None else fulfilling(condition, found)
+
     found = []
     for question in questions:
-        sample = samples[question.exact]
-        weighed, weighted = weights(question.exact, question.scaled)
-        rows = _rows(sample, weighed, question)
-        rows = rows if condition is None else fulfilling(condition, rows)
-        mine = known(question.measure, rows, groups)
+        _, weighted = weights(question.exact, question.scaled)
+        mine = known(question.measure, rows(question.exact, question.level, question.scaled), groups)
         if weighted is None:
-            found.append(exact(question.measure, *mine, drawn=sample.is_drawn))
+            found.append(exact(question.measure, *mine, drawn=samples[question.exact].is_drawn))
         else:
             found.append(_estimates(question.measure, *mine, weighted))
     return pl.concat(found, how="vertical_relaxed")
@@ -204,15 +207,15 @@ def _weights(
     return weighed, Weighted(weighed, calibration=calibration, confidence=confidence)
 
 
-def _rows(sample: Sample, weighed: pl.DataFrame, question: _Question) -> pl.DataFrame:
-    """Give the rows that a question is about, with the position of their session among those that are weighed."""
+def _rows(sample: Sample, weighed: pl.DataFrame, level: Level, columns: set[str]) -> pl.DataFrame:
+    """Give the rows that questions are about, with the position of their session among those that are weighed."""
     owners = weighed.select("session_id").with_row_index(OWNER)
     frames = sample.details.tables()
     sessions = frames[SESSIONS.name].join(owners, on="session_id")
-    if question.level == "sessions":
+    if level == "sessions":
         errors = frames[ERRORS.name].group_by("session_id").agg(pl.len().cast(pl.Int64).alias("error_count"))
         return sessions.join(errors, on="session_id", how="left").with_columns(pl.col("error_count").fill_null(0))
-    items, columns = frames[question.level], question.columns
+    items = frames[level]
     of_session = [OWNER, "session_id", *sorted((columns & {*sessions.columns}) - {*items.columns})]
     rows = items.join(sessions.select(*dict.fromkeys(of_session)), on="session_id")
     if "page_template" in columns and "page_template" not in rows.columns:  # it may have been folded by a user's rules

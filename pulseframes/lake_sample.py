@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from datetime import timedelta
 
 import polars as pl
 
@@ -51,10 +52,10 @@ def lake_of(lake: Lake | str | os.PathLike[str]) -> Lake:
 
 
 def window_of(lake: Lake, drawn: Drawn | None, date_from: DateLike | None, date_to: DateLike | None) -> Window:
-    """Give the window that is asked for or, by default, that of the sample, or all that the lake covers."""
+    """Give the window that is asked for or, by default, that of the sample, or all that the lake covers or has."""
     covered = union([drawn.window] if drawn and drawn.window else lake.coverage())
     if (date_from is None or date_to is None) and not covered:
-        raise LakeError(f"The lake {lake.location} does not say which times it covers; give date_from and date_to.")
+        covered = _seen(lake)
     start = covered[0].start if date_from is None else parse_instant("date_from", date_from)
     end = covered[-1].end if date_to is None else parse_instant("date_to", date_to)
     if start >= end:
@@ -62,6 +63,16 @@ def window_of(lake: Lake, drawn: Drawn | None, date_from: DateLike | None, date_
             f"date_from: {start:%Y-%m-%d %H:%M} is not before {end:%Y-%m-%d %H:%M}.", argument="date_from"
         )
     return Window(start, end)
+
+
+def _seen(lake: Lake) -> list[Window]:
+    """Give the time from the first session to the last of a lake that was filled without ``sync()``."""
+    start = pl.col("session_start")
+    ends = lake.sessions().select(start.min().alias("first"), start.max().alias("last"))
+    first, last = collected(lake.store, SESSIONS.name, ends).row(0)
+    if first is None:
+        raise LakeError(f"The lake {lake.location} has no sessions; sync() or Lake.write() puts some in.")
+    return [Window(first, last + timedelta.resolution)]
 
 
 def design_of(lake: Lake, design: Design | str | None) -> Drawn | None:

@@ -199,6 +199,15 @@ def test_satisfaction_has_the_interval_of_poor_and_one_group_at_a_time() -> None
         charts.satisfaction(pf.satisfaction(SAMPLE, every="1w", by="country"))
 
 
+def test_ratings_that_are_not_known_are_drawn_together_and_all_shares_add_up_to_one() -> None:
+    frame = pf.satisfaction(SAMPLE, every="1w").with_columns(
+        pl.col("satisfaction_rating").replace({"Good": "Splendid", "Average": "Awful"})
+    )
+    rows = values(charts.satisfaction(frame))
+    assert {row["part"] for row in rows} == {"Poor", "Excellent", "Other"}
+    assert {round(row["top"], 9) for row in rows if row["part"] == "Other"} == {1.0}
+
+
 def test_the_unit_of_estimates_is_read_from_the_measure() -> None:
     for measure, told in (
         ("p75(loading_time_ms)", " s"),

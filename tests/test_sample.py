@@ -135,8 +135,17 @@ def test_a_lake_without_a_sample_says_how_to_draw_one(lake: pf.Lake, shop: Simul
     empty = pf.Lake(tmp_path / "empty")
     with empty.locked():
         pass
-    with pytest.raises(pf.LakeError, match="does not say which times it covers; give date_from and date_to"):
+    with pytest.raises(pf.LakeError, match=r"has no sessions; sync\(\) or Lake.write\(\) puts some in"):
         pf.Sample.of_lake(empty)
+
+
+def test_a_lake_that_was_filled_without_a_sync_is_taken_from_its_first_session_to_its_last(
+    shop: Simulator, tmp_path: Path
+) -> None:
+    everything = shop.summaries(START, END)
+    filled = pf.Lake(tmp_path / "filled")
+    filled.write(frames_of(shop, everything["session_id"]), fetched_at=NOW)
+    assert len(pf.Sample.of_lake(filled).population) == len(everything.filter(pl.col("status").ne_missing("active")))
 
 
 def test_a_design_that_the_lake_does_not_have_is_told_with_those_it_has(lake: pf.Lake, shop: Simulator) -> None:

@@ -24,8 +24,9 @@ _HEIGHT: Final = 200
 #: Where all periods are of a shorter time, the axis says their hours.
 _LONG: Final = timedelta(days=3)
 _EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001  by the clock, as the periods are
-#: The ratings, from below.
+#: The ratings, from below, and what all those that are not known are drawn as.
 _RATINGS: Final = ("Poor", "Average", "Good", "Excellent")
+_OTHER: Final = "Other"
 
 
 def traffic(frame: pl.DataFrame, *, figure: str = "sessions", width: int = WIDE) -> alt.LayerChart:
@@ -120,18 +121,18 @@ def satisfaction(frame: pl.DataFrame, *, width: int = WIDE) -> alt.LayerChart:
     known = frame.filter(pl.col("share").is_not_null())
     if known.is_empty():
         return nothing(width)
-    others = [one for one in known["satisfaction_rating"].unique(maintain_order=True) if one not in _RATINGS]
-    order = [*_RATINGS, *others]
-    bars = _spans(known).with_columns(
-        pl.col("satisfaction_rating").alias("part"),
-        pl.col("satisfaction_rating").replace_strict({name: n for n, name in enumerate(order)}).alias("_order"),
+    rating = pl.col("satisfaction_rating")
+    part = pl.when(rating.is_in(_RATINGS)).then(rating).otherwise(pl.lit(_OTHER)).alias("part")
+    parts = [*_RATINGS, *([] if known["satisfaction_rating"].is_in(_RATINGS).all() else [_OTHER])]
+    bars = (
+        _spans(known).group_by("start", "end", part).agg(pl.col("share").sum(), pl.col("^share_.*er$", "flag").first())
     )
-    bars = _stacked(bars.sort("period", "_order").drop("_order"), "share")
+    bars = _stacked(bars.sort("start", pl.col("part").cast(pl.Enum(parts))), "share")
     poor = bars.filter(part="Poor").with_columns(
         (pl.col("start") + (pl.col("end") - pl.col("start")) / 2).alias("middle"),
         pl.col("flag").is_null().alias("firm"),
     )
-    return _drawn(bars, order, title="Share of sessions", axis="~%", width=width, limits=poor.drop_nulls("share_lower"))
+    return _drawn(bars, parts, title="Share of sessions", axis="~%", width=width, limits=poor.drop_nulls("share_lower"))
 
 
 def _drawn(
@@ -140,7 +141,7 @@ def _drawn(
     """Draw stacked bars, and the intervals of the lowest part."""
     alt = altair()
     narrow = width < NARROW
-    colours = [COLOURS[name.lower()] if name in _RATINGS else "" for name in parts]
+    colours = [COLOURS[name.lower()] if name in (*_RATINGS, _OTHER) else "" for name in parts]
     free = iter([COLOURS[name] for name in PARTS] * (1 + len(parts) // len(PARTS)))
     color = alt.Color(
         "part:N",
@@ -180,7 +181,7 @@ def _legend(*, narrow: bool) -> Any:
     """Give a legend that stands above the chart, its labels cut so that some have room beside one another."""
     return altair().Legend(
         orient="none",
-        legendX=0,
+        legendX=4 - _LEFT,
         legendY=-_LEGEND - _TITLE,
         direction="horizontal",
         title=None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from typing import Any, Final, Literal, TypeAlias
 from zoneinfo import ZoneInfo
 
@@ -78,9 +78,9 @@ class Findings:
     paths: pl.DataFrame
 
     @property
-    def zone(self) -> ZoneInfo:
-        """The time zone."""
-        return ZoneInfo(self.time_zone)
+    def zone(self) -> tzinfo:
+        """The time zone; UTC is known on machines that have no list of others, too."""
+        return UTC if self.time_zone == "UTC" else ZoneInfo(self.time_zone)
 
     def as_dict(self) -> dict[str, Any]:
         """Give the key figures as JSON takes them; times in ISO 8601, UTC."""

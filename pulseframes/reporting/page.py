@@ -140,7 +140,7 @@ def render(found: Findings, lake: Lake, *, title: str = TITLE) -> str:
         raise InvalidQuery(f"title: {title!r} is no text.", argument="title")
     style = _read("page.css")
     told = sections(found)
-    calls = calls_section(calls_by_day(lake, found.time_zone), Settings().daily_limit)
+    calls = calls_section(calls_by_day(lake, found.zone), Settings().daily_limit)
     told += [coverage_section(found), *([] if calls is None else [calls])]
     return str(
         _template().render(

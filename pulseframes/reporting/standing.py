@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Final
-from zoneinfo import ZoneInfo
 
 import polars as pl
 
@@ -144,7 +143,7 @@ def read_standing(lake: Lake, window: Window, sample: Sample, design: Design | s
     )
 
 
-def calls_by_day(lake: Lake, time_zone: str) -> list[tuple[date, int]]:
+def calls_by_day(lake: Lake, zone: tzinfo) -> list[tuple[date, int]]:
     """Count the calls that this machine's journal has of the lake's application, by day, the last one first."""
     application = lake.state().application
     try:
@@ -159,7 +158,6 @@ def calls_by_day(lake: Lake, time_zone: str) -> list[tuple[date, int]]:
     except PulseError:
         return []  # the lake can be told of all the same
     since = datetime.now(UTC) - timedelta(days=_CALL_DAYS)
-    zone = ZoneInfo(time_zone)
     sent = [entry.at.astimezone(zone).date() for entry in entries if entry.outcome != "unsent" and entry.at >= since]
     return sorted(Counter(sent).items(), reverse=True)
 
