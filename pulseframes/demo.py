@@ -11,7 +11,6 @@ from typing import Final
 import polars as pl
 
 from pulseframes.api import PulseClient
-from pulseframes.files import as_text
 from pulseframes.frames import SessionFrames
 from pulseframes.pipeline import search_sessions, session_details
 from pulseframes.reporting import NEEDED
@@ -19,6 +18,7 @@ from pulseframes.reporting import report as make_report
 from pulseframes.settings import ENV_API_KEY, ENV_CLIENT_ID, ENV_CLIENT_SECRET, IN_MEMORY, Credentials, Settings
 from pulseframes.simulator import Simulator
 from pulseframes.syncing import sync
+from pulseframes.text_tables import as_text
 
 DETAILS: Final = 25
 #: How many evenings' calls the report is made of.

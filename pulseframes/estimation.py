@@ -114,13 +114,13 @@ def estimate(
         raise InvalidQuery(f"confidence: {confidence!r} is not between 0 and 1.", argument="confidence")
     wanted = _measures(measures)
     groups = _groups(by)
-    condition = None if where is None else expression(where, "where")
-    around = _columns([*groups, *([] if condition is None else [condition])])
+    condition = _condition(where)
+    around = _around(groups, condition)
     margins = _margins(calibrate)
     questions = []
     for measure in wanted:
-        columns = measure.columns | around
-        level = level_of(columns, LEVELS, of)
+        asked = {"measures": measure.columns} | around
+        columns, level = set[str]().union(*asked.values()), level_of(asked, LEVELS, of)
         questions.append(
             _Question(measure, level, columns, exact=level == "sessions" and columns <= {*SUMMARY_COLUMNS})
         )
@@ -149,8 +149,8 @@ def estimate(
 
 def level_for(measure: str, by: Names | None, where: str | pl.Expr | None) -> Level:
     """Say what ``estimate()`` takes a question to be about; raises ``InvalidQuery`` as it does."""
-    around = _columns([*_groups(by), *([] if where is None else [expression(where, "where")])])
-    return level_of(Measure.parse(measure).columns | around, LEVELS, None)
+    asked = {"measures": Measure.parse(measure).columns} | _around(_groups(by), _condition(where))
+    return level_of(asked, LEVELS, None)
 
 
 class _Question(NamedTuple):
@@ -280,8 +280,17 @@ def _margins(given: str | Iterable[str]) -> list[str]:
     return margins
 
 
-def _columns(expressions: Iterable[pl.Expr]) -> set[str]:
-    return {name for one in expressions for name in one.meta.root_names()}
+def _condition(where: str | pl.Expr | None) -> pl.Expr | None:
+    """Read a condition; one in SQL is called by its text, for messages."""
+    if where is None:
+        return None
+    return expression(where, "where").alias(where) if isinstance(where, str) else expression(where, "where")
+
+
+def _around(groups: Sequence[pl.Expr], condition: pl.Expr | None) -> dict[str, set[str]]:
+    """Give the columns that are asked for besides a measure's, by argument."""
+    asked = {"by": groups, "where": [] if condition is None else [condition]}
+    return {name: {root for one in found for root in one.meta.root_names()} for name, found in asked.items()}
 
 
 def _groups(by: Names | None) -> list[pl.Expr]:

@@ -23,7 +23,7 @@ def fulfilling(condition: pl.Expr, rows: pl.DataFrame) -> pl.DataFrame:
     InvalidQuery
         If it is no condition, or cannot be worked out.
     """
-    asked = _Asked(condition.alias(VALUE), "where", str(condition))
+    asked = _Asked(condition.alias(VALUE), "where", _put(condition))
     if _type_of(asked, rows) != pl.Boolean:
         raise asked.wrong("is no condition.")
     _check_alone(asked, rows)
@@ -40,7 +40,7 @@ def known(measure: Measure, rows: pl.DataFrame, groups: Sequence[pl.Expr]) -> tu
     """
     value = _Asked(measure.value.alias(VALUE), "measures", repr(measure.text))
     base = _Asked(measure.base.alias(BASE), "measures", repr(measure.text))
-    divided = [_Asked(group, "by", str(group.meta.undo_aliases())) for group in groups]
+    divided = [_Asked(group, "by", _put(group)) for group in groups]
     kind = _type_of(value, rows)
     if not (kind == pl.Boolean if measure.kind == "share" else _is_number(kind)):
         raise value.wrong(f"needs {'a condition' if measure.kind == 'share' else 'a number'}, and this is {kind}.")
@@ -77,6 +77,16 @@ class _Asked(NamedTuple):
         return InvalidQuery(f"{self.argument}: {self.put} {why}", argument=self.argument)
 
 
+def _put(expression: pl.Expr) -> str:
+    """Say how an expression was put: SQL is called by its text."""
+    bare, name = expression.meta.undo_aliases(), expression.meta.output_name()
+    return str(bare) if bare.meta.output_name(raise_if_undetermined=False) == name else repr(name)
+
+
+def _kind(kind: pl.DataType) -> str:
+    return "a time" if kind == pl.Datetime else str(kind)
+
+
 def _is_number(kind: pl.DataType) -> bool:
     return kind.is_numeric() or kind == pl.Boolean
 
@@ -84,8 +94,13 @@ def _is_number(kind: pl.DataType) -> bool:
 def _type_of(asked: _Asked, rows: pl.DataFrame) -> pl.DataType:
     try:
         return rows.clear().select(asked.expression).dtypes[0]
-    except pl.exceptions.PolarsError as problem:
-        raise asked.wrong(f"cannot be worked out ({problem}).") from None
+    except pl.exceptions.PolarsError:  # what it says is of what it made of the SQL
+        names = dict.fromkeys(asked.expression.meta.root_names())
+        types = f" ({', '.join(f'{name} is {_kind(rows.schema[name])}' for name in names)})" if names else ""
+        raise asked.wrong(
+            f"cannot be worked out{types}: its types do not go together, or something is divided by zero. x::DATE gives a time's day, "
+            "TRY_CAST(x AS DOUBLE) a text's number, NULLIF(x, 0) null instead of 0."
+        ) from None
 
 
 def _worked_out(asked: _Asked, rows: pl.DataFrame) -> pl.DataFrame:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Final
 
 import polars as pl
 
-#: Longer texts are cut in a table on the terminal.
-_WIDEST_CELL: Final = 40
 #: How a time is written where the format has none of its own.
 _TIME: Final = "%Y-%m-%dT%H:%M:%S%.6fZ"
 
@@ -126,34 +123,3 @@ def read_column(path: Path, name: str) -> list[int]:
         return readers[ending]()[name].to_list()
     except (OSError, pl.exceptions.PolarsError) as problem:
         raise ValueError(f"{path} cannot be read, or has no column {name}: {problem}") from None
-
-
-def as_text(frame: pl.DataFrame, first: Sequence[str] = ()) -> str:
-    """Draw a frame as a table: its first and last rows, and as many columns as the terminal has room for, none wrapped.
-
-    Parameters
-    ----------
-    frame : polars.DataFrame
-        What to draw.
-    first : sequence of str
-        The columns that matter most, where there is no room for all.
-    """
-    room = shutil.get_terminal_size((120, 24)).columns - 1
-    names = [*(name for name in first if name in frame.columns), *(name for name in frame.columns if name not in first)]
-    ends = pl.concat([frame.head(10), frame.tail(10)])
-    shown: list[str] = []
-    for name in names:
-        widest = max(len(name), *(len(str(value)) for value in ends[name]), 4) if len(ends) else len(name)
-        room -= min(widest, _WIDEST_CELL) + 3
-        if room < 0 and shown:
-            break
-        shown.append(name)
-    left_out = frame.width - len(shown)
-    with pl.Config(
-        tbl_rows=20,
-        tbl_cols=-1,
-        tbl_width_chars=10_000,
-        fmt_str_lengths=_WIDEST_CELL - 1,
-        tbl_hide_column_data_types=True,
-    ):
-        return f"{frame.select(shown)}" + (f"\nand {left_out} more columns" if left_out else "")

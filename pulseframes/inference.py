@@ -158,8 +158,9 @@ class Weighted:
         # Where even all of so many rows would often lie on one side of the quantile, they say nothing of the other.
         tail = (1 - self._confidence) / 2
         floor = 0.0 if values[0] >= 0 else -math.inf
-        lower = at(low) if (1 - probability) ** number <= tail else floor
-        upper = at(high) if probability**number <= tail else math.inf
+        told = self._can_tell(rows)
+        lower = at(low) if told and (1 - probability) ** number <= tail else floor
+        upper = at(high) if told and probability**number <= tail else math.inf
         spread = (upper - lower) / 2 / self._t(self._effective(rows) - 1)
         flag = self._flag(effective, rows, None) or ("few sessions" if math.isinf(spread) else None)
         return Estimated(quantile, None if math.isinf(spread) else spread, lower, upper, effective, flag)
@@ -170,7 +171,8 @@ class Weighted:
         """Make an interval by Student's t, its degrees of freedom by how evenly the sessions share in the variance.
 
         Where no session is ``apart`` from the others, they do not tell how far those may be that were not drawn. Where few
-        of the ``pool`` of sessions that might add to the sum do so, the limits are those of rare cases.
+        of the ``pool`` of sessions that might add to the sum do so, the limits are those of rare cases. Sessions that were
+        drawn for sure do not tell of others at all: where only they add to it, there is no standard error.
         """
         np = numpy()
         effective = self._effective(rows)
@@ -183,13 +185,16 @@ class Weighted:
         floor = 0.0 if never_negative else -math.inf
         if not self._can_tell(rows) or float(np.abs(apart).max()) <= _NOTHING * float(np.abs(values).max()):
             return Estimated(estimate, None, floor, math.inf, effective, flag or "few cases")
-        freedom = float((rows != 0).sum()) - 1.0
-        if variance > 0:
-            freedom = min(freedom, variance**2 / float((parts**2).sum()))
+        if math.sqrt(variance) <= _NOTHING * abs(estimate):
+            if np.any((values != 0) & (self._free > 0)):  # known, as the number of page views is
+                exactly = float(f"{estimate:.12g}")
+                return Estimated(exactly, 0.0, exactly, exactly, effective, flag)
+            upper = self._of_rare_cases(estimate, 0.0, values > 0, pool)[1] if never_negative else math.inf
+            return Estimated(estimate, None, estimate if never_negative else floor, upper, effective, flag)
+        freedom = min(float((rows != 0).sum()) - 1.0, variance**2 / float((parts**2).sum()))
         half = self._t(freedom) * math.sqrt(variance)
         lower, upper = max(floor, estimate - half), estimate + half
-        cases = int((values != 0).sum())
-        if never_negative and 0 < cases < min(RARE, int(pool.sum()) / 2) and variance > 0:
+        if never_negative and 0 < int((values != 0).sum()) < min(RARE, int(pool.sum()) / 2):
             lower, upper = self._of_rare_cases(estimate, variance, values > 0, pool)
         return Estimated(estimate, math.sqrt(variance), lower, upper, effective, flag)
 
@@ -201,7 +206,7 @@ class Weighted:
 
         tail = (1 - self._confidence) / 2
         unseen = self.weights[pool] * estimate / float(self.weights[cases].sum())
-        lower = variance / 2 / estimate * chi2.ppf(tail, 2 * estimate**2 / variance)
+        lower = variance / 2 / estimate * chi2.ppf(tail, 2 * estimate**2 / variance) if variance else estimate
         centre, spread = estimate + float(unseen.mean()), variance + float((unseen**2).mean())
         upper = spread / 2 / centre * chi2.ppf(1 - tail, 2 * centre**2 / spread)
         return float(min(lower, estimate)), float(max(upper, estimate))

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import polars as pl
 
 from pulseframes.agenda import LOOK_BACK
 from pulseframes.cohorts import Drawn, names_of, same_design
-from pulseframes.coverage import Window, union
-from pulseframes.errors import InvalidQuery, LakeError
+from pulseframes.coverage import Window, subtract, union
+from pulseframes.errors import IncompleteWarning, InvalidQuery, LakeError
 from pulseframes.frames import SessionFrames
 from pulseframes.lake import Lake
 from pulseframes.lake.reading import collected
@@ -20,6 +20,7 @@ from pulseframes.query import DateLike, parse_instant
 from pulseframes.sampling import Design
 from pulseframes.standing import goes_on, within
 from pulseframes.tables import DESIGN, ERRORS, ITEM_TABLES, PAGE_VIEWS, SESSIONS
+from pulseframes.warn import warn
 
 
 def sessions_of(lake: Lake, window: Window, columns: Iterable[str]) -> pl.DataFrame:
@@ -59,10 +60,33 @@ def window_of(lake: Lake, drawn: Drawn | None, date_from: DateLike | None, date_
     start = covered[0].start if date_from is None else parse_instant("date_from", date_from)
     end = covered[-1].end if date_to is None else parse_instant("date_to", date_to)
     if start >= end:
-        raise InvalidQuery(
-            f"date_from: {start:%Y-%m-%d %H:%M} is not before {end:%Y-%m-%d %H:%M}.", argument="date_from"
-        )
+        raise InvalidQuery(f"date_from: {_text(start)} is not before {_text(end)}.", argument="date_from")
+    if date_from is not None or date_to is not None:
+        check_read(lake, Window(start, end), "date_from" if date_from is not None else "date_to")
     return Window(start, end)
+
+
+def check_read(lake: Lake, window: Window, argument: str) -> None:
+    """Warn where a lake has not read all of a window that is asked for; raises ``InvalidQuery`` where it has read nothing of it."""
+    read = lake.coverage()
+    gaps = subtract([window], read)
+    if not read or not gaps:
+        return
+    if gaps == [window]:
+        raise InvalidQuery(
+            f"{argument}: the lake {lake.location} has read nothing of that time, only {_text(read[0].start)} to "
+            f"{_text(read[-1].end)} UTC; sync it.",
+            argument=argument,
+        )
+    warn(
+        IncompleteWarning,
+        f"The lake {lake.location} has not read all of that time: {_text(gaps[0].start)} to {_text(gaps[0].end)} UTC"
+        f"{f', and {len(gaps) - 1} more parts,' if gaps[1:] else ''} is not in these figures.",
+    )
+
+
+def _text(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M}"
 
 
 def _seen(lake: Lake) -> list[Window]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
@@ -64,21 +64,21 @@ class Measure:
         if digits is not None:
             if name != "p" or not 0 < float(digits) < 100:  # noqa: PLR2004  per cent
                 raise _wrong(text, f"it is like none of {_FORMS}")
-            return cls(text, "quantile", expression(inside, "measures"), probability=float(digits) / 100)
+            return cls(text, "quantile", _inside(inside, text), probability=float(digits) / 100)
         match name:
             case "count":
                 if inside:
                     raise _wrong(text, "count() takes nothing; count what fulfils a condition with total(condition)")
                 return cls(text, "total", _ONE)
             case "total" | "mean" | "share":
-                return cls(text, name, expression(inside, "measures"))
+                return cls(text, name, _inside(inside, text))
             case "sessions":
-                return cls(text, name, expression(inside, "measures") if inside else _ONE)
+                return cls(text, name, _inside(inside, text) if inside else _ONE)
             case "median":
-                return cls(text, "quantile", expression(inside, "measures"))
+                return cls(text, "quantile", _inside(inside, text))
             case "ratio":
                 above, below = _two(inside, text)
-                return cls(text, "mean", expression(above, "measures"), expression(below, "measures"))
+                return cls(text, "mean", _inside(above, text), _inside(below, text))
         raise _wrong(text, f"it is like none of {_FORMS}")
 
 
@@ -102,29 +102,48 @@ def expression(given: str | pl.Expr, argument: str) -> pl.Expr:
         raise InvalidQuery(f"{argument}: {given!r} is no SQL expression ({problem}).", argument=argument) from None
 
 
-def level_of(columns: Iterable[str], levels: dict[Level, set[str]], of: Level | None) -> Level:
+def level_of(columns: Mapping[str, Iterable[str]], levels: dict[Level, set[str]], of: Level | None) -> Level:
     """Say what a question is about: the first of sessions, page views and errors that has all its columns.
+
+    Parameters
+    ----------
+    columns : mapping of str to iterable of str
+        By argument, the columns that are asked for there.
+    levels : dict
+        The columns that each has.
+    of : {"sessions", "page_views", "errors"} or None
+        What it is about, where that is said.
 
     Raises
     ------
     InvalidQuery
         If none has.
     """
-    wanted = set(columns)
+    wanted = set[str]().union(*columns.values())
     if of is not None and of not in levels:
         raise InvalidQuery(f"of: {of!r} is none of {', '.join(levels)}.", argument="of")
     for level, there in levels.items():
         if of in (None, level) and wanted <= there:
             return level
     everywhere = levels[of] if of else set[str]().union(*levels.values())
-    unknown = sorted(wanted - everywhere)
-    if unknown:
-        of_what = of or "sessions, page views and errors"
-        raise InvalidQuery(f"There is no column {unknown[0]!r} of {of_what}.", argument="measures")
+    for argument, names in columns.items():
+        for name in sorted(set(names) - everywhere):
+            elsewhere = any(name in there for there in levels.values())
+            hint = "" if elsewhere else f" A text, if it is one, stands in single quotes: '{name}'."
+            raise InvalidQuery(
+                f"{argument}: there is no column {name!r} of {of or 'sessions, page views and errors'}.{hint}",
+                argument=argument,
+            )
     raise InvalidQuery(
         f"The columns {', '.join(sorted(wanted))} are of page views and of errors, which nothing joins but their session.",
         argument="measures",
     )
+
+
+def _inside(inside: str, text: str) -> pl.Expr:
+    if not inside.strip():
+        raise _wrong(text, "a column or a SQL expression is missing in its brackets")
+    return expression(inside, "measures")
 
 
 def _two(inside: str, text: str) -> tuple[str, str]:

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from pulseframes.notices import describe_left_out
+from pulseframes.readable import plural
 
 
 @dataclass(frozen=True)
@@ -94,15 +95,18 @@ class Plan:
         if self.left_out_before is not None:
             lines.append(describe_left_out(self.left_out_before))
         if self.details or self.details_kept:
-            lines.append(f"Details: {self.details} to pay for, {self.details_kept} in the journal.")
+            to_pay = "not known how many" if self.details is None else self.details
+            lines.append(f"Details: {to_pay} to pay for, {self.details_kept} in the journal.")
         if self.calls is None:
             lines.append(
                 "The cost is not known: a plan that may spend a call, when one is left, learns how many sessions there are."
             )
+        elif not self.calls:
+            lines.append("No call is needed.")
         else:
-            lines.append(f"{self.calls} calls in all, {self.authentications} of them to authenticate.")
-        left = f"{self.calls_left} of {self.daily_limit} calls are left today"
-        if self.days is None:
+            lines.append(f"{plural(self.calls, 'call')} in all, {self.authentications} of them to authenticate.")
+        left = f"{self.calls_left} of {self.daily_limit} calls {'is' if self.calls_left == 1 else 'are'} left today"
+        if self.days is None or not self.calls:
             lines.append(f"{left}.")
         elif self.days <= 1:
             lines.append(f"{left}: it can be done today.")
@@ -118,5 +122,6 @@ def _line(window: PlannedWindow) -> str:
     if window.sessions is None:
         return f"Search {span}: not known how many sessions."
     about = "about " if window.estimated else ""
-    kept = f", {window.kept} pages in the journal" if window.kept else ""
-    return f"Search {span}: {about}{window.sessions} sessions, {window.calls} calls{kept}."
+    kept = f", {plural(window.kept, 'page')} in the journal" if window.kept else ""
+    calls = "calls not known" if window.calls is None else plural(window.calls, "call")
+    return f"Search {span}: {about}{plural(window.sessions, 'session')}, {calls}{kept}."

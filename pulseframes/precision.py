@@ -12,12 +12,15 @@ import polars as pl
 from pulseframes.errors import InvalidQuery
 from pulseframes.estimation import Names, estimate, level_for
 from pulseframes.lake import Lake
+from pulseframes.notices import some
 from pulseframes.query import DateLike
+from pulseframes.readable import percent, plural
 from pulseframes.sample import Sample
 from pulseframes.sampling import Design
 
 MEASURE: Final = "median(loading_time_ms)"
 BY: Final = "page_template"
+TOP: Final = 10
 #: Fewer sessions say little of their own variation; so many at least are needed before more can be foretold.
 _TO_BEGIN_WITH: Final = 10
 
@@ -34,10 +37,12 @@ class PrecisionPlan:
         The wanted half width of the interval, as a share of the estimate.
     details : int
         Details that the sample has now.
+    left : int
+        Sessions that are still to be drawn; 0 where all were.
     needed : int or None
         Details in all, for all groups; None where no group can be foretold.
     calls : int or None
-        Calls that are still to be spent.
+        Calls that are still to be spent; 0 where all sessions are drawn, whatever the precision.
     days : int or None
         Days that they take.
     details_a_day : int
@@ -53,6 +58,7 @@ class PrecisionPlan:
     measure: str
     within: float
     details: int
+    left: int
     needed: int | None
     calls: int | None
     days: int | None
@@ -73,22 +79,37 @@ class PrecisionPlan:
         return told | {"groups": finite.to_dicts()}
 
     def __str__(self) -> str:
-        lines = [f"{self.measure}, wanted within {self.within:.0%}, from {self.details:,} details:"]
-        names = self.groups.columns[: self.groups.columns.index("estimate")]
-        for row in self.groups.iter_rows(named=True):
-            label = ", ".join(str(row[name]) for name in names) or "all"
+        of_details = plural(self.details, "detail")
+        lines = [f"{self.measure}, wanted within {100 * self.within:.4g}%, from {of_details}:"]
+        for label, row in zip(self._labels(), self.groups.iter_rows(named=True), strict=True):
             now, then = (_per_cent(row[name]) for name in ("within", "tomorrow"))
-            lines.append(f"  {label}: {_number(row['estimate'])} {now}; after {self.details_a_day} more {then}")
+            later = f"; after {self.details_a_day} more {then}" if self.left else ""
+            lines.append(f"  {label}: {_number(row['estimate'])} {now}{later}")
+        return "\n".join([*lines, self._answer()])
+
+    def _answer(self) -> str:
+        """Say what the precision takes, and of which groups that cannot be told."""
+        if not self.left:
+            return "All sessions are drawn: there are no more details to buy."
         if self.needed is None:
-            lines.append("Too few details to tell how many it takes: buy some dozens first.")
-        elif not self.calls:
-            lines.append("The sample is as precise already.")
-        else:
-            least = "at least " if self.at_least else "about "
-            lines.append(
-                f"It takes {least}{self.needed:,} details, {self.calls:,} calls more: {self.days:,} days of {self.details_a_day}."
-            )
-        return "\n".join(lines)
+            none = "" if self.groups.columns[0] == "estimate" else " for any of these groups"
+            return f"Too few details to tell how many it takes{none}: buy some dozens first."
+        unknown = [label for label, needed in zip(self._labels(), self.groups["needed"], strict=True) if needed is None]
+        others = f" Too few details to tell for {some(unknown, 3)}." if unknown else ""
+        if not self.calls:
+            return f"The sample is as precise already{' for the other groups' if unknown else ''}.{others}"
+        least = "at least" if self.at_least else "about"
+        calls, days = plural(self.calls, "call"), plural(self.days or 0, "day")
+        return f"It takes {least} {self.needed:,} details, {calls} more: {days} of {self.details_a_day}.{others}"
+
+    def _labels(self) -> list[str]:
+        names = self.groups.columns[: self.groups.columns.index("estimate")]
+        if not names:
+            return ["all"] * len(self.groups)
+        return [
+            ", ".join("null" if part is None else str(part) for part in row)
+            for row in self.groups.select(names).iter_rows()
+        ]
 
 
 def plan_precision(
@@ -97,7 +118,7 @@ def plan_precision(
     *,
     within: float = 0.1,
     by: Names | None = BY,
-    top: int = 10,
+    top: int = TOP,
     details_a_day: int = 45,
     where: str | pl.Expr | None = None,
     date_from: DateLike | None = None,
@@ -147,6 +168,8 @@ def plan_precision(
             raise InvalidQuery(f"{name}: {number!r} is not a whole number from 1 on.", argument=name)
     if isinstance(source, Sample) and (date_from, date_to, design) != (None, None, None):
         raise InvalidQuery("source: a Sample has its own window and design; give a lake to choose.", argument="source")
+    if isinstance(source, Sample) and not source.is_drawn:
+        raise InvalidQuery("source: its details were not drawn, and so foretell nothing.", argument="source")
     sample = source if isinstance(source, Sample) else Sample.of_lake(source, date_from, date_to, design=design)
     found = estimate(sample, measure, by=by, where=where)
     names = found.columns[: found.columns.index("measure")]
@@ -154,17 +177,18 @@ def plan_precision(
         counts = estimate(sample, "count()", by=by, where=where, of=level_for(measure, by, where))
         rows = counts.select(*names, pl.col("estimate").alias("_rows"))
         found = found.join(rows, on=names, how="left", nulls_equal=True).sort("_rows", descending=True).head(top)
-    drawn = len(sample.details.sessions)
+    drawn, left = len(sample.details.sessions), len(sample.population) - len(sample.members)
     groups = _foretold(
         found.select(*names, "estimate", "lower", "upper", "effective_sessions"), sample, within, details_a_day
     )
     needed = groups["needed"].drop_nulls()
-    most = None if needed.is_empty() else max(drawn, *needed)
-    calls = None if most is None else most - drawn
+    most = None if needed.is_empty() else min(max(drawn, *needed), drawn + left)
+    calls = 0 if left == 0 else None if most is None else most - drawn
     return PrecisionPlan(
         measure=measure,
         within=within,
         details=drawn,
+        left=left,
         needed=most,
         calls=calls,
         days=None if calls is None else -(-calls // details_a_day),
@@ -178,8 +202,9 @@ def _foretold(found: pl.DataFrame, sample: Sample, within: float, details_a_day:
     """Add what each group's precision is, will be, and takes: the variance goes with 1 / details - 1 / sessions."""
     drawn, sessions = len(sample.details.sessions), len(sample.population)
     half = pl.max_horizontal(pl.col("upper") - pl.col("estimate"), pl.col("estimate") - pl.col("lower"))
-    now = (half / pl.col("estimate").abs()).alias("within")
-    known = (pl.col("effective_sessions") >= _TO_BEGIN_WITH) & pl.col("within").is_finite()
+    now = pl.when(half == 0).then(0.0).otherwise(half / pl.col("estimate").abs()).alias("within")
+    enough = (pl.col("effective_sessions") >= _TO_BEGIN_WITH) & pl.col("within").is_finite()
+    known = enough | (pl.col("within") == 0)  # of all sessions, however few
     spread = 1 / max(drawn, 1) - 1 / max(sessions, 1)
 
     def left(details: int) -> float:
@@ -195,7 +220,7 @@ def _foretold(found: pl.DataFrame, sample: Sample, within: float, details_a_day:
 
 
 def _per_cent(share: float | None) -> str:
-    return "±?" if share is None or not math.isfinite(share) else f"±{share:.0%}"
+    return "±?" if share is None or not math.isfinite(share) else f"±{percent(share)}"
 
 
 def _number(value: float | None) -> str:

@@ -21,6 +21,7 @@ from pulseframes.sampling import (
     STRATUM,
     VIEWS,
     Design,
+    check_allocation,
     first_of,
     in_order,
     population_of,
@@ -64,7 +65,7 @@ def design_to_use(state: LakeState, design: Design | str | None) -> Design | Non
             argument="design",
         )
     known = same_design(state.designs, wanted)
-    if known is not None and known.design != wanted:
+    if known is not None and known.cohorts and known.design != wanted:
         raise InvalidQuery(
             f"design: the lake's sample {wanted.name} (seed {wanted.seed}) was begun with the allocation "
             f"{known.design.allocation}, and goes on with it; another one needs another seed.",
@@ -100,7 +101,10 @@ class Purchase:
             [*known.buying.items()], schema={"session_id": pl.Int64, VIEWS: pl.Int64}, orient="row"
         )
         self._views = pl.concat([self._members(), being_bought]).unique("session_id", keep="first")
-        self._ordered = in_order(self._population(self._windows), design)
+        population = self._population(self._windows)
+        if not known.cohorts:  # later, a stratum may have no session left
+            check_allocation(population, design)
+        self._ordered = in_order(population, design)
         there = self._ordered.select("session_id", VIEWS)
         self._views = pl.concat([self._views, there]).unique("session_id", keep="first")
 
@@ -112,18 +116,24 @@ class Purchase:
         """Put down whose details are about to come: a sync that is killed could not tell by what page views they were drawn."""
         chosen = self._views.filter(pl.col("session_id").is_in(pl.Series(list(ids), dtype=pl.Int64).implode()))
         drawn = self._drawn()
+        drawn.design = self._design  # one that has drawn nothing may be begun with another allocation
         drawn.buying |= dict(chosen.select("session_id", VIEWS).iter_rows())
         self._lake.save_state()
 
-    def put_down(self, useless: Collection[int] = ()) -> SampleReport:
+    def put_down(self, useless: Collection[int] = (), *, came: bool = True) -> SampleReport:
         """Put down in the lake what was drawn so far: probabilities, weights, and the cohorts that they hold for.
 
         Parameters
         ----------
         useless : collection of int
             Sessions whose answers can never be read: drawn, as those that the server does not know.
+        came : bool
+            Whether any details came; if so, this is the lake's last sample from now on.
         """
         drawn = self._drawn()
+        if came:
+            state = self._lake.state()
+            state.designs = [*(one for one in state.designs if one is not drawn), drawn]
         drawn.buying = {}
         population = self._population([*self._windows, *(cohort.window for cohort in drawn.cohorts)])
         here = population.filter(_within(self._windows))
@@ -144,10 +154,12 @@ class Purchase:
         )
 
     def _drawn(self) -> Drawn:
-        """Give what the lake knows of the design, which is from now on the one that was used last."""
+        """Give what the lake knows of the design; a new one is not its last before details came for it."""
         state = self._lake.state()
-        drawn = same_design(state.designs, self._design) or Drawn(self._design)
-        state.designs = [*(one for one in state.designs if one is not drawn), drawn]
+        drawn = same_design(state.designs, self._design)
+        if drawn is None:
+            drawn = Drawn(self._design)
+            state.designs = [drawn, *state.designs]
         return drawn
 
     def _rows(self, drawn: Drawn, population: pl.DataFrame, sampled: pl.Series) -> pl.DataFrame:
@@ -157,7 +169,7 @@ class Purchase:
             return pl.DataFrame(schema=partitioned(DESIGN))
         chances = population.with_columns(probability(pl.col(RATE)).alias(PROBABILITY))
         members = chances.filter(pl.col("session_id").is_in(sampled.implode()), pl.col(PROBABILITY) > 0)
-        weights = weigh(chances, members).select("session_id", WEIGHT)
+        weights = weigh(chances, members, pl.lit(1.0)).select("session_id", WEIGHT)
         rows = members.join(weights, on="session_id", how="left").with_columns(
             pl.lit(self._design.name).alias("design"),
             pl.lit(self._design.seed, pl.Int64).alias("seed"),

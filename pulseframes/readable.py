@@ -63,6 +63,11 @@ def count(number: float | None) -> str:
     return UNKNOWN if number is None or not math.isfinite(number) else f"{number:,.0f}"
 
 
+def plural(number: int, what: str) -> str:
+    """Write a number of things, and what they are."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
 def about(number: float | None) -> str:
     """Write an estimated number of things, to three digits."""
     if number is None or not math.isfinite(number):

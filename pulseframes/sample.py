@@ -9,7 +9,7 @@ from typing import Final
 
 import polars as pl
 
-from pulseframes.cohorts import RATE, Drawn
+from pulseframes.cohorts import RATE
 from pulseframes.errors import IncompleteWarning, InvalidQuery, LakeError
 from pulseframes.frames import SessionFrames
 from pulseframes.lake import Lake
@@ -83,10 +83,23 @@ class Sample:
         ------
         InvalidQuery
             If the choice lacks columns, or is not of this population.
+
+        Warns
+        -----
+        IncompleteWarning
+            If more than one in twenty of those that were chosen have no details, as where the calls ended on the way: choose as many
+            as came, or wait for the others.
         """
         wanted = design if isinstance(design, Design) else Design(design)  # type: ignore[arg-type]  # it checks its kind
         _check_columns("sessions", sessions, [*wanted.columns, "status"], "search_sessions()")
         _check_columns("chosen", chosen, _CHOSEN, "choose_details()")
+        _check_once("sessions", sessions)
+        _check_once("chosen", chosen)
+        if not chosen[PROBABILITY].is_between(0, 1, closed="right").all():
+            raise InvalidQuery(
+                "chosen: an inclusion_probability is none above 0, up to 1; give what choose_details() returned.",
+                argument="chosen",
+            )
         _check_details(details)
         population = _population(sessions.filter(pl.col("status").ne_missing("active")), wanted)
         apart = chosen.join(population, on=["session_id", STRATUM, SIZE], how="anti")
@@ -102,7 +115,9 @@ class Sample:
         )  # strata that nobody was drawn of share one rate
         population = _with_chances(population.join(rate, on=STRATUM, how="left", maintain_order="left"))
         population = population.update(chosen.select("session_id", PROBABILITY), on="session_id", how="left")
-        return cls(population, *_drawn(population, chosen["session_id"], details))
+        sample = cls(population, *_drawn(population, chosen["session_id"], details))
+        _warn_of_unanswered(sample, wanted.name)
+        return sample
 
     @classmethod
     def of_details(cls, details: SessionFrames) -> Sample:
@@ -163,10 +178,7 @@ class Sample:
         if drawn is None:
             bought = cls.of_bought(lake, date_from, date_to, columns=columns)
             if not bought.is_drawn:
-                raise LakeError(
-                    f"The lake {lake.location} has no sample: its details were not drawn by a design, and speak for nobody but "
-                    "themselves. sync(..., details=n, design='pageviews') draws one."
-                )
+                raise _no_sample(lake)
             return bought
         window = window_of(lake, drawn, date_from, date_to)
         sessions = sessions_of(lake, window, [*columns, *drawn.design.columns])
@@ -183,7 +195,7 @@ class Sample:
         population = _with_chances(population.drop_nulls(RATE))
         ids = rows.join(population, on="session_id", how="semi")["session_id"]
         sample = cls(population, *_drawn(population, ids, details_of(lake, window, ids)))
-        _warn_of_unanswered(sample, drawn)
+        _warn_of_unanswered(sample, f"{drawn.design.name} (seed {drawn.design.seed})")
         return sample
 
     @classmethod
@@ -236,6 +248,14 @@ def _check_columns(argument: str, frame: object, names: Iterable[str], source: s
         )
 
 
+def _check_once(argument: str, frame: pl.DataFrame) -> None:
+    twice = frame["session_id"].is_duplicated()
+    if twice.any():
+        raise InvalidQuery(
+            f"{argument}: session {frame['session_id'].filter(twice)[0]} is there twice.", argument=argument
+        )
+
+
 def of_all(population: pl.DataFrame) -> Sample:
     """Give a population as a sample of itself."""
     population = population.with_columns(pl.lit(1.0).alias(PROBABILITY))
@@ -250,13 +270,25 @@ def _check_details(details: object) -> None:
         )
 
 
-def _warn_of_unanswered(sample: Sample, drawn: Drawn) -> None:
+def _no_sample(lake: Lake) -> LakeError:
+    if any(drawn.buying for drawn in lake.state().designs):
+        return LakeError(
+            f"The sync of the lake {lake.location} that drew a sample was cut short before it could put it down. Run it again: "
+            "it goes on, and pays for nothing twice."
+        )
+    return LakeError(
+        f"The lake {lake.location} has no sample: its details were not drawn by a design, and speak for nobody but "
+        "themselves. sync(..., details=n, design='pageviews') draws one."
+    )
+
+
+def _warn_of_unanswered(sample: Sample, design: str) -> None:
     unanswered = int((~sample.members[RESPONDED]).sum())
     if unanswered > _MANY * len(sample.members):
         warn(
             IncompleteWarning,
-            f"{unanswered} of the {len(sample.members)} sessions that the sample {drawn.design.name} (seed {drawn.design.seed}) "
-            "drew have no details. Weights make up for them, as far as they are like the others.",
+            f"{unanswered} of the {len(sample.members)} sessions that the sample {design} drew have no details. Weights make up for "
+            "them, as far as they are like the others.",
         )
 
 

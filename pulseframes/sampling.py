@@ -38,7 +38,10 @@ BEFORE: Final = "_before"
 FEWEST: Final = 2
 
 _DETAILED_AT: Final = "detail_fetched_at"
-_HALVINGS: Final = 80
+#: As a share, what may be rounding.
+_ROUNDING: Final = 1e-12
+#: How many strata a message names.
+_NAMED: Final = 20
 
 
 @dataclass(frozen=True)
@@ -137,7 +140,7 @@ def choose_details(
     Raises
     ------
     InvalidQuery
-        If an argument is wrong, columns are missing, or a session is there twice.
+        If an argument is wrong, columns are missing, or a session is there twice; or a stratum with a share is not there.
 
     References
     ----------
@@ -152,6 +155,7 @@ def choose_details(
     population = population_of(
         sessions.filter(ended), chosen, detailed=known | pl.col("session_id").is_in(bought.implode())
     )
+    check_allocation(population, chosen)
     drawn = first_of(in_order(population, chosen), calls)
     rate = rates(population, chosen, drawn["session_id"])
     return drawn.join(rate, on=STRATUM, how="left", maintain_order="left").select(
@@ -174,6 +178,18 @@ def population_of(sessions: pl.DataFrame, design: Design, *, detailed: pl.Expr) 
         stratum_of(design.strata).alias(STRATUM),
         detailed.alias(DETAILED),
     )
+
+
+def check_allocation(population: pl.DataFrame, design: Design) -> None:
+    """Check that all strata that have shares of their own are there; raises ``InvalidQuery`` where one is not."""
+    there = population[STRATUM].unique().sort().to_list()
+    missing = [name for name in design.allocation or {} if name not in there]
+    if missing and there:
+        raise InvalidQuery(
+            f"allocation: no session is of the stratum {missing[0]!r}; there are {', '.join(map(repr, there[:_NAMED]))}"
+            f"{' and others' if there[_NAMED:] else ''}.",
+            argument="allocation",
+        )
 
 
 def size_of(views: pl.Expr, design: Design) -> pl.Expr:
@@ -253,6 +269,8 @@ def probability(rate: pl.Expr) -> pl.Expr:
 def _solved(rows: pl.DataFrame) -> float:
     """Find c so that max(before, min(1, c * size)) adds up to the number drawn.
 
+    As a function of c that sum is made of lines, from each point where a session's chance begins to grow, or reaches 1, to the next.
+
     Parameters
     ----------
     rows : polars.DataFrame
@@ -261,22 +279,25 @@ def _solved(rows: pl.DataFrame) -> float:
     size, before, drawn = pl.col(SIZE), pl.col(BEFORE), int(rows["_drawn"].sum())
     if not drawn:
         return 0.0
-    low, high = 0.0, float(rows.select((1 / size).max()).item())
+    certain = float(rows.select((1 / size).max()).item())
     if drawn == len(rows):
-        return high
-
-    def total(times: float) -> float:
-        return float(rows.select(pl.max_horizontal(before, (size * times).clip(upper_bound=1.0)).sum()).item())
-
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        low, high = (middle, high) if total(middle) < drawn else (low, middle)
-    # Exactly, now that it is known for which sessions c counts.
-    chance = (size * high).clip(upper_bound=1.0)
-    free = (chance < 1) & (chance > before)
-    fixed = pl.max_horizontal(before, chance).filter(~free).sum()
-    rest, settled = rows.select(size.filter(free).sum().alias("rest"), fixed.alias("settled")).row(0)
-    times = (drawn - settled) / rest if rest else high
+        return certain
+    grows = rows.select((before / size).alias("at"), size.alias("slope"), (-before).alias("rest"))
+    reaches = rows.select((1 / size).alias("at"), (-size).alias("slope"), pl.lit(1.0).alias("rest"))
+    lines = (
+        pl.concat([grows, reaches])
+        .sort("at")
+        .select("at", pl.col("slope").cum_sum(), pl.col("rest").cum_sum() + float(rows[BEFORE].sum()))
+    )
+    there = pl.col("at").shift(-1) * pl.col("slope") + pl.col("rest") >= drawn
+    found = lines.filter(there & (pl.col("slope") > float(rows[SIZE].sum()) * _ROUNDING)).head(1)
+    if found.is_empty():
+        return certain
+    # Exactly, now that it is known whose chances grow there.
+    at = found["at"].item()
+    grow = (before / size <= at) & (1 / size > at)
+    settled = pl.when(1 / size <= at).then(1.0).otherwise(before).filter(~grow).sum()
+    times = float(rows.select((drawn - settled) / size.filter(grow).sum()).item())
     # A session that was drawn and had no chance before has some now, however many others were drawn before.
     new = rows.filter("_drawn", before == 0)
     if times * float(new.select(size.sum()).item()) <= 0 and not new.is_empty():

@@ -52,10 +52,18 @@ class SampleReport:
         return cls(design, seed, sessions, len(rows), int((~rows["responded"]).sum()), effective)
 
     def __str__(self) -> str:
-        return (
-            f"Sample {self.design} (seed {self.seed}): {self.drawn:,} drawn of {self.sessions:,} sessions, "
-            f"{self.unanswered:,} without an answer; the others are worth {self.effective:,.0f} of equal weight."
+        name, came = f"Sample {self.design} (seed {self.seed})", self.drawn - self.unanswered
+        if not self.drawn:
+            return f"{name}: nothing drawn yet."
+        drawn = f"{name}: {self.drawn:,} of {self.sessions:,} sessions drawn"
+        if not came:
+            return f"{drawn}, none of them with details."
+        missing = (
+            f"{self.unanswered:,} of them without details; the other {came:,}"
+            if self.unanswered
+            else "all with details; they"
         )
+        return f"{drawn}, {missing} say as much as {self.effective:,.0f} of equal weight."
 
 
 @dataclass

@@ -241,7 +241,7 @@ class _Sync:
         try:
             self._buy(details, ids, kept)
         finally:
-            self._report.sample = purchase.put_down(self._useless)
+            self._report.sample = purchase.put_down(self._useless, came=bool(self._intake.detailed))
 
     def _buy(self, details: Details, ids: list[int], kept: Mapping[int, int]) -> None:
         """Get the details of sessions, in this order; how many answers of each are kept says which may cost nothing."""

@@ -9,7 +9,7 @@ import io
 import json
 import sys
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from enum import StrEnum
@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import typer
+
+from pulseframes.readable import plural
 
 if TYPE_CHECKING:
     import polars as pl
@@ -51,7 +53,10 @@ FIRST_COLUMNS: Final = {
     ),
     "page_views": ("session_id", "view_index", "loading_time_ms", "page"),
     "errors": ("session_id", "error_index", "title"),
+    "design": ("session_id", "inclusion_probability", "weight", "responded", "stratum"),
 }
+#: How to see what the terminal has no room for.
+ALL_OF_IT: Final = "-f csv prints all of it, -o writes it."
 
 
 class FileFormat(StrEnum):
@@ -81,10 +86,20 @@ class Sink:
         How to print.
     table : str or None
         Which table it is, for what is shown of it first; None for the result of a query.
+    draw : callable or None
+        How to draw it as a table, where that is not as any other frame.
     """
 
-    def __init__(self, output: Path | None, text_format: TextFormat, *, table: str | None = "sessions") -> None:
+    def __init__(
+        self,
+        output: Path | None,
+        text_format: TextFormat,
+        *,
+        table: str | None = "sessions",
+        draw: Callable[[pl.DataFrame], str] | None = None,
+    ) -> None:
         self._output = output
+        self._draw = draw
         self._table = table
         self._text_format = text_format
         if output is None:
@@ -98,7 +113,7 @@ class Sink:
         """Write or print a frame, and write rejected rows beside it; without an output, a message has to do for these."""
         if self._output is None:
             if frame is not None:
-                print_frame(frame, self._text_format, self._table)
+                print_frame(frame, self._text_format, self._table, self._draw)
             return
         if frame is None:
             say(f"Nothing came, so {self._output} was not written.")
@@ -143,17 +158,34 @@ def ids_in(path: Path | None) -> list[int]:
         raise typer.BadParameter(str(problem), param_hint="--ids-from") from None
 
 
-def print_frame(frame: pl.DataFrame, text_format: TextFormat, table: str | None) -> None:
+def print_frame(
+    frame: pl.DataFrame,
+    text_format: TextFormat,
+    table: str | None,
+    draw: Callable[[pl.DataFrame], str] | None = None,
+) -> None:
     """Print a frame on stdout."""
-    from pulseframes.files import FORMATS, as_text
+    from pulseframes.files import FORMATS
 
     if text_format is TextFormat.TABLE:
-        typer.echo(as_text(frame, FIRST_COLUMNS.get(table or "", ())))
+        typer.echo((draw or _table_of(table))(frame))
         return
     text = io.BytesIO()  # polars, writing to stdout by itself, has an error of its own for a reader that stops
     FORMATS[text_format](frame, text)
     sys.stdout.buffer.write(text.getvalue())
     sys.stdout.flush()
+
+
+def _table_of(name: str | None) -> Callable[[pl.DataFrame], str]:
+    """Say how a table is drawn; the result of a query as the table that it has the first columns of."""
+    from pulseframes.text_tables import as_text
+
+    def draw(frame: pl.DataFrame) -> str:
+        known = [columns for columns in FIRST_COLUMNS.values() if {*columns} <= {*frame.columns}]
+        first = FIRST_COLUMNS[name] if name else next(iter(known), ())
+        return as_text(frame, first, all_of_it=ALL_OF_IT)
+
+    return draw
 
 
 def print_json(document: object) -> None:
@@ -251,11 +283,6 @@ def progress_bar(client: PulseClient) -> Iterator[ProgressHook | None]:
             )
 
         yield show
-
-
-def plural(count: int, what: str) -> str:
-    """Write a number of things."""
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def be_quiet(quiet: bool) -> None:

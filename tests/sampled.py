@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import cache
@@ -40,4 +41,6 @@ def sample_of(
     chosen = pf.choose_details(frames.sessions, calls, design=design, seed=seed, strata=strata)
     came = part_of(frames, chosen["session_id"].head(calls - lost))
     whole = pf.Design(design, seed, tuple([strata] if isinstance(strata, str) else strata or ()))
-    return pf.Sample.of_frames(frames.sessions, chosen, came, design=whole)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", pf.IncompleteWarning)  # of those that are lost
+        return pf.Sample.of_frames(frames.sessions, chosen, came, design=whole)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,9 @@ from test_sample import buy
 
 import pulseframes as pf
 from pulseframes.coverage import Window
+from pulseframes.plan_report import Plan, PlannedWindow
 from pulseframes.simulator import Simulator
+from pulseframes.sync_report import SampleReport
 from pulseframes.tables import SESSIONS
 
 DAY = timedelta(days=1)
@@ -55,7 +58,7 @@ def test_sync_buys_by_the_design_and_says_how_the_sample_stands(run: Run, lake: 
     options = ("--details", "3", "--design", "pageviews", "--strata", "country", "--seed", "3")
     code, out, err = run("sync", lake.location, *WINDOW, *options)
     assert (code, out, bought(simulator)) == (0, "", chosen[:3])
-    line = f"Sample pageviews by country (seed 3): 3 drawn of {len(sessions)} sessions, 0 without an answer; "
+    line = f"Sample pageviews by country (seed 3): 3 of {len(sessions)} sessions drawn, all with details; they say as much as "
     assert line in err
     code, out, _ = run("sync", lake.location, *WINDOW, "--details", "2", "--json")
     told = json.loads(out)["sample"]
@@ -79,7 +82,7 @@ def test_a_sync_whose_calls_end_exits_with_3_and_has_told_of_its_sample(
     monkeypatch.setenv("PULSEFRAMES_DAILY_LIMIT", "3")
     code, _, err = run("sync", lake.location, *WINDOW, "--details", "5", "--design", "uniform")
     assert code == 3
-    assert "Sample uniform (seed 0): 2 drawn of" in err
+    assert "Sample uniform (seed 0): 2 of " in err
     assert "Not finished (3 known to be still to come)" in err
 
 
@@ -149,6 +152,17 @@ def test_plan_prints_the_precision_as_json_for_a_measure_and_groups_of_ones_own(
         (("--precision", "100%"), 2, "'100%' is no percentage"),
         (("--precision", "nan"), 2, "'nan' is no percentage"),
         (("--precision", "ten"), 2, "'ten' is no percentage"),
+        (("--precision", "0.1"), 2, "'0.1' may be a share or a percentage: say 10% or 0.1%"),
+        (
+            ("--measure", "count()"),
+            2,
+            "Invalid value for --measure: say how closely it is to be known, with --precision",
+        ),
+        (("--by", "country"), 2, "Invalid value for --by: say how closely"),
+        (("--top", "3"), 2, "Invalid value for --top: say how closely"),
+        (("--whole",), 2, "Invalid value for --whole: say how closely"),
+        (("--precision", "10%", "--whole", "--by", "country"), 2, "Invalid value for --by: the whole has no groups"),
+        (("--precision", "10%", "--whole", "--top", "3"), 2, "Invalid value for --top: the whole has no groups"),
         (("--precision", "10%", "--top", "0"), 2, "greater than or equal to 1"),
         (("--precision", "10%", "--measure", "speed"), 2, "'speed' "),
         (("--precision", "10%", "--by", "planet"), 2, "planet"),
@@ -163,6 +177,47 @@ def test_wrong_usage_of_plan_costs_nothing(
     assert (found, out, simulator.calls) == (code, "", 0)
     assert message in err
     assert "Traceback" not in err
+
+
+@pytest.mark.usefixtures("environment")
+def test_a_plan_that_needs_no_call_says_so_and_not_when_it_can_be_done(run: Run, sampled: pf.Lake) -> None:
+    code, out, _ = run("plan", sampled.location, *WINDOW)
+    assert code == 0
+    assert out.splitlines()[:2] == ["No search: all of it is there.", "No call is needed."]
+    assert out.splitlines()[2].endswith(" calls are left today.")
+
+
+def test_one_of_a_thing_is_said_as_one() -> None:
+    window = PlannedWindow(START, END, sessions=1, calls=1, kept=1, estimated=False)
+    plan = Plan([window], 0, 0, authentications=0, calls=1, calls_left=1, daily_limit=50, days=1, probe_cost=0)
+    search, calls, left = str(plan).splitlines()
+    assert search.endswith(": 1 session, 1 call, 1 page in the journal.")
+    assert calls == "1 call in all, 0 of them to authenticate."
+    assert left == "1 of 50 calls is left today: it can be done today."
+    unknown = replace(plan, details=None, details_kept=3, calls=None, days=None)
+    assert "Details: not known how many to pay for, 3 in the journal." in str(unknown)
+
+
+@pytest.mark.parametrize(
+    ("drawn", "unanswered", "said"),
+    [
+        (0, 0, "nothing drawn yet."),
+        (45, 0, "45 of 751 sessions drawn, all with details; they say as much as 20 of equal weight."),
+        (45, 3, "45 of 751 sessions drawn, 3 of them without details; the other 42 say as much as 20 of equal weight."),
+        (2, 2, "2 of 751 sessions drawn, none of them with details."),
+    ],
+)
+def test_a_sync_tells_its_sample_by_those_that_were_drawn(drawn: int, unanswered: int, said: str) -> None:
+    report = SampleReport("pageviews", 0, 751, drawn, unanswered, effective=20.0)
+    assert str(report) == f"Sample pageviews (seed 0): {said}"
+
+
+@pytest.mark.usefixtures("environment")
+def test_plan_says_what_it_takes_to_know_the_whole_within_less_than_one_per_cent(run: Run, sampled: pf.Lake) -> None:
+    code, out, _ = run("plan", sampled.location, *WINDOW, "--precision", "0.5%", "--whole", "--details", "40")
+    assert code == 0
+    assert out.endswith(f"\n\n{pf.plan_precision(sampled, within=0.005, by=None, details_a_day=40)}\n")
+    assert "wanted within 0.5%, from 60 details:\n  all: " in out
 
 
 @pytest.mark.usefixtures("environment")
@@ -207,6 +262,70 @@ def test_estimate_prints_what_the_function_gives_and_who_did_not_answer(
     assert (code, out) == (0, "")
     assert_frame_equal(pl.read_parquet(output), expected)
     assert run("-q", "estimate", sampled.location, "count()")[2] == ""
+
+
+@pytest.mark.parametrize("width", [80, 130])
+def test_estimates_fit_the_terminal_with_their_limits_and_flags(
+    run: Run, sampled: pf.Lake, monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setattr(monkeypatch, "setenv", lambda *_: None)  # run() would set it wider
+    asked = ("p75(loading_time_ms)", "share(loading_time_ms > 3000)")
+    lines = run("estimate", sampled.location, *asked, "--by", "page_template")[1].splitlines()
+    wide = ["page_template", "estimate", "standard_error", "lower", "upper", "sessions", "effective_sessions", "flag"]
+    shown = wide if width == 130 else [name for name in wide if name not in {"standard_error", "effective_sessions"}]
+    assert lines[0] == asked[0]
+    assert lines[1].split() == shown
+    assert [line for line in lines if line in asked] == [*asked]
+    assert max(map(len, lines)) <= width
+    rows = [line.split() for line in lines if line.startswith(("/ ", "/search "))]
+    found = pf.estimate(sampled, asked, by="page_template").filter(pl.col("page_template").is_in(["/", "/search"]))
+    figures = [f"{value:,.0f}" if value >= 1_000 else f"{value:.4g}" for value in found["estimate"]]
+    assert [row[1] for row in rows] == figures
+    assert any("∞" in line and line.endswith("few sessions") for line in lines)
+    told = " ".join(lines[-2:])
+    assert ("and 2 more columns: standard_error, effective_sessions. -f csv prints all of it" in told) == (width == 80)
+
+
+def test_estimates_without_groups_are_one_table(run: Run, sampled: pf.Lake) -> None:
+    lines = run("estimate", sampled.location, "count()", "total(page = 'nowhere')")[1].splitlines()
+    assert lines[0].split()[0] == "measure"
+    assert lines[2].split()[:2] == ["count()", f"{len(sampled.sessions().collect())}"]
+    assert lines[3].startswith("total(page = 'nowhere')")
+    assert run("estimate", sampled.location, "count()")[1].splitlines()[0] == "count()"
+    nothing = ("mean(loading_time_ms)", "--by", "country", "--where", "page = 'nowhere'")
+    assert run("estimate", sampled.location, *nothing)[1] == "no rows\n"
+
+
+def test_groups_beyond_the_fiftieth_are_counted_and_their_texts_do_no_harm(
+    run: Run, lake: pf.Lake, simulator: Simulator
+) -> None:
+    truth = simulator.truth(START, END)
+    titled = truth["page_views"].with_columns(page=pl.lit("[red]\x1b[31m") + pl.col("view_index").cast(pl.String))
+    lake.write(pf.SessionFrames(truth["sessions"], titled, truth["errors"]), fetched_at=NOW)
+    out = run("estimate", lake.location, "count()", "--by", "page")[1]
+    assert "[red]\N{REPLACEMENT CHARACTER}[31m1 " in out
+    assert "\x1b" not in out
+    out = run("estimate", lake.location, "count()", "--by", "session_id")[1]
+    assert f"and {len(truth['sessions']) - 50} more rows. -f csv prints all of it" in out
+
+
+@pytest.mark.parametrize("width", [80, 100])
+def test_a_wide_result_shows_a_tables_first_columns_and_names_those_that_it_leaves_out(
+    run: Run, sampled: pf.Lake, monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setattr(monkeypatch, "setenv", lambda *_: None)
+    out = run("sql", sampled.location, "select * from design limit 3")[1]
+    heading = out.splitlines()[2]
+    assert "inclusion_probability ┆ weight" in heading
+    assert max(map(len, out.splitlines())) <= width
+    left_out = [name for name in sampled.design().collect_schema() if f" {name} " not in heading]
+    told = " ".join(out.splitlines()[-2:])
+    assert f"and {len(left_out)} more columns: {', '.join(left_out)}. -f csv prints all of it, -o writes it." in told
+    short = run("sql", sampled.location, "select weight, session_id from design limit 3")[1]
+    assert "weight" in short.splitlines()[2].split("┆")[0]
+    assert "more column" not in short
 
 
 def test_estimate_takes_a_window_a_table_and_a_design(run: Run, sampled: pf.Lake, simulator: Simulator) -> None:
@@ -282,10 +401,12 @@ def test_with_three_calls_left_a_plan_costs_one_at_most_and_an_estimate_none(
         assert shop.calls == 6
         longer = ("--from", f"{shop.begin - 30 * DAY:%Y-%m-%d}", "--details", "9", "--design", "pageviews")
         code, out, _ = run("plan", lake, *longer, "--precision", "10%")
+        assert (code, shop.calls) == (0, 6)
+        assert "not known how many sessions" in out
+        assert "median(loading_time_ms), wanted within 10%, from 4 details:" in out
+        code, out, _ = run("plan", lake, *longer)
         assert (code, shop.calls) == (0, 7)
         assert "This plan has cost 1." in out
-        assert run("plan", lake, *longer, "--precision", "10%", "--no-probe")[0] == 0
-        assert shop.calls == 7
 
 
 def test_schema_and_sql_have_the_design(run: Run, sampled: pf.Lake) -> None:

@@ -573,8 +573,8 @@ def test_what_hangs_on_which_sessions_were_drawn_is_no_condition(condition: str)
         ({"measures": None}, "measures", "NoneType is no measure"),
         ({"measures": 5}, "measures", "int is no measure"),
         ({"measures": ["count()", 5]}, "measures", "5 is no measure"),
-        ({"measures": "mean(nope)"}, "measures", "There is no column 'nope'"),
-        ({"measures": "mean(_owner)"}, "measures", "There is no column '_owner'"),
+        ({"measures": "mean(nope)"}, "measures", "there is no column 'nope'"),
+        ({"measures": "mean(_owner)"}, "measures", "there is no column '_owner'"),
         ({"measures": "mean(page)"}, "measures", "needs a number, and this is String"),
         ({"measures": "mean('seven')"}, "measures", "needs a number, and this is String"),
         ({"measures": "mean(viewed_on)"}, "measures", "needs a number, and this is Datetime"),
@@ -586,7 +586,7 @@ def test_what_hangs_on_which_sessions_were_drawn_is_no_condition(condition: str)
         ({"measures": "sessions(loading_time_ms)"}, "measures", "needs a column of sessions"),
         ({"measures": "p100(loading_time_ms)"}, "measures", "is no measure"),
         ({"measures": "mean(loading_time_ms); DROP TABLE sessions"}, "measures", "is no measure"),
-        ({"of": "sessions"}, "measures", "There is no column 'loading_time_ms' of sessions"),
+        ({"of": "sessions"}, "measures", "there is no column 'loading_time_ms' of sessions"),
         ({"of": "views"}, "of", "'views' is none of sessions, page_views, errors"),
         ({"where": "loading_time_ms"}, "where", "is no condition"),
         ({"where": "page"}, "where", "is no condition"),
@@ -595,7 +595,9 @@ def test_what_hangs_on_which_sessions_were_drawn_is_no_condition(condition: str)
         ({"where": ""}, "where", "is no SQL expression"),
         ({"where": True}, "where", "neither SQL nor a polars expression"),
         ({"where": "loading_time_ms > 'a'"}, "where", "cannot be worked out"),
-        ({"by": "nope"}, "measures", "There is no column 'nope'"),
+        ({"by": "nope"}, "by", "there is no column 'nope'"),
+        ({"where": 'country = "US"'}, "where", "no column 'US' .* stands in single quotes: 'US'"),
+        ({"where": "title = 'x'", "of": "page_views"}, "where", "there is no column 'title' of page_views"),
         ({"by": 5}, "by", "int is no column"),
         ({"by": ["country", None]}, "by", "neither SQL nor a polars expression"),
         ({"by": ["country", "country"]}, "by", "country is the name of another column"),
@@ -623,6 +625,33 @@ def test_bad_input_is_told_what_is_wrong(options: dict[str, Any], argument: str,
     with pytest.raises(pf.InvalidQuery, match=told) as caught:
         pf.estimate(**({"source": sample_of(20), "measures": "mean(loading_time_ms)"} | options))
     assert caught.value.argument == argument
+
+
+@pytest.mark.parametrize(
+    ("options", "argument", "told"),
+    [
+        ({"by": "DATE(session_start)"}, "by", r"'DATE\(session_start\)' .* \(session_start is a time\).* x::DATE"),
+        ({"where": "DATE(viewed_on) > 1"}, "where", r"'DATE\(viewed_on\) > 1' .* \(viewed_on is a time\)"),
+        ({"measures": "total(0.0/0.0)"}, "measures", r"'total\(0.0/0.0\)' cannot be worked out: .*NULLIF\(x, 0\)"),
+        ({"measures": "mean(page + 1)"}, "measures", r"\(page is String\).* TRY_CAST"),
+        ({"by": pl.col("page") + pl.col("view_index")}, "by", r"col\(\"page\"\)"),
+    ],
+)
+def test_an_expression_whose_types_do_not_go_together_is_told_in_our_words(
+    options: dict[str, Any], argument: str, told: str
+) -> None:
+    with pytest.raises(pf.InvalidQuery, match=told) as caught:
+        pf.estimate(sample_of(20), **({"measures": "mean(loading_time_ms)", "of": "page_views"} | options))
+    assert caught.value.argument == argument
+    for theirs in ("occurred", "strptime", "decimal_div", "dtype"):
+        assert theirs not in str(caught.value)
+
+
+def test_days_are_groups() -> None:
+    found = pf.estimate(sample_of(150), "mean(loading_time_ms)", by="session_start::date")
+    days = population().sessions["session_start"].dt.date()
+    assert {*found["session_start::date"]} <= {*days}
+    assert found.schema["session_start::date"] == pl.Date
 
 
 def test_without_a_lake_there_is_a_lake_error(tmp_path: Any) -> None:

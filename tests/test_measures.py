@@ -77,7 +77,6 @@ def test_what_is_no_measure_is_told_which_there_are(text: Any) -> None:
 @pytest.mark.parametrize(
     "inside",
     [
-        "",
         "*",
         "x; DROP TABLE sessions",
         "x) + (y",
@@ -92,6 +91,13 @@ def test_what_is_no_measure_is_told_which_there_are(text: Any) -> None:
 def test_what_is_in_the_brackets_is_one_sql_expression(inside: str) -> None:
     with pytest.raises(pf.InvalidQuery, match="is no SQL expression") as caught:
         Measure.parse(f"mean({inside})")
+    assert caught.value.argument == "measures"
+
+
+@pytest.mark.parametrize("text", ["mean()", "total( )", "share()", "median()", "p75()", "ratio(, x)", "ratio(x,)"])
+def test_brackets_that_want_something_are_not_empty(text: str) -> None:
+    with pytest.raises(pf.InvalidQuery, match="a column or a SQL expression is missing in its brackets") as caught:
+        Measure.parse(text)
     assert caught.value.argument == "measures"
 
 
@@ -128,18 +134,27 @@ def test_an_expression_of_polars_is_taken_as_it_is_and_one_of_several_columns_is
     ],
 )
 def test_a_question_is_about_the_first_table_that_has_all_columns(columns: set[str], of: Any, level: str) -> None:
-    assert level_of(columns, LEVELS, of) == level
+    assert level_of({"measures": columns}, LEVELS, of) == level
+    assert level_of({"measures": set(), "by": columns}, LEVELS, of) == level
 
 
 @pytest.mark.parametrize(
     ("columns", "of", "told"),
     [
-        ({"nope"}, None, "There is no column 'nope' of sessions, page views and errors"),
-        ({"title"}, "page_views", "There is no column 'title' of page_views"),
+        ({"nope"}, None, "measures: there is no column 'nope' of sessions, page views and errors"),
+        ({"title"}, "page_views", "there is no column 'title' of page_views.$"),
         ({"title", "page"}, None, "page, title are of page views and of errors"),
         (set(), "pages", "of: 'pages' is none of sessions, page_views, errors"),
     ],
 )
 def test_columns_that_no_table_has_together_are_told(columns: set[str], of: Any, told: str) -> None:
     with pytest.raises(pf.InvalidQuery, match=told):
-        level_of(columns, LEVELS, of)
+        level_of({"measures": columns}, LEVELS, of)
+
+
+@pytest.mark.parametrize("argument", ["measures", "by", "where"])
+def test_a_column_that_is_not_there_is_told_with_its_argument_and_a_word_on_quotes(argument: str) -> None:
+    asked = {"measures": {"loading_time_ms"}, "by": {"country"}, "where": {"page"}} | {argument: {"US"}}
+    with pytest.raises(pf.InvalidQuery, match=f"^{argument}: there is no .* stands in single quotes: 'US'") as caught:
+        level_of(asked, LEVELS, None)
+    assert caught.value.argument == argument

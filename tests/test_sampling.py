@@ -93,7 +93,7 @@ def test_a_uniform_probability_is_the_share_that_is_drawn() -> None:
 @pytest.mark.parametrize("kind", ["pageviews", "uniform"])
 def test_over_many_seeds_each_session_is_drawn_as_often_as_its_probability_says(kind: Any) -> None:
     population = made_up(40)
-    seeds = 3_000
+    seeds = 1_000
     drawn = pl.concat([pf.choose_details(population, 8, design=kind, seed=seed) for seed in range(seeds)])
     found = drawn.group_by("session_id").agg(pl.len() / seeds, pl.col("inclusion_probability").first())
     # Three standard errors of a share; sequential Poisson sampling itself is off by less than one per cent.
@@ -212,6 +212,10 @@ def test_no_sessions_and_no_calls_give_no_rows() -> None:
         ({"strata": "country", "allocation": {"NZ": 0}}, "'NZ': 0 is no share"),
         ({"strata": "country", "allocation": {"NZ": 0.6, "US": 0.6}}, "add up to more than 1"),
         ({"strata": "country", "allocation": {"NZ": 1.0}}, "leave nothing for 'US'"),
+        (
+            {"strata": "country", "allocation": {"New Zealand": 0.5}},
+            "no session is of the stratum 'New Zealand'; there are 'NZ', 'US'",
+        ),
         ({"sessions": [1, 2]}, "list is no polars DataFrame"),
         ({"sessions": made_up(3).lazy()}, "LazyFrame is no polars DataFrame"),
         ({"sessions": made_up(3).drop("page_view_count")}, "no column page_view_count of type Int64"),

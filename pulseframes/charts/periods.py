@@ -24,6 +24,8 @@ _HEIGHT: Final = 200
 #: Where all periods are of a shorter time, the axis says their hours.
 _LONG: Final = timedelta(days=3)
 _EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001  by the clock, as the periods are
+#: More bars than pixels cannot be told from each other.
+_MOST: Final = 3_000
 #: The ratings, from below, and what all those that are not known are drawn as.
 _RATINGS: Final = ("Poor", "Average", "Good", "Excellent")
 _OTHER: Final = "Other"
@@ -44,11 +46,16 @@ def traffic(frame: pl.DataFrame, *, figure: str = "sessions", width: int = WIDE)
     Raises
     ------
     InvalidQuery
-        If the frame is another one.
+        If the frame is another one, or of more than 3,000 periods.
     """
     need(frame, ["period", "sessions", figure], "traffic()")
     check_width(width)
     groups = frame.columns[1 : frame.columns.index("sessions")]
+    if frame["period"].n_unique() > _MOST:
+        raise InvalidQuery(
+            f"frame: {frame['period'].n_unique():,} periods are more than can be drawn; ask traffic() for longer ones.",
+            argument="frame",
+        )
     bars = _spans(frame.select("period", figure, *groups))
     if bars.is_empty():
         return nothing(width)

@@ -9,6 +9,7 @@ import typer
 
 from pulseframes.cli.entry import app, examples
 from pulseframes.cli.options import AsJson, PrintFormat, TableName
+from pulseframes.readable import plural
 from pulseframes.terminal import (
     FileFormat,
     Sink,
@@ -17,7 +18,6 @@ from pulseframes.terminal import (
     counted_client,
     ids_in,
     note,
-    plural,
     print_frame,
     print_quota,
     progress_bar,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 #: Of a day's calls, those that are likely to go to authenticating and searching.
 _OTHER_CALLS = 3
+#: A smaller number without a percent sign may be meant as a share.
+_ONE_PER_CENT = 0.01
 
 From = Annotated[str, typer.Option("--from", metavar="DATE", help="Start of the window: a date, or a time in UTC.")]
 To = Annotated[
@@ -72,20 +74,34 @@ def plan(
     precision: Annotated[
         str | None,
         typer.Option(
-            metavar="PERCENT", help="Say, too, how many details it takes to know --measure so closely, such as 10%."
+            metavar="PERCENT",
+            help="Say, too, how many details it takes to know --measure so closely, such as 10%. Spends no call: it is foretold "
+            "from what is known.",
         ),
     ] = None,
     measure: Annotated[
         str | None, typer.Option(metavar="MEASURE", help="What is to be known; the median load time, if left out.")
     ] = None,
     by: By = None,
-    top: Annotated[int, typer.Option(help="For how many of the groups, those with the most rows.", min=1)] = 10,
+    top: Annotated[
+        int | None, typer.Option(help="For how many of the groups, those with the most rows; 10, if left out.", min=1)
+    ] = None,
+    whole: Annotated[
+        bool,
+        typer.Option(
+            "--whole", help="For all sessions as a whole; for each page_template, if neither this nor --by is given."
+        ),
+    ] = False,
     storage_option: StorageOptions = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say what a sync would cost in calls and days. Costs one call at most, besides a session key; none with --no-probe."""
+    """Say what a sync would cost in calls and days.
+
+    Costs one call at most, besides a session key; none with --no-probe or --precision.
+    """
     wanted, chosen = _how_many(details), _design(design, strata, seed)
     within = None if precision is None else _share(precision)
+    _check_asked(precision, {"--measure": measure, "--by": by, "--top": top, "--whole": whole})
     place = open_lake(lake, storage_option)
     from pulseframes.planning import plan as make_plan
 
@@ -94,7 +110,7 @@ def plan(
         if within is not None:  # first, as it costs no call
             a_day = wanted if isinstance(wanted, int) and wanted else client.settings.daily_limit - _OTHER_CALLS
             takes = _precision(
-                place, measure, within=within, by=by, top=top, details_a_day=max(1, a_day), design=chosen
+                place, measure, within=within, by=by, top=top, whole=whole, details_a_day=max(1, a_day), design=chosen
             )
         planned = make_plan(
             place,
@@ -104,7 +120,7 @@ def plan(
             design=chosen,
             look_back=timedelta(hours=look_back),
             client=client,
-            probe=not no_probe,
+            probe=not no_probe and within is None,
         )
     if as_json:
         print_json(planned.as_dict() | ({} if takes is None else {"precision": takes.as_dict()}))
@@ -179,12 +195,25 @@ def sync(
         raise typer.Exit(QUOTA_EXHAUSTED)
 
 
-def _precision(place: Lake, measure: str | None, *, by: list[str] | None, **options: Any) -> PrecisionPlan:
-    from pulseframes.precision import BY, MEASURE, plan_precision
+def _precision(
+    place: Lake, measure: str | None, *, by: list[str] | None, top: int | None, whole: bool, **options: Any
+) -> PrecisionPlan:
+    from pulseframes.precision import BY, MEASURE, TOP, plan_precision
 
     if options["design"] == "newest":
         raise typer.BadParameter("newest is no sample, and nothing can be estimated from it.", param_hint="--design")
-    return plan_precision(place, measure or MEASURE, by=by or BY, **options)
+    groups = None if whole else by or BY
+    return plan_precision(place, measure or MEASURE, by=groups, top=top or TOP, **options)
+
+
+def _check_asked(precision: str | None, asked: Mapping[str, object]) -> None:
+    """Refuse options that say of what the precision is, where none is asked for or they contradict each other."""
+    given = [name for name, value in asked.items() if value]
+    if given and precision is None:
+        raise typer.BadParameter("say how closely it is to be known, with --precision.", param_hint=given[0])
+    for name in ("--by", "--top"):
+        if asked["--whole"] and name in given:
+            raise typer.BadParameter("the whole has no groups.", param_hint=name)
 
 
 def _policy(rules: Iterable[str] | None) -> PrivacyPolicy | None:
@@ -224,4 +253,9 @@ def _share(percent: str) -> float:
         share = 0.0
     if not 0 < share < 1:
         raise typer.BadParameter(f"{percent!r} is no percentage between 0% and 100%.", param_hint="--precision")
+    if share < _ONE_PER_CENT and not percent.strip().endswith("%"):
+        raise typer.BadParameter(
+            f"{percent!r} may be a share or a percentage: say {float(percent) * 100:.4g}% or {float(percent):.4g}%.",
+            param_hint="--precision",
+        )
     return share

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pulseframes.cli.entry import app, examples
 from pulseframes.cli.options import By, PrintFormat, TableName
 from pulseframes.cli.places import LakePlace, StorageOptions, open_lake
-from pulseframes.terminal import Sink, TextFormat, note
+from pulseframes.terminal import ALL_OF_IT, Sink, TextFormat, note
+
+if TYPE_CHECKING:
+    import polars as pl
 
 
 @app.command(
@@ -85,7 +88,7 @@ def estimate(
     storage_option: StorageOptions = None,
 ) -> None:
     """Estimate what all sessions would say from the lake's sample, each figure with its interval. Costs no call."""
-    put = Sink(output, text_format, table=None)
+    put = Sink(output, text_format, table=None, draw=_draw)
     from pulseframes.estimation import estimate as make_estimate
 
     place = open_lake(lake, storage_option)
@@ -106,3 +109,9 @@ def estimate(
     from pulseframes.lake_sample import describe_response
 
     note(describe_response(place, design) or "The lake has no sample: what is asked is known of all sessions.")
+
+
+def _draw(found: pl.DataFrame) -> str:
+    from pulseframes.text_tables import estimates_as_text
+
+    return estimates_as_text(found, all_of_it=ALL_OF_IT)

@@ -11,7 +11,8 @@ import typer
 from pulseframes.cli.entry import FAILED, app, examples
 from pulseframes.cli.options import AsJson
 from pulseframes.cli.places import OptionalLake, StorageOptions, open_lake
-from pulseframes.terminal import note, plural, print_json, say
+from pulseframes.readable import plural
+from pulseframes.terminal import note, print_json, say
 
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 

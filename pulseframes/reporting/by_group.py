@@ -120,10 +120,9 @@ def ways_section(found: Findings) -> Section:
     if rows.is_empty():
         return Section("ways", heading, ["The details list no page views."])
     first = rows.row(0, named=True)
-    said = (
-        f"Most sessions begin on {shown(first['page_template'], 60)}: {firmly(first, 'entries', about)}. "
-        f"{firmly(first, 'bounce_rate', percent)} of these end there at once."
-    )
+    said = f"Most sessions begin on {shown(first['page_template'], 60)}: {firmly(first, 'entries', about)}."
+    if first["bounce_rate"] is not None:
+        said += f" {firmly(first, 'bounce_rate', percent)} of these end there at once."
     begin = tabulated(
         "Pages on which sessions begin",
         rows,
@@ -166,8 +165,8 @@ def _speeds(rows: pl.DataFrame, title: str, caption: str) -> TableView:
 
 
 def _slowest(rows: pl.DataFrame) -> dict[str, Any] | None:
-    """Give the slowest of some rows that rest on enough sessions; of all, where none does."""
-    known = rows.filter(pl.col("p75_ms").is_not_null())
+    """Give the slowest of some rows that rest on enough sessions; of all, where none does. One without a name is passed over."""
+    known = rows.filter(pl.col("p75_ms").is_not_null(), pl.col(rows.columns[0]).is_not_null())
     firm = known.filter(pl.col("flag").is_null())
     ranked = (known if firm.is_empty() else firm).sort("p75_ms", descending=True, maintain_order=True)
     return None if ranked.is_empty() else ranked.row(0, named=True)

@@ -81,8 +81,8 @@ def satisfaction_section(found: Findings) -> Section:
     poor = spread(found.figures[POOR], "share")
     said = [
         f"Raygun rates {firmly(poor, 'share', percent)} of the sessions Poor.",
-        f"Each column is a {period}, named by its first day; the line is the interval of the share of Poor"
-        + (", which there is only where a design has drawn the details." if found.basis == "not drawn" else "."),
+        f"Each column is a {period}, named by its first day"
+        + ("; the line is the interval of the share of Poor." if found.basis == "sample" else "."),
     ]
     ratings = rows["satisfaction_rating"].unique(maintain_order=True).to_list()
     table = []

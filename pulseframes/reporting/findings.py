@@ -12,7 +12,6 @@ import polars as pl
 
 from pulseframes.analysis import error_impact, landings, page_speed, paths, satisfaction, traffic
 from pulseframes.charts.periods import by_hour
-from pulseframes.coverage import Window
 from pulseframes.estimation import estimate
 from pulseframes.lake import Lake
 from pulseframes.query import DateLike
@@ -28,6 +27,7 @@ POOR: Final = "share(satisfaction_rating = 'Poor')"
 FAILING: Final = "share(error_count > 0)"
 
 #: From so many days on, traffic is told by week, and by month.
+_FORTNIGHT: Final = 15
 _WEEKS_FROM: Final = 120
 _MONTHS_FROM: Final = 1_000
 #: So many details a period are enough to tell shares by.
@@ -146,7 +146,9 @@ def _sample(
     """Give the lake's sample or, where no design drew one, its details as they are."""
     if design is not None or lake.state().designs:
         return Sample.of_lake(lake, date_from, date_to, design=design, columns=[])
-    return Sample.of_bought(lake, window.start, window.end, columns=[])
+    if not lake.coverage():  # an empty lake has a report, too
+        date_from, date_to = window
+    return Sample.of_bought(lake, date_from, date_to, columns=[])
 
 
 def _basis(sample: Sample) -> Basis:
@@ -158,9 +160,9 @@ def _basis(sample: Sample) -> Basis:
 
 
 def _rating_period(details: int, days: int) -> str:
-    """Give periods that are short, and yet have enough details each."""
+    """Give periods that are short, and yet have enough details each; a week or two are told by days."""
     a_day = details / max(1, days)
-    if a_day >= _ENOUGH and days < _WEEKS_FROM:
+    if days < _FORTNIGHT or (a_day >= _ENOUGH and days < _WEEKS_FROM):
         return "1d"
     return "1w" if days < _WEEKS_FROM or (a_day * 7 >= _ENOUGH and days < _MONTHS_FROM) else "1mo"
 

@@ -109,12 +109,14 @@ def report(
 
 
 def writable(output: str | os.PathLike[str]) -> Path:
-    """Give the path to write to; raises ``InvalidQuery`` where it is a folder or in none."""
+    """Give the path to write to; raises ``InvalidQuery`` where it is a folder, in none, or in one that is read-only."""
     path = Path(output)
     if path.is_dir():
         raise InvalidQuery(f"output: {path} is a folder; give a file in it, such as report.html.", argument="output")
     if not path.parent.is_dir():
         raise InvalidQuery(f"output: there is no folder {path.parent}.", argument="output")
+    if not os.access(path.parent, os.W_OK):
+        raise InvalidQuery(f"output: {path} cannot be written; its folder is read-only.", argument="output")
     return path
 
 
