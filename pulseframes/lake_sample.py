@@ -42,9 +42,8 @@ def describe_response(lake: Lake, design: Design | str | None) -> str | None:
         return None
     rows = drawn_of(lake, drawn)
     unanswered = int((~rows["responded"]).sum())
-    return (
-        f"Sample {drawn.design.name} (seed {drawn.design.seed}): {len(rows):,} drawn, {unanswered:,} without an answer."
-    )
+    details = f"{unanswered:,} of them without details" if unanswered else "all with details"
+    return f"Sample {drawn.design.name} (seed {drawn.design.seed}): {len(rows):,} drawn, {details}."
 
 
 def lake_of(lake: Lake | str | os.PathLike[str]) -> Lake:

@@ -8,7 +8,7 @@ from typing import Final
 
 import polars as pl
 
-from pulseframes.cohorts import RATE, Drawn, same_design
+from pulseframes.cohorts import RATE, Drawn, names_of, same_design
 from pulseframes.coverage import Window, subtract
 from pulseframes.errors import InvalidQuery
 from pulseframes.lake import Lake
@@ -101,6 +101,8 @@ class Purchase:
             [*known.buying.items()], schema={"session_id": pl.Int64, VIEWS: pl.Int64}, orient="row"
         )
         self._views = pl.concat([self._members(), being_bought]).unique("session_id", keep="first")
+        others = [one for one in state.designs if one.cohorts and one is not known]
+        self._beside = [] if known.cohorts else [names_of([one]) for one in others]
         population = self._population(self._windows)
         if not known.cohorts:  # later, a stratum may have no session left
             check_allocation(population, design)
@@ -149,9 +151,8 @@ class Purchase:
         chances = drawn.with_rate(population).filter(pl.col(RATE).is_not_null())
         rows = self._rows(drawn, chances, sampled)
         self._lake.put_design(self._design.name, self._design.seed, rows)
-        return SampleReport.of(
-            self._design.name, self._design.seed, len(chances), rows, size_of(pl.col(VIEWS), self._design)
-        )
+        size = size_of(pl.col(VIEWS), self._design)
+        return SampleReport.of(self._design.name, self._design.seed, len(chances), rows, size, self._beside)
 
     def _drawn(self) -> Drawn:
         """Give what the lake knows of the design; a new one is not its last before details came for it."""

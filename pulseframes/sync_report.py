@@ -34,6 +34,8 @@ class SampleReport:
     effective : float
         How many sessions would say as much if each spoke for as much (Kish): as many page views in a sample by page views, as
         many sessions in a uniform one.
+    beside : list of str
+        Where this sample was begun just now: the others that the lake has.
     """
 
     design: str
@@ -42,28 +44,32 @@ class SampleReport:
     drawn: int
     unanswered: int
     effective: float
+    beside: list[str] = field(default_factory=list)
 
     @classmethod
-    def of(cls, design: str, seed: int, sessions: int, rows: pl.DataFrame, size: pl.Expr) -> SampleReport:
+    def of(
+        cls, design: str, seed: int, sessions: int, rows: pl.DataFrame, size: pl.Expr, beside: list[str]
+    ) -> SampleReport:
         """Make it of the rows of the design's table, and what a session's chance was proportional to."""
         parts = rows.select(pl.col("weight") * size).to_series().drop_nulls()
         squares = float((parts**2).sum())
         effective = float(parts.sum()) ** 2 / squares if squares else 0.0
-        return cls(design, seed, sessions, len(rows), int((~rows["responded"]).sum()), effective)
+        return cls(design, seed, sessions, len(rows), int((~rows["responded"]).sum()), effective, beside)
 
     def __str__(self) -> str:
         name, came = f"Sample {self.design} (seed {self.seed})", self.drawn - self.unanswered
         if not self.drawn:
             return f"{name}: nothing drawn yet."
         drawn = f"{name}: {self.drawn:,} of {self.sessions:,} sessions drawn"
+        others = f" It is a new one; the lake also has {', '.join(self.beside)}." if self.beside else ""
         if not came:
-            return f"{drawn}, none of them with details."
+            return f"{drawn}, none of them with details.{others}"
         missing = (
             f"{self.unanswered:,} of them without details; the other {came:,}"
             if self.unanswered
             else "all with details; they"
         )
-        return f"{drawn}, {missing} say as much as {self.effective:,.0f} of equal weight."
+        return f"{drawn}, {missing} say as much as {self.effective:,.0f} of equal weight.{others}"
 
 
 @dataclass

@@ -253,7 +253,7 @@ def test_estimate_prints_what_the_function_gives_and_who_did_not_answer(
         sampled, asked, by="country", where="loading_time_ms > 100", confidence=0.9, calibrate="browser_name"
     )
     code, out, err = run("estimate", sampled.location, *asked, *options, "-f", "ndjson")
-    assert (code, err) == (0, "Sample pageviews (seed 0): 60 drawn, 0 without an answer.\n")
+    assert (code, err) == (0, "Sample pageviews (seed 0): 60 drawn, all with details.\n")
     rows = [json.loads(line) for line in out.splitlines()]
     assert [row["country"] for row in rows] == expected["country"].to_list()
     assert [row["estimate"] for row in rows] == pytest.approx(expected["estimate"].to_list())

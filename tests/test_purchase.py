@@ -404,14 +404,16 @@ def test_two_designs_live_side_by_side_and_share_what_is_bought(
 ) -> None:
     pf.sync(lake, *window, details=12, design="pageviews", client=client)
     first = design_of(lake)
-    pf.sync(lake, *window, details=12, design="uniform", client=client)
+    second = pf.sync(lake, *window, details=12, design="uniform", client=client)
+    assert "It is a new one; the lake also has pageviews (seed 0)." in str(second)
     both = design_of(lake)
     assert_frame_equal(both.filter(design="pageviews"), first)
     uniform = both.filter(design="uniform")
     assert len(uniform) >= 12
     assert len(bought(shop)) == 24 == len({*bought(shop)})
     assert uniform["weight"].sum() == pytest.approx(len(lake.sessions().collect()))
-    pf.sync(lake, *window, details=3, design="pageviews", client=client)
+    third = pf.sync(lake, *window, details=3, design="pageviews", client=client)
+    assert "It is a new one" not in str(third)
     assert_frame_equal(design_of(lake).filter(design="uniform"), uniform)
     assert len(design_of(lake).filter(design="pageviews")) >= 15
 
@@ -442,6 +444,7 @@ def test_sessions_that_are_gone_are_made_up_for_and_told(
         "drawn": 20,
         "unanswered": 3,
         "effective": pytest.approx(17),
+        "beside": [],
     }
     line = (
         f"Sample uniform (seed 0): 20 of {count} sessions drawn, 3 of them without details; "

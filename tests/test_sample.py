@@ -220,7 +220,40 @@ def test_what_was_bought_speaks_for_nobody_else_unless_it_is_all(lake: pf.Lake, 
         assert (len(everything.population), everything.is_census, everything.is_drawn) == (len(ids), True, True)
 
 
+def test_a_design_for_which_no_details_came_is_not_the_lakes_last(lake: pf.Lake, shop: Simulator) -> None:
+    buy(lake, shop, 5, START, END)
+    with lake.locked():
+        Purchase(lake, Design("pageviews"), Window(START, END), DAY).put_down(came=False)
+    assert [drawn.design for drawn in lake.state().designs] == [Design("pageviews"), UNIFORM]
+
+
+def test_a_sync_that_was_killed_before_its_sample_was_put_down_is_told(lake: pf.Lake) -> None:
+    with lake.locked():
+        purchase = Purchase(lake, UNIFORM, Window(START, END), DAY)
+        purchase.begin(purchase.to_ask()[:3])
+    with pytest.raises(pf.LakeError, match="was cut short before it could put it down. Run it again"):
+        pf.Sample.of_lake(lake)
+
+
+def test_a_time_that_the_lake_has_not_read_is_told(lake: pf.Lake, shop: Simulator) -> None:
+    buy(lake, shop, 20, START, END)
+    with pytest.warns(pf.IncompleteWarning, match="has not read all of that time: .* is not in these figures"):
+        count = pf.estimate(lake, "count()", date_from=START - DAY, date_to=END)["estimate"].item()
+    assert count == len(pf.Sample.of_everybody(lake).population)
+    with pytest.raises(pf.InvalidQuery, match="has read nothing of that time, only"):
+        pf.estimate(lake, "count()", date_from=END + DAY, date_to=END + 2 * DAY)
+
+
 # From frames
+
+
+def test_details_that_did_not_come_are_warned_of(shop: Simulator) -> None:
+    population = shop.summaries(START, END)
+    chosen = pf.choose_details(population, 20)
+    with pytest.warns(
+        pf.IncompleteWarning, match="8 of the 20 sessions that the sample pageviews drew have no details"
+    ):
+        pf.Sample.of_frames(population, chosen, frames_of(shop, chosen["session_id"].head(12)))
 
 
 @pytest.mark.parametrize("calls", [40, 10_000])
@@ -254,6 +287,13 @@ def test_frames_that_do_not_belong_together_are_refused(shop: Simulator) -> None
     wrong: list[tuple[Callable[[], object], str, str]] = [
         (lambda: make(population.to_dicts(), chosen, details), "sessions", "list is no polars DataFrame"),
         (lambda: make(population.drop("page_view_count"), chosen, details), "sessions", "no column page_view_count"),
+        (lambda: make(pl.concat([population, population]), chosen, details), "sessions", "is there twice"),
+        (lambda: make(population, pl.concat([chosen, chosen]), details), "chosen", "is there twice"),
+        (
+            lambda: make(population, chosen.with_columns(inclusion_probability=5.0), details),
+            "chosen",
+            "an inclusion_probability is none above 0, up to 1",
+        ),
         (lambda: make(population, chosen.drop("size"), details), "chosen", "no column size; give what choose_details"),
         (lambda: make(population, None, details), "chosen", "NoneType is no polars DataFrame"),
         (

@@ -32,9 +32,9 @@ def compare(
     """Compare two windows or two segments, with the interval of their difference. Costs no call.
 
     The interval is made of both figures' own intervals (MOVER), as of two samples that have nothing to do with each other. Two
-    windows are such. Two segments of one window are not quite: means of page views that share sessions vary together, and the
-    interval is rather too wide; counts and totals of segments that make up a known whole vary against each other, and it is rather
-    too narrow.
+    windows that do not overlap are such. Two segments of one window are not quite: means of page views that share sessions vary
+    together, and the interval is rather too wide; counts and totals of segments that make up a known whole vary against each other,
+    and it is rather too narrow.
 
     Parameters
     ----------

@@ -12,6 +12,7 @@ import polars as pl
 
 from pulseframes.analysis import error_impact, landings, page_speed, paths, satisfaction, traffic
 from pulseframes.charts.periods import by_hour
+from pulseframes.coverage import Window
 from pulseframes.estimation import estimate
 from pulseframes.lake import Lake
 from pulseframes.query import DateLike

@@ -40,7 +40,7 @@ class Simulator:
     now : datetime or None
         A time with a time zone, at which the clock stands until `advance`; None is the present, on a running clock.
     daily_limit : int or None
-        Calls in any 24 hours by the clock; None is no limit.
+        Calls in any 24 hours by the clock; None is no limit, and 0 allows none. (``pulseframes simulate --daily-limit 0`` is no limit.)
     count_authenticate : bool
         Whether authenticate calls count.
     post_only : bool
