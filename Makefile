@@ -37,7 +37,7 @@ wheel: $(VENV)/.dev
 
 # Closes with the test runner's own line.
 tests: $(VENV)/.dev browser
-	$(BIN)/pytest -n auto
+	$(BIN)/pytest -n auto --dist worksteal
 
 # The browser that the report is tried in: $CHROMIUM, one that is there or, where that is allowed, Debian's package.
 browser: $(VENV)/.dev

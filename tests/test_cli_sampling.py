@@ -70,6 +70,7 @@ def test_sync_buys_by_the_design_and_says_how_the_sample_stands(run: Run, lake: 
         "sessions": len(sessions),
         "drawn": 5,
         "unanswered": 0,
+        "beside": [],
     }
     code, out, err = run("sync", lake.location, *WINDOW, "--details", "1", "--design", "newest", "--json")
     assert (code, json.loads(out)["sample"], "Sample" in err) == (0, None, False)

@@ -93,7 +93,7 @@ def test_a_uniform_probability_is_the_share_that_is_drawn() -> None:
 @pytest.mark.parametrize("kind", ["pageviews", "uniform"])
 def test_over_many_seeds_each_session_is_drawn_as_often_as_its_probability_says(kind: Any) -> None:
     population = made_up(40)
-    seeds = 1_000
+    seeds = 600
     drawn = pl.concat([pf.choose_details(population, 8, design=kind, seed=seed) for seed in range(seeds)])
     found = drawn.group_by("session_id").agg(pl.len() / seeds, pl.col("inclusion_probability").first())
     # Three standard errors of a share; sequential Poisson sampling itself is off by less than one per cent.
