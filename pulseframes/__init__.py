@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         traffic,
     )
     from pulseframes.api import PulseClient
+    from pulseframes.design import Design
     from pulseframes.errors import (
         AuthenticationFailed,
         CredentialsMissing,
@@ -57,7 +58,7 @@ if TYPE_CHECKING:
     from pulseframes.quota import Quota
     from pulseframes.reporting import report
     from pulseframes.sample import Sample
-    from pulseframes.sampling import Design, choose_details
+    from pulseframes.sampling import choose_details
     from pulseframes.settings import Credentials, Settings
     from pulseframes.sync_report import SyncReport
     from pulseframes.syncing import sync
@@ -70,7 +71,7 @@ _HOMES: Final = {
     "Certificate": "provenance",
     "Credentials": "settings",
     "CredentialsMissing": "errors",
-    "Design": "sampling",
+    "Design": "design",
     "Forgotten": "forgetting",
     "IncompleteWarning": "errors",
     "InvalidQuery": "errors",

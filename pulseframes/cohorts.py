@@ -11,7 +11,8 @@ from typing import Any, Final, NamedTuple
 import polars as pl
 
 from pulseframes.coverage import Window, instant
-from pulseframes.sampling import STRATUM, Design
+from pulseframes.design import Design
+from pulseframes.sampling import STRATUM
 from pulseframes.tables import INSTANT
 
 #: The column that a cohort's rate is joined as; null for a session of no cohort.

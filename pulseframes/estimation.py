@@ -11,6 +11,7 @@ from typing import Final, NamedTuple, TypeAlias
 import polars as pl
 
 from pulseframes.calibration import calibrated
+from pulseframes.design import Design
 from pulseframes.errors import InvalidQuery
 from pulseframes.evaluation import fulfilling, known
 from pulseframes.exact import BASE, OWNER, RESULT, VALUE, exact
@@ -19,7 +20,6 @@ from pulseframes.lake import Lake
 from pulseframes.measures import Level, Measure, expression, level_of
 from pulseframes.query import DateLike
 from pulseframes.sample import KNOWN_VIEWS, SUMMARY_COLUMNS, Sample, of_all
-from pulseframes.sampling import Design
 from pulseframes.tables import ERRORS, PAGE_VIEWS, SESSIONS, Privacy
 from pulseframes.templates import page_template
 from pulseframes.weighting import AUXILIARY, RESPONDED, weigh

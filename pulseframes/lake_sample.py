@@ -11,13 +11,13 @@ import polars as pl
 from pulseframes.agenda import LOOK_BACK
 from pulseframes.cohorts import Drawn, names_of, same_design
 from pulseframes.coverage import Window, subtract, union
+from pulseframes.design import Design
 from pulseframes.errors import IncompleteWarning, InvalidQuery, LakeError
 from pulseframes.frames import SessionFrames
 from pulseframes.lake import Lake
 from pulseframes.lake.reading import collected
 from pulseframes.purchase import of_design
 from pulseframes.query import DateLike, parse_instant
-from pulseframes.sampling import Design
 from pulseframes.standing import goes_on, within
 from pulseframes.tables import DESIGN, ERRORS, ITEM_TABLES, PAGE_VIEWS, SESSIONS
 from pulseframes.warn import warn

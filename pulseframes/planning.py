@@ -21,6 +21,7 @@ from pulseframes.agenda import (
 )
 from pulseframes.api.client import PulseClient, default_client
 from pulseframes.coverage import Window, subtract
+from pulseframes.design import Design
 from pulseframes.errors import QuotaExhausted
 from pulseframes.lake import Lake
 from pulseframes.lake.opening import check_place
@@ -32,7 +33,6 @@ from pulseframes.purchase import Purchase, design_to_use
 from pulseframes.query import PAGE_SIZE, DateLike, SearchQuery
 from pulseframes.reuse import FRESH
 from pulseframes.run import Run
-from pulseframes.sampling import Design
 
 _WEEK: Final = timedelta(days=7)
 

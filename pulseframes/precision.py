@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import polars as pl
 
+from pulseframes.design import Design
 from pulseframes.errors import InvalidQuery
 from pulseframes.estimation import Names, estimate, level_for
 from pulseframes.lake import Lake
@@ -16,7 +17,6 @@ from pulseframes.notices import some
 from pulseframes.query import DateLike
 from pulseframes.readable import percent, plural
 from pulseframes.sample import Sample
-from pulseframes.sampling import Design
 
 MEASURE: Final = "median(loading_time_ms)"
 BY: Final = "page_template"

@@ -10,6 +10,7 @@ import polars as pl
 
 from pulseframes.cohorts import RATE, Drawn, names_of, same_design
 from pulseframes.coverage import Window, subtract
+from pulseframes.design import Design
 from pulseframes.errors import InvalidQuery
 from pulseframes.lake import Lake
 from pulseframes.lake.reading import collected
@@ -20,7 +21,6 @@ from pulseframes.sampling import (
     PROBABILITY,
     STRATUM,
     VIEWS,
-    Design,
     check_allocation,
     first_of,
     in_order,

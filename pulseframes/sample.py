@@ -10,12 +10,13 @@ from typing import Final
 import polars as pl
 
 from pulseframes.cohorts import RATE
+from pulseframes.design import Design
 from pulseframes.errors import IncompleteWarning, InvalidQuery, LakeError
 from pulseframes.frames import SessionFrames
 from pulseframes.lake import Lake
 from pulseframes.lake_sample import design_of, details_of, drawn_of, lake_of, sessions_of, window_of
 from pulseframes.query import DateLike
-from pulseframes.sampling import PROBABILITY, SIZE, STRATUM, VIEWS, Design, probability, rates, size_of, stratum_of
+from pulseframes.sampling import PROBABILITY, SIZE, STRATUM, VIEWS, probability, rates, size_of, stratum_of
 from pulseframes.tables import ERRORS, ITEM_TABLES, PAGE_VIEWS, SESSIONS, Answer
 from pulseframes.warn import warn
 from pulseframes.weighting import RESPONDED

@@ -10,16 +10,14 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias, get_args
+from typing import Final
 
 import polars as pl
 
+from pulseframes.design import Design, Kind, names_of_strata
 from pulseframes.draws import Draws
 from pulseframes.errors import InvalidQuery
-from pulseframes.tables import SESSIONS, Answer, Privacy
-
-Kind: TypeAlias = Literal["pageviews", "uniform"]
+from pulseframes.tables import SESSIONS
 
 #: In a population and in the lake's design, page views as a chance is made of them, never fewer than one: a session that says
 #: none could otherwise not be drawn.
@@ -42,57 +40,6 @@ _DETAILED_AT: Final = "detail_fetched_at"
 _ROUNDING: Final = 1e-12
 #: How many strata a message names.
 _NAMED: Final = 20
-
-
-@dataclass(frozen=True)
-class Design:
-    """How details are drawn.
-
-    Attributes
-    ----------
-    kind : {"pageviews", "uniform"}
-        What a session's chance is proportional to: its page views, for questions about page views and errors; or the same
-        for all, for questions about sessions.
-    seed : int
-        What the permanent random numbers hang on. The same seed goes on with the same sample.
-    strata : tuple of str
-        Summary columns by whose values the sample is stratified.
-    allocation : mapping of str to float, or None
-        Shares of the sample for strata, by their names (``"NZ"``; ``"NZ, Chrome"`` for two columns; ``"null"`` for no value).
-        The strata that it does not name divide the rest by their sizes, as all of them do where it is None.
-
-    Raises
-    ------
-    InvalidQuery
-        If there is no such kind or column, a column says who somebody is, or the shares are none.
-    """
-
-    kind: Kind = "pageviews"
-    seed: int = 0
-    strata: tuple[str, ...] = ()
-    allocation: Mapping[str, float] | None = None
-
-    def __post_init__(self) -> None:
-        strata = _names(self.strata)
-        object.__setattr__(self, "strata", strata)
-        if self.kind not in get_args(Kind):
-            raise InvalidQuery(f"design: {self.kind!r} is none of {', '.join(get_args(Kind))}.", argument="design")
-        if not isinstance(self.seed, int) or isinstance(self.seed, bool) or not 0 <= self.seed < 1 << 63:
-            raise InvalidQuery(f"seed: {self.seed!r} is not a whole number from 0 to 2^63 - 1.", argument="seed")
-        for name in strata:
-            _check_stratum(name)
-        if self.allocation is not None:
-            _check_allocation(self.allocation, strata)
-
-    @property
-    def name(self) -> str:
-        """What the lake calls it, with the columns of its strata."""
-        return f"{self.kind} by {', '.join(self.strata)}" if self.strata else self.kind
-
-    @property
-    def columns(self) -> list[str]:
-        """The columns of the sessions table that it needs."""
-        return ["session_id", "page_view_count", *self.strata]
 
 
 def choose_details(
@@ -146,11 +93,16 @@ def choose_details(
     ----------
     Ohlsson, E. (1998). Sequential Poisson sampling. Journal of Official Statistics 14(2), 149-162.
     """
-    chosen = Design(design, seed, _names(strata), allocation)
+    chosen = Design(design, seed, names_of_strata(strata), allocation)
     if not isinstance(calls, int) or isinstance(calls, bool) or calls < 0:
         raise InvalidQuery(f"calls: {calls!r} is not a whole number from 0 on.", argument="calls")
     known = pl.col(_DETAILED_AT).is_not_null() if _DETAILED_AT in _checked(sessions, chosen).columns else pl.lit(False)
-    bought = pl.Series(list(detailed), dtype=pl.Int64)
+    try:
+        bought = pl.Series(list(detailed), dtype=pl.Int64)
+    except (TypeError, OverflowError, pl.exceptions.PolarsError):
+        raise InvalidQuery(
+            "detailed: these are no session ids, which are whole numbers of 64 bits.", argument="detailed"
+        ) from None
     ended = pl.col("status").ne_missing("active") if "status" in sessions.columns else pl.lit(True)
     population = population_of(
         sessions.filter(ended), chosen, detailed=known | pl.col("session_id").is_in(bought.implode())
@@ -333,10 +285,6 @@ def _start(seed: int, stratum: str) -> float:
     return Draws(seed, "stratum").uniform(number)
 
 
-def _names(strata: str | Iterable[str] | None) -> tuple[str, ...]:
-    return (strata,) if isinstance(strata, str) else tuple(strata or ())
-
-
 def _checked(sessions: pl.DataFrame, design: Design) -> pl.DataFrame:
     """Check that a frame can be a population."""
     if not isinstance(sessions, pl.DataFrame):
@@ -355,23 +303,3 @@ def _checked(sessions: pl.DataFrame, design: Design) -> pl.DataFrame:
         what = f"session {sessions['session_id'].filter(twice)[0]} is there twice" if twice.any() else "an id is null"
         raise InvalidQuery(f"sessions: {what}; each session of a population is one row.", argument="sessions")
     return sessions
-
-
-def _check_stratum(name: str) -> None:
-    column = SESSIONS[name] if name in SESSIONS.schema else None
-    if column is None or column.answer is Answer.DETAIL:
-        raise InvalidQuery(f"strata: {name!r} is no column that search_sessions() fills.", argument="strata")
-    if column.privacy is not Privacy.NONE or name in SESSIONS.key:
-        raise InvalidQuery(
-            f"strata: {name} says who somebody is, or where they went; it makes no strata.", argument="strata"
-        )
-
-
-def _check_allocation(allocation: Mapping[str, float], strata: tuple[str, ...]) -> None:
-    if not strata:
-        raise InvalidQuery("allocation: there are no strata to give shares to.", argument="allocation")
-    for name, share in allocation.items():
-        if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share <= 1:
-            raise InvalidQuery(f"allocation: {name!r}: {share!r} is no share above 0, up to 1.", argument="allocation")
-    if math.fsum(allocation.values()) > 1 + 1e-9:
-        raise InvalidQuery("allocation: the shares add up to more than 1.", argument="allocation")

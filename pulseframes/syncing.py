@@ -23,6 +23,7 @@ from pulseframes.agenda import (
 )
 from pulseframes.api.client import PulseClient, default_client
 from pulseframes.coverage import Window, subtract
+from pulseframes.design import Design
 from pulseframes.errors import IncompleteWarning, PulseError, QuotaExhausted, RejectedRowsWarning
 from pulseframes.intake import Intake
 from pulseframes.lake import Lake
@@ -33,7 +34,6 @@ from pulseframes.purchase import Purchase, design_to_use
 from pulseframes.query import DateLike, DetailQuery, SearchQuery
 from pulseframes.reuse import SETTLED, is_settled
 from pulseframes.run import Run
-from pulseframes.sampling import Design
 from pulseframes.sync_report import SyncReport
 from pulseframes.warn import warn
 

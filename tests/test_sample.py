@@ -14,10 +14,10 @@ from polars.testing import assert_frame_equal
 
 import pulseframes as pf
 from pulseframes.coverage import Window
+from pulseframes.design import Design
 from pulseframes.frames import SessionFrames
 from pulseframes.lake.state import LakeState
 from pulseframes.purchase import Purchase
-from pulseframes.sampling import Design
 from pulseframes.simulator import Simulator
 
 DAY = timedelta(days=1)

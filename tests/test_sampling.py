@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 import pulseframes as pf
-from pulseframes.sampling import Design
+from pulseframes.design import Design
 from pulseframes.tables import SESSIONS
 
 #: Made-up summaries, as a draw of page views and countries.
@@ -209,6 +209,12 @@ def test_no_sessions_and_no_calls_give_no_rows() -> None:
         ({"strata": "nowhere"}, "strata: 'nowhere'"),
         ({"strata": "platform_name"}, "no column platform_name"),
         ({"allocation": {"NZ": 0.5}}, "there are no strata"),
+        ({"strata": "country", "allocation": [("NZ", 0.5)]}, "is not like {'NZ': 0.5}"),
+        ({"strata": 5}, "strata: 5 is no column"),
+        ({"strata": ["country", None]}, "strata: None is no column"),
+        ({"detailed": ["abc"]}, "detailed: these are no session ids"),
+        ({"detailed": [2**70]}, "detailed: these are no session ids"),
+        ({"detailed": 5}, "detailed: these are no session ids"),
         ({"strata": "country", "allocation": {"NZ": 0}}, "'NZ': 0 is no share"),
         ({"strata": "country", "allocation": {"NZ": 0.6, "US": 0.6}}, "add up to more than 1"),
         ({"strata": "country", "allocation": {"NZ": 1.0}}, "leave nothing for 'US'"),

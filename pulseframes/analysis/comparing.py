@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 
 from pulseframes.analysis.source import Source
+from pulseframes.design import Design
 from pulseframes.errors import InvalidQuery
 from pulseframes.estimation import Names, estimate
 from pulseframes.exact import RESULT
@@ -15,7 +16,6 @@ from pulseframes.frames import SessionFrames
 from pulseframes.measures import expression
 from pulseframes.query import DateLike
 from pulseframes.sample import Sample
-from pulseframes.sampling import Design
 
 
 def compare(

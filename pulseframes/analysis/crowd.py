@@ -10,6 +10,7 @@ import polars as pl
 
 from pulseframes.analysis.source import Source, sample_of
 from pulseframes.analysis.times import PERIOD, period_of
+from pulseframes.design import Design
 from pulseframes.errors import InvalidQuery
 from pulseframes.estimation import Names, estimate
 from pulseframes.exact import RESULT
@@ -19,7 +20,6 @@ from pulseframes.lake.reading import collected
 from pulseframes.lake_sample import lake_of
 from pulseframes.query import DateLike, parse_instant
 from pulseframes.sample import Sample
-from pulseframes.sampling import Design
 from pulseframes.tables import SESSIONS
 
 #: What the ratings are called, the best first.

@@ -8,11 +8,11 @@ import polars as pl
 
 from pulseframes.analysis.source import Source, sample_of
 from pulseframes.analysis.wide import side_by_side, with_limits
+from pulseframes.design import Design
 from pulseframes.estimation import estimate
 from pulseframes.frames import SessionFrames
 from pulseframes.measures import expression
 from pulseframes.query import DateLike
-from pulseframes.sampling import Design
 from pulseframes.templates import Rules, page_template
 
 _IMPACT: Final = {

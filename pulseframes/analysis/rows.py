@@ -9,6 +9,7 @@ import polars as pl
 
 from pulseframes.analysis.source import Source, sample_of
 from pulseframes.analysis.times import local_start
+from pulseframes.design import Design
 from pulseframes.errors import InvalidQuery
 from pulseframes.frames import SessionFrames
 from pulseframes.lake import Lake
@@ -16,7 +17,6 @@ from pulseframes.lake.reading import collected
 from pulseframes.lake_sample import lake_of
 from pulseframes.query import DateLike
 from pulseframes.sample import Sample
-from pulseframes.sampling import Design
 from pulseframes.tables import SESSIONS
 from pulseframes.templates import Rules, page_template
 from pulseframes.weighting import WEIGHT, weigh

@@ -7,13 +7,13 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import TypeAlias
 
+from pulseframes.design import Design
 from pulseframes.errors import InvalidQuery
 from pulseframes.frames import SessionFrames
 from pulseframes.lake import Lake
 from pulseframes.lake_sample import lake_of
 from pulseframes.query import DateLike
 from pulseframes.sample import Sample
-from pulseframes.sampling import Design
 from pulseframes.templates import Rules, page_template
 
 Source: TypeAlias = Lake | Sample | SessionFrames | str | os.PathLike[str]

@@ -8,10 +8,10 @@ import polars as pl
 
 from pulseframes.analysis.source import Source, sample_of, with_templates
 from pulseframes.analysis.wide import side_by_side
+from pulseframes.design import Design
 from pulseframes.errors import InvalidQuery
 from pulseframes.estimation import Names, estimate
 from pulseframes.query import DateLike
-from pulseframes.sampling import Design
 from pulseframes.templates import Rules
 
 _SPEED: Final = {

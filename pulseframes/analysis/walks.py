@@ -8,9 +8,9 @@ import polars as pl
 
 from pulseframes.analysis.source import Source, sample_of, with_templates
 from pulseframes.analysis.wide import side_by_side
+from pulseframes.design import Design
 from pulseframes.estimation import estimate
 from pulseframes.query import DateLike
-from pulseframes.sampling import Design
 from pulseframes.templates import Rules
 
 #: The page of a view that does not say one.

@@ -14,10 +14,10 @@ from pulseframes.cli.places import LakePlace, StorageOptions, open_lake
 from pulseframes.terminal import counted_client, note, print_json, progress_bar, say
 
 if TYPE_CHECKING:
+    from pulseframes.design import Design
     from pulseframes.lake import Lake
     from pulseframes.precision import PrecisionPlan
     from pulseframes.privacy import PrivacyPolicy
-    from pulseframes.sampling import Design
 
 #: Of a day's calls, those that are likely to go to authenticating and searching.
 _OTHER_CALLS = 3
@@ -240,7 +240,7 @@ def _design(kind: DesignKind | None, strata: Iterable[str] | None, seed: int) ->
         if strata or seed:
             raise typer.BadParameter("say pageviews or uniform, too.", param_hint="--design")
         return kind and kind.value
-    from pulseframes.sampling import Design
+    from pulseframes.design import Design
 
     return Design("pageviews" if kind is DesignKind.PAGEVIEWS else "uniform", seed, tuple(strata or ()))
 

@@ -13,12 +13,12 @@ import polars as pl
 from pulseframes.analysis import error_impact, landings, page_speed, paths, satisfaction, traffic
 from pulseframes.charts.periods import by_hour
 from pulseframes.coverage import Window
+from pulseframes.design import Design
 from pulseframes.estimation import estimate
 from pulseframes.lake import Lake
 from pulseframes.query import DateLike
 from pulseframes.reporting.standing import Standing, read_standing, window_of
 from pulseframes.sample import Sample
-from pulseframes.sampling import Design
 
 #: What figures of details rest on: a sample that a design drew, the details of all sessions, of some that were not drawn, or none.
 Basis: TypeAlias = Literal["sample", "all", "not drawn", "none"]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final, overload
 
 from pulseframes._version import __version__
+from pulseframes.design import Design
 from pulseframes.errors import InvalidQuery
 from pulseframes.files import write_bytes
 from pulseframes.lake import Lake
@@ -19,7 +20,6 @@ from pulseframes.reporting.basis import calls_section, coverage_section, notes, 
 from pulseframes.reporting.findings import Findings, find
 from pulseframes.reporting.sections import key_figures, sections
 from pulseframes.reporting.standing import calls_by_day
-from pulseframes.sampling import Design
 from pulseframes.settings import Settings
 
 #: The packages that the report extra is made of.

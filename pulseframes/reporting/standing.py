@@ -12,13 +12,13 @@ import polars as pl
 from pulseframes.agenda import LOOK_BACK
 from pulseframes.cohorts import Drawn, same_design
 from pulseframes.coverage import Window, subtract, union
+from pulseframes.design import Design
 from pulseframes.errors import InvalidQuery, PulseError
 from pulseframes.journal import JOURNAL_FILE, Journal
 from pulseframes.lake import Lake
 from pulseframes.lake.reading import collected
 from pulseframes.query import DateLike, parse_instant
 from pulseframes.sample import Sample
-from pulseframes.sampling import Design
 from pulseframes.settings import Settings
 from pulseframes.standing import goes_on, within
 from pulseframes.tables import REJECTED, SESSIONS
