@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := -m pip --disable-pip-version-check --quiet
+# What is installed is compiled when it is first imported, or by all cores at once.
+INSTALL := $(PIP) install --no-compile --no-deps
 
 .PHONY: demo test lint types docs wheel tests browser format picture cassettes soak benchmark lock clean
 
@@ -31,8 +33,8 @@ wheel: $(VENV)/.dev
 	rm -rf build/wheel
 	$(BIN)/python $(PIP) wheel --no-deps --no-build-isolation --wheel-dir build/wheel .
 	$(PYTHON) -m venv build/wheel/venv
-	build/wheel/venv/bin/python $(PIP) install --require-hashes --no-deps -r requirements/runtime.txt
-	build/wheel/venv/bin/python $(PIP) install --no-deps build/wheel/*.whl
+	build/wheel/venv/bin/python $(INSTALL) --require-hashes -r requirements/runtime.txt
+	build/wheel/venv/bin/python $(INSTALL) build/wheel/*.whl
 	cd build/wheel && venv/bin/pulseframes demo > demo.txt && tail -n 3 demo.txt
 
 # Closes with the test runner's own line.
@@ -88,14 +90,15 @@ clean:
 
 $(VENV)/.runtime: pyproject.toml requirements/runtime.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python $(PIP) install --require-hashes --no-deps -r requirements/runtime.txt
-	$(BIN)/python $(PIP) install --no-deps --no-build-isolation --editable .
+	$(BIN)/python $(INSTALL) --require-hashes -r requirements/runtime.txt
+	$(BIN)/python $(INSTALL) --no-build-isolation --editable .
 	touch $@
 
 $(VENV)/.demo: $(VENV)/.runtime requirements/demo.txt
-	$(BIN)/python $(PIP) install --require-hashes --no-deps -r requirements/demo.txt
+	$(BIN)/python $(INSTALL) --require-hashes -r requirements/demo.txt
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.runtime requirements/dev.txt
-	$(BIN)/python $(PIP) install --require-hashes --no-deps -r requirements/dev.txt
+	$(BIN)/python $(INSTALL) --require-hashes -r requirements/dev.txt
+	$(BIN)/python -W ignore -m compileall -q -j 0 $(VENV)/lib
 	touch $@
