@@ -128,7 +128,7 @@ def test_over_many_seeds_estimates_are_about_the_truth_and_intervals_hold_it(des
     true = truth(measure)
     found = [asked(sample_of(150, design, seed=seed), measure) for seed in range(40)]
     spread = pl.Series([one["estimate"] for one in found])
-    assert abs(float(spread.mean()) - true) < 3.5 * float(spread.std()) / math.sqrt(len(found))  # type: ignore[arg-type]
+    assert abs(float(spread.mean()) - true) < 3.5 * float(spread.std()) / math.sqrt(len(found))  # type: ignore[arg-type]  # a column of numbers or times
     assert sum(one["lower"] <= true <= one["upper"] for one in found) >= 34
 
 
@@ -162,7 +162,7 @@ def test_groups_are_columns_sql_or_expressions_of_any_type() -> None:
     assert found.schema["loading_time_ms > 2000"] == pl.Boolean
     assert found.schema["day"] == pl.Datetime("us", "UTC")
     assert found["what"].unique().to_list() == ["all"]
-    assert found.filter(pl.col("day").is_not_null())["day"].min() >= datetime(2026, 10, 1, tzinfo=UTC)  # type: ignore[operator]
+    assert found.filter(pl.col("day").is_not_null())["day"].min() >= datetime(2026, 10, 1, tzinfo=UTC)  # type: ignore[operator]  # a column of numbers or times
     totals = pf.estimate(sample, "count()", of="page_views")["estimate"].item()
     assert found["estimate"].sum() == pytest.approx(totals)
 
