@@ -17,8 +17,8 @@ import polars as pl
 from lake import BEGIN, DAYS, memory, sessions_of
 
 import pulseframes as pf
-from pulseframes.coverage import Window
-from pulseframes.purchase import Purchase
+from pulseframes.fetch.draw import Purchase
+from pulseframes.windows import Window
 
 SESSIONS = 1_000_000
 PER_DAY = SESSIONS // DAYS

@@ -19,7 +19,7 @@ import pandas as pd
 
 from pulseframes.flatten import flatten_details, flatten_searches
 from pulseframes.simulator import Simulator
-from pulseframes.validate import check
+from pulseframes.tables.validation import check
 
 ROUNDS = 5
 

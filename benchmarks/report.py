@@ -17,10 +17,9 @@ import polars as pl
 from lake import BEGIN, CHUNK, DAYS, memory, sessions_of
 
 import pulseframes as pf
-from pulseframes.agenda import LOOK_BACK
-from pulseframes.coverage import Window
-from pulseframes.purchase import Purchase
+from pulseframes.fetch.draw import Purchase
 from pulseframes.tables import ERRORS, PAGE_VIEWS
+from pulseframes.windows import LOOK_BACK, Window
 
 #: What a hundred days of calls buy.
 SAMPLE = 4_500

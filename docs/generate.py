@@ -26,7 +26,7 @@ from typer.main import get_command
 import pulseframes as pf
 from pulseframes import errors
 from pulseframes.cli import app as commands
-from pulseframes.cli.entry import EXIT_CODES
+from pulseframes.cli.app import EXIT_CODES
 from pulseframes.tables import LAKE_TABLES, Answer, Privacy, Table
 from pulseframes.tables.dictionary import entries
 

@@ -23,8 +23,12 @@ if TYPE_CHECKING:
         satisfaction,
         traffic,
     )
-    from pulseframes.api import PulseClient
-    from pulseframes.design import Design
+    from pulseframes.analysis.estimate import estimate
+    from pulseframes.analysis.page_template import page_template
+    from pulseframes.analysis.precision import PrecisionPlan, plan_precision
+    from pulseframes.analysis.sample import Sample
+    from pulseframes.client import Credentials, PulseClient, Quota, Settings
+    from pulseframes.erasure.forget import Forgotten, forget, retain
     from pulseframes.errors import (
         AuthenticationFailed,
         CredentialsMissing,
@@ -44,35 +48,29 @@ if TYPE_CHECKING:
         ServerError,
         SessionNotFound,
     )
-    from pulseframes.estimation import estimate
-    from pulseframes.forgetting import Forgotten, forget, retain
-    from pulseframes.frames import SessionFrames
+    from pulseframes.fetch.plan import plan
+    from pulseframes.fetch.plan_report import Plan
+    from pulseframes.fetch.sessions import search_sessions, session_details
+    from pulseframes.fetch.sync import sync
+    from pulseframes.fetch.sync_report import SyncReport
     from pulseframes.lake import Lake
-    from pulseframes.pipeline import search_sessions, session_details
-    from pulseframes.plan_report import Plan
-    from pulseframes.planning import plan
-    from pulseframes.precision import PrecisionPlan, plan_precision
-    from pulseframes.privacy import PrivacyPolicy
     from pulseframes.progress import Progress, ProgressHook
-    from pulseframes.provenance import Certificate, certificate
-    from pulseframes.quota import Quota
-    from pulseframes.reporting import report
-    from pulseframes.sample import Sample
-    from pulseframes.sampling import choose_details
-    from pulseframes.settings import Credentials, Settings
-    from pulseframes.sync_report import SyncReport
-    from pulseframes.syncing import sync
-    from pulseframes.templates import page_template
-    from pulseframes.validate import frame_schema
+    from pulseframes.reports import report
+    from pulseframes.sampling.design import Design
+    from pulseframes.sampling.selection import choose_details
+    from pulseframes.tables.certificate import Certificate, certificate
+    from pulseframes.tables.frames import SessionFrames
+    from pulseframes.tables.privacy import PrivacyPolicy
+    from pulseframes.tables.validation import frame_schema
 
 #: Where each public name lives.
 _HOMES: Final = {
     "AuthenticationFailed": "errors",
-    "Certificate": "provenance",
-    "Credentials": "settings",
+    "Certificate": "tables.certificate",
+    "Credentials": "client",
     "CredentialsMissing": "errors",
-    "Design": "design",
-    "Forgotten": "forgetting",
+    "Design": "sampling.design",
+    "Forgotten": "erasure.forget",
     "IncompleteWarning": "errors",
     "InvalidQuery": "errors",
     "JournalError": "errors",
@@ -81,25 +79,25 @@ _HOMES: Final = {
     "LakeError": "errors",
     "MalformedAnswer": "errors",
     "MissingSessionsWarning": "errors",
-    "Plan": "plan_report",
-    "PrecisionPlan": "precision",
-    "PrivacyPolicy": "privacy",
+    "Plan": "fetch.plan_report",
+    "PrecisionPlan": "analysis.precision",
+    "PrivacyPolicy": "tables.privacy",
     "Progress": "progress",
     "ProgressHook": "progress",
-    "PulseClient": "api",
+    "PulseClient": "client",
     "PulseError": "errors",
     "PulseWarning": "errors",
-    "Quota": "quota",
+    "Quota": "client",
     "QuotaExhausted": "errors",
     "RejectedRowsWarning": "errors",
-    "Sample": "sample",
+    "Sample": "analysis.sample",
     "SchemaDriftWarning": "errors",
     "SchemaViolation": "errors",
     "ServerError": "errors",
-    "SessionFrames": "frames",
+    "SessionFrames": "tables.frames",
     "SessionNotFound": "errors",
-    "Settings": "settings",
-    "SyncReport": "sync_report",
+    "Settings": "client",
+    "SyncReport": "fetch.sync_report",
     "apdex": "analysis",
     "compare": "analysis",
     "error_impact": "analysis",
@@ -109,19 +107,19 @@ _HOMES: Final = {
     "paths": "analysis",
     "satisfaction": "analysis",
     "traffic": "analysis",
-    "certificate": "provenance",
-    "choose_details": "sampling",
-    "estimate": "estimation",
-    "forget": "forgetting",
-    "frame_schema": "validate",
-    "page_template": "templates",
-    "plan": "planning",
-    "plan_precision": "precision",
-    "report": "reporting",
-    "retain": "forgetting",
-    "search_sessions": "pipeline",
-    "session_details": "pipeline",
-    "sync": "syncing",
+    "certificate": "tables.certificate",
+    "choose_details": "sampling.selection",
+    "estimate": "analysis.estimate",
+    "forget": "erasure.forget",
+    "frame_schema": "tables.validation",
+    "page_template": "analysis.page_template",
+    "plan": "fetch.plan",
+    "plan_precision": "analysis.precision",
+    "report": "reports",
+    "retain": "erasure.forget",
+    "search_sessions": "fetch.sessions",
+    "session_details": "fetch.sessions",
+    "sync": "fetch.sync",
 }
 
 __all__ = [

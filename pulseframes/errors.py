@@ -26,6 +26,8 @@ No message, ``repr`` or ``__cause__`` of these holds a key, a secret or a sessio
 
 from __future__ import annotations
 
+import inspect
+import warnings
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -221,3 +223,11 @@ class JournalWarning(PulseWarning):
 
 class MissingSessionsWarning(PulseWarning):
     """Session ids that the server does not know; they are listed in ``.missing``."""
+
+
+def warn(category: type[PulseWarning], message: str) -> None:
+    """Warn, as if from the line outside this package that led here."""
+    level, frame = 1, inspect.currentframe()
+    while frame is not None and str(frame.f_globals.get("__name__")).split(".")[0] == "pulseframes":
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, category, stacklevel=level)

@@ -15,8 +15,8 @@ import polars as pl
 from sampled import population
 
 import pulseframes as pf
-from pulseframes.coverage import Window
 from pulseframes.tables import SESSIONS, Answer
+from pulseframes.windows import Window
 
 Row = dict[str, Any]
 

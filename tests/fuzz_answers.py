@@ -20,8 +20,8 @@ from typing import Any
 from documented import DETAIL, SUMMARY, detail_body, search_body
 
 import pulseframes as pf
-from pulseframes.assemble import assemble
 from pulseframes.flatten import flatten_details, flatten_searches
+from pulseframes.flatten.assemble import parse_answers
 from pulseframes.simulator import Simulator
 from pulseframes.tables import REJECTED, TABLES
 
@@ -175,7 +175,7 @@ def outcome(bodies: list[bytes], *, details: bool) -> str:
     """
     try:
         flat = (flatten_details if details else flatten_searches)(bodies)
-        made = assemble(bodies, details=details)
+        made = parse_answers(bodies, details=details)
     except pf.PulseError as problem:
         return type(problem).__name__
     for name, table in TABLES.items():

@@ -10,11 +10,10 @@ from pathlib import Path
 import polars as pl
 
 import pulseframes as pf
-from pulseframes.agenda import LOOK_BACK
-from pulseframes.coverage import Window
-from pulseframes.purchase import Purchase
+from pulseframes.fetch.draw import Purchase
 from pulseframes.simulator import Simulator
 from pulseframes.tables import SESSIONS, Answer
+from pulseframes.windows import LOOK_BACK, Window
 
 #: The window of the lakes: a week, and what is read of it long after.
 WEEK = Window(datetime(2026, 11, 9, tzinfo=UTC), datetime(2026, 11, 16, tzinfo=UTC))

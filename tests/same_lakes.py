@@ -8,9 +8,9 @@ import polars as pl
 from polars.testing import assert_frame_equal
 
 import pulseframes as pf
-from pulseframes.agenda import LOOK_BACK
 from pulseframes.simulator import Simulator
 from pulseframes.tables import SESSIONS, TABLES, Answer
+from pulseframes.windows import LOOK_BACK
 
 ONLY_IN_DETAILS = [column.name for column in SESSIONS.columns if column.answer is Answer.DETAIL]
 #: What a lake may wait in one step: less than the 14 minutes after which it would authenticate and ask again.

@@ -24,7 +24,7 @@ from typing import Any
 import polars as pl
 import worker
 
-from pulseframes.journal import JOURNAL_FILE
+from pulseframes.client.journal import JOURNAL_FILE
 from pulseframes.simulator import Simulator
 
 PAGE = 500

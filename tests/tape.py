@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import vcr
 
-from pulseframes.settings import DEFAULT_BASE_URL
+from pulseframes.client.settings import DEFAULT_BASE_URL
 from pulseframes.tables import SESSIONS, Privacy
 
 CASSETTES = Path(__file__).parent.parent / "cassettes"

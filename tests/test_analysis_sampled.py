@@ -15,8 +15,8 @@ from polars.testing import assert_frame_equal
 from sampled import part_of, sample_of
 
 import pulseframes as pf
-from pulseframes.coverage import Window
-from pulseframes.purchase import Purchase
+from pulseframes.fetch.draw import Purchase
+from pulseframes.windows import Window
 
 Ask = Callable[[pf.Sample], pl.DataFrame]
 

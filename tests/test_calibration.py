@@ -8,8 +8,8 @@ import pytest
 from sampled import population, sample_of
 
 import pulseframes as pf
-from pulseframes.calibration import calibrated
-from pulseframes.weighting import AUXILIARY, weigh
+from pulseframes.sampling.calibration import calibrated
+from pulseframes.sampling.weights import AUXILIARY, weigh
 
 
 def calibrated_to(sample: pf.Sample, *names: str) -> pl.DataFrame:

@@ -17,7 +17,7 @@ from tape import CASSETTES, PERSONAL, SCRUBBED, tape
 from vcr.cassette import Cassette
 
 import pulseframes as pf
-from pulseframes.settings import DEFAULT_BASE_URL
+from pulseframes.client.settings import DEFAULT_BASE_URL
 from pulseframes.simulator import Simulator
 
 SIMULATOR = Simulator(**POPULATION)  # it serves nothing: it is asked for the truth

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from conftest import COMMANDS, Run, check_command_line
 
-from pulseframes.cli.entry import EXIT_CODES
+from pulseframes.cli.app import EXIT_CODES
 from pulseframes.simulator import Fault, Simulator
 
 WEEK = ("2026-11-09", "2026-11-16")

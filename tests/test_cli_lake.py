@@ -16,9 +16,9 @@ import pytest
 from conftest import Run
 
 from pulseframes.errors import InvalidQuery, LakeError
+from pulseframes.fetch.sync import SyncReport
 from pulseframes.lake import Counts
 from pulseframes.simulator import Fault, Simulator
-from pulseframes.syncing import SyncReport
 
 WEEK = ("--from", "2026-11-09", "--to", "2026-11-16")
 

@@ -15,11 +15,11 @@ from polars.testing import assert_frame_equal
 from test_sample import buy
 
 import pulseframes as pf
-from pulseframes.coverage import Window
-from pulseframes.plan_report import Plan, PlannedWindow
+from pulseframes.fetch.plan_report import Plan, PlannedWindow
+from pulseframes.fetch.sync_report import SampleReport
 from pulseframes.simulator import Simulator
-from pulseframes.sync_report import SampleReport
 from pulseframes.tables import SESSIONS
+from pulseframes.windows import Window
 
 DAY = timedelta(days=1)
 START, END = datetime(2026, 11, 14, tzinfo=NOW.tzinfo), datetime(2026, 11, 17, tzinfo=NOW.tzinfo)

@@ -34,8 +34,8 @@ from pulseframes import (
     Settings,
     __version__,
 )
-from pulseframes.api.client import default_client
-from pulseframes.api.statuses import retry_time
+from pulseframes.client.client import default_client
+from pulseframes.client.statuses import retry_time
 from pulseframes.query import SearchQuery
 from pulseframes.simulator import Fault, Simulator
 
@@ -441,7 +441,7 @@ def test_a_users_identifier_is_not_in_an_exception(simulator: Simulator, client:
 def test_each_call_is_one_line_in_the_log(client: PulseClient, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, logger="pulseframes")
     client.call("sessions", PARAMS)
-    lines = [record.getMessage() for record in caplog.records if record.name == "pulseframes.api"]
+    lines = [record.getMessage() for record in caplog.records if record.name == "pulseframes.client"]
     assert [re.sub(r"\d+ ms, \d+ bytes", "…", line) for line in lines] == [
         "authenticate 202, …, 9999 calls left (call 1)",
         "sessions 200, …, 9998 calls left (call 2)",

@@ -8,7 +8,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pulseframes.coverage import Coverage, Window, subtract, union
+from pulseframes.windows import Coverage, Window, subtract, union
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)

@@ -21,7 +21,7 @@ from update_readme import README, with_tables
 
 import pulseframes as pf
 from pulseframes import errors
-from pulseframes.cli.entry import EXIT_CODES
+from pulseframes.cli.app import EXIT_CODES
 from pulseframes.simulator import Simulator
 
 ROOT = README.parent

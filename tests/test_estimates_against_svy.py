@@ -20,9 +20,9 @@ import svy
 from sampled import part_of, population, sample_of
 
 import pulseframes as pf
-from pulseframes.inference import Weighted
+from pulseframes.sampling.inference import Weighted
+from pulseframes.sampling.weights import weigh
 from pulseframes.tables import ERRORS, PAGE_VIEWS
-from pulseframes.weighting import weigh
 
 #: How far estimates and standard errors may be apart, as a share of themselves.
 CLOSE = 1e-9

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pulseframes.flatten import flatten_details, flatten_searches, with_raw_json
 from pulseframes.tables import TABLES
-from pulseframes.validate import check
+from pulseframes.tables.validation import check
 
 ABSENT = object()
 

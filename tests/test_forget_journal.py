@@ -19,12 +19,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import pulseframes as pf
-from pulseframes.flatten import scan
+from pulseframes.client.journal import Call, Journal
+from pulseframes.erasure.journal import forget_in_journal, forget_in_keystore, retain_in_journal
+from pulseframes.erasure.person import FORGOTTEN, Finder, Person
+from pulseframes.flatten import raw_json as scan
 from pulseframes.flatten.cut import cut_sessions, session_spans
 from pulseframes.flatten.shapes import DETAIL, SEARCH
-from pulseframes.forget_journal import forget_in_journal, forget_in_keystore, retain_in_journal
-from pulseframes.journal import Call, Journal
-from pulseframes.person import FORGOTTEN, Finder, Person
 from pulseframes.simulator import Simulator
 
 SETTLED = ("2020-01-01", "2020-01-29")
@@ -286,7 +286,7 @@ def test_a_kill_in_the_middle_leaves_all_and_the_next_run_finishes(tmp_path: Pat
     before = all_text(journal)
     program = (
         "import os, signal, sys; from pathlib import Path\n"
-        "from pulseframes.forget_journal import forget_in_journal; from pulseframes.journal import Journal\n"
+        "from pulseframes.erasure.journal import forget_in_journal; from pulseframes.client.journal import Journal\n"
         "rewrite, done = Journal.rewrite, []\n"
         "def killed(self, *values, **names):\n"
         "    done.append(rewrite(self, *values, **names))\n"

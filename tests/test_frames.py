@@ -14,7 +14,7 @@ from conftest import NOW
 from polars.testing import assert_frame_equal
 
 from pulseframes import InvalidQuery, SessionFrames
-from pulseframes.files import read_column, write_frame
+from pulseframes._files import read_column, write_frame
 from pulseframes.simulator import Simulator
 from pulseframes.tables import INSTANT, REJECTED, TABLES
 

@@ -20,9 +20,9 @@ import pytest
 from conftest import NOW, Clock, client_of
 
 import pulseframes as pf
-from pulseframes import database as database_module
-from pulseframes import journal as journal_module
-from pulseframes.journal import JOURNAL_FILE, MIGRATIONS, Call, Journal
+from pulseframes.client import database as database_module
+from pulseframes.client import journal as journal_module
+from pulseframes.client.journal import JOURNAL_FILE, MIGRATIONS, Call, Journal
 from pulseframes.simulator import Fault, Simulator
 
 CALL = Call("shop", "session", "id=1")
@@ -423,7 +423,7 @@ def test_processes_that_make_the_file_at_the_same_moment_all_succeed(tmp_path: P
         import sys
         from datetime import timedelta
         from pathlib import Path
-        from pulseframes.journal import Call, Journal
+        from pulseframes.client.journal import Call, Journal
         print("ready", flush=True)
         for line in sys.stdin:
             journal = Journal(Path(line.strip()))

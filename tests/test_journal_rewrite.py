@@ -17,9 +17,9 @@ from conftest import Clock, client_of
 from test_paging import START, WEEK, MovingList, reader
 
 import pulseframes as pf
-from pulseframes import database as database_module
-from pulseframes.journal import JOURNAL_FILE, MIGRATIONS, Call, Entry, Journal
-from pulseframes.paging import Page
+from pulseframes.client import database as database_module
+from pulseframes.client.journal import JOURNAL_FILE, MIGRATIONS, Call, Entry, Journal
+from pulseframes.fetch.pagination import Page
 from pulseframes.query import SearchQuery
 from pulseframes.simulator import Simulator
 
@@ -181,7 +181,7 @@ def test_what_is_put_down_at_once_is_put_down_wholly_or_not_at_all(journal: Jour
         stop_halfway()
     assert [entry.body for entry in journal.everything()] == [b"abc"] * 3
     program = (
-        "import os, signal, sys; from pathlib import Path; from pulseframes.journal import Journal\n"
+        "import os, signal, sys; from pathlib import Path; from pulseframes.client.journal import Journal\n"
         "journal = Journal(Path(sys.argv[1]))\n"
         "with journal.at_once():\n"
         "    journal.rewrite(1, b''); journal.remove([2]); os.kill(os.getpid(), signal.SIGKILL)"

@@ -25,13 +25,13 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 import pulseframes as pf
-from pulseframes.frames import SessionFrames
+from pulseframes.fetch.replay import replay
 from pulseframes.lake import Batch, partitions
 from pulseframes.lake.commit import COMMIT_FILE
 from pulseframes.lake.state import STATE_FILE
-from pulseframes.replay import replay
 from pulseframes.simulator import Simulator
 from pulseframes.tables import ERRORS, LAKE_TABLES, LAKE_VERSION, PAGE_VIEWS, REJECTED, SESSIONS, TABLES
+from pulseframes.tables.frames import SessionFrames
 
 START = datetime(2026, 11, 1, 22, tzinfo=UTC)
 
@@ -467,7 +467,7 @@ def test_a_full_disk_is_told_and_the_lake_stays_as_it_was(lake: pf.Lake, monkeyp
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("pulseframes.lake.store.write_bytes", full)
+        patch.setattr("pulseframes.lake.storage.write_bytes", full)
         with pytest.raises(pf.LakeError, match="the disk is full; make room"):
             lake.write(session_rows({"session_id": 2}))
     assert len(lake.sessions().collect()) == 1

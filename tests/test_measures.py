@@ -8,8 +8,8 @@ import polars as pl
 import pytest
 
 import pulseframes as pf
-from pulseframes.estimation import LEVELS
-from pulseframes.measures import Measure, expression, level_of
+from pulseframes.analysis.estimate import LEVELS
+from pulseframes.sampling.measures import Measure, expression, level_of
 
 
 @pytest.mark.parametrize(

@@ -32,9 +32,9 @@ from pyarrow.fs import FileSelector, FileType
 
 import pulseframes as pf
 from pulseframes.lake import object_files, objects
-from pulseframes.lake.object_store import ObjectStore
 from pulseframes.lake.places import open_store
-from pulseframes.lake.store import LOCK_FILE, LocalStore, Store
+from pulseframes.lake.remote_storage import ObjectStore
+from pulseframes.lake.storage import LOCK_FILE, LocalStore, Store
 
 KEY = "AKIAMARKEDACCESSKEY"
 SECRET = "marked-secret-access-key-0123456789"

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pulseframes import QuotaExhausted, ServerError
-from pulseframes.paging import LONGEST_WINDOW_DAYS, SMALLEST_PAGE, ListReader, Page, Reading
+from pulseframes.fetch.pagination import LONGEST_WINDOW_DAYS, SMALLEST_PAGE, ListReader, Page, Reading
 from pulseframes.query import PAGE_SIZE, SearchQuery
 
 START = datetime(2026, 11, 1, tzinfo=UTC)

@@ -12,12 +12,12 @@ from conftest import NOW
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pulseframes.assemble import assemble
+from pulseframes._secret import Secret
 from pulseframes.errors import InvalidQuery, LakeError
-from pulseframes.privacy import ENV_PSEUDONYM_KEY, WITHHELD, Action, PrivacyPolicy, network_of
-from pulseframes.secret import Secret
+from pulseframes.flatten.assemble import parse_answers
 from pulseframes.simulator import Simulator
 from pulseframes.tables import ERRORS, PAGE_VIEWS, REJECTED, SESSIONS, TABLES, Privacy, Table
+from pulseframes.tables.privacy import ENV_PSEUDONYM_KEY, WITHHELD, Action, PrivacyPolicy, network_of
 
 KEY = "a key of many characters"
 OTHER_KEY = "another key of many characters"
@@ -235,7 +235,7 @@ def test_a_rejected_row_keeps_its_reason_which_holds_no_personal_value_and_not_i
         ).encode(),
         b'{"totalSessions": 1, "sessions": [{"id": 10, "user": {"id": 1, "id": "anna@example.com"}}]}',
     ]
-    rejected = assemble(bodies, details=False).rejected
+    rejected = parse_answers(bodies, details=False).rejected
     assert len(rejected) == 4
     for policy in (PrivacyPolicy({"page": "strip_query"}), PrivacyPolicy({"personal": "drop"})):
         after = policy.apply(REJECTED, rejected)

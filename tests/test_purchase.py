@@ -18,12 +18,12 @@ from polars.testing import assert_frame_equal
 from test_object_store import _no_cloud_of_the_developer, endpoint, options, url  # noqa: F401  pytest finds them here
 
 import pulseframes as pf
-from pulseframes.cohorts import Cohort, Drawn
-from pulseframes.coverage import Window
-from pulseframes.lake.partitions import VERSION_KEY
+from pulseframes.lake.files import VERSION_KEY
 from pulseframes.lake.state import STATE_FILE
+from pulseframes.sampling.rates import Cohort, Drawn
 from pulseframes.simulator import Fault, Simulator
 from pulseframes.tables import DESIGN, LAKE_TABLES, LAKE_VERSION, SESSIONS
+from pulseframes.windows import Window
 
 Days: TypeAlias = tuple[datetime, datetime]
 

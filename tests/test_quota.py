@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import pulseframes as pf
-from pulseframes.journal import JOURNAL_FILE, Journal
-from pulseframes.quota import DAY, MARGIN, QuotaDay, QuotaRule
+from pulseframes.client.journal import JOURNAL_FILE, Journal
+from pulseframes.client.quota import DAY, MARGIN, QuotaDay, QuotaRule
 from pulseframes.simulator import Fault, Simulator
 
 #: Just before a day ends.

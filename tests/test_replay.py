@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 import pulseframes as pf
-from pulseframes import replay as replaying
-from pulseframes.journal import Call, Journal
-from pulseframes.merge import AGE, FROM_DETAIL, newest_sessions
-from pulseframes.replay import Replayed, replay
+from pulseframes.client.journal import Call, Journal
+from pulseframes.fetch import replay as replaying
+from pulseframes.fetch.replay import Replayed, replay
+from pulseframes.flatten.merge import AGE, FROM_DETAIL, newest_sessions
 from pulseframes.simulator import Fault, Simulator
 from pulseframes.tables import SESSIONS, TABLES
 

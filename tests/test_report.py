@@ -14,8 +14,8 @@ from reported import LATER, WEEK, Page, drawn_lake, lake_of, truth
 
 import pulseframes as pf
 from pulseframes import readable, reporting
-from pulseframes.coverage import Window
 from pulseframes.simulator import Simulator
+from pulseframes.windows import Window
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def drawn(shop: pf.SessionFrames, tmp_path_factory: pytest.TempPathFactory) -> p
 @pytest.fixture(autouse=True)
 def _no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is told in words needs none."""
-    monkeypatch.setattr("pulseframes.reporting.svg._drawn", lambda *_: "<svg></svg>")
+    monkeypatch.setattr("pulseframes.reports.svg._drawn", lambda *_: "<svg></svg>")
 
 
 def test_where_all_details_are_there_the_key_figures_are_the_truth(whole: pf.Lake, shop: pf.SessionFrames) -> None:
@@ -241,7 +241,7 @@ def test_the_command_writes_the_page_and_prints_the_figures_for_programs(
 
 
 def test_the_demo_ends_with_a_report(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pulseframes.demo.EVENINGS", 1)
+    monkeypatch.setattr("pulseframes.cli.demo.EVENINGS", 1)
     code, out, _ = run("demo", "--report", tmp_path / "report.html")
     assert code == 0
     assert (tmp_path / "report.html").absolute().as_uri() in out
@@ -251,7 +251,7 @@ def test_the_demo_ends_with_a_report(run: Run, tmp_path: Path, monkeypatch: pyte
 def test_the_demo_says_how_to_get_a_report_where_the_extra_is_not_installed(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pulseframes.demo.NEEDED", ("altair", "a_package_that_is_not_there"))
+    monkeypatch.setattr("pulseframes.cli.demo.NEEDED", ("altair", "a_package_that_is_not_there"))
     code, out, _ = run("demo", "--report", tmp_path / "report.html")
     assert code == 0
     assert "A report needs a_package_that_is_not_there" in out

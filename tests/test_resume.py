@@ -12,9 +12,9 @@ from conftest import NOW, Clock, client_of
 from polars.testing import assert_frame_equal
 
 import pulseframes as pf
-from pulseframes.journal import JOURNAL_FILE
-from pulseframes.reuse import FRESH
+from pulseframes.client.journal import JOURNAL_FILE
 from pulseframes.simulator import Fault, Simulator
+from pulseframes.windows import FRESH
 
 #: Ended long before the clock of any machine that runs this.
 SETTLED = ("2020-01-01", "2020-01-29")

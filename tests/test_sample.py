@@ -13,12 +13,12 @@ from conftest import NOW
 from polars.testing import assert_frame_equal
 
 import pulseframes as pf
-from pulseframes.coverage import Window
-from pulseframes.design import Design
-from pulseframes.frames import SessionFrames
+from pulseframes.fetch.draw import Purchase
 from pulseframes.lake.state import LakeState
-from pulseframes.purchase import Purchase
+from pulseframes.sampling.design import Design
 from pulseframes.simulator import Simulator
+from pulseframes.tables.frames import SessionFrames
+from pulseframes.windows import Window
 
 DAY = timedelta(days=1)
 START, MIDDLE, END = NOW - 6 * DAY, NOW - 4 * DAY, NOW - 2 * DAY

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 import pulseframes as pf
-from pulseframes.design import Design
+from pulseframes.sampling.design import Design
 from pulseframes.tables import SESSIONS
 
 #: Made-up summaries, as a draw of page views and countries.

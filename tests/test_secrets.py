@@ -19,7 +19,7 @@ import pytest
 from documented import DETAIL, SUMMARY
 
 import pulseframes as pf
-from pulseframes.replay import replay_journal
+from pulseframes.fetch.replay import replay_journal
 
 SECRETS = {
     "api_key": "marked-api-key-0123456789",

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pulseframes import Credentials, CredentialsMissing, InvalidQuery, Settings
-from pulseframes.settings import Secret
+from pulseframes.client.settings import Secret
 
 MARKER = "marker-4f0c"
 

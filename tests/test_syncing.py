@@ -14,9 +14,9 @@ from documented import SUMMARY, detail_body, search_body
 from polars.testing import assert_frame_equal
 
 import pulseframes as pf
-from pulseframes.coverage import Window
 from pulseframes.simulator import Fault, Simulator
 from pulseframes.tables import SESSIONS, Answer
+from pulseframes.windows import Window
 
 DAY = timedelta(days=1)
 ONLY_IN_DETAILS = [column.name for column in SESSIONS.columns if column.answer is Answer.DETAIL]

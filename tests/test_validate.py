@@ -11,7 +11,7 @@ from pandera.errors import SchemaErrors
 from pulseframes import InvalidQuery, frame_schema
 from pulseframes.simulator import Simulator
 from pulseframes.tables import TABLES, Column, Table
-from pulseframes.validate import check, new_values
+from pulseframes.tables.validation import check, new_values
 
 TRUTH = Simulator(sessions=200, now=NOW).truth()
 COLUMNS = [(table, column) for table in TABLES.values() for column in table.columns]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sampled import population, sample_of
 
 import pulseframes as pf
-from pulseframes.weighting import weigh
+from pulseframes.sampling.weights import weigh
 
 VIEWS = "page_view_count"
 

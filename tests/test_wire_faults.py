@@ -29,7 +29,7 @@ import pytest
 from documented import SUMMARY, search_body
 
 import pulseframes as pf
-from pulseframes.api.transport import MAX_BODY
+from pulseframes.client.transport import MAX_BODY
 
 WINDOW = ("2017-01-20", "2017-02-01")
 ROWS: list[dict[str, Any]] = [SUMMARY | {"id": number} for number in (1, 2, 3)]

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import pulseframes as pf
-from pulseframes.api.client import default_client
+from pulseframes.client.client import default_client
 from pulseframes.simulator import Simulator
 
 

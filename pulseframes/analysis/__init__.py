@@ -1,11 +1,11 @@
 """What people ask of their sessions, one function a question: frame in, frame out. None costs a call."""
 
-from pulseframes.analysis.comparing import compare
-from pulseframes.analysis.crowd import satisfaction, traffic
-from pulseframes.analysis.impact import error_impact
-from pulseframes.analysis.rows import features
+from pulseframes.analysis.compare import compare
+from pulseframes.analysis.errors import error_impact
+from pulseframes.analysis.features import features
+from pulseframes.analysis.navigation import landings, paths
 from pulseframes.analysis.speed import apdex, page_speed
-from pulseframes.analysis.walks import landings, paths
+from pulseframes.analysis.traffic import satisfaction, traffic
 
 __all__ = [
     "apdex",

@@ -7,14 +7,14 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import TypeAlias
 
-from pulseframes.design import Design
+from pulseframes.analysis.lake_sample import lake_of
+from pulseframes.analysis.page_template import Rules, page_template
+from pulseframes.analysis.sample import Sample
 from pulseframes.errors import InvalidQuery
-from pulseframes.frames import SessionFrames
 from pulseframes.lake import Lake
-from pulseframes.lake_sample import lake_of
 from pulseframes.query import DateLike
-from pulseframes.sample import Sample
-from pulseframes.templates import Rules, page_template
+from pulseframes.sampling.design import Design
+from pulseframes.tables.frames import SessionFrames
 
 Source: TypeAlias = Lake | Sample | SessionFrames | str | os.PathLike[str]
 

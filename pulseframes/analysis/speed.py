@@ -6,13 +6,13 @@ from typing import Final
 
 import polars as pl
 
+from pulseframes.analysis.estimate import Names, estimate
+from pulseframes.analysis.page_template import Rules
 from pulseframes.analysis.source import Source, sample_of, with_templates
 from pulseframes.analysis.wide import side_by_side
-from pulseframes.design import Design
 from pulseframes.errors import InvalidQuery
-from pulseframes.estimation import Names, estimate
 from pulseframes.query import DateLike
-from pulseframes.templates import Rules
+from pulseframes.sampling.design import Design
 
 _SPEED: Final = {
     "count()": "views",

@@ -3,9 +3,9 @@
 Intervals are drawn as lines. What rests on few sessions, or was not drawn by a design, is hollow, its line dashed.
 """
 
+from pulseframes.charts.frames import errors, page_views, sessions
 from pulseframes.charts.groups import apdex, compare, error_impact, estimates, landings, page_speed, paths
 from pulseframes.charts.periods import hours, satisfaction, traffic
-from pulseframes.charts.raw import errors, page_views, sessions
 
 __all__ = [
     "apdex",

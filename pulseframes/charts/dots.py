@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import polars as pl
 
-from pulseframes import readable
-from pulseframes.charts.look import COLOURS, FONT_SIZE, NARROW, Unit, altair, check_width, nothing, styled
+from pulseframes import _text as readable
+from pulseframes.charts.style import COLOURS, FONT_SIZE, NARROW, Unit, altair, check_width, nothing, styled
 
 if TYPE_CHECKING:
     import altair as alt

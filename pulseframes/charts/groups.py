@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from pulseframes import readable
+from pulseframes import _text as readable
 from pulseframes.charts.dots import Dot, dots, read_dots
-from pulseframes.charts.look import COUNT, NUMBER, SECONDS, SHARE, TOP, WIDE, Unit, need
+from pulseframes.charts.style import COUNT, NUMBER, SECONDS, SHARE, TOP, WIDE, Unit, need
 
 if TYPE_CHECKING:
     import altair as alt

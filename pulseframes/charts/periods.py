@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
-from pulseframes import readable
-from pulseframes.charts.look import COLOURS, NARROW, PARTS, WIDE, altair, check_width, need, nothing, styled
+from pulseframes import _text as readable
+from pulseframes.charts.style import COLOURS, NARROW, PARTS, WIDE, altair, check_width, need, nothing, styled
 from pulseframes.errors import InvalidQuery
 
 if TYPE_CHECKING:

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from pulseframes.cli.entry import QUOTA_EXHAUSTED, app, examples
+from pulseframes.cli.app import QUOTA_EXHAUSTED, app, examples
 from pulseframes.cli.options import AsJson, By, DesignKind
+from pulseframes.cli.output import counted_client, note, print_json, progress_bar, say
 from pulseframes.cli.places import LakePlace, StorageOptions, open_lake
-from pulseframes.terminal import counted_client, note, print_json, progress_bar, say
 
 if TYPE_CHECKING:
-    from pulseframes.design import Design
+    from pulseframes.analysis.precision import PrecisionPlan
     from pulseframes.lake import Lake
-    from pulseframes.precision import PrecisionPlan
-    from pulseframes.privacy import PrivacyPolicy
+    from pulseframes.sampling.design import Design
+    from pulseframes.tables.privacy import PrivacyPolicy
 
 #: Of a day's calls, those that are likely to go to authenticating and searching.
 _OTHER_CALLS = 3
@@ -103,7 +103,7 @@ def plan(
     within = None if precision is None else _share(precision)
     _check_asked(precision, {"--measure": measure, "--by": by, "--top": top, "--whole": whole})
     place = open_lake(lake, storage_option)
-    from pulseframes.planning import plan as make_plan
+    from pulseframes.fetch.plan import plan as make_plan
 
     with counted_client() as client:
         takes = None
@@ -168,7 +168,7 @@ def sync(
         raise typer.BadParameter("say how many, with --details.", param_hint="--design")
     place = open_lake(lake, storage_option, privacy=_policy(privacy))
     from pulseframes.errors import PulseError
-    from pulseframes.syncing import sync as run_sync
+    from pulseframes.fetch.sync import sync as run_sync
 
     stopped = "Stopped: what had come is in the lake or the journal; run the same command again and it goes on."
     with counted_client(stopped) as client, progress_bar(client) as progress:
@@ -198,7 +198,7 @@ def sync(
 def _precision(
     place: Lake, measure: str | None, *, by: list[str] | None, top: int | None, whole: bool, **options: Any
 ) -> PrecisionPlan:
-    from pulseframes.precision import BY, MEASURE, TOP, plan_precision
+    from pulseframes.analysis.precision import BY, MEASURE, TOP, plan_precision
 
     if options["design"] == "newest":
         raise typer.BadParameter("newest is no sample, and nothing can be estimated from it.", param_hint="--design")
@@ -220,7 +220,7 @@ def _policy(rules: Iterable[str] | None) -> PrivacyPolicy | None:
     """Read the privacy rules; none leave it to the lake."""
     if not rules:
         return None
-    from pulseframes.privacy import PrivacyPolicy
+    from pulseframes.tables.privacy import PrivacyPolicy
 
     return PrivacyPolicy.parse(rules)
 
@@ -240,7 +240,7 @@ def _design(kind: DesignKind | None, strata: Iterable[str] | None, seed: int) ->
         if strata or seed:
             raise typer.BadParameter("say pageviews or uniform, too.", param_hint="--design")
         return kind and kind.value
-    from pulseframes.design import Design
+    from pulseframes.sampling.design import Design
 
     return Design("pageviews" if kind is DesignKind.PAGEVIEWS else "uniform", seed, tuple(strata or ()))
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pulseframes.terminal import TextFormat
+from pulseframes.cli.output import TextFormat
 
 
 class TableName(StrEnum):

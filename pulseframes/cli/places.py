@@ -8,7 +8,7 @@ import typer
 
 if TYPE_CHECKING:
     from pulseframes.lake import Lake
-    from pulseframes.privacy import PrivacyPolicy
+    from pulseframes.tables.privacy import PrivacyPolicy
 
 WHERE = "A folder, or s3://bucket/prefix (gs:// and az://, too)."
 

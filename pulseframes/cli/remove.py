@@ -8,11 +8,11 @@ from typing import Annotated
 
 import typer
 
-from pulseframes.cli.entry import FAILED, app, examples
+from pulseframes._text import plural
+from pulseframes.cli.app import FAILED, app, examples
 from pulseframes.cli.options import AsJson
+from pulseframes.cli.output import note, print_json, say
 from pulseframes.cli.places import OptionalLake, StorageOptions, open_lake
-from pulseframes.readable import plural
-from pulseframes.terminal import note, print_json, say
 
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
@@ -33,7 +33,7 @@ def forget(
     """Remove a user from a lake and the journal: sessions, page views, errors and raw answers. Costs no call."""
     place = None if lake is None else open_lake(lake, storage_option)
     _ask(f"Remove all that is known of user {user!r} from {_places(lake)}? It cannot be undone.", yes=yes)
-    from pulseframes.forgetting import forget as forget_user
+    from pulseframes.erasure.forget import forget as forget_user
 
     forgotten = forget_user(place, user)
     _tell(forgotten.as_dict(), str(forgotten), as_json=as_json)
@@ -53,7 +53,7 @@ def retain(
     """Remove what is older than some days from a lake and the journal. Costs no call."""
     place = None if lake is None else open_lake(lake, storage_option)
     _ask(f"Remove all that is older than {plural(days, 'day')} from {_places(lake)}? It cannot be undone.", yes=yes)
-    from pulseframes.forgetting import retain as retain_days
+    from pulseframes.erasure.forget import retain as retain_days
 
     retained = retain_days(place, days)
     _tell(retained.as_dict(), str(retained), as_json=as_json)

@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from pulseframes.cli.entry import app, examples
+from pulseframes.cli.app import app, examples
 from pulseframes.cli.options import AsJson
+from pulseframes.cli.output import note, print_json
 from pulseframes.cli.places import LakePlace, StorageOptions, open_lake
-from pulseframes.terminal import note, print_json
 
 
 @app.command(
@@ -42,7 +42,7 @@ def report(
 ) -> None:
     """Make a lake's report: one HTML page with charts, which needs no network. Costs no call."""
     place = open_lake(lake, storage_option)
-    from pulseframes.reporting import TITLE, find, render, save, summary, writable
+    from pulseframes.reports import TITLE, find, render, save, summary, writable
 
     path = writable(output)
     found = find(place, date_from=date_from, date_to=date_to, design=design, time_zone=time_zone)

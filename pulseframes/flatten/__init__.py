@@ -1,160 +1,53 @@
 """Raw answers in, flat frames out: bytes of the API's JSON become the tables' rows, or rejected rows with a reason."""
 
-from __future__ import annotations
-
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cache
-from typing import Any, Final
-
-import polars as pl
-
-from pulseframes.flatten import careful, scan
-from pulseframes.flatten.arrow import read_bodies
-from pulseframes.flatten.shapes import BODY, DETAIL, LOCATORS, POSITION, SEARCH, Shape, raw_schema
-from pulseframes.flatten.times import parse_times
-from pulseframes.tables import ITEM_TABLES, REJECTED, TABLES, Table
+from pulseframes.flatten.assemble import ParsedAnswers, parse_answers
+from pulseframes.flatten.bodies import FlatAnswers, flatten_details, flatten_searches
+from pulseframes.flatten.cut import cut_sessions, decoded, session_spans, values_at
+from pulseframes.flatten.fallback import text_of
+from pulseframes.flatten.merge import (
+    AGE,
+    DETAIL_AGE,
+    DETAIL_COLUMNS,
+    FROM_DETAIL,
+    as_merged,
+    newest_details,
+    newest_sessions,
+)
+from pulseframes.flatten.notices import (
+    describe_left_out,
+    describe_rejected,
+    warn_of_cut_lists,
+    warn_of_drift,
+    warn_of_missing,
+)
+from pulseframes.flatten.raw_json import NotJson
+from pulseframes.flatten.shapes import DETAIL, SEARCH, Shape
 
 __all__ = [
-    "BODY",
-    "LOCATORS",
-    "REJECTED_ROWS",
+    "AGE",
+    "DETAIL",
+    "DETAIL_AGE",
+    "DETAIL_COLUMNS",
+    "FROM_DETAIL",
+    "SEARCH",
     "FlatAnswers",
-    "as_rejected",
+    "NotJson",
+    "ParsedAnswers",
+    "Shape",
+    "as_merged",
+    "cut_sessions",
+    "decoded",
+    "describe_left_out",
+    "describe_rejected",
     "flatten_details",
     "flatten_searches",
-    "with_raw_json",
+    "newest_details",
+    "newest_sessions",
+    "parse_answers",
+    "session_spans",
+    "text_of",
+    "values_at",
+    "warn_of_cut_lists",
+    "warn_of_drift",
+    "warn_of_missing",
 ]
-
-#: Rows that were set aside, before their raw JSON is looked up: where they stand instead.
-REJECTED_ROWS: Final = pl.Schema(
-    {**{name: dtype for name, dtype in REJECTED.schema.items() if name != "raw_json"}, **LOCATORS}
-)
-
-
-@dataclass(frozen=True)
-class FlatAnswers:
-    """What some answers of one kind hold.
-
-    Attributes
-    ----------
-    frames : dict of str to polars.DataFrame
-        For each table, its declared columns and the two locator columns.
-    rejected : polars.DataFrame
-        Rows that have no place in the tables because a value's type is wrong: the columns of ``REJECTED_ROWS``.
-    totals : list of int
-        For search answers: the ``totalSessions`` of each body, in order. Empty for details.
-    unknown_fields : frozenset of str
-        Paths of fields that are not declared, and so in no frame; the raw answers have them.
-    """
-
-    frames: dict[str, pl.DataFrame]
-    rejected: pl.DataFrame
-    totals: list[int]
-    unknown_fields: frozenset[str]
-
-
-def flatten_searches(bodies: Sequence[bytes]) -> FlatAnswers:
-    """Flatten bodies of ``GET /sessions``, one page each.
-
-    Parameters
-    ----------
-    bodies : sequence of bytes
-        As they came from the server.
-
-    Raises
-    ------
-    MalformedAnswer
-        If a body is not the documented JSON; its ``body`` is the one.
-    """
-    return _flatten(bodies, SEARCH)
-
-
-def flatten_details(bodies: Sequence[bytes]) -> FlatAnswers:
-    """Flatten bodies of ``GET /session``, one session each.
-
-    Parameters
-    ----------
-    bodies : sequence of bytes
-        As they came from the server.
-
-    Raises
-    ------
-    MalformedAnswer
-        If a body is not the documented JSON; its ``body`` is the one.
-    """
-    return _flatten(bodies, DETAIL)
-
-
-def with_raw_json(rejected: pl.DataFrame, bodies: Sequence[bytes], *, details: bool) -> pl.DataFrame:
-    """Look up the raw JSON of rows that were set aside.
-
-    Parameters
-    ----------
-    rejected : polars.DataFrame
-        The columns of ``REJECTED_ROWS``.
-    bodies : sequence of bytes
-        What the locators point into.
-    details : bool
-        Whether they are detail answers.
-
-    Returns
-    -------
-    polars.DataFrame
-        The columns of the rejected table, the rows in their order.
-    """
-    shape = DETAIL if details else SEARCH
-
-    @cache
-    def sessions_of(body: int) -> tuple[str, list[scan.Span]]:
-        text = careful.text_of(bodies[body])
-        return text, careful.session_spans(text, shape)
-
-    @cache
-    def list_of(body: int, position: int, list_key: str) -> tuple[scan.Span, list[scan.Span]]:
-        text, spans = sessions_of(body)
-        span = dict(scan.members(text, spans[position]))[list_key]
-        return span, scan.items(text, span) if text[span[0]] == "[" else []
-
-    def span_of(row: dict[str, Any]) -> scan.Span:
-        list_key = next((table.list_key for table in ITEM_TABLES if table.name == row["table"]), "")
-        if not list_key:
-            sessions = sessions_of(row[BODY])[1]
-            return sessions[int(row[POSITION])]
-        whole_list, items = list_of(row[BODY], row[POSITION], list_key)
-        index: int | None = row["item_index"]
-        return whole_list if index is None else items[index]
-
-    raw = []
-    for row in rejected.iter_rows(named=True):
-        text = sessions_of(row[BODY])[0]
-        raw.append(text[slice(*span_of(row))].encode("utf-8", "backslashreplace").decode())
-    return rejected.with_columns(pl.Series("raw_json", raw, dtype=pl.String)).select(REJECTED.schema.names())
-
-
-def as_rejected(failed: pl.DataFrame, table: Table) -> pl.DataFrame:
-    """Give a table's rows that failed, with their ``reason`` and locators, the columns of ``REJECTED_ROWS``."""
-    index = pl.col(table.index) if table.index else pl.lit(None)
-    return failed.with_columns(table=pl.lit(table.name), item_index=index).select(
-        pl.col(name).cast(dtype) for name, dtype in REJECTED_ROWS.items()
-    )
-
-
-def _flatten(bodies: Sequence[bytes], shape: Shape) -> FlatAnswers:
-    read = read_bodies(bodies, shape)
-    found = careful.Rows()
-    for number in read.left:
-        careful.read_body(bodies[number], number, shape, found)
-    rejected = [pl.DataFrame(found.rejected, schema=REJECTED_ROWS, orient="row")]
-    frames = {}
-    for name, table in TABLES.items():
-        careful_rows = pl.DataFrame(found.rows[name], schema=raw_schema(table), orient="row")
-        frames[name], failed = parse_times(pl.concat([read.frames[name], careful_rows]), table)
-        rejected.append(as_rejected(failed, table))
-    totals = read.totals | found.totals
-    return FlatAnswers(
-        frames=frames,
-        rejected=pl.concat(rejected),
-        totals=[totals[number] for number in sorted(totals)],
-        unknown_fields=frozenset(read.unknown | found.unknown),
-    )

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json as pj
 
-from pulseframes.flatten.careful import unknown_fields
+from pulseframes.flatten.fallback import unknown_fields
 from pulseframes.flatten.shapes import BODY, LOCATORS, POSITION, Shape, raw_schema
 from pulseframes.tables import ITEM_TABLES, PAGE_VIEWS, SESSIONS, Column, Table
 

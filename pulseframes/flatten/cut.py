@@ -6,7 +6,8 @@ import json
 from collections.abc import Callable
 from typing import Any, Final
 
-from pulseframes.flatten import careful, scan
+from pulseframes.flatten import fallback as careful
+from pulseframes.flatten import raw_json as scan
 from pulseframes.flatten.shapes import Shape
 
 _INT64: Final = range(-(2**63), 2**63)

@@ -1,6 +1,30 @@
 """Sessions kept as Parquet files that any tool reads."""
 
+from pulseframes.lake.commit import Commit
+from pulseframes.lake.files import Days, days_of
+from pulseframes.lake.filters import goes_on, in_vain, lively, up_to_date, within
 from pulseframes.lake.lake import Lake
+from pulseframes.lake.opening import check_place
+from pulseframes.lake.reading import collected
+from pulseframes.lake.state import STATE_FILE, LakeState, Refreshing
 from pulseframes.lake.upsert import Batch, Counts, Written
 
-__all__ = ["Batch", "Counts", "Lake", "Written"]
+__all__ = [
+    "STATE_FILE",
+    "Batch",
+    "Commit",
+    "Counts",
+    "Days",
+    "Lake",
+    "LakeState",
+    "Refreshing",
+    "Written",
+    "check_place",
+    "collected",
+    "days_of",
+    "goes_on",
+    "in_vain",
+    "lively",
+    "up_to_date",
+    "within",
+]

@@ -11,7 +11,7 @@ import secrets
 from typing import Final
 
 from pulseframes.errors import LakeError
-from pulseframes.lake.store import OWN_FOLDER, Store
+from pulseframes.lake.storage import OWN_FOLDER, Store
 from pulseframes.tables import LAKE_TABLES
 
 #: What is to be moved and removed, once all of it is there.

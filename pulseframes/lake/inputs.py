@@ -10,12 +10,12 @@ from pathlib import Path
 import polars as pl
 
 from pulseframes.errors import InvalidQuery
-from pulseframes.frames import SessionFrames
+from pulseframes.flatten import AGE, DETAIL_AGE, DETAIL_COLUMNS
 from pulseframes.lake.upsert import Batch
-from pulseframes.merge import AGE, DETAIL_AGE, DETAIL_COLUMNS
-from pulseframes.provenance import fetched_of
 from pulseframes.tables import ERRORS, INSTANT, ITEM_TABLES, PAGE_VIEWS, REJECTED, SESSIONS, TABLES
-from pulseframes.validate import check
+from pulseframes.tables.certificate import fetched_of
+from pulseframes.tables.frames import SessionFrames
+from pulseframes.tables.validation import check
 
 Writable = pl.DataFrame | SessionFrames | str | os.PathLike[str]
 

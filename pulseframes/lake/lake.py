@@ -11,18 +11,16 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from pulseframes.coverage import Window
 from pulseframes.errors import InvalidQuery, LakeError
 from pulseframes.lake.commit import Commit, recover
+from pulseframes.lake.files import Days, days_of
 from pulseframes.lake.inputs import Writable, as_batches
 from pulseframes.lake.opening import check_place, opened
-from pulseframes.lake.partitions import Days, days_of
 from pulseframes.lake.places import open_store
 from pulseframes.lake.reading import arrow_dataset, check_files, collected, scan
 from pulseframes.lake.state import STATE_FILE, LakeState
-from pulseframes.lake.store import LOCK_SECONDS
+from pulseframes.lake.storage import LOCK_SECONDS
 from pulseframes.lake.upsert import Batch, Written, add_rejected, mark_failed, upsert
-from pulseframes.privacy import PrivacyPolicy
 from pulseframes.query import DateLike, parse_instant
 from pulseframes.tables import (
     DATE,
@@ -34,6 +32,8 @@ from pulseframes.tables import (
     SESSIONS,
     TABLES,
 )
+from pulseframes.tables.privacy import PrivacyPolicy
+from pulseframes.windows import Window
 
 if TYPE_CHECKING:
     import duckdb

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pulseframes.errors import LakeError
 from pulseframes.lake.commit import Commit
-from pulseframes.lake.partitions import decode, encode, has_present_columns
+from pulseframes.lake.files import decode, encode, has_present_columns
 from pulseframes.lake.reading import files_of
 from pulseframes.lake.state import STATE_FILE, LakeState
-from pulseframes.lake.store import OWN_FOLDER, Store
-from pulseframes.privacy import PrivacyPolicy
+from pulseframes.lake.storage import OWN_FOLDER, Store
 from pulseframes.tables import LAKE_TABLES, LAKE_VERSION
+from pulseframes.tables.privacy import PrivacyPolicy
 
 
 def check_place(store: Store) -> None:

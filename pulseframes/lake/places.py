@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from pulseframes.errors import InvalidQuery
-from pulseframes.lake.store import LocalStore, Store
+from pulseframes.lake.storage import LocalStore, Store
 
 #: What begins the address of a bucket or container: what both polars and obstore know.
 SCHEMES: Final = ("s3", "s3a", "gs", "az", "azure", "adl", "abfs", "abfss")
@@ -45,7 +45,7 @@ def open_store(path: str | os.PathLike[str], storage_options: Mapping[str, str] 
     # One letter is a drive of Windows; a path object is a path whatever is in it.
     scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]+):/", text) if isinstance(path, str) else None
     if scheme is not None and scheme[1].lower() in SCHEMES:
-        from pulseframes.lake.object_store import ObjectStore
+        from pulseframes.lake.remote_storage import ObjectStore
 
         return ObjectStore(text, storage_options)
     if scheme is not None and scheme[1].lower() != "file":

@@ -5,8 +5,8 @@ from __future__ import annotations
 import polars as pl
 import pyarrow as pa
 
-from pulseframes.lake.partitions import days_of, decode, unreadable
-from pulseframes.lake.store import Store
+from pulseframes.lake.files import days_of, decode, unreadable
+from pulseframes.lake.storage import Store
 from pulseframes.tables import DATE, LAKE_TABLES, partitioned
 
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
-from pulseframes.cohorts import Drawn
-from pulseframes.coverage import Coverage, Window, instant
 from pulseframes.errors import LakeError
-from pulseframes.lake.store import OWN_FOLDER
+from pulseframes.lake.storage import OWN_FOLDER
+from pulseframes.sampling.rates import Drawn
 from pulseframes.tables import LAKE_VERSION
+from pulseframes.windows import Coverage, Window, instant
 
 STATE_FILE: Final = f"{OWN_FOLDER}/lake.json"
 

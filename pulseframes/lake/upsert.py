@@ -9,8 +9,8 @@ from typing import Final
 
 import polars as pl
 
-from pulseframes.lake.partitions import Days
-from pulseframes.merge import AGE, FROM_DETAIL, as_merged, newest_details, newest_sessions
+from pulseframes.flatten import AGE, FROM_DETAIL, as_merged, newest_details, newest_sessions
+from pulseframes.lake.files import Days
 from pulseframes.tables import DATE, ITEM_TABLES, LAKE_TABLES, REJECTED, SESSIONS, TABLES
 
 _NEW: Final = "_new"

@@ -12,7 +12,7 @@ from functools import cache
 from typing import Any, Final
 
 from pulseframes.simulator.gaps import Gap
-from pulseframes.simulator.rows import Row, Session, addressed
+from pulseframes.simulator.sessions import Row, Session, addressed
 from pulseframes.tables import ERRORS, PAGE_VIEWS, SESSIONS, Answer, Column
 
 Document = dict[str, Any]

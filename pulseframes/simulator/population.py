@@ -9,10 +9,10 @@ from typing import Final
 
 import polars as pl
 
-from pulseframes.draws import Draws
+from pulseframes._random import Draws
 from pulseframes.simulator.arrivals import Arrivals
 from pulseframes.simulator.gaps import GAPS
-from pulseframes.simulator.rows import Session, SessionIds, SessionPlan
+from pulseframes.simulator.sessions import Session, SessionIds, SessionPlan
 from pulseframes.simulator.visit import plan_visit
 from pulseframes.simulator.visitors import Visitors
 

@@ -16,8 +16,8 @@ from pulseframes.simulator.documents import write_detail
 from pulseframes.simulator.faults import Faults
 from pulseframes.simulator.population import Population
 from pulseframes.simulator.responses import Response
-from pulseframes.simulator.rows import Session
 from pulseframes.simulator.server import Server
+from pulseframes.simulator.sessions import Session
 from pulseframes.simulator.truth import detail_frames, summary_frame
 
 When = str | date | datetime

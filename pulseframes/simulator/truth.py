@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import polars as pl
 
-from pulseframes.simulator.rows import Row, Session, addressed
+from pulseframes.simulator.sessions import Row, Session, addressed
 from pulseframes.tables import ERRORS, PAGE_VIEWS, SESSIONS, Answer, Table
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final, NamedTuple
 
-from pulseframes.draws import lognormal, whole
+from pulseframes._random import lognormal, whole
 from pulseframes.simulator.catalog import (
     ANYWHERE,
     ARTICLES,

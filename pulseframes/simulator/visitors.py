@@ -10,7 +10,7 @@ from typing import Final
 
 import polars as pl
 
-from pulseframes.draws import Draws, whole
+from pulseframes._random import Draws, whole
 from pulseframes.simulator.catalog import COUNTRIES, DEVICES, FIRST_NAMES, LAST_NAMES, Choice, Country, Device
 
 #: The share of sessions that are a return of somebody seen before, and the middle of the time since, in days.

@@ -1,9 +1,9 @@
 """The tables, each column declared once; everything that needs a column's name, type or path asks here."""
 
-from pulseframes.tables.declare import INSTANT, Answer, Column, Privacy, Table
+from pulseframes.tables.columns import INSTANT, Answer, Column, Privacy, Table
 from pulseframes.tables.design import DESIGN
 from pulseframes.tables.errors import ERRORS
-from pulseframes.tables.lake import DATE, LAKE_ORDER, LAKE_TABLES, LAKE_VERSION, partitioned
+from pulseframes.tables.lake_tables import DATE, LAKE_ORDER, LAKE_TABLES, LAKE_VERSION, partitioned
 from pulseframes.tables.page_views import PAGE_VIEWS
 from pulseframes.tables.rejected import REJECTED
 from pulseframes.tables.sessions import SESSIONS

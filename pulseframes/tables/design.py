@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from pulseframes.tables.declare import INSTANT, Column, Table
+from pulseframes.tables.columns import INSTANT, Column, Table
 
 DESIGN = Table(
     name="design",

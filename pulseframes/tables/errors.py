@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from pulseframes.tables.declare import Answer, Column, Privacy, Table
+from pulseframes.tables.columns import Answer, Column, Privacy, Table
 
 ERRORS = Table(
     name="errors",

@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from pulseframes.tables.declare import Column, Privacy, Table
+from pulseframes.tables.columns import Column, Privacy, Table
 
 REJECTED = Table(
     name="rejected",

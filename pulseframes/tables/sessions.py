@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from pulseframes.tables.declare import INSTANT, Answer, Column, Privacy, Table
+from pulseframes.tables.columns import INSTANT, Answer, Column, Privacy, Table
 
 SESSIONS = Table(
     name="sessions",

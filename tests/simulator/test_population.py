@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pulseframes.draws import Draws
+from pulseframes._random import Draws
 from pulseframes.simulator import Simulator
 from pulseframes.simulator.arrivals import Arrivals
 from pulseframes.simulator.catalog import PAGES

@@ -1,0 +1,34 @@
+"""Sends calls, counts them and keeps their answers: in go an endpoint and its parameters, out come raw bytes."""
+
+from pulseframes.client.client import PulseClient, default_client
+from pulseframes.client.journal import JOURNAL_FILE, Entry, Journal
+from pulseframes.client.quota import Quota
+from pulseframes.client.sender import Answer
+from pulseframes.client.settings import (
+    ENV_API_KEY,
+    ENV_BASE_URL,
+    ENV_CLIENT_ID,
+    ENV_CLIENT_SECRET,
+    ENV_HOME,
+    IN_MEMORY,
+    Credentials,
+    Settings,
+)
+
+__all__ = [
+    "ENV_API_KEY",
+    "ENV_BASE_URL",
+    "ENV_CLIENT_ID",
+    "ENV_CLIENT_SECRET",
+    "ENV_HOME",
+    "IN_MEMORY",
+    "JOURNAL_FILE",
+    "Answer",
+    "Credentials",
+    "Entry",
+    "Journal",
+    "PulseClient",
+    "Quota",
+    "Settings",
+    "default_client",
+]

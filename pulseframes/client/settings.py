@@ -1,0 +1,221 @@
+"""Settings and credentials: arguments first, then the environment."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, cast, get_args
+from urllib.parse import urlsplit
+
+import platformdirs
+
+from pulseframes._secret import Secret
+from pulseframes.client.quota import QuotaDay
+from pulseframes.errors import CredentialsMissing, InvalidQuery
+
+DEFAULT_BASE_URL: Final = "https://api.raygun.com/api/v1/pulse"
+
+ENV_API_KEY: Final = "PULSEFRAMES_API_KEY"
+ENV_CLIENT_ID: Final = "PULSEFRAMES_CLIENT_ID"
+ENV_CLIENT_SECRET: Final = "PULSEFRAMES_CLIENT_SECRET"  # noqa: S105  the variable's name, not a secret
+ENV_BASE_URL: Final = "PULSEFRAMES_BASE_URL"
+ENV_HOME: Final = "PULSEFRAMES_HOME"
+ENV_DAILY_LIMIT: Final = "PULSEFRAMES_DAILY_LIMIT"
+ENV_QUOTA_DAY: Final = "PULSEFRAMES_QUOTA_DAY"
+ENV_COUNT_AUTHENTICATE: Final = "PULSEFRAMES_COUNT_AUTHENTICATE"
+ENV_KEEP_SESSION_KEY: Final = "PULSEFRAMES_KEEP_SESSION_KEY"
+
+DEFAULT_DAILY_LIMIT: Final = 50
+LONGEST_TIMEOUT: Final = 3600.0
+#: The home that is no folder.
+IN_MEMORY: Final = ":memory:"
+
+_FLAGS: Final = {
+    "yes": True,
+    "true": True,
+    "1": True,
+    "on": True,
+    "no": False,
+    "false": False,
+    "0": False,
+    "off": False,
+}
+
+
+@dataclass(frozen=True, init=False)
+class Credentials:
+    """What Raygun knows an application and a consumer by.
+
+    Parameters
+    ----------
+    api_key : str
+        The application's API key, from the application's settings in Raygun.
+    client_id, client_secret : str
+        Of a consumer application, from the Consumers tab of the plan's settings.
+
+    Raises
+    ------
+    CredentialsMissing
+        If one of them is empty or holds a character that an HTTP header cannot carry.
+    """
+
+    api_key: Secret
+    client_id: Secret
+    client_secret: Secret
+
+    def __init__(self, api_key: str, client_id: str, client_secret: str) -> None:
+        given = {"api_key": api_key, "client_id": client_id, "client_secret": client_secret}
+        for name, value in given.items():
+            if not isinstance(value, str) or not value.strip():
+                raise CredentialsMissing(f"{name} is empty.")
+            if not value.strip().isascii() or not value.strip().isprintable():
+                raise CredentialsMissing(f"{name} holds a character that is not printable ASCII; copy it again.")
+            # A line break or a blank copied along from a web page is never part of a key.
+            object.__setattr__(self, name, Secret(value.strip()))
+
+    @classmethod
+    def from_env(cls) -> Credentials:
+        """Read ``PULSEFRAMES_API_KEY``, ``PULSEFRAMES_CLIENT_ID`` and ``PULSEFRAMES_CLIENT_SECRET``.
+
+        Raises
+        ------
+        CredentialsMissing
+            Naming each variable that is not set.
+        """
+        names = (ENV_API_KEY, ENV_CLIENT_ID, ENV_CLIENT_SECRET)
+        missing = [name for name in names if not os.environ.get(name, "").strip()]
+        if missing:
+            raise CredentialsMissing(
+                f"Not set in the environment: {', '.join(missing)}. The API key is under the application's settings "
+                "in Raygun; the client id and secret are those of a consumer application (plan settings, Consumers)."
+            )
+        return cls(*(os.environ[name] for name in names))
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to talk to the API, and what to keep.
+
+    What is not given is read from the environment.
+
+    Parameters
+    ----------
+    base_url : str
+        Where the API is (``PULSEFRAMES_BASE_URL``): ``https://``, or ``http://`` on this machine itself, as for a
+        simulator.
+    home : str or path
+        The folder of the journal and of the session key (``PULSEFRAMES_HOME``); the user's data folder if not set.
+        ``":memory:"`` keeps nothing on disk: another process, or a second run, pays again.
+    daily_limit : int
+        Calls a day (``PULSEFRAMES_DAILY_LIMIT``, 50). Raygun can raise it for an application.
+    quota_day : {"rolling", "utc"}
+        What a day is (``PULSEFRAMES_QUOTA_DAY``): the last 24 hours, which is right however the server counts, or the
+        day in UTC.
+    count_authenticate : bool
+        Whether authenticating is a call of the quota (``PULSEFRAMES_COUNT_AUTHENTICATE``, yes).
+    keep_session_key : bool
+        Whether the next process may use the session key (``PULSEFRAMES_KEEP_SESSION_KEY``, yes).
+    allow_http : bool
+        Whether ``base_url`` may be ``http://`` on another machine, where others can read the credentials on the way.
+    repair_calls : int
+        How many more calls a search may spend where its list changed while it was read.
+    connect_timeout, read_timeout : float
+        Seconds to wait for a connection, and between two pieces of an answer. The server gives up after 30.
+
+    Raises
+    ------
+    InvalidQuery
+        If one of them is not as it should be; the message names it.
+    """
+
+    base_url: str = field(default_factory=lambda: _from_env(ENV_BASE_URL, DEFAULT_BASE_URL))
+    home: str | os.PathLike[str] = field(default_factory=lambda: _from_env(ENV_HOME, ""))
+    daily_limit: int = field(default_factory=lambda: _whole_from_env(ENV_DAILY_LIMIT, DEFAULT_DAILY_LIMIT))
+    quota_day: QuotaDay = field(default_factory=lambda: cast("QuotaDay", _from_env(ENV_QUOTA_DAY, "rolling")))
+    count_authenticate: bool = field(default_factory=lambda: _flag_from_env(ENV_COUNT_AUTHENTICATE))
+    keep_session_key: bool = field(default_factory=lambda: _flag_from_env(ENV_KEEP_SESSION_KEY))
+    allow_http: bool = False
+    repair_calls: int = 6
+    connect_timeout: float = 5.0
+    read_timeout: float = 35.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "base_url", _checked_base_url(self.base_url, allow_http=self.allow_http))
+        for name in ("connect_timeout", "read_timeout"):
+            seconds = getattr(self, name)
+            if not isinstance(seconds, int | float) or not 0 < seconds <= LONGEST_TIMEOUT:
+                wanted = f"a number of seconds, positive and up to {LONGEST_TIMEOUT:g}"
+                raise InvalidQuery(f"{name}: {seconds!r} is not {wanted}.", argument=name)
+        for name, least in (("daily_limit", 1), ("repair_calls", 0)):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+                raise InvalidQuery(f"{name}: {value!r} is not a whole number from {least} on.", argument=name)
+        if self.quota_day not in get_args(QuotaDay):
+            raise InvalidQuery(
+                f"quota_day: {self.quota_day!r} is not 'rolling' or 'utc' ({ENV_QUOTA_DAY}).", argument="quota_day"
+            )
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder of the journal and the session key; None where nothing is kept on disk."""
+        if self.home == IN_MEMORY:
+            return None
+        return (
+            Path(self.home).expanduser() if self.home else platformdirs.user_data_path("pulseframes", appauthor=False)
+        )
+
+
+def _from_env(name: str, default: str) -> str:
+    return os.environ.get(name, "").strip() or default
+
+
+def _whole_from_env(name: str, default: int) -> int:
+    text = _from_env(name, str(default))
+    try:
+        return int(text)
+    except ValueError:
+        raise InvalidQuery(f"{name}: {text!r} is not a whole number.", argument=name) from None
+
+
+def _flag_from_env(name: str) -> bool:
+    text = _from_env(name, "yes").lower()
+    if text not in _FLAGS:
+        raise InvalidQuery(f"{name}: {text!r} is not yes or no.", argument=name)
+    return _FLAGS[text]
+
+
+def _checked_base_url(url: str, *, allow_http: bool) -> str:
+    """Give the address with no slash at its end, if credentials may be sent there."""
+    if not isinstance(url, str) or not url.isprintable() or any(letter in " ?#" for letter in url):
+        raise InvalidQuery(f"base_url: {url!r} is not an http(s) address.", argument="base_url")
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        _ = parts.port  # reading it raises where the port is not a number
+    except ValueError as problem:
+        raise InvalidQuery(f"base_url: {problem}", argument="base_url") from None
+    wanted = f"give the API's address, as in {DEFAULT_BASE_URL} (argument base_url or {ENV_BASE_URL})"
+    if parts.username or parts.password:
+        raise InvalidQuery(f"base_url: holds a user name or password; {wanted}.", argument="base_url")
+    if not host or parts.scheme not in ("http", "https"):
+        raise InvalidQuery(f"base_url: {url!r} is not an http(s) address; {wanted}.", argument="base_url")
+    if parts.scheme == "http" and not allow_http and not is_loopback(url):
+        raise InvalidQuery(
+            f"base_url: {url!r} would send the credentials unencrypted; use https:// (http:// is for this machine "
+            "itself, as with `pulseframes simulate`; Settings(allow_http=True) allows it elsewhere).",
+            argument="base_url",
+        )
+    return url.rstrip("/")
+
+
+def is_loopback(url: str) -> bool:
+    """Tell whether an address is this machine's own."""
+    host = urlsplit(url).hostname or ""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,1 @@
+"""Takes people, and old days, out of lake and journal."""

@@ -1,0 +1,1 @@
+"""Survey sampling, frame in and frame out."""

@@ -1,0 +1,139 @@
+"""What a lake remembers of a design: which times its sessions come from, and at what rate those of each time were drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import pairwise
+from typing import Any, Final, NamedTuple
+
+import polars as pl
+
+from pulseframes.sampling.design import Design
+from pulseframes.sampling.selection import STRATUM
+from pulseframes.tables import INSTANT
+from pulseframes.windows import Window, instant
+
+#: The column that a cohort's rate is joined as; null for a session of no cohort.
+RATE: Final = "rate"
+
+
+class Cohort(NamedTuple):
+    """Sessions that started in a window, and the rates at which they were drawn, by stratum."""
+
+    window: Window
+    rates: dict[str, float]
+
+
+@dataclass
+class Drawn:
+    """What is known of a design.
+
+    Attributes
+    ----------
+    design : Design
+        The design.
+    cohorts : list of Cohort
+        What was drawn from: disjoint, in order; none before the first session is drawn.
+    buying : dict of int to int
+        The page views by which those were drawn whose details are being bought; empty once they are put down.
+    """
+
+    design: Design
+    cohorts: list[Cohort] = field(default_factory=list)
+    buying: dict[int, int] = field(default_factory=dict)
+
+    @property
+    def window(self) -> Window | None:
+        """From the first cohort's start to the last one's end."""
+        return Window(self.cohorts[0].window.start, self.cohorts[-1].window.end) if self.cohorts else None
+
+    def raise_rates(self, window: Window, rates: Mapping[str, float]) -> None:
+        """Note that a window's sessions had these chances, besides those that they had before."""
+        edges = sorted({edge for part in [window, *(cohort.window for cohort in self.cohorts)] for edge in part})
+        cohorts: list[Cohort] = []
+        for start, end in pairwise(edges):
+            before = next(
+                (cohort.rates for cohort in self.cohorts if cohort.window.start <= start < cohort.window.end), None
+            )
+            now = rates if window.start <= start < window.end else None
+            if before is None and now is None:
+                continue
+            both = {
+                name: max((before or {}).get(name, 0.0), (now or {}).get(name, 0.0))
+                for name in sorted({*(before or {}), *(now or {})})
+            }
+            if cohorts and cohorts[-1].rates == both and cohorts[-1].window.end == start:
+                cohorts[-1] = Cohort(Window(cohorts[-1].window.start, end), both)
+            else:
+                cohorts.append(Cohort(Window(start, end), both))
+        self.cohorts = cohorts
+
+    def drop_before(self, moment: datetime) -> None:
+        """Forget what started before a time."""
+        self.cohorts = [
+            Cohort(Window(max(start, moment), end), rates) for (start, end), rates in self.cohorts if end > moment
+        ]
+
+    def with_rate(self, population: pl.DataFrame) -> pl.DataFrame:
+        """Give each session, by ``session_start`` and ``stratum``, the rate it was drawn at: 0 for no chance, null for no cohort."""
+        if not self.cohorts:
+            return population.with_columns(pl.lit(None, pl.Float64).alias(RATE))
+        windows = pl.DataFrame(
+            {
+                "_start": [cohort.window.start for cohort in self.cohorts],
+                "_end": [cohort.window.end for cohort in self.cohorts],
+                "_cohort": range(len(self.cohorts)),
+            },
+            schema={"_start": INSTANT, "_end": INSTANT, "_cohort": pl.Int64},
+        )
+        known = pl.DataFrame(
+            [(number, name, rate) for number, cohort in enumerate(self.cohorts) for name, rate in cohort.rates.items()],
+            schema={"_cohort": pl.Int64, STRATUM: pl.String, RATE: pl.Float64},
+            orient="row",
+        )
+        return (
+            population.sort("session_start", "session_id")
+            .join_asof(windows, left_on="session_start", right_on="_start", strategy="backward")
+            .with_columns(pl.when(pl.col("session_start") < pl.col("_end")).then("_cohort").alias("_cohort"))
+            .join(known, on=["_cohort", STRATUM], how="left")
+            .with_columns(pl.when(pl.col("_cohort").is_not_null()).then(pl.col(RATE).fill_null(0.0)).alias(RATE))
+            .drop("_start", "_end", "_cohort", strict=False)
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give it as JSON takes it."""
+        return {
+            "kind": self.design.kind,
+            "seed": self.design.seed,
+            "strata": list(self.design.strata),
+            "allocation": self.design.allocation and dict(self.design.allocation),
+            "cohorts": [[*(moment.isoformat() for moment in window), rates] for window, rates in self.cohorts],
+            "buying": [*self.buying.items()],
+        }
+
+    @classmethod
+    def from_dict(cls, told: Mapping[str, Any]) -> Drawn:
+        """Read it; raises ``ValueError``, ``TypeError`` or ``KeyError`` where it is damaged."""
+        design = Design(told["kind"], told["seed"], tuple(told["strata"]), told["allocation"])
+        cohorts = [
+            Cohort(Window(instant(start), instant(end)), {str(name): float(rate) for name, rate in rates.items()})
+            for start, end, rates in told["cohorts"]
+        ]
+        return cls(design, cohorts, {int(session_id): int(views) for session_id, views in told["buying"]})
+
+
+def same_design(drawn: Sequence[Drawn], design: Design) -> Drawn | None:
+    """Give what is known of a design; None where it is new."""
+    return next((one for one in drawn if (one.design.name, one.design.seed) == (design.name, design.seed)), None)
+
+
+def names_of(drawn: Iterable[Drawn]) -> str:
+    """Name designs for a message."""
+    return ", ".join(f"{one.design.name} (seed {one.design.seed})" for one in drawn)
+
+
+def of_design(design: Design) -> pl.Expr:
+    """Tell the rows of the design's table that are a design's."""
+    return (pl.col("design") == design.name) & (pl.col("seed") == design.seed)
