@@ -53,7 +53,7 @@ format: $(VENV)/.dev
 
 # Takes the README's picture of a report anew.
 picture: $(VENV)/.dev browser
-	$(BIN)/python tests/browser/picture.py
+	PYTHONPATH=tests $(BIN)/python -m browser.picture
 
 # Records cassettes/ anew, against the simulator.
 cassettes: $(VENV)/.dev
@@ -61,9 +61,9 @@ cassettes: $(VENV)/.dev
 
 # 200 kills of a search and its details, 40 of syncs; ten minutes of mutated answers.
 soak: $(VENV)/.dev
-	$(BIN)/python tests/soak_kills.py
-	$(BIN)/python tests/soak_sync.py
-	$(BIN)/python tests/fuzz_answers.py
+	PYTHONPATH=tests $(BIN)/python -m soak.killed_searches
+	PYTHONPATH=tests $(BIN)/python -m soak.killed_syncs
+	PYTHONPATH=tests $(BIN)/python -m soak.fuzz_answers
 
 # Flattening beside pandas and DuckDB, another day in a lake of a year, the imports; how well samples tell the truth; questions to and
 # reports of a million sessions.

@@ -6,7 +6,7 @@ import contextlib
 import warnings
 
 from conftest import NOW, credentials_of, settings_of
-from tape import CASSETTES, tape
+from support.cassette import CASSETTES, tape
 
 import pulseframes as pf
 from pulseframes.simulator import Simulator

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import reported
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
+from support import report_lakes
 
 import pulseframes as pf
 from browser import chromium
@@ -45,7 +45,7 @@ def browser() -> Iterator[Browser]:
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The address of a report of a sample."""
     place = tmp_path_factory.mktemp("drawn")
-    lake = reported.drawn_lake(place / "lake", reported.truth(800), 60, lost=1)
+    lake = report_lakes.drawn_lake(place / "lake", report_lakes.truth(800), 60, lost=1)
     return pf.report(lake, place / "report.html", title="The shop").as_uri()
 
 
@@ -53,8 +53,8 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> str:
 def hostile(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The address of a report whose every text is hostile."""
     place = tmp_path_factory.mktemp("hostile")
-    lake = reported.lake_of(place / "lake", reported.hostile(reported.truth(200)))
-    return pf.report(lake, place / "report.html", title=reported.SCRIPT).as_uri()
+    lake = report_lakes.lake_of(place / "lake", report_lakes.hostile(report_lakes.truth(200)))
+    return pf.report(lake, place / "report.html", title=report_lakes.SCRIPT).as_uri()
 
 
 class Opened:

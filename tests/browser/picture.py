@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
-
-import reported
 from playwright.sync_api import sync_playwright
+from support import report_lakes
 
 import pulseframes as pf
 from browser import chromium
@@ -19,7 +16,7 @@ PICTURE = Path(__file__).parent.parent.parent / "docs" / "images" / "report.png"
 if __name__ == "__main__":
     PICTURE.parent.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as place, sync_playwright() as playwright:
-        lake = reported.drawn_lake(Path(place) / "lake", reported.truth(20_000), 450)
+        lake = report_lakes.drawn_lake(Path(place) / "lake", report_lakes.truth(20_000), 450)
         page = pf.report(lake, Path(place) / "report.html", title="A made-up shop")
         with playwright.chromium.launch(
             executable_path=chromium.find(), args=["--no-sandbox", "--disable-gpu"]

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import pytest
-import reported
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser
+from support import report_lakes
 
 from browser.conftest import Opened
 
@@ -93,10 +93,10 @@ def test_hostile_texts_are_shown_and_do_nothing(open_page: Open, hostile: str) -
     page = open_page(hostile).page
     page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
     shown = page.inner_text("body")
-    assert reported.SCRIPT in shown
-    assert reported.IMAGE in shown
-    assert reported.ENTITY in shown
-    assert page.title().startswith(reported.SCRIPT)
+    assert report_lakes.SCRIPT in shown
+    assert report_lakes.IMAGE in shown
+    assert report_lakes.ENTITY in shown
+    assert page.title().startswith(report_lakes.SCRIPT)
     assert page.locator("script, img, iframe, object, embed, form").count() == 0
     assert page.locator("svg.chart text", has_text="<img src=x").count() > 0
 

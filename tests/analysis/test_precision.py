@@ -1,0 +1,165 @@
+"""plan_precision(): how many details a wanted precision takes, and what another day gains."""
+
+from __future__ import annotations
+
+import json
+import math
+from functools import cache
+from typing import Any
+
+import polars as pl
+import pytest
+from conftest import NOW
+from support.populations import part_of
+
+import pulseframes as pf
+from pulseframes.simulator import Simulator
+
+
+@cache
+def shop() -> tuple[pl.DataFrame, pf.SessionFrames]:
+    """4,000 sessions that have ended, and the details of all."""
+    truth = Simulator(sessions=4_000, now=NOW, daily_limit=None).truth()
+    sessions = truth["sessions"].filter(pl.col("status") != "active")
+    return sessions, pf.SessionFrames(sessions, truth["page_views"], truth["errors"])
+
+
+def sample_of(calls: int, seed: int = 0) -> pf.Sample:
+    sessions, details = shop()
+    chosen = pf.choose_details(sessions, calls, seed=seed)
+    return pf.Sample.of_frames(sessions, chosen, part_of(details, chosen["session_id"]))
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_as_many_details_as_are_foretold_for_a_group_give_about_the_precision_that_is_wanted(seed: int) -> None:
+    plan = pf.plan_precision(sample_of(300, seed), within=0.15)
+    foretold = plan.groups.drop_nulls("needed")
+    assert len(foretold) >= 7
+    found = []
+    for group, needed in foretold.select("page_template", "needed").iter_rows():
+        then = pf.plan_precision(sample_of(needed, seed), top=99).groups.filter(page_template=group)
+        found.append(then["within"].item() / plan.within)
+    assert 1 / 1.5 < pl.Series(found).median() < 1.5  # type: ignore[operator]  # there are some
+
+
+def test_the_whole_is_foretold_within_a_few_per_cent_over_many_samples() -> None:
+    found = []
+    for seed in range(12):
+        plan = pf.plan_precision(sample_of(120, seed), by=None, within=0.08)
+        assert plan.needed is not None
+        assert plan.needed > 120
+        found.append(pf.plan_precision(sample_of(plan.needed, seed), by=None).groups["within"].item())
+    assert 0.85 < pl.Series(found).median() / 0.08 < 1.15  # type: ignore[operator]  # there are some
+
+
+def test_tomorrow_is_what_a_days_details_more_make_it() -> None:
+    plan = pf.plan_precision(sample_of(200), "mean(loading_time_ms)", by=None, details_a_day=100)
+    now, tomorrow = plan.groups.select("within", "tomorrow").row(0)
+    sessions = len(shop()[0])
+    assert tomorrow == pytest.approx(now * math.sqrt((1 / 300 - 1 / sessions) / (1 / 200 - 1 / sessions)))
+    enough = pf.plan_precision(sample_of(200), "mean(loading_time_ms)", by=None, details_a_day=10**6)
+    assert enough.groups["tomorrow"].item() == 0
+
+
+def test_a_plan_counts_calls_and_days_for_the_groups_with_the_most_rows() -> None:
+    plan = pf.plan_precision(sample_of(200), "median(loading_time_ms)", top=4, details_a_day=45)
+    assert plan.groups.columns == ["page_template", "estimate", "lower", "upper", "within", "tomorrow", "needed"]
+    counts = pf.estimate(sample_of(200), "count()", by="page_template").sort("estimate", descending=True)
+    assert plan.groups["page_template"].to_list() == counts["page_template"].head(4).to_list()
+    assert plan.needed == plan.groups["needed"].max() > 200
+    assert plan.calls == plan.needed - 200
+    assert plan.days == -(-plan.calls // 45)
+    said = str(plan).splitlines()
+    assert said[0] == "median(loading_time_ms), wanted within 10%, from 200 details:"
+    assert len(said) == 6
+    assert f"{plan.needed:,} details, {plan.calls:,} calls more: {plan.days} days of 45." in said[-1]
+    told = plan.as_dict()
+    assert json.loads(json.dumps(told)) == told
+    assert (told["needed"], len(told["groups"])) == (plan.needed, 4)
+
+
+def test_what_cannot_be_foretold_is_said_to_be_so() -> None:
+    plan = pf.plan_precision(sample_of(4), "median(loading_time_ms)", top=3)
+    assert (plan.needed, plan.calls, plan.days, plan.at_least) == (None, None, None, True)
+    too_few = "Too few details to tell how many it takes"
+    assert str(plan).endswith(f"{too_few} for any of these groups: buy some dozens first.")
+    assert str(pf.plan_precision(sample_of(4), by=None)).endswith(f"{too_few}: buy some dozens first.")
+    assert "±?" in str(plan)
+    assert json.loads(json.dumps(plan.as_dict(), allow_nan=False))["groups"][0]["tomorrow"] is None
+    some = pf.plan_precision(sample_of(60), "median(loading_time_ms)", top=40)
+    assert some.at_least
+    unknown = some.groups.filter(pl.col("needed").is_null())["page_template"].to_list()
+    assert len(unknown) > 3
+    said = str(some).splitlines()[-1]
+    assert said.startswith("It takes at least ")
+    assert said.endswith(f" Too few details to tell for {', '.join(unknown[:3])} and {len(unknown) - 3} more.")
+    enough = str(pf.plan_precision(sample_of(200), within=0.99, top=40)).splitlines()[-1]
+    assert "The sample is as precise already for the other groups. Too few details to tell for " in enough
+
+
+def test_a_sample_that_is_precise_already_takes_no_call() -> None:
+    plan = pf.plan_precision(sample_of(400), "mean(loading_time_ms)", by=None, within=0.9)
+    assert (plan.needed, plan.calls, plan.days) == (400, 0, 0)
+    assert str(plan).splitlines()[-1] == "The sample is as precise already."
+    sessions, details = shop()
+    everything = pf.choose_details(sessions, len(sessions))
+    census = pf.plan_precision(pf.Sample.of_frames(sessions, everything, details), "mean(loading_time_ms)", by=None)
+    assert (census.calls, census.groups["within"].item()) == (0, 0.0)
+
+
+def test_where_all_sessions_are_drawn_nothing_is_left_to_buy_however_few_a_group_has() -> None:
+    details = shop()[1]
+    sessions = shop()[0].sort("session_id").head(40)
+    chosen = pf.choose_details(sessions, 40)
+    plan = pf.plan_precision(pf.Sample.of_frames(sessions, chosen, part_of(details, chosen["session_id"])), top=40)
+    assert plan.groups["within"].to_list() == [0.0] * len(plan.groups)
+    assert (plan.left, plan.needed, plan.calls, plan.at_least) == (0, 40, 0, False)
+    said = str(plan).splitlines()
+    assert said[-1] == "All sessions are drawn: there are no more details to buy."
+    assert said[1].endswith("±0%")
+    lost = part_of(details, chosen["session_id"].head(39))
+    answered = pf.plan_precision(pf.Sample.of_frames(sessions, chosen, lost), "mean(loading_time_ms)", by=None)
+    assert (answered.details, answered.left, answered.calls) == (39, 0, 0)
+
+
+def test_details_that_were_not_drawn_foretell_nothing() -> None:
+    with pytest.raises(pf.InvalidQuery, match="were not drawn") as caught:
+        pf.plan_precision(pf.Sample.of_details(shop()[1]))
+    assert caught.value.argument == "source"
+
+
+@pytest.mark.parametrize(("within", "said"), [(0.1, "10%"), (0.005, "0.5%"), (0.125, "12.5%")])
+def test_the_wanted_precision_is_said_as_it_was_asked_for(within: float, said: str) -> None:
+    assert str(pf.plan_precision(sample_of(60), by=None, within=within)).startswith(
+        f"median(loading_time_ms), wanted within {said}, from 60 details:"
+    )
+
+
+def test_sessions_and_errors_can_be_planned_for() -> None:
+    by_country = pf.plan_precision(sample_of(300), "share(satisfaction_rating = 'Poor')", by="country", top=2)
+    counts = shop()[0]["country"].value_counts(sort=True)
+    assert by_country.groups["country"].to_list() == counts["country"].head(2).to_list()
+    titles = pf.plan_precision(sample_of(300), "count()", by="title", top=2)
+    assert len(titles.groups) == 2
+
+
+@pytest.mark.parametrize(
+    ("wrong", "argument"),
+    [
+        ({"within": 0}, "within"),
+        ({"within": 1.0}, "within"),
+        ({"within": "10%"}, "within"),
+        ({"within": True}, "within"),
+        ({"top": 0}, "top"),
+        ({"top": 2.5}, "top"),
+        ({"details_a_day": 0}, "details_a_day"),
+        ({"details_a_day": True}, "details_a_day"),
+        ({"measure": "median(nothing)"}, "measures"),
+        ({"measure": "loading_time_ms"}, "measures"),
+        ({"design": "uniform"}, "source"),
+    ],
+)
+def test_wrong_arguments_are_named(wrong: dict[str, Any], argument: str) -> None:
+    with pytest.raises(pf.InvalidQuery) as caught:
+        pf.plan_precision(sample_of(20), **({"measure": "median(loading_time_ms)"} | wrong))
+    assert caught.value.argument == argument

@@ -1,0 +1,226 @@
+"""The charts: each takes what its function returned, draws figures, intervals and flags as they are, and refuses other frames."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import polars as pl
+import pytest
+import vl_convert
+from support.report_lakes import ENTITY, LONG, REVERSED, SCRIPT, truth
+
+import pulseframes as pf
+from pulseframes import charts
+
+SHOP = truth(400)
+SAMPLE = pf.Sample.of_frames(SHOP.sessions, pf.choose_details(SHOP.sessions, 40), SHOP, design="pageviews")
+
+#: Each chart, and a frame that it is for.
+FRAMES: dict[str, Callable[[], pl.DataFrame]] = {
+    "page_speed": lambda: pf.page_speed(SAMPLE),
+    "apdex": lambda: pf.apdex(SAMPLE, by="country"),
+    "error_impact": lambda: pf.error_impact(SAMPLE),
+    "landings": lambda: pf.landings(SAMPLE),
+    "paths": lambda: pf.paths(SAMPLE),
+    "compare": lambda: pf.compare(
+        SAMPLE, "p75(loading_time_ms)", segments=["country = 'US'", "country <> 'US'"], by="platform_name"
+    ),
+    "estimates": lambda: pf.estimate(SAMPLE, "share(satisfaction_rating = 'Poor')", by="browser_name"),
+    "traffic": lambda: pf.traffic(SHOP),
+    "hours": lambda: pf.traffic(SHOP, every="1h", by=None),
+    "satisfaction": lambda: pf.satisfaction(SAMPLE),
+    "sessions": lambda: SHOP.sessions,
+    "page_views": lambda: SHOP.page_views,
+    "errors": lambda: SHOP.errors,
+}
+
+
+def values(chart: Any, layer: int = 0) -> list[dict[str, Any]]:
+    """The rows of a layer, which a chart has but once where all layers share them."""
+    told = chart.to_dict()
+    return list(told["layer"][layer].get("data", told.get("data"))["values"])
+
+
+def drawn(chart: Any) -> list[dict[str, Any]]:
+    """The rows that a chart of groups draws."""
+    rows = values(chart)
+    return rows if "label" in rows[0] else values(chart, 1)
+
+
+def speeds(**columns: list[Any]) -> pl.DataFrame:
+    """What page_speed() might return of some pages."""
+    rows = len(next(iter(columns.values())))
+    empty = pf.page_speed(SAMPLE).clear()
+    filled = {name: columns.get(name, [None] * rows) for name in empty.columns}
+    return pl.DataFrame(filled, schema=empty.schema)
+
+
+@pytest.mark.parametrize("width", [720, 350])
+@pytest.mark.parametrize("name", FRAMES)
+def test_each_chart_is_valid_and_drawn_exactly_as_wide_as_it_is_asked_to_be(name: str, width: int) -> None:
+    chart = getattr(charts, name)(FRAMES[name](), width=width)
+    svg = vl_convert.vegalite_to_svg(chart.to_dict(), allowed_base_urls=[])
+    assert f'width="{width}"' in svg.partition(">")[0]
+    assert svg.count("<path") + svg.count("<line") + svg.count("<rect") > 3
+
+
+@pytest.mark.parametrize("name", FRAMES)
+def test_a_frame_with_no_rows_is_said_to_have_none(name: str) -> None:
+    chart = getattr(charts, name)(FRAMES[name]().clear())
+    assert "the frame has no rows" in vl_convert.vegalite_to_svg(chart.to_dict())
+
+
+@pytest.mark.parametrize("name", FRAMES)
+def test_another_frame_is_refused_with_what_was_expected(name: str) -> None:
+    for frame in (pl.DataFrame({"a": [1]}), {"a": [1]}):
+        with pytest.raises(pf.InvalidQuery, match=r"frame: .*give what \S+ returned|frame: .*give what ") as caught:
+            getattr(charts, name)(frame)
+        assert caught.value.argument == "frame"
+
+
+@pytest.mark.parametrize("width", [0, 199, 10_001, 3.5, True, "wide"])
+def test_a_width_in_which_nothing_can_be_drawn_is_refused(width: Any) -> None:
+    for name in ("page_speed", "traffic", "hours", "satisfaction", "page_views"):
+        with pytest.raises(pf.InvalidQuery, match="width: ") as caught:
+            getattr(charts, name)(FRAMES[name](), width=width)
+        assert caught.value.argument == "width"
+
+
+def test_figures_and_intervals_are_those_of_the_frame_in_its_order() -> None:
+    frame = pf.page_speed(SAMPLE)
+    rows = drawn(charts.page_speed(frame, top=5))
+    assert [row["label"] for row in rows] == frame["page_template"].head(5).to_list()
+    assert [row["figure"] for row in rows] == pytest.approx((frame["p75_ms"].head(5) / 1000).to_list())
+    assert [row["lower"] for row in rows] == pytest.approx((frame["p75_ms_lower"].head(5) / 1000).to_list())
+    assert [row["sessions"] for row in rows] == frame["sessions"].head(5).to_list()
+
+
+def test_flagged_rows_are_hollow_and_dashed() -> None:
+    frame = speeds(
+        page_template=["/firm", "/loose"],
+        p75_ms=[1_000.0, 2_000.0],
+        p75_ms_lower=[900.0, 1_000.0],
+        p75_ms_upper=[1_100.0, 3_000.0],
+        sessions=[50, 3],
+        flag=[None, "few sessions"],
+    )
+    chart = charts.page_speed(frame)
+    assert [row["firm"] for row in drawn(chart)] == [True, False]
+    svg = vl_convert.vegalite_to_svg(chart.to_dict())
+    assert svg.count('stroke-dasharray="4,3"') == 1
+    paper, accent = charts.look.COLOURS["paper"], charts.look.COLOURS["accent"]
+    assert svg.count(f'fill="{accent}"') == 1
+    assert svg.count(f'fill="{paper}"') == 2  # the background, and the hollow dot
+
+
+def test_an_interval_without_an_end_goes_to_the_edge_and_on() -> None:
+    frame = speeds(
+        page_template=["/a", "/b"],
+        p75_ms=[1_000.0, 2_000.0],
+        p75_ms_lower=[900.0, -math.inf],
+        p75_ms_upper=[1_100.0, math.inf],
+        sessions=[50, 3],
+        flag=[None, "few sessions"],
+    )
+    firm, loose = drawn(charts.page_speed(frame))
+    assert (firm["beyond"], loose["beyond"]) == (False, True)
+    assert loose["lower"] == 0
+    assert 2 < loose["upper"] < 4
+    assert loose["interval"] == "not known"
+
+
+def test_without_intervals_only_the_dots_are_drawn() -> None:
+    frame = pf.page_speed(SHOP)
+    row = drawn(charts.page_speed(frame))[0]
+    assert row["lower"] == row["figure"] == row["upper"]
+    assert not row["firm"]
+
+
+def test_labels_are_text_that_is_cut_and_cleaned() -> None:
+    frame = speeds(page_template=[SCRIPT, ENTITY, REVERSED, LONG, None], p75_ms=[1_000.0] * 5, sessions=[20] * 5)
+    chart = charts.page_speed(frame)
+    labels = [row["label"] for row in drawn(chart)]
+    assert labels[0] == SCRIPT
+    assert len(labels[3]) <= 60
+    assert labels[4] == "not known"
+    svg = vl_convert.vegalite_to_svg(chart.to_dict())
+    assert "<script" not in svg
+    assert "\u202e" not in svg
+    assert "&lt;script&gt;" in svg
+
+
+def test_rows_of_one_label_are_drawn_apart() -> None:
+    frame = pf.error_impact(SAMPLE).head(2).with_columns(title=pl.lit("Script error."))
+    rows = drawn(charts.error_impact(frame))
+    assert [row["label"] for row in rows] == ["Script error.", "Script error."]
+    assert rows[0]["line"] != rows[1]["line"]
+
+
+def test_traffic_is_stacked_to_its_sums_the_largest_groups_by_name() -> None:
+    frame = pf.traffic(SHOP, by="country")
+    rows = values(charts.traffic(frame))
+    tops: dict[int, float] = {}
+    for row in rows:
+        tops[row["start"]] = max(tops.get(row["start"], 0), row["top"])
+    sums = pf.traffic(SHOP, by=None)
+    assert [*tops.values()] == sums["sessions"].to_list()
+    parts = {row["part"] for row in rows}
+    largest = frame.group_by("country").agg(pl.col("sessions").sum()).sort("sessions", descending=True)
+    assert parts == {*largest["country"].drop_nulls().head(5), "others"}
+
+
+def test_periods_are_drawn_by_the_clocks_of_their_time_zone() -> None:
+    frame = pf.traffic(SHOP, by=None, time_zone="Pacific/Auckland")
+    first = values(charts.traffic(frame))[0]["start"]
+    clock = frame["period"][0].replace(tzinfo=UTC)
+    assert datetime.fromtimestamp(first / 1000, UTC) == clock
+    assert clock.hour == 0
+
+
+def test_the_mean_of_an_hour_is_over_all_days_of_the_frame() -> None:
+    frame = pf.traffic(SHOP, every="1h", by=None)
+    rows = values(charts.hours(frame))
+    days = frame["period"].dt.date().n_unique()
+    assert len(rows) == 24
+    assert sum(row["mean"] for row in rows) == pytest.approx(frame["sessions"].sum() / days)
+
+
+def test_satisfaction_has_the_interval_of_poor_and_one_group_at_a_time() -> None:
+    frame = pf.satisfaction(SAMPLE, every="1w")
+    poor = frame.filter(satisfaction_rating="Poor")
+    limits = values(charts.satisfaction(frame), 1)
+    assert [row["share_lower"] for row in limits] == poor["share_lower"].to_list()
+    assert [row["share_upper"] for row in limits] == poor["share_upper"].to_list()
+    with pytest.raises(pf.InvalidQuery, match="several groups"):
+        charts.satisfaction(pf.satisfaction(SAMPLE, every="1w", by="country"))
+
+
+def test_ratings_that_are_not_known_are_drawn_together_and_all_shares_add_up_to_one() -> None:
+    frame = pf.satisfaction(SAMPLE, every="1w").with_columns(
+        pl.col("satisfaction_rating").replace({"Good": "Splendid", "Average": "Awful"})
+    )
+    rows = values(charts.satisfaction(frame))
+    assert {row["part"] for row in rows} == {"Poor", "Excellent", "Other"}
+    assert {round(row["top"], 9) for row in rows if row["part"] == "Other"} == {1.0}
+
+
+def test_the_unit_of_estimates_is_read_from_the_measure() -> None:
+    for measure, told in (
+        ("p75(loading_time_ms)", " s"),
+        ("share(satisfaction_rating = 'Poor')", "%"),
+        ("mean(page_view_count)", ""),
+    ):
+        (row,) = drawn(charts.estimates(pf.estimate(SAMPLE, measure)))
+        assert row["estimate"].endswith(told)
+        assert row["label"] == measure
+
+
+def test_charts_without_altair_say_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "altair", None)
+    with pytest.raises(ImportError, match="pip install 'pulseframes\\[report\\]'"):
+        charts.page_speed(pf.page_speed(SAMPLE))
+    assert pf.charts is charts

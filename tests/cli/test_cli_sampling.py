@@ -1,0 +1,419 @@
+"""The sample on the command line: sync --design, plan --precision and estimate."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from analysis.test_sample import buy
+from conftest import NOW, Run, set_environment
+from polars.testing import assert_frame_equal
+
+import pulseframes as pf
+from pulseframes.fetch.plan_report import Plan, PlannedWindow
+from pulseframes.fetch.sync_report import SampleReport
+from pulseframes.simulator import Simulator
+from pulseframes.tables import SESSIONS
+from pulseframes.windows import Window
+
+DAY = timedelta(days=1)
+START, END = datetime(2026, 11, 14, tzinfo=NOW.tzinfo), datetime(2026, 11, 17, tzinfo=NOW.tzinfo)
+WINDOW = ("--from", "2026-11-14", "--to", "2026-11-17")
+
+
+@pytest.fixture
+def lake(simulator: Simulator, tmp_path: Path) -> pf.Lake:
+    """A lake that has the summaries of three days, and cost no call."""
+    made = pf.Lake(tmp_path / "lake")
+    made.write(simulator.summaries(START, END), fetched_at=NOW)
+    with made.locked() as state:
+        state.coverage.add(Window(START, END), NOW, DAY)
+        made.save_state()
+    return made
+
+
+@pytest.fixture
+def sampled(lake: pf.Lake, simulator: Simulator) -> pf.Lake:
+    """The same with the details of 60 sessions, drawn by page views."""
+    buy(lake, simulator, 60, START, END, design=pf.Design())
+    return lake
+
+
+def bought(simulator: Simulator) -> list[int]:
+    return [int(request.query["id"]) for request in simulator.requests if request.endpoint == "session"]
+
+
+# sync
+
+
+@pytest.mark.usefixtures("environment")
+def test_sync_buys_by_the_design_and_says_how_the_sample_stands(run: Run, lake: pf.Lake, simulator: Simulator) -> None:
+    sessions = lake.sessions().select(SESSIONS.schema.names()).collect()
+    chosen = pf.choose_details(sessions, 5, strata="country", seed=3)["session_id"].to_list()
+    options = ("--details", "3", "--design", "pageviews", "--strata", "country", "--seed", "3")
+    code, out, err = run("sync", lake.location, *WINDOW, *options)
+    assert (code, out, bought(simulator)) == (0, "", chosen[:3])
+    line = f"Sample pageviews by country (seed 3): 3 of {len(sessions)} sessions drawn, all with details; they say as much as "
+    assert line in err
+    code, out, _ = run("sync", lake.location, *WINDOW, "--details", "2", "--json")
+    told = json.loads(out)["sample"]
+    assert (code, bought(simulator)) == (0, chosen)
+    assert told.pop("effective") > 1
+    assert told == {
+        "design": "pageviews by country",
+        "seed": 3,
+        "sessions": len(sessions),
+        "drawn": 5,
+        "unanswered": 0,
+        "beside": [],
+    }
+    code, out, err = run("sync", lake.location, *WINDOW, "--details", "1", "--design", "newest", "--json")
+    assert (code, json.loads(out)["sample"], "Sample" in err) == (0, None, False)
+
+
+@pytest.mark.usefixtures("environment")
+def test_a_sync_whose_calls_end_exits_with_3_and_has_told_of_its_sample(
+    run: Run, lake: pf.Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PULSEFRAMES_DAILY_LIMIT", "3")
+    code, _, err = run("sync", lake.location, *WINDOW, "--details", "5", "--design", "uniform")
+    assert code == 3
+    assert "Sample uniform (seed 0): 2 of " in err
+    assert "Not finished (3 known to be still to come)" in err
+
+
+@pytest.mark.usefixtures("environment")
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--details", "3", "--design", "views"), "'views' is not one of 'pageviews', 'uniform', 'newest'"),
+        (("--details", "3", "--strata", "country"), "say pageviews or uniform, too"),
+        (("--details", "3", "--design", "newest", "--seed", "2"), "say pageviews or uniform, too"),
+        (("--details", "3", "--design", "uniform", "--seed", "-1"), "greater than or equal to 0"),
+        (
+            ("--details", "3", "--design", "uniform", "--strata", "ip_city"),
+            "'ip_city' is no column that search_sessions",
+        ),
+        (("--details", "3", "--design", "uniform", "--strata", "ip_address"), "ip_address says who somebody is"),
+        (("--design", "pageviews"), "say how many, with --details"),
+        (("--details", "some", "--design", "pageviews"), "'some' is neither a whole number from 0 nor all"),
+    ],
+)
+def test_wrong_usage_of_sync_costs_nothing(
+    run: Run, lake: pf.Lake, simulator: Simulator, options: tuple[str, ...], message: str
+) -> None:
+    code, out, err = run("sync", lake.location, *WINDOW, *options)
+    assert (code, out, simulator.calls) == (2, "", 0)
+    assert message in err
+
+
+# plan
+
+
+@pytest.mark.usefixtures("environment")
+def test_plan_says_what_a_precision_takes_and_what_another_day_gains(
+    run: Run, sampled: pf.Lake, simulator: Simulator
+) -> None:
+    code, out, _ = run("plan", sampled.location, *WINDOW, "--precision", "20%", "--details", "40")
+    assert (code, simulator.calls) == (0, 0)
+    plan = pf.plan_precision(sampled, within=0.2, details_a_day=40)
+    assert out.endswith(f"\n\n{plan}\n")
+    assert len(plan.groups) == 10
+    assert "median(loading_time_ms), wanted within 20%, from 60 details:" in out
+    assert "; after 40 more ±" in out
+    assert f"{plan.needed:,} details, {plan.calls:,} calls more: {plan.days} days of 40." in out
+
+
+@pytest.mark.usefixtures("environment")
+def test_plan_prints_the_precision_as_json_for_a_measure_and_groups_of_ones_own(
+    run: Run, sampled: pf.Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PULSEFRAMES_DAILY_LIMIT", "50")
+    options = ("--precision", "5", "--measure", "mean(viewing_time_ms)", "--by", "country", "--top", "2", "--json")
+    code, out, _ = run("plan", sampled.location, *WINDOW, "--no-probe", *options)
+    told = json.loads(out)
+    plan = pf.plan_precision(
+        sampled, "mean(viewing_time_ms)", within=0.05, by=["country"], top=2, details_a_day=47, design=None
+    )
+    assert (code, told["precision"], told["calls"]) == (0, plan.as_dict(), 0)
+    assert [row["country"] for row in told["precision"]["groups"]] == plan.groups["country"].to_list()
+    assert "precision" not in json.loads(run("plan", sampled.location, *WINDOW, "--json")[1])
+
+
+@pytest.mark.usefixtures("environment")
+@pytest.mark.parametrize(
+    ("options", "code", "message"),
+    [
+        (("--precision", "0"), 2, "'0' is no percentage between 0% and 100%"),
+        (("--precision", "100%"), 2, "'100%' is no percentage"),
+        (("--precision", "nan"), 2, "'nan' is no percentage"),
+        (("--precision", "ten"), 2, "'ten' is no percentage"),
+        (("--precision", "0.1"), 2, "'0.1' may be a share or a percentage: say 10% or 0.1%"),
+        (
+            ("--measure", "count()"),
+            2,
+            "Invalid value for --measure: say how closely it is to be known, with --precision",
+        ),
+        (("--by", "country"), 2, "Invalid value for --by: say how closely"),
+        (("--top", "3"), 2, "Invalid value for --top: say how closely"),
+        (("--whole",), 2, "Invalid value for --whole: say how closely"),
+        (("--precision", "10%", "--whole", "--by", "country"), 2, "Invalid value for --by: the whole has no groups"),
+        (("--precision", "10%", "--whole", "--top", "3"), 2, "Invalid value for --top: the whole has no groups"),
+        (("--precision", "10%", "--top", "0"), 2, "greater than or equal to 1"),
+        (("--precision", "10%", "--measure", "speed"), 2, "'speed' "),
+        (("--precision", "10%", "--by", "planet"), 2, "planet"),
+        (("--precision", "10%", "--design", "newest"), 2, "newest is no sample"),
+        (("--precision", "10%", "--design", "uniform"), 2, "the lake has no sample uniform (seed 0); it has pageviews"),
+    ],
+)
+def test_wrong_usage_of_plan_costs_nothing(
+    run: Run, sampled: pf.Lake, simulator: Simulator, options: tuple[str, ...], code: int, message: str
+) -> None:
+    found, out, err = run("plan", sampled.location, "--from", "2026-11-01", *options)
+    assert (found, out, simulator.calls) == (code, "", 0)
+    assert message in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.usefixtures("environment")
+def test_a_plan_that_needs_no_call_says_so_and_not_when_it_can_be_done(run: Run, sampled: pf.Lake) -> None:
+    code, out, _ = run("plan", sampled.location, *WINDOW)
+    assert code == 0
+    assert out.splitlines()[:2] == ["No search: all of it is there.", "No call is needed."]
+    assert out.splitlines()[2].endswith(" calls are left today.")
+
+
+def test_one_of_a_thing_is_said_as_one() -> None:
+    window = PlannedWindow(START, END, sessions=1, calls=1, kept=1, estimated=False)
+    plan = Plan([window], 0, 0, authentications=0, calls=1, calls_left=1, daily_limit=50, days=1, probe_cost=0)
+    search, calls, left = str(plan).splitlines()
+    assert search.endswith(": 1 session, 1 call, 1 page in the journal.")
+    assert calls == "1 call in all, 0 of them to authenticate."
+    assert left == "1 of 50 calls is left today: it can be done today."
+    unknown = replace(plan, details=None, details_kept=3, calls=None, days=None)
+    assert "Details: not known how many to pay for, 3 in the journal." in str(unknown)
+
+
+@pytest.mark.parametrize(
+    ("drawn", "unanswered", "said"),
+    [
+        (0, 0, "nothing drawn yet."),
+        (45, 0, "45 of 751 sessions drawn, all with details; they say as much as 20 of equal weight."),
+        (45, 3, "45 of 751 sessions drawn, 3 of them without details; the other 42 say as much as 20 of equal weight."),
+        (2, 2, "2 of 751 sessions drawn, none of them with details."),
+    ],
+)
+def test_a_sync_tells_its_sample_by_those_that_were_drawn(drawn: int, unanswered: int, said: str) -> None:
+    report = SampleReport("pageviews", 0, 751, drawn, unanswered, effective=20.0)
+    assert str(report) == f"Sample pageviews (seed 0): {said}"
+
+
+@pytest.mark.usefixtures("environment")
+def test_plan_says_what_it_takes_to_know_the_whole_within_less_than_one_per_cent(run: Run, sampled: pf.Lake) -> None:
+    code, out, _ = run("plan", sampled.location, *WINDOW, "--precision", "0.5%", "--whole", "--details", "40")
+    assert code == 0
+    assert out.endswith(f"\n\n{pf.plan_precision(sampled, within=0.005, by=None, details_a_day=40)}\n")
+    assert "wanted within 0.5%, from 60 details:\n  all: " in out
+
+
+@pytest.mark.usefixtures("environment")
+def test_a_precision_without_a_sample_says_how_to_draw_one_and_costs_nothing(
+    run: Run, lake: pf.Lake, simulator: Simulator, tmp_path: Path
+) -> None:
+    code, out, err = run("plan", lake.location, "--from", "2026-11-01", "--precision", "10%")
+    assert (code, out, simulator.calls) == (1, "", 0)
+    assert "has no sample" in err
+    code, _, err = run("plan", tmp_path / "none", "--from", "2026-11-01", "--precision", "10%")
+    assert (code, simulator.calls) == (1, 0)
+    assert "There is no lake at" in err
+
+
+# estimate
+
+
+def test_estimate_prints_what_the_function_gives_and_who_did_not_answer(
+    run: Run, sampled: pf.Lake, tmp_path: Path
+) -> None:
+    asked = ("p75(loading_time_ms)", "share(loading_time_ms > 3000)")
+    options = (
+        "--by",
+        "country",
+        "--where",
+        "loading_time_ms > 100",
+        "--confidence",
+        "0.9",
+        "--calibrate",
+        "browser_name",
+    )
+    expected = pf.estimate(
+        sampled, asked, by="country", where="loading_time_ms > 100", confidence=0.9, calibrate="browser_name"
+    )
+    code, out, err = run("estimate", sampled.location, *asked, *options, "-f", "ndjson")
+    assert (code, err) == (0, "Sample pageviews (seed 0): 60 drawn, all with details.\n")
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert [row["country"] for row in rows] == expected["country"].to_list()
+    assert [row["estimate"] for row in rows] == pytest.approx(expected["estimate"].to_list())
+    output = tmp_path / "found.parquet"
+    code, out, err = run("estimate", sampled.location, *asked, *options, "-o", output)
+    assert (code, out) == (0, "")
+    assert_frame_equal(pl.read_parquet(output), expected)
+    assert run("-q", "estimate", sampled.location, "count()")[2] == ""
+
+
+@pytest.mark.parametrize("width", [80, 130])
+def test_estimates_fit_the_terminal_with_their_limits_and_flags(
+    run: Run, sampled: pf.Lake, monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setattr(monkeypatch, "setenv", lambda *_: None)  # run() would set it wider
+    asked = ("p75(loading_time_ms)", "share(loading_time_ms > 3000)")
+    lines = run("estimate", sampled.location, *asked, "--by", "page_template")[1].splitlines()
+    wide = ["page_template", "estimate", "standard_error", "lower", "upper", "sessions", "effective_sessions", "flag"]
+    shown = wide if width == 130 else [name for name in wide if name not in {"standard_error", "effective_sessions"}]
+    assert lines[0] == asked[0]
+    assert lines[1].split() == shown
+    assert [line for line in lines if line in asked] == [*asked]
+    assert max(map(len, lines)) <= width
+    rows = [line.split() for line in lines if line.startswith(("/ ", "/search "))]
+    found = pf.estimate(sampled, asked, by="page_template").filter(pl.col("page_template").is_in(["/", "/search"]))
+    figures = [f"{value:,.0f}" if value >= 1_000 else f"{value:.4g}" for value in found["estimate"]]
+    assert [row[1] for row in rows] == figures
+    assert any("∞" in line and line.endswith("few sessions") for line in lines)
+    told = " ".join(lines[-2:])
+    assert ("and 2 more columns: standard_error, effective_sessions. -f csv prints all of it" in told) == (width == 80)
+
+
+def test_estimates_without_groups_are_one_table(run: Run, sampled: pf.Lake) -> None:
+    lines = run("estimate", sampled.location, "count()", "total(page = 'nowhere')")[1].splitlines()
+    assert lines[0].split()[0] == "measure"
+    assert lines[2].split()[:2] == ["count()", f"{len(sampled.sessions().collect())}"]
+    assert lines[3].startswith("total(page = 'nowhere')")
+    assert run("estimate", sampled.location, "count()")[1].splitlines()[0] == "count()"
+    nothing = ("mean(loading_time_ms)", "--by", "country", "--where", "page = 'nowhere'")
+    assert run("estimate", sampled.location, *nothing)[1] == "no rows\n"
+
+
+def test_groups_beyond_the_fiftieth_are_counted_and_their_texts_do_no_harm(
+    run: Run, lake: pf.Lake, simulator: Simulator
+) -> None:
+    truth = simulator.truth(START, END)
+    titled = truth["page_views"].with_columns(page=pl.lit("[red]\x1b[31m") + pl.col("view_index").cast(pl.String))
+    lake.write(pf.SessionFrames(truth["sessions"], titled, truth["errors"]), fetched_at=NOW)
+    out = run("estimate", lake.location, "count()", "--by", "page")[1]
+    assert "[red]\N{REPLACEMENT CHARACTER}[31m1 " in out
+    assert "\x1b" not in out
+    out = run("estimate", lake.location, "count()", "--by", "session_id")[1]
+    assert f"and {len(truth['sessions']) - 50} more rows. -f csv prints all of it" in out
+
+
+@pytest.mark.parametrize("width", [80, 100])
+def test_a_wide_result_shows_a_tables_first_columns_and_names_those_that_it_leaves_out(
+    run: Run, sampled: pf.Lake, monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setattr(monkeypatch, "setenv", lambda *_: None)
+    out = run("sql", sampled.location, "select * from design limit 3")[1]
+    heading = out.splitlines()[2]
+    assert "inclusion_probability ┆ weight" in heading
+    assert max(map(len, out.splitlines())) <= width
+    left_out = [name for name in sampled.design().collect_schema() if f" {name} " not in heading]
+    told = " ".join(out.splitlines()[-2:])
+    assert f"and {len(left_out)} more columns: {', '.join(left_out)}. -f csv prints all of it, -o writes it." in told
+    short = run("sql", sampled.location, "select weight, session_id from design limit 3")[1]
+    assert "weight" in short.splitlines()[2].split("┆")[0]
+    assert "more column" not in short
+
+
+def test_estimate_takes_a_window_a_table_and_a_design(run: Run, sampled: pf.Lake, simulator: Simulator) -> None:
+    buy(sampled, simulator, 20, START, END, design=pf.Design("uniform"))
+    options = ("--from", "2026-11-15", "--to", "2026-11-16", "--of", "errors", "--design", "pageviews")
+    code, out, err = run("estimate", sampled.location, "count()", *options, "-f", "csv")
+    expected = pf.estimate(
+        sampled, "count()", of="errors", date_from=START + DAY, date_to=END - DAY, design="pageviews"
+    )
+    assert (code, out) == (0, expected.write_csv())
+    assert "Sample pageviews (seed 0)" in err
+    assert "Sample uniform (seed 0)" in run("estimate", sampled.location, "mean(loading_time_ms)")[2]
+
+
+def test_estimate_of_a_lake_with_all_details_needs_no_sample(run: Run, lake: pf.Lake, simulator: Simulator) -> None:
+    truth = simulator.truth(START, END)
+    lake.write(pf.SessionFrames(truth["sessions"], truth["page_views"], truth["errors"]), fetched_at=NOW)
+    code, out, err = run("estimate", lake.location, "mean(loading_time_ms)", "-f", "ndjson")
+    assert json.loads(out)["estimate"] == pytest.approx(truth["page_views"]["loading_time_ms"].mean())
+    assert (code, err) == (0, "The lake has no sample: what is asked is known of all sessions.\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("speed",), 2, "'speed' "),
+        (("mean(nothing)",), 2, "nothing"),
+        (("mean(loading_time_ms",), 2, "mean(loading_time_ms"),
+        (("count()", "--where", "country"), 2, "is no condition"),
+        (("count()", "--of", "rejected"), 2, "'rejected' is not one of"),
+        (("count()", "--confidence", "1.5"), 2, "confidence: 1.5 is not between 0 and 1"),
+        (("count()", "--from", "someday"), 2, "date_from: 'someday'"),
+        (("mean(loading_time_ms)", "--from", "2026-10-01"), 0, ""),
+        (("mean(loading_time_ms)", "--design", "uniform"), 2, "the lake has no sample uniform; it has pageviews"),
+        (("mean(loading_time_ms)", "--calibrate", "ip_city"), 2, "'ip_city' is no column that search_sessions() fills"),
+        (("count()", "-o", "count.xlsx"), 2, "ends in none of .parquet"),
+        ((), 2, "Missing argument 'MEASURE...'"),
+    ],
+)
+def test_what_estimate_cannot_do_it_says(
+    run: Run, sampled: pf.Lake, arguments: tuple[str, ...], code: int, message: str
+) -> None:
+    found, _, err = run("estimate", sampled.location, *arguments)
+    assert found == code
+    assert message in err
+    assert "Traceback" not in err
+
+
+def test_estimate_without_a_lake_or_a_sample_exits_with_1(run: Run, lake: pf.Lake, tmp_path: Path) -> None:
+    code, out, err = run("estimate", lake.location, "mean(loading_time_ms)")
+    assert (code, out) == (1, "")
+    assert "has no sample" in err
+    assert run("estimate", lake.location, "count()", "--by", "country")[0] == 0, "what all summaries say needs none"
+    code, _, err = run("estimate", tmp_path / "none", "count()")
+    assert code == 1
+    assert "There is no lake at" in err
+
+
+# With few calls left
+
+
+def test_with_three_calls_left_a_plan_costs_one_at_most_and_an_estimate_none(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PULSEFRAMES_DAILY_LIMIT", "9")
+    with Simulator(sessions=400, now=datetime.now(NOW.tzinfo), daily_limit=9) as shop:
+        set_environment(monkeypatch, shop)
+        window = ("--from", f"{shop.begin:%Y-%m-%d}", "--to", f"{shop.now - 8 * DAY:%Y-%m-%d}")
+        lake = tmp_path / "lake"
+        assert run("sync", lake, *window, "--details", "4", "--design", "pageviews")[0] == 0
+        assert shop.calls == 6
+        assert run("estimate", lake, "count()", "mean(loading_time_ms)")[0] == 0
+        assert shop.calls == 6
+        longer = ("--from", f"{shop.begin - 30 * DAY:%Y-%m-%d}", "--details", "9", "--design", "pageviews")
+        code, out, _ = run("plan", lake, *longer, "--precision", "10%")
+        assert (code, shop.calls) == (0, 6)
+        assert "not known how many sessions" in out
+        assert "median(loading_time_ms), wanted within 10%, from 4 details:" in out
+        code, out, _ = run("plan", lake, *longer)
+        assert (code, shop.calls) == (0, 7)
+        assert "This plan has cost 1." in out
+
+
+def test_schema_and_sql_have_the_design(run: Run, sampled: pf.Lake) -> None:
+    entries: list[dict[str, Any]] = json.loads(run("schema", "design", "--format", "json")[1])
+    assert [entry["column"] for entry in entries if entry["key"]] == ["session_id", "design", "seed"]
+    assert {entry["json_path"] for entry in entries} == {entry["answers"] for entry in entries} == {None}
+    assert "| lake | How likely the session was to be drawn. |" in run("schema", "design", "-f", "markdown")[1]
+    code, out, _ = run("sql", sampled.location, "select count(*), sum(inclusion_probability) from design", "-f", "csv")
+    assert (code, out.splitlines()[1].split(",")[0]) == (0, "60")

@@ -1,0 +1,263 @@
+"""What is taken out of the journal is gone from its files, and what stays counts and answers as before."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+from conftest import Clock, client_of
+from fetch.test_pagination import START, WEEK, MovingList, reader
+
+import pulseframes as pf
+from pulseframes.client import database as database_module
+from pulseframes.client.journal import JOURNAL_FILE, MIGRATIONS, Call, Entry, Journal
+from pulseframes.fetch.pagination import Page
+from pulseframes.query import SearchQuery
+from pulseframes.simulator import Simulator
+
+MARK = b"anna.smith.000000000042@example.com"
+SETTLED = ("2020-01-01", "2020-01-29")
+THEN = datetime(2020, 1, 29, tzinfo=UTC)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "home" / JOURNAL_FILE
+
+
+@pytest.fixture
+def journal(path: Path) -> Iterator[Journal]:
+    opened = Journal(path)
+    yield opened
+    opened.close()
+
+
+def put(journal: Journal, params: str, body: bytes, endpoint: str = "sessions") -> int:
+    call = Call("shop", endpoint, params)
+    call_id = journal.reserve(call, lambda *_: None, since=lambda now: now - timedelta(hours=24))
+    journal.complete(call_id, "answered", status=200, body=body)
+    return call_id
+
+
+def used(journal: Journal) -> int:
+    return len(journal.spent("shop", datetime.now(UTC) - timedelta(hours=24))[0])
+
+
+def files_of(path: Path) -> bytes:
+    return b"".join(file.read_bytes() for file in sorted(path.parent.iterdir()))
+
+
+def fill(journal: Journal) -> tuple[list[int], list[int]]:
+    """Several hundred answers that do not compress, each with the mark; give those to be cleaned and to be removed."""
+    every = [
+        put(journal, f"userIdentifier={MARK.decode()}&skip={n}", secrets.token_bytes(3_000) + MARK) for n in range(400)
+    ]
+    return every[::2], every[1::2]
+
+
+def test_nothing_of_what_was_removed_is_in_any_file_or_body(journal: Journal, path: Path) -> None:
+    rewritten, removed = fill(journal)
+    other = sqlite3.connect(path)  # open, and reading nothing at the moment
+    assert other.execute("SELECT count(*) FROM calls").fetchone() == (400,)
+    assert files_of(path).count(MARK) > 400
+    for call_id in rewritten:
+        journal.rewrite(call_id, b"clean", forgotten=1, params="skip=0")
+    journal.remove(removed)
+    journal.scrub()
+    assert MARK not in files_of(path)
+    entries = list(journal.everything())
+    assert [(entry.id, entry.body, entry.params, entry.forgotten) for entry in entries] == [
+        (call_id, b"clean", "skip=0", 1) for call_id in rewritten
+    ]
+    assert path.stat().st_size < 200_000
+    assert other.execute("SELECT count(*) FROM calls").fetchone() == (200,)
+    other.close()
+    journal.check()
+    put(journal, "skip=1", b"goes on")
+
+
+def test_a_reader_that_holds_on_to_what_was_is_told_of(
+    path: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal.remove([])
+    call_id = put(journal, "skip=0", MARK)
+    monkeypatch.setattr(database_module, "_BUSY_SECONDS", 0.1)
+    journal.close()
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN")
+    other.execute("SELECT * FROM calls").fetchall()
+    journal.rewrite(call_id, b"")
+    with pytest.raises(pf.JournalError, match="another process is reading it; end that"):
+        journal.scrub()
+    other.execute("COMMIT")
+    journal.scrub()
+    assert MARK not in files_of(path)
+    other.close()
+
+
+def test_a_writer_that_does_not_let_go_is_told_of(
+    path: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database_module, "_BUSY_SECONDS", 0.1)
+    journal.close()
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(pf.JournalError, match="written by another process for over 0.1 s; try again"):
+        journal.scrub()
+    other.execute("ROLLBACK")
+    other.close()
+
+
+def test_a_journal_in_memory_can_be_scrubbed_too() -> None:
+    journal = Journal(None)
+    journal.rewrite(put(journal, "skip=0", b"x"), b"")
+    journal.scrub()
+    journal.close()
+
+
+def test_a_rewritten_call_still_counts_and_is_when_it_was(journal: Journal) -> None:
+    first = put(journal, "skip=0", b"abc")
+    before = journal.entry(first)
+    journal.rewrite(first, b"a", forgotten=2)
+    journal.rewrite(first, b"", forgotten=3)
+    after = journal.entry(first)
+    assert isinstance(before, Entry)
+    assert isinstance(after, Entry)
+    assert (after.at, after.params, after.status, after.duration_ms) == (
+        before.at,
+        before.params,
+        before.status,
+        before.duration_ms,
+    )
+    assert (after.body, after.size, after.forgotten, after.outcome) == (b"", 0, 5, "forgotten")
+    assert used(journal) == 1
+    journal.remove([first])
+    assert used(journal) == 0
+
+
+def test_an_answer_with_nothing_left_answers_no_question_and_an_older_one_does(journal: Journal) -> None:
+    older, newer = put(journal, "skip=0", b"older"), put(journal, "skip=0", b"newer")
+    journal.rewrite(newer, b"")
+    found = journal.newest_answer("shop", "sessions", "skip=0")
+    assert found is not None
+    assert found.id == older
+    assert [entry.id for entry in journal.successes("shop", THEN, datetime(2100, 1, 1, tzinfo=UTC))] == [older]
+
+
+def test_what_is_left_of_an_answer_is_one_still(journal: Journal) -> None:
+    call_id = put(journal, "skip=0", b"abc")
+    journal.rewrite(call_id, b"ab", forgotten=1)
+    found = journal.newest_answer("shop", "sessions", "skip=0")
+    assert found is not None
+    assert (found.body, found.forgotten, found.outcome) == (b"ab", 1, "answered")
+
+
+def test_a_call_that_was_lost_stays_lost(journal: Journal) -> None:
+    call_id = journal.reserve(Call("shop", "sessions"), lambda *_: None, since=lambda now: now)
+    journal.complete(call_id, "lost", status=200, body=b"half")
+    journal.rewrite(call_id, b"")
+    (entry,) = journal.everything()
+    assert (entry.outcome, entry.body) == ("lost", b"")
+
+
+def test_what_is_put_down_at_once_is_put_down_wholly_or_not_at_all(journal: Journal, path: Path) -> None:
+    ids = [put(journal, f"skip={n}", b"abc") for n in range(3)]
+
+    def stop_halfway() -> None:
+        with journal.at_once():
+            journal.rewrite(ids[0], b"")
+            journal.remove(ids[1:])
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        stop_halfway()
+    assert [entry.body for entry in journal.everything()] == [b"abc"] * 3
+    program = (
+        "import os, signal, sys; from pathlib import Path; from pulseframes.client.journal import Journal\n"
+        "journal = Journal(Path(sys.argv[1]))\n"
+        "with journal.at_once():\n"
+        "    journal.rewrite(1, b''); journal.remove([2]); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    assert subprocess.run([sys.executable, "-c", program, str(path)], check=False).returncode < 0
+    assert [entry.body for entry in journal.everything()] == [b"abc"] * 3
+    with journal.at_once():
+        journal.rewrite(ids[0], b"")
+        journal.remove(ids[1:])
+    assert [entry.body for entry in journal.everything()] == [b""]
+
+
+def test_a_journal_of_the_first_version_has_had_nothing_taken_out(path: Path) -> None:
+    path.parent.mkdir()
+    with sqlite3.connect(path) as old:
+        old.executescript(MIGRATIONS[0] + "; PRAGMA user_version = 1;")
+        old.execute(
+            "INSERT INTO calls (at, application, endpoint, params, attempt, counted, outcome, status, size, body) "
+            "VALUES (1, 'shop', 'sessions', 'skip=0', 1, 1, 'answered', 200, 0, '')"
+        )
+    old.close()
+    journal = Journal(path)
+    (entry,) = journal.everything()
+    assert (entry.id, entry.forgotten, entry.outcome) == (1, 0, "answered")
+    journal.close()
+
+
+# A kept page that lacks a session
+
+
+def take_out(journal: Journal, session_ids: set[int]) -> None:
+    for entry in list(journal.everything()):
+        if entry.endpoint == "sessions":
+            answer = json.loads(entry.body)
+            left = [session for session in answer["sessions"] if session["id"] not in session_ids]
+            gone = len(answer["sessions"]) - len(left)
+            journal.rewrite(entry.id, json.dumps(answer | {"sessions": left}).encode(), forgotten=gone)
+
+
+def test_a_settled_search_is_not_paid_for_again_because_of_what_was_taken_out(clock: Clock) -> None:
+    with (
+        Simulator(sessions=1_700, now=THEN, daily_limit=None) as simulator,
+        client_of(simulator, clock=clock) as client,
+    ):
+        before = pf.search_sessions(*SETTLED, client=client)
+        spent = client.calls_spent
+        gone = set(before["session_id"][::7])
+        gone |= set(before.sort("session_start", descending=True)["session_id"][500:1000])  # all of the second page
+        take_out(client.journal, gone)
+        clock.advance(days=1)
+        after = pf.search_sessions(*SETTLED, client=client)
+        assert client.calls_spent == spent
+        assert after.equals(before.filter(~pl.col("session_id").is_in(gone)))
+        made_of = pf.certificate(after)
+        assert made_of.complete
+        assert made_of.forgotten == len(gone)
+        assert made_of.distinct == len(after)
+        assert made_of.declared == len(before) == made_of.distinct + made_of.forgotten
+        assert made_of.duplicates == 0
+        assert pf.certificate(before).forgotten == 0
+
+
+def test_each_window_of_a_search_that_was_cut_knows_what_was_taken_out_of_it() -> None:
+    server = MovingList({n: START + timedelta(minutes=n) for n in range(1, 6_000)})
+
+    asked: list[tuple[SearchQuery, int]] = []
+
+    def ask(window: SearchQuery, skip: int, size: int) -> Page:
+        asked.append((window, skip))
+        page = server.ask(window, skip, size)
+        left = {n: start for n, start in page.starts.items() if n % 10}
+        return Page(skip, page.total, left, forgotten=len(page.starts) - len(left), kept=True)
+
+    lists = reader(ask, WEEK, calls_left=lambda: 3)
+    reading = lists.read()
+    assert len({window for window in lists._forgotten if lists._forgotten[window]}) > 1
+    assert reading.complete
+    assert len(asked) == len(set(asked))  # nothing is read again
+    assert len(reading.starts) == 5_999 - 599

@@ -1,0 +1,685 @@
+"""sync() with a design: the details that choose_details() names are bought, and the lake knows with what chance each was."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import duckdb
+import polars as pl
+import pytest
+from conftest import NOW, Clock, client_of
+from lake.test_remote_storage import _no_cloud_of_the_developer, endpoint, options, url  # noqa: F401  pytest finds them here
+from polars.testing import assert_frame_equal
+
+import pulseframes as pf
+from pulseframes.lake.files import VERSION_KEY
+from pulseframes.lake.state import STATE_FILE
+from pulseframes.sampling.rates import Cohort, Drawn
+from pulseframes.simulator import Fault, Simulator
+from pulseframes.tables import DESIGN, LAKE_TABLES, LAKE_VERSION, SESSIONS
+from pulseframes.windows import Window
+
+Days: TypeAlias = tuple[datetime, datetime]
+
+DAY = timedelta(days=1)
+BY_COUNTRY = pf.Design("pageviews", strata=("country",), seed=3)
+DESIGNS = [pf.Design("pageviews"), pf.Design("uniform"), BY_COUNTRY, pf.Design("uniform", strata=("platform_name",))]
+
+#: Details of which each lacks a page view that the summary has counted, as where the server has cut a long list.
+CUT = Fault(kind="drift", on="session", times=None, edit=lambda document: document["session"]["pageViews"].pop())
+
+
+@pytest.fixture
+def shop(clock: Clock) -> Iterator[Simulator]:
+    """400 sessions of the ten days before NOW, and no limit."""
+    clock.now = NOW
+    with Simulator(sessions=400, days=10, now=clock.now, daily_limit=None) as running:
+        yield running
+
+
+@pytest.fixture
+def client(shop: Simulator, clock: Clock) -> Iterator[pf.PulseClient]:
+    with client_of(shop, clock=clock, sleep=clock.sleep) as connected:
+        yield connected
+
+
+@pytest.fixture
+def window(shop: Simulator, clock: Clock) -> Days:
+    """Eight days that do not change any more."""
+    return shop.begin, clock.now - 2 * DAY
+
+
+@pytest.fixture
+def lake(tmp_path: Path, client: pf.PulseClient, window: Days) -> pf.Lake:
+    """A lake of summaries, no details."""
+    made = pf.Lake(tmp_path / "lake")
+    pf.sync(made, *window, client=client)
+    return made
+
+
+def copy_of(lake: pf.Lake, name: str) -> pf.Lake:
+    place = Path(lake.location)
+    return pf.Lake(shutil.copytree(place, place.with_name(name)))
+
+
+def choice(lake: pf.Lake, calls: int, design: pf.Design = DESIGNS[0], **more: Any) -> pl.DataFrame:
+    """What choose_details() says for the lake's sessions, as they are now."""
+    sessions = lake.sessions().select(*SESSIONS.schema.names(), "detail_fetched_at").collect()
+    return pf.choose_details(
+        sessions,
+        calls,
+        design=design.kind,
+        strata=design.strata,
+        seed=design.seed,
+        allocation=design.allocation,
+        **more,
+    )
+
+
+def bought(shop: Simulator) -> list[int]:
+    """The sessions whose details were asked for, in that order."""
+    return [int(request.query["id"]) for request in shop.requests if request.endpoint == "session"]
+
+
+def design_of(lake: pf.Lake) -> pl.DataFrame:
+    return lake.design().sort(DESIGN.key).collect()
+
+
+def chances(drawn: pl.DataFrame) -> pl.DataFrame:
+    return drawn.select("session_id", "stratum", "inclusion_probability").sort("session_id")
+
+
+def files(lake: pf.Lake) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in sorted(Path(lake.location).glob("design/*/*.parquet"))}
+
+
+@pytest.fixture
+def stranger(shop: Simulator, clock: Clock) -> Iterator[pf.PulseClient]:
+    """A client whose journal has nothing."""
+    with client_of(shop, clock=clock, sleep=clock.sleep, changes={"home": ":memory:"}) as connected:
+        yield connected
+
+
+# Which details are bought
+
+
+@pytest.mark.parametrize("design", DESIGNS, ids=lambda design: design.name)
+def test_a_sync_buys_what_choose_details_says_in_that_order_and_puts_its_probabilities_down(
+    lake: pf.Lake, shop: Simulator, client: pf.PulseClient, window: Days, design: pf.Design
+) -> None:
+    chosen = choice(lake, 25, design)
+    report = pf.sync(lake, *window, details=25, design=design, client=client)
+    assert bought(shop) == chosen["session_id"].to_list()
+    assert (report.calls_spent, report.details) == (25, 25)
+    assert_frame_equal(chances(design_of(lake)), chances(chosen))
+
+
+def test_the_name_of_a_design_stands_for_seed_0_and_no_strata(
+    lake: pf.Lake, shop: Simulator, client: pf.PulseClient, window: Days
+) -> None:
+    chosen = choice(lake, 5, pf.Design("uniform"))
+    pf.sync(lake, *window, details=5, design="uniform", client=client)
+    assert bought(shop) == chosen["session_id"].to_list()
+    assert design_of(lake).select("design", "seed").unique().rows() == [("uniform", 0)]
+
+
+@pytest.mark.parametrize("design", [DESIGNS[0], BY_COUNTRY], ids=lambda design: design.name)
+def test_ten_syncs_draw_exactly_what_one_of_as_many_details_does(
+    lake: pf.Lake,
+    shop: Simulator,
+    client: pf.PulseClient,
+    stranger: pf.PulseClient,
+    window: Days,
+    design: pf.Design,
+) -> None:
+    at_once = copy_of(lake, "at once")
+    chosen = choice(lake, 30, design)
+    for _ in range(10):
+        pf.sync(lake, *window, details=3, design=design, client=client)
+    assert bought(shop) == chosen["session_id"].to_list()
+    pf.sync(at_once, *window, details=30, design=design, client=stranger)
+    assert_frame_equal(design_of(lake), design_of(at_once))
+    assert_frame_equal(chances(design_of(lake)), chances(chosen))
+
+
+def test_without_a_design_a_sync_goes_on_with_the_last_one_of_the_lake(
+    lake: pf.Lake, shop: Simulator, client: pf.PulseClient, window: Days
+) -> None:
+    chosen = choice(lake, 12, BY_COUNTRY)
+    pf.sync(lake, *window, details=6, design=BY_COUNTRY, client=client)
+    report = pf.sync(lake, *window, details=6, client=client)
+    assert bought(shop) == chosen["session_id"].to_list()
+    assert report.sample is not None
+    assert (report.sample.design, report.sample.seed, report.sample.drawn) == ("pageviews by country", 3, 12)
+
+
+def test_a_lake_without_a_design_buys_the_newest_and_has_no_sample(
+    lake: pf.Lake, shop: Simulator, client: pf.PulseClient, window: Days
+) -> None:
+    newest = lake.sessions().sort("session_start", descending=True).head(4).collect()["session_id"].to_list()
+    report = pf.sync(lake, *window, details=4, client=client)
+    assert bought(shop) == newest
+    assert report.sample is None
+    assert design_of(lake).is_empty()
+
+
+def test_the_newest_can_be_had_besides_a_sample_which_stays_as_it_is(
+    lake: pf.Lake, client: pf.PulseClient, window: Days
+) -> None:
+    pf.sync(lake, *window, details=8, design="pageviews", client=client)
+    before = files(lake)
+    report = pf.sync(lake, *window, details=4, design="newest", client=client)
+    assert report.sample is None
+    assert files(lake) == before != {}
+    details = {*lake.sessions().drop_nulls("detail_fetched_at").collect()["session_id"]}
+    assert len(details) == 12
+    assert details > {*design_of(lake)["session_id"]}
+
+
+def test_details_bought_in_another_way_cost_nothing_and_have_the_chance_of_their_place(
+    lake: pf.Lake, shop: Simulator, client: pf.PulseClient, window: Days
+) -> None:
+    newest = shop.truth(window[1] - 2 * DAY, window[1])  # as a sync without a design, or a notebook, has bought them
+    lake.write(pf.SessionFrames(newest["sessions"], newest["page_views"], newest["errors"]), fetched_at=NOW)
+    chosen = choice(lake, 10)
+    there = chosen.filter("detailed")["session_id"]
+    assert len(there) > 0
+    report = pf.sync(lake, *window, details=10, design="pageviews", client=client)
+    assert report.calls_spent == 10
+    assert bought(shop) == chosen.filter(~pl.col("detailed"))["session_id"].to_list()
+    assert_frame_equal(chances(design_of(lake)), chances(chosen))
+    assert {*there} < {*design_of(lake)["session_id"]}
+
+
+def test_details_that_a_notebook_has_bought_join_where_the_order_comes_to_them(
+    lake: pf.Lake, client: pf.PulseClient, window: Days
+) -> None:
+    chosen = choice(lake, 30)
+    nine = chances(choice(lake, 9))
+    early, late = chosen["session_id"][2], chosen["session_id"][25]
+    pf.session_details([early, late], client=client)
+    report = pf.sync(lake, *window, details=8, design="pageviews", client=client)
+    assert (report.calls_spent, report.calls_saved, report.details) == (8, 2, 10)
+    assert {*design_of(lake)["session_id"]} == {*chosen["session_id"][:9]}
+    assert_frame_equal(chances(design_of(lake)), nine)
+
+
+# Killed, stopped, grown
+
+
+@pytest.mark.parametrize("after", [1, 7])
+def test_a_killed_sync_is_gone_on_with_as_if_nothing_had_been(
+    lake: pf.Lake, shop: Simulator, client: pf.PulseClient, stranger: pf.PulseClient, window: Days, after: int
+) -> None:
+    """A copy that is made while the sync is under way is what it would have left, had it been killed then."""
+    chosen = choice(lake, 15)
+    shop.faults.add(CUT)
+    killed: list[pf.Lake] = []
+
+    def look(progress: pf.Progress) -> None:
+        if progress.done == after:
+            killed.append(copy_of(lake, "killed"))
+
+    pf.sync(lake, *window, details=10, design="pageviews", client=client, progress=look)
+    pf.sync(lake, *window, details=5, client=client)
+    assert design_of(killed[0]).is_empty()
+    pf.sync(killed[0], *window, details=15 - after, client=stranger)
+    assert_frame_equal(design_of(killed[0]), design_of(lake))
+    assert_frame_equal(chances(design_of(lake)), chances(chosen))
+
+
+def test_a_sync_without_calls_left_puts_down_what_it_has_and_goes_on_the_next_day(
+    lake: pf.Lake, shop: Simulator, clock: Clock, window: Days
+) -> None:
+    chosen, seven = choice(lake, 14), chances(choice(lake, 7))
+    with client_of(shop, clock=clock, changes={"daily_limit": 8, "home": ":memory:"}) as poor:
+        first = pf.sync(lake, *window, details=14, design="pageviews", client=poor)
+        assert (first.finished, first.details, first.remaining) == (False, 7, 7)
+        assert first.sample is not None
+        assert first.sample.drawn == 7
+        assert_frame_equal(chances(design_of(lake)), seven)
+        clock.advance(hours=25)
+        pf.sync(lake, *window, details=7, client=poor)
+    assert bought(shop) == chosen["session_id"].to_list()
+    assert_frame_equal(chances(design_of(lake)), chances(chosen))
+
+
+def test_a_design_that_has_drawn_nothing_yet_is_gone_on_with_and_is_no_sample(
+    lake: pf.Lake, shop: Simulator, client: pf.PulseClient, clock: Clock, window: Days
+) -> None:
+    chosen = choice(lake, 3, BY_COUNTRY)
+    with client_of(shop, clock=clock, changes={"daily_limit": 1, "home": ":memory:"}) as poor:
+        report = pf.sync(lake, *window, details=3, design=BY_COUNTRY, client=poor)
+    assert report.sample is not None
+    assert (report.finished, report.sample.drawn, report.sample.sessions, report.sample.effective) == (False, 0, 0, 0)
+    assert files(lake) == {}
+    with pytest.raises(pf.LakeError, match="has no sample"):
+        pf.Sample.of_lake(lake)
+    pf.sync(lake, *window, details=3, client=client)
+    assert bought(shop) == chosen["session_id"].to_list()
+
+
+def test_only_what_has_been_read_is_drawn_from(tmp_path: Path, shop: Simulator, clock: Clock, window: Days) -> None:
+    """Two days are read, and the calls end: what a notebook has bought since must not speak for the other six days."""
+    lake, middle = pf.Lake(tmp_path / "part"), window[0] + 2 * DAY
+    with client_of(shop, clock=clock, changes={"daily_limit": 5, "home": ":memory:"}) as poor:
+        pf.sync(lake, window[0], middle, client=poor)
+        pf.session_details(choice(lake, 3)["session_id"], client=poor)
+        report = pf.sync(lake, *window, details=2, design="pageviews", client=poor)
+    assert (report.finished, report.details) == (False, 3)
+    assert report.sample is not None
+    assert (report.sample.drawn, report.sample.sessions) == (3, len(shop.summaries(window[0], middle)))
+    assert lake.state().designs[0].window == Window(window[0], middle)
+
+
+def test_a_sync_that_buys_nothing_leaves_the_table_as_it_was(
+    lake: pf.Lake, shop: Simulator, clock: Clock, client: pf.PulseClient, window: Days
+) -> None:
+    pf.sync(lake, *window, details=9, design="pageviews", client=client)
+    before = files(lake)
+    assert pf.sync(lake, *window, details=0, client=client).sample is None
+    longer = (window[0], window[1] + DAY)  # the calls end when the new day has been read
+    with client_of(shop, clock=clock, changes={"daily_limit": 2, "home": ":memory:"}) as poor:
+        report = pf.sync(lake, *longer, details=9, client=poor)
+    assert (report.finished, report.details, report.rows["sessions"].new > 0) == (False, 0, True)
+    assert report.sample is not None
+    assert report.sample.drawn == 9
+    assert files(lake) == before != {}
+    assert len(pf.Sample.of_lake(lake).population) == report.sample.sessions < len(lake.sessions().collect())
+
+
+def test_new_sessions_join_as_the_window_grows_and_none_has_less_chance_than_before(
+    tmp_path: Path, shop: Simulator, client: pf.PulseClient
+) -> None:
+    lake, start = pf.Lake(tmp_path / "grown"), shop.begin
+    before = pl.DataFrame()
+    for day in range(4, 9):
+        pf.sync(lake, start, start + day * DAY, details=8, design="pageviews", client=client)
+        sample = pf.Sample.of_lake(lake)
+        population = sample.population
+        assert len(population) == len(lake.sessions().collect())
+        assert population["inclusion_probability"].sum() == pytest.approx(len(sample.members), rel=1e-6)
+        if not before.is_empty():
+            both = before.join(population, on="session_id")
+            assert (both["inclusion_probability_right"] >= both["inclusion_probability"] - 1e-12).all()
+        assert design_of(lake)["population_to"].unique().to_list() == [start + day * DAY]
+        before = population.select("session_id", "inclusion_probability")
+    newest = design_of(lake).filter(pl.col("date") >= (start + 7 * DAY).date())
+    assert len(newest) > 0
+    assert len(bought(shop)) == 40 == len(design_of(lake))
+
+
+def test_a_window_that_slides_leaves_the_chances_of_what_is_behind_it(
+    lake: pf.Lake, shop: Simulator, client: pf.PulseClient, window: Days
+) -> None:
+    middle = shop.begin + 4 * DAY
+    pf.sync(lake, window[0], middle, details=10, design="uniform", client=client)
+    before = chances(design_of(lake))
+    report = pf.sync(lake, middle, window[1], details=20, client=client)
+    assert report.sample is not None
+    assert report.sample.sessions == len(lake.sessions().collect())
+    after = design_of(lake)
+    assert_frame_equal(chances(after.filter(pl.col("session_id").is_in(before["session_id"].implode()))), before)
+    sessions = lake.sessions().collect()
+    early = sessions.filter(pl.col("session_start") < middle)
+    assert before["inclusion_probability"].unique().to_list() == [pytest.approx(10 / len(early))]
+    late = after.join(before, on="session_id", how="anti")["inclusion_probability"]
+    assert late.unique().to_list() == [pytest.approx(20 / (len(sessions) - len(early)))]
+
+
+def test_sessions_that_go_on_are_drawn_once_they_have_ended(tmp_path: Path, clock: Clock) -> None:
+    clock.now = NOW
+    start, lake = NOW - timedelta(minutes=30), pf.Lake(tmp_path / "lake")
+    with Simulator(sessions=1_000, days=1, now=NOW, daily_limit=None) as shop, client_of(shop, clock=clock) as client:
+        pf.sync(lake, start, details="all", design="uniform", client=client)
+        going_on = {*lake.sessions().filter(pl.col("status") == "active").collect()["session_id"]}
+        assert len(going_on) > 0
+        drawn = {*design_of(lake)["session_id"]}
+        assert len(drawn) > 0
+        assert not drawn & going_on
+        shop.advance(days=1)
+        clock.advance(days=1)
+        report = pf.sync(lake, start, NOW, details="all", client=client)
+    assert {*design_of(lake)["session_id"]} >= drawn | going_on
+    assert report.sample is not None
+    assert report.sample.drawn == report.sample.sessions == len(lake.sessions().collect())
+    assert design_of(lake)["inclusion_probability"].unique().to_list() == [1.0]
+
+
+# The table
+
+
+@pytest.fixture
+def sampled(lake: pf.Lake, client: pf.PulseClient, window: Days) -> pf.Lake:
+    """A lake with a sample of 12 by page views, and one of 10 by countries."""
+    pf.sync(lake, *window, details=12, design="pageviews", client=client)
+    pf.sync(lake, *window, details=10, design=pf.Design("uniform", strata=("platform_name",), seed=2), client=client)
+    return lake
+
+
+def test_the_table_is_partitioned_as_declared_and_read_without_pulseframes(sampled: pf.Lake) -> None:
+    there = design_of(sampled)
+    assert there.schema == pl.Schema({**DESIGN.schema, "date": pl.Date()})
+    starts = dict(sampled.sessions().select("session_id", "session_start").collect().iter_rows())
+    assert all(starts[one].date() == day for one, day in there.select("session_id", "date").iter_rows())
+    pattern = f"{sampled.location}/design/*/*.parquet"
+    assert_frame_equal(pl.read_parquet(pattern, hive_partitioning=True).sort(DESIGN.key), there)
+    question = "select design, count(*), sum(weight) from {} group by all order by 1"
+    raw = duckdb.sql(question.format(f"read_parquet('{pattern}', hive_partitioning = true)")).pl()
+    assert_frame_equal(raw, sampled.sql(question.format("design")))
+    everybody = len(sampled.sessions().collect())
+    by_views, by_platform = raw.rows()
+    assert by_views == ("pageviews", 12, pytest.approx(everybody))
+    assert by_platform[0] == "uniform by platform_name"
+    assert by_platform[2] == pytest.approx(everybody)
+
+
+def test_the_weights_and_probabilities_of_each_stratum_add_up_to_what_is_known(
+    lake: pf.Lake, client: pf.PulseClient, window: Days
+) -> None:
+    sizes = choice(lake, 10**6, BY_COUNTRY).select("session_id", "stratum", "size")
+    pf.sync(lake, *window, details=40, design=BY_COUNTRY, client=client)
+    drawn = design_of(lake)
+    assert_frame_equal(
+        drawn.select("session_id", "stratum", pl.col("page_view_count").alias("size")),
+        sizes.join(drawn, on="session_id", how="semi").sort("session_id"),
+    )
+    large = drawn.group_by("stratum").len().filter(pl.col("len") > 1)["stratum"]
+    assert len(large) > 2
+    for stratum in large:
+        mine, all_of_it = (frame.filter(stratum=stratum) for frame in (drawn, sizes))
+        assert mine["weight"].sum() == pytest.approx(len(all_of_it))
+        rate = (mine["inclusion_probability"] / mine["page_view_count"]).max()  # of those that are not certain
+        assert (all_of_it["size"] * rate).clip(upper_bound=1).sum() == pytest.approx(len(mine))
+
+
+def test_two_designs_live_side_by_side_and_share_what_is_bought(
+    lake: pf.Lake, shop: Simulator, client: pf.PulseClient, window: Days
+) -> None:
+    pf.sync(lake, *window, details=12, design="pageviews", client=client)
+    first = design_of(lake)
+    second = pf.sync(lake, *window, details=12, design="uniform", client=client)
+    assert "It is a new one; the lake also has pageviews (seed 0)." in str(second)
+    both = design_of(lake)
+    assert_frame_equal(both.filter(design="pageviews"), first)
+    uniform = both.filter(design="uniform")
+    assert len(uniform) >= 12
+    assert len(bought(shop)) == 24 == len({*bought(shop)})
+    assert uniform["weight"].sum() == pytest.approx(len(lake.sessions().collect()))
+    third = pf.sync(lake, *window, details=3, design="pageviews", client=client)
+    assert "It is a new one" not in str(third)
+    assert_frame_equal(design_of(lake).filter(design="uniform"), uniform)
+    assert len(design_of(lake).filter(design="pageviews")) >= 15
+
+
+# Those without an answer
+
+
+def test_sessions_that_are_gone_are_made_up_for_and_told(
+    lake: pf.Lake, shop: Simulator, client: pf.PulseClient, window: Days
+) -> None:
+    design = pf.Design("uniform")
+    chosen = choice(lake, 20, design)
+    gone = chosen["session_id"].gather([0, 7, 19]).to_list()
+    shop.remove(*gone)
+    report = pf.sync(lake, *window, details=20, design=design, client=client)
+    drawn = design_of(lake)
+    assert_frame_equal(chances(drawn), chances(chosen))
+    assert {*drawn.filter(~pl.col("responded"))["session_id"]} == {*gone}
+    assert_frame_equal(drawn.filter(~pl.col("responded")), drawn.filter(pl.col("weight").is_null()))
+    count = len(lake.sessions().collect())
+    assert drawn["weight"].drop_nulls().to_list() == pytest.approx([count / 17] * 17)
+    assert report.sample is not None
+    told = report.as_dict()["sample"]
+    assert told == {
+        "design": "uniform",
+        "seed": 0,
+        "sessions": count,
+        "drawn": 20,
+        "unanswered": 3,
+        "effective": pytest.approx(17),
+        "beside": [],
+    }
+    line = (
+        f"Sample uniform (seed 0): 20 of {count} sessions drawn, 3 of them without details; "
+        "the other 17 say as much as 17 of equal weight."
+    )
+    assert line in str(report).splitlines()
+    before = len(bought(shop))
+    pf.sync(lake, *window, details=2, client=client)
+    assert not {*gone} & {*bought(shop)[before:]}, "they cost no second call"
+
+
+def test_a_row_that_breaks_the_schema_is_drawn_and_has_no_answer(
+    lake: pf.Lake, shop: Simulator, client: pf.PulseClient, window: Days
+) -> None:
+    chosen = choice(lake, 6)
+    broken = Fault(kind="drift", on="session", after=2, edit=lambda document: document["session"].pop("sessionStart"))
+    shop.faults.add(broken)
+    with pytest.warns(pf.errors.RejectedRowsWarning):
+        report = pf.sync(lake, *window, details=6, design="pageviews", client=client)
+    drawn = design_of(lake)
+    assert drawn.filter(~pl.col("responded"))["session_id"].to_list() == [chosen["session_id"][2]]
+    assert report.sample is not None
+    assert (report.sample.drawn, report.sample.unanswered) == (6, 1)
+    assert_frame_equal(chances(drawn), chances(chosen))
+
+
+def test_an_answer_that_comes_later_takes_its_place(
+    lake: pf.Lake, shop: Simulator, client: pf.PulseClient, window: Days
+) -> None:
+    first = choice(lake, 1)["session_id"][0]
+    shop.faults.add(Fault(kind="status", status=404, on="session"))
+    pf.sync(lake, *window, details=5, design="pageviews", client=client)
+    assert design_of(lake).filter(~pl.col("responded"))["session_id"].to_list() == [first]
+    lake.write(pf.session_details([first], client=client, refresh=True))
+    report = pf.sync(lake, *window, details=1, client=client)
+    assert design_of(lake)["responded"].all()
+    assert report.sample is not None
+    assert report.sample.unanswered == 0
+
+
+# What else happens to a lake
+
+
+def test_forget_takes_a_persons_rows_out_of_the_sample(sampled: pf.Lake) -> None:
+    sessions = sampled.sessions().collect()
+    drawn = sessions.join(design_of(sampled), on="session_id", how="semi").drop_nulls("user_id")
+    user = drawn["user_id"][0]
+    mine = {*sessions.filter(user_id=user)["session_id"]}
+    count = len(design_of(sampled))
+    done = pf.forget(sampled, user, settings=pf.Settings(home=":memory:"))
+    left = design_of(sampled)
+    assert not mine & {*left["session_id"]}
+    assert done.lake is not None
+    assert done.lake.rows["design"] == count - len(left) > 0
+    assert len(pf.Sample.of_lake(sampled).members) == len(left.filter(seed=2))
+
+
+def test_forget_leaves_nothing_of_a_purchase_that_was_killed(
+    lake: pf.Lake, client: pf.PulseClient, window: Days
+) -> None:
+    killed: list[pf.Lake] = []
+
+    def look(progress: pf.Progress) -> None:
+        if progress.done == 1:
+            killed.append(copy_of(lake, "killed"))
+
+    pf.sync(lake, *window, details=3, design="pageviews", client=client, progress=look)
+    (left_over,) = killed
+    state = Path(left_over.location) / STATE_FILE
+    named = lake.sessions().join(lake.design(), on="session_id", how="semi").drop_nulls("user_id").collect()
+    person, session_id = named["user_id"][0], str(named["session_id"][0])
+    assert session_id in state.read_text()
+    pf.forget(left_over, person, settings=pf.Settings(home=":memory:"))
+    assert session_id not in state.read_text()
+
+
+def test_retain_drops_old_days_of_the_sample_and_it_speaks_for_the_rest(
+    sampled: pf.Lake, client: pf.PulseClient, clock: Clock, window: Days
+) -> None:
+    cutoff = (NOW - 7 * DAY).replace(hour=0)
+    old = design_of(sampled).filter(pl.col("date") < cutoff.date())
+    done = pf.retain(sampled, 7, settings=pf.Settings(home=":memory:"), clock=clock)
+    assert done.lake is not None
+    assert done.lake.rows["design"] == len(old) > 0
+    sample = pf.Sample.of_lake(sampled, design="pageviews")
+    assert sample.population["session_start"].min() >= cutoff
+    assert len(sample.population) == len(sampled.sessions().collect())
+    report = pf.sync(sampled, *window, details=2, design="pageviews", client=client)
+    assert report.sample is not None
+    assert report.sample.sessions == len(sample.population)
+    assert design_of(sampled).filter(design="pageviews")["population_from"].unique().to_list() == [cutoff]
+
+
+def test_a_lake_of_version_1_is_upgraded_and_gets_a_sample(lake: pf.Lake, client: pf.PulseClient, window: Days) -> None:
+    """Version 1 had no such table, and nothing of designs in its state."""
+    state = Path(lake.location) / STATE_FILE
+    told = json.loads(state.read_text())
+    del told["designs"]
+    state.write_text(json.dumps(told | {"version": 1}))
+    for path in Path(lake.location).glob("*/*/*.parquet"):
+        rows = pl.read_parquet(path, hive_partitioning=False)
+        rows.write_parquet(path, metadata={VERSION_KEY: "1"})
+    assert design_of(lake).is_empty()
+    assert lake.sql("select count(*) from design").item() == 0
+    pf.sync(lake, *window, details=4, design="pageviews", client=client)
+    assert lake.state().version == LAKE_VERSION
+    assert len(design_of(lake)) == 4
+
+
+def test_writing_sessions_does_not_disturb_the_sample(sampled: pf.Lake, shop: Simulator, window: Days) -> None:
+    before = files(sampled)
+    sampled.write(shop.summaries(*window))
+    assert files(sampled) == before != {}
+
+
+def test_counts_that_details_change_leave_the_chances_as_they_were(
+    lake: pf.Lake, shop: Simulator, client: pf.PulseClient, window: Days
+) -> None:
+    shop.faults.add(CUT)
+    pf.sync(lake, *window, details=8, design="pageviews", client=client)
+    drawn = design_of(lake)
+    counted = drawn.join(lake.sessions().collect(), on="session_id", suffix="_now")
+    assert (counted["page_view_count"] == counted["page_view_count_now"] + 1).all()
+    pf.sync(lake, *window, details=1, client=client)
+    again = design_of(lake).join(drawn, on="session_id", suffix="_before")
+    assert (again["page_view_count"] == again["page_view_count_before"]).all()
+
+
+def test_a_sample_in_a_bucket_is_the_one_of_a_folder(
+    url: str,  # noqa: F811  the fixture
+    options: dict[str, str],  # noqa: F811  the fixture
+    lake: pf.Lake,
+    client: pf.PulseClient,
+    stranger: pf.PulseClient,
+    window: Days,
+) -> None:
+    bucket = pf.Lake(url, storage_options=options)
+    for place, buyer in ((lake, client), (bucket, stranger)):
+        for _ in range(2):
+            pf.sync(place, *window, details=4, design=BY_COUNTRY, client=buyer)
+    assert_frame_equal(design_of(bucket), design_of(lake))
+    question = "select stratum, sum(weight) from design group by all order by 1"
+    assert_frame_equal(bucket.sql(question), lake.sql(question))
+    estimates = [pf.estimate(place, "mean(loading_time_ms)") for place in (lake, bucket)]
+    assert_frame_equal(*estimates)
+
+
+# What cannot be
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ("views", "design: 'views' is none of pageviews, uniform"),
+        (5, "design: int is no Design; give 'pageviews', 'uniform' or Design"),
+        (pf.Design("pageviews", strata=("country",), allocation={"NZ": 0.5}), None),
+    ],
+)
+def test_a_wrong_design_costs_nothing(
+    lake: pf.Lake, shop: Simulator, client: pf.PulseClient, window: Days, wrong: Any, message: str | None
+) -> None:
+    if message is None:
+        message = "design: the lake's sample pageviews by country (seed 0) was begun with the allocation None"
+        pf.sync(lake, *window, details=1, design=pf.Design("pageviews", strata=("country",)), client=client)
+    calls = shop.calls
+    for ask in (pf.sync, pf.plan):
+        with pytest.raises(pf.InvalidQuery, match=re.escape(message)) as caught:
+            ask(lake, *window, details=1, design=wrong, client=client)
+        assert caught.value.argument == "design"
+    assert shop.calls == calls
+
+
+def test_an_allocation_is_gone_on_with_and_kept_with_the_lake(
+    lake: pf.Lake, shop: Simulator, client: pf.PulseClient, window: Days
+) -> None:
+    design = pf.Design("uniform", strata=("country",), allocation={"NZ": 0.5})
+    chosen = choice(lake, 16, design)
+    pf.sync(lake, *window, details=8, design=design, client=client)
+    pf.sync(pf.Lake(lake.location), *window, details=8, client=client)
+    assert bought(shop) == chosen["session_id"].to_list()
+    assert_frame_equal(chances(design_of(lake)), chances(chosen))
+    assert design_of(lake).filter(stratum="NZ").height == pytest.approx(8, abs=1)
+
+
+def test_a_damaged_design_in_the_state_is_told(sampled: pf.Lake) -> None:
+    state = Path(sampled.location) / STATE_FILE
+    whole = state.read_text()
+    for change in ({"kind": "views"}, {"cohorts": [["x", "y", {}]]}, {"buying": [[1]]}, {"seed": None}):
+        told = json.loads(whole)
+        told["designs"][0] |= change
+        state.write_text(json.dumps(told))
+        with pytest.raises(pf.LakeError, match="damaged _pulseframes/lake.json"):
+            pf.Lake(sampled.location).design()
+
+
+def test_a_plan_knows_what_a_design_buys_and_costs_one_call_at_most(
+    lake: pf.Lake, shop: Simulator, client: pf.PulseClient, window: Days
+) -> None:
+    third = choice(lake, 3)["session_id"][2]
+    pf.session_details([third], client=client)
+    calls = shop.calls
+    planned = pf.plan(lake, *window, details=10, design="pageviews", client=client)
+    assert (planned.calls, planned.details, planned.details_kept, shop.calls - calls) == (10, 10, 1, 0)
+    report = pf.sync(lake, *window, details=10, design="pageviews", client=client)
+    assert (report.calls_spent, report.calls_saved) == (10, 1)
+
+
+# Cohorts
+
+
+def test_the_chances_of_overlapping_windows_are_the_larger_ones_and_windows_alike_are_joined() -> None:
+    one, two, three, four = (NOW + day * DAY for day in range(4))
+    drawn = Drawn(pf.Design())
+    assert drawn.window is None
+    drawn.raise_rates(Window(one, three), {"": 0.2})
+    drawn.raise_rates(Window(two, four), {"": 0.1, "NZ": 0.3})
+    assert drawn.cohorts == [
+        Cohort(Window(one, two), {"": 0.2}),
+        Cohort(Window(two, three), {"": 0.2, "NZ": 0.3}),
+        Cohort(Window(three, four), {"": 0.1, "NZ": 0.3}),
+    ]
+    drawn.raise_rates(Window(one, four), {"": 0.5, "NZ": 0.4})
+    assert drawn.cohorts == [Cohort(Window(one, four), {"": 0.5, "NZ": 0.4})]
+    assert Drawn.from_dict(json.loads(json.dumps(drawn.as_dict()))) == drawn
+    drawn.drop_before(three)
+    assert drawn.window == Window(three, four)
+
+
+def test_a_session_has_the_rate_of_its_window_and_stratum() -> None:
+    one, two, three = (NOW + day * DAY for day in range(3))
+    drawn = Drawn(pf.Design(), [Cohort(Window(one, two), {"NZ": 0.25})])
+    starts = [one, two - timedelta.resolution, two, three, one - timedelta.resolution, one]
+    population = pl.DataFrame(
+        {"session_id": range(6), "session_start": starts, "stratum": [*["NZ"] * 5, "US"]},
+        schema_overrides={"session_start": LAKE_TABLES["sessions"].schema["session_start"]},
+    )
+    found = drawn.with_rate(population).sort("session_id")["rate"].to_list()
+    assert found == [0.25, 0.25, None, None, None, 0.0]

@@ -1,0 +1,150 @@
+"""Any document of the documented shape flattens to what the slow reference makes of it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import polars as pl
+from hypothesis import given
+from hypothesis import strategies as st
+from support import reference_flatten
+
+from pulseframes.flatten import flatten_details, flatten_searches
+from pulseframes.flatten.bodies import with_raw_json
+from pulseframes.tables import TABLES
+from pulseframes.tables.validation import check
+
+ABSENT = object()
+
+ids = st.integers(-(2**63), 2**63 - 1)
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+
+
+@st.composite
+def times(draw: st.DrawFn) -> str:
+    moment = draw(st.datetimes()).replace(microsecond=0).isoformat()
+    digits = draw(st.text("0123456789", max_size=7))
+    zone = draw(st.sampled_from(["Z", "Z", "Z", "", "+00:00"]))
+    never = draw(st.integers(0, 9)) == 0
+    return "0001-01-01T00:00:00Z" if never else moment + (f".{digits}" if digits else "") + zone
+
+
+def maybe(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    """A value, or null, or nothing at all."""
+    return st.one_of(values, values, values, st.none(), st.just(ABSENT))
+
+
+def objects(**fields: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
+    drawn = st.fixed_dictionaries({name: maybe(values) for name, values in fields.items()})
+    return drawn.map(lambda found: {name: value for name, value in found.items() if value is not ABSENT})
+
+
+page_views = objects(page=texts, loadingTime=ids, viewingTime=ids, viewedOn=times())
+errors = objects(groupId=ids, instanceId=ids, title=texts, links=objects(web=texts))
+user = objects(
+    id=ids,
+    isAnonymous=st.booleans(),
+    identifier=texts,
+    firstName=texts,
+    fullName=texts,
+    emailAddress=texts,
+    firstSeen=times(),
+    lastSeen=times(),
+    links=objects(web=texts),
+)
+sessions = objects(
+    id=ids,
+    sessionStart=times(),
+    sessionUpdated=times(),
+    sessionEnd=times(),
+    user=user,
+    satisfactionRating=st.sampled_from(["Excellent", "Good", "Average", "Poor"]),
+    browser=objects(name=texts, version=texts),
+    platform=objects(name=texts),
+    os=objects(name=texts, version=texts),
+    location=objects(country=texts, ipAddress=texts, ipLookup=objects(country=texts, state=texts, city=texts)),
+    sessionLength=ids,
+    status=texts,
+    pageViewCount=ids,
+    links=objects(self=texts, web=texts),
+    pageViews=st.lists(page_views, max_size=4),
+    errors=st.lists(errors, max_size=3),
+)
+writings = st.sampled_from(
+    [
+        lambda document: json.dumps(document).encode(),
+        lambda document: json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode(),
+        lambda document: b"\xef\xbb\xbf" + json.dumps(document, indent=1).encode(),
+    ]
+)
+
+
+def assert_same_rows(frame: pl.DataFrame, table: str, expected: list[dict[str, Any]]) -> None:
+    columns = TABLES[table].schema.names()
+    order = ["_body", "_position", *([TABLES[table].index] if TABLES[table].index else [])]
+    assert frame.sort(order).select(columns).to_dicts() == [{name: row[name] for name in columns} for row in expected]
+
+
+@given(st.lists(sessions, max_size=4), writings)
+def test_details_flatten_to_what_the_reference_gives(found: list[dict[str, Any]], write: Any) -> None:
+    bodies = [write({"session": session}) for session in found]
+    answers = flatten_details(bodies)
+    assert answers.rejected.is_empty()
+    assert answers.unknown_fields == frozenset()
+    for name, expected in reference_flatten.flatten_details(bodies).items():
+        assert_same_rows(answers.frames[name], name, expected)
+
+
+@given(st.lists(st.lists(sessions, max_size=3), max_size=3), writings)
+def test_searches_flatten_to_what_the_reference_gives(pages: list[list[dict[str, Any]]], write: Any) -> None:
+    bodies = [write({"totalSessions": len(page), "sessions": page, "links": None}) for page in pages]
+    answers = flatten_searches(bodies)
+    assert answers.totals == [len(page) for page in pages]
+    assert_same_rows(answers.frames["sessions"], "sessions", reference_flatten.flatten_searches(bodies))
+
+
+SPOILED = st.sampled_from([0.5, "x", True, [], {}, [1], {"a": 1}, 2**64, "\ud800", float("inf"), "", -1])
+
+
+@given(st.lists(sessions, min_size=1, max_size=3), st.data())
+def test_whatever_one_value_is_replaced_by_nothing_is_lost_and_no_other_session_changes(
+    found: list[dict[str, Any]], data: st.DataObject
+) -> None:
+    found = [session | {"id": number} for number, session in enumerate(found)]
+    victim = data.draw(st.integers(0, len(found) - 1))
+    spoiled = json.loads(json.dumps(found))
+    key = data.draw(
+        st.sampled_from(["sessionStart", "user", "status", "sessionLength", "pageViews", "errors", "links"])
+    )
+    spoiled[victim][key] = data.draw(SPOILED)
+    bodies = [json.dumps({"session": session}).encode() for session in spoiled]
+
+    answers = flatten_details(bodies)
+    kept = answers.frames["sessions"]["session_id"].to_list()
+    rejected = answers.rejected.filter(pl.col("table") == "sessions")["session_id"].to_list()
+    assert sorted(kept + rejected) == list(range(len(found)))
+    others = [number for number in range(len(found)) if number != victim]
+    assert set(rejected) <= {victim}
+    expected = reference_flatten.flatten_details([bodies[number] for number in others])
+    for name in TABLES:
+        assert_same_rows(answers.frames[name].filter(pl.col("session_id") != victim), name, expected[name])
+    with_raw = with_raw_json(answers.rejected, bodies, details=True)
+    assert all(json.loads(raw) is not ABSENT for raw in with_raw["raw_json"])
+
+
+@given(st.lists(sessions, max_size=4))
+def test_every_row_is_either_valid_or_rejected_with_a_reason(found: list[dict[str, Any]]) -> None:
+    frames = flatten_details([json.dumps({"session": session}).encode() for session in found]).frames
+    valid, invalid = check(frames)
+    for name, table in TABLES.items():
+        assert len(valid[name]) + len(invalid[name]) == len(frames[name])
+        assert invalid[name]["reason"].null_count() == 0
+        assert (invalid[name]["reason"].str.len_chars() > 0).all()
+        for column in table.columns:
+            assert not column.required or valid[name][column.name].null_count() == 0
+            assert column.minimum is None or (valid[name][column.name] >= column.minimum).all(ignore_nulls=True)
+        assert valid[name].select(table.key).is_unique().all()
+    belongs = set(valid["sessions"]["session_id"])
+    assert set(valid["page_views"]["session_id"]) <= belongs
+    assert set(valid["errors"]["session_id"]) <= belongs

@@ -1,0 +1,288 @@
+"""What a report tells: each figure is the analysis function's, whatever the lake holds."""
+
+from __future__ import annotations
+
+import json
+import math
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from conftest import NOW, Run, client_of
+from support import report_lakes
+from support.report_lakes import LATER, WEEK, Page, drawn_lake, lake_of, truth
+
+import pulseframes as pf
+from pulseframes import _text, reports
+from pulseframes.simulator import Simulator
+from pulseframes.windows import Window
+
+
+@pytest.fixture(scope="module")
+def shop() -> pf.SessionFrames:
+    return truth(1_000)
+
+
+@pytest.fixture(scope="module")
+def whole(shop: pf.SessionFrames, tmp_path_factory: pytest.TempPathFactory) -> pf.Lake:
+    """A lake with all details."""
+    return lake_of(tmp_path_factory.mktemp("whole") / "lake", shop)
+
+
+@pytest.fixture(scope="module")
+def drawn(shop: pf.SessionFrames, tmp_path_factory: pytest.TempPathFactory) -> pf.Lake:
+    """A lake with a sample of which two had no answer."""
+    return drawn_lake(tmp_path_factory.mktemp("drawn") / "lake", shop, 80, lost=2)
+
+
+@pytest.fixture(autouse=True)
+def _no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is told in words needs none."""
+    monkeypatch.setattr("pulseframes.reports.svg._drawn", lambda *_: "<svg></svg>")
+
+
+def test_where_all_details_are_there_the_key_figures_are_the_truth(whole: pf.Lake, shop: pf.SessionFrames) -> None:
+    found = reports.find(whole).as_dict()
+    sessions, views = shop.sessions, shop.page_views
+    rated = sessions["satisfaction_rating"].drop_nulls()
+    assert found["basis"] == "all"
+    assert found["sessions"] == found["details"] == len(sessions)
+    assert found["users"] == sessions["user_id"].drop_nulls().n_unique()
+    assert found["page_views"] == sessions["page_view_count"].sum() == len(views)
+    load = views["loading_time_ms"].drop_nulls().sort()
+    assert found["load_p75_ms"]["estimate"] == load[math.ceil(0.75 * len(load)) - 1]
+    assert found["poor_share"]["estimate"] == pytest.approx((rated == "Poor").mean())
+    assert found["error_share"]["estimate"] == pytest.approx(shop.errors["session_id"].n_unique() / len(sessions))
+    for name in ("load_p75_ms", "poor_share", "error_share"):
+        assert found[name]["lower"] == found[name]["estimate"] == found[name]["upper"]
+
+
+def test_the_key_figures_of_a_sample_are_those_of_estimate_with_their_intervals(drawn: pf.Lake) -> None:
+    page, found = Page(pf.report(drawn)), reports.find(drawn).as_dict()
+    assert found["basis"] == "sample"
+    for name, measure, write in (
+        ("load_p75_ms", "p75(loading_time_ms)", _text.seconds),
+        ("poor_share", "share(satisfaction_rating = 'Poor')", _text.percent),
+        ("error_share", "share(error_count > 0)", _text.percent),
+    ):
+        estimate = pf.estimate(drawn, measure).row(0, named=True)
+        assert found[name] == {part: estimate[part] for part in found[name]}
+        assert f"{write(estimate['estimate'])} between " in page.text
+    assert "78 of" in page.text
+    assert "80 of" in page.text
+    assert "2; the weights of the others make up for them" in page.text
+
+
+@pytest.mark.parametrize("name", ["whole", "drawn"])
+def test_the_tables_hold_what_the_analysis_functions_give(name: str, request: pytest.FixtureRequest) -> None:
+    lake = request.getfixturevalue(name)
+    page = Page(pf.report(lake))
+    speed = pf.page_speed(lake).head(25)
+    caption = "Load times by page: median, 75th and 95th percentile"
+    assert [cell[0] for cell in page.column(caption, "Page")] == [_text.shown(one) for one in speed["page_template"]]
+    assert [cell[0] for cell in page.column(caption, "75th pct.")] == [_text.seconds(one) for one in speed["p75_ms"]]
+    assert [cell[0] for cell in page.column(caption, "With details")] == [str(one) for one in speed["sessions"]]
+    errors = pf.error_impact(lake).head(25)
+    caption = "Errors by how many sessions they touch"
+    assert [cell[0] for cell in page.column(caption, "Error")] == [_text.shown(one, 120) for one in errors["title"]]
+    assert [cell[0] for cell in page.column(caption, "Share")] == [
+        _text.percent(one) for one in errors["share_of_sessions"]
+    ]
+    assert [cell[0] for cell in page.column(caption, "Users seen")] == [str(one) for one in errors["users_seen"]]
+    days = pf.traffic(lake, by=None)
+    caption = "Sessions, users and page views by day"
+    for column in ("sessions", "users", "page_views"):
+        cells = page.column(caption, column.replace("_", " ").capitalize())
+        assert [cell[0] for cell in cells] == [_text.count(one) for one in days[column]]
+    landings = pf.landings(lake).head(25)
+    cells = page.column("Pages on which sessions begin", "End at once")
+    assert [cell[0] for cell in cells] == [_text.percent(one) for one in landings["bounce_rate"]]
+    times = page.column("The most frequent ways from page to page", "Times")
+    assert [cell[0] for cell in times] == [_text.about(one) for one in pf.paths(lake).head(25)["times"]]
+    for by, title in (("country", "Country"), ("browser_name", "Browser")):
+        groups = pf.page_speed(lake, by=by).head(25)
+        cells = page.column(f"Load times by {title.lower()}", "Median")
+        assert [cell[0] for cell in cells] == [_text.seconds(one) for one in groups["p50_ms"]]
+    shares = pf.satisfaction(lake, every="1w").filter(satisfaction_rating="Poor")
+    found = reports.find(lake)
+    if found.rating_period == "1w":
+        cells = page.column("Share of sessions with each rating, by week", "Poor")
+        assert [cell[0] for cell in cells] == [_text.percent(one) for one in shares["share"]]
+
+
+def test_each_flag_and_interval_of_a_sample_is_told(drawn: pf.Lake) -> None:
+    page = Page(pf.report(drawn))
+    caption = "Load times by page: median, 75th and 95th percentile"
+    speed = pf.page_speed(drawn).head(25)
+    flags = [cell[1] if len(cell) > 1 else None for cell in page.column(caption, "With details")]
+    assert flags == speed["flag"].to_list()
+    assert any(flags)
+    first = speed.row(0, named=True)
+    told = page.column(caption, "75th pct.")[0][1]
+    assert told == _text.span(first["p75_ms_lower"], first["p75_ms_upper"], _text.seconds)
+    assert " to " in told
+
+
+def test_a_lake_without_details_tells_what_the_summaries_say_and_that_the_rest_is_not_known(
+    shop: pf.SessionFrames, tmp_path: Path
+) -> None:
+    page = Page(pf.report(lake_of(tmp_path / "lake", shop, details=False)))
+    assert f"Sessions {len(shop.sessions):,} counted" in page.text
+    assert "Load time, 75th percentile not known no details say it" in page.text
+    assert "nothing is known of load times, ratings and errors" in page.text
+    assert "Speed by page" not in page.text
+
+
+def test_an_empty_lake_gives_a_page_that_says_so(tmp_path: Path) -> None:
+    page = Page(pf.report(lake_of(tmp_path / "lake", None)))
+    assert "The lake has no sessions of this time." in page.text
+    assert "9 November 2026 to 15 November 2026" in page.text
+
+
+def test_a_lake_that_no_sync_has_filled_is_reported_from_its_first_session_to_its_last(tmp_path: Path) -> None:
+    pf.Lake(tmp_path / "empty").write(report_lakes.summaries(truth(8)).clear())
+    assert "The lake has no sessions of this time." in pf.report(tmp_path / "empty")
+    frames = truth(100)
+    pf.Lake(tmp_path / "lake").write(frames, fetched_at=LATER)
+    found = reports.find(pf.Lake(tmp_path / "lake"))
+    assert found.standing.sessions == len(frames.sessions)
+    assert found.standing.window.start == frames.sessions["session_start"][0]
+
+
+def test_the_window_that_is_asked_for_is_reported_by_the_clocks_of_the_time_zone(whole: pf.Lake) -> None:
+    found = reports.find(whole, date_from="2026-11-10", date_to="2026-11-12", time_zone="Pacific/Auckland")
+    frame = pf.traffic(
+        whole, every="1d", by=None, time_zone="Pacific/Auckland", date_from="2026-11-10", date_to="2026-11-12"
+    )
+    assert found.by_day.equals(frame)
+    assert found.standing.sessions == frame["sessions"].sum()
+    assert found.standing.beyond > 0
+    page = pf.report(whole, date_from="2026-11-10", date_to="2026-11-12", time_zone="Pacific/Auckland")
+    assert "10 November 2026, 13:00, to 12 November 2026, 13:00" in page
+    assert "(Pacific/Auckland)" in page
+
+
+def test_what_was_not_read_or_lacks_sessions_is_told(shop: pf.SessionFrames, tmp_path: Path) -> None:
+    lake = lake_of(tmp_path / "lake", shop)
+    day = timedelta(days=1)
+    with lake.locked() as state:
+        state.coverage.remove(Window(WEEK.start + day, WEEK.start + 2 * day))
+        state.incomplete.append(Window(WEEK.start + 3 * day, WEEK.start + 4 * day))
+        lake.save_state()
+    page = Page(pf.report(lake))
+    assert "Not read 10 November 2026" in page.text
+    assert "Incomplete by the server's count 12 November 2026" in page.text
+
+
+def test_the_calls_of_this_machines_journal_are_told_by_day(tmp_path: Path) -> None:
+    with Simulator(sessions=60, days=7, now=NOW, daily_limit=None) as simulator:
+        with client_of(simulator) as client:
+            pf.sync(tmp_path / "lake", "2026-11-14", "2026-11-19", client=client)
+            spent = client.calls_spent
+    page = Page(pf.report(tmp_path / "lake"))
+    caption = "Calls of the Pulse API by day, as this machine's journal has them"
+    assert [cell[0] for cell in page.column(caption, "Calls")] == [str(spent)]
+    assert "the limit is set to 50 a day" in page.text
+
+
+def test_a_report_is_written_whole_and_replaces_an_older_one(whole: pf.Lake, tmp_path: Path) -> None:
+    output = tmp_path / "report.html"
+    output.write_text("an older one")
+    assert pf.report(whole, output, title="Shop") == output
+    assert "<title>Shop: 9 November 2026 to 15 November 2026</title>" in output.read_text(encoding="utf-8")
+    assert list(tmp_path.iterdir()) == [output]
+
+
+@pytest.mark.parametrize(
+    ("options", "argument"),
+    [
+        ({"title": " "}, "title"),
+        ({"title": 3}, "title"),
+        ({"time_zone": "Middle/Earth"}, "time_zone"),
+        ({"date_from": "yesterday"}, "date_from"),
+        ({"date_from": "2026-11-12", "date_to": "2026-11-10"}, "date_from"),
+        ({"design": "newest"}, "design"),
+        ({"output": "."}, "output"),
+        ({"output": "nowhere/report.html"}, "output"),
+    ],
+)
+def test_a_wrong_argument_is_named(
+    whole: pf.Lake, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, options: dict[str, str], argument: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(pf.InvalidQuery) as caught:
+        pf.report(whole, **options)
+    assert caught.value.argument == argument
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_where_there_is_no_lake_none_is_made(tmp_path: Path) -> None:
+    with pytest.raises(pf.LakeError, match="There is no lake"):
+        pf.report(tmp_path / "lake", tmp_path / "report.html")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_command_writes_the_page_and_prints_the_figures_for_programs(
+    run: Run, drawn: pf.Lake, tmp_path: Path
+) -> None:
+    output = tmp_path / "report.html"
+    code, out, err = run("report", drawn.location, "-o", output)
+    assert (code, out) == (0, "")
+    assert err.splitlines()[-1] == f"{output} written."
+    code, out, _ = run(
+        "-q", "report", drawn.location, "-o", output, "--from", "2026-11-09", "--title", "Shop", "--json"
+    )
+    told = json.loads(out)
+    assert (code, told["path"], told["basis"]) == (0, str(output), "sample")
+    assert told["load_p75_ms"]["lower"] < told["load_p75_ms"]["estimate"] < told["load_p75_ms"]["upper"]
+    assert "<h1>Shop</h1>" in output.read_text(encoding="utf-8")
+    assert run("report", drawn.location, "-o", tmp_path)[0] == 2
+    assert run("report", tmp_path / "none", "-o", output)[0] == 1
+
+
+def test_the_demo_ends_with_a_report(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pulseframes.cli.demo.EVENINGS", 1)
+    code, out, _ = run("demo", "--report", tmp_path / "report.html")
+    assert code == 0
+    assert (tmp_path / "report.html").absolute().as_uri() in out
+    assert "A made-up shop" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_the_demo_says_how_to_get_a_report_where_the_extra_is_not_installed(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pulseframes.cli.demo.NEEDED", ("altair", "a_package_that_is_not_there"))
+    code, out, _ = run("demo", "--report", tmp_path / "report.html")
+    assert code == 0
+    assert "A report needs a_package_that_is_not_there" in out
+    assert "pip install 'pulseframes[report]'" in out
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("write", "value", "told"),
+    [
+        (_text.seconds, 43.0, "0.04 s"),
+        (_text.seconds, 1_234.0, "1.2 s"),
+        (_text.seconds, 12_345.0, "12 s"),
+        (_text.seconds, 240_000.0, "4 min"),
+        (_text.seconds, None, "not known"),
+        (_text.percent, 0.1234, "12%"),
+        (_text.percent, 0.0412, "4.1%"),
+        (_text.percent, 0.0002, "<0.1%"),
+        (_text.percent, 0.0, "0%"),
+        (_text.count, 1_234_567, "1,234,567"),
+        (_text.about, 1_234_567.0, "1,230,000"),
+        (_text.about, 87.4, "87"),
+        (_text.about, math.inf, "not known"),
+    ],
+)
+def test_figures_are_written_as_people_say_them(write: object, value: float | None, told: str) -> None:
+    assert write(value) == told  # type: ignore[operator]  # one of the functions
+
+
+def test_a_span_names_its_unit_once() -> None:
+    assert _text.span(4_520.0, 6_800.0, _text.seconds) == "4.5 to 6.8 s"
+    assert _text.span(0.04, 0.13, _text.percent) == "4.0% to 13%"
+    assert _text.span(500.0, math.inf, _text.seconds) == "0.50 s or more"
+    assert _text.span(59_000.0, 240_000.0, _text.seconds) == "59 s to 4 min"

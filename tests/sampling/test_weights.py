@@ -1,0 +1,105 @@
+"""Weights: how many sessions each of those that were drawn speaks for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.populations import population, sample_of
+
+import pulseframes as pf
+from pulseframes.sampling.weights import weigh
+
+VIEWS = "page_view_count"
+
+
+def weights_of(sample: pf.Sample, auxiliary: pl.Expr | None = None) -> pl.DataFrame:
+    return weigh(sample.population, sample.members, auxiliary)
+
+
+@settings(max_examples=25)
+@given(
+    calls=st.integers(5, 300),
+    design=st.sampled_from(["uniform", "pageviews"]),
+    strata=st.sampled_from([None, "platform_name", "country"]),
+    lost=st.integers(0, 4),
+)
+def test_what_is_known_of_all_sessions_adds_up_to_its_total_in_each_stratum(
+    calls: int, design: str, strata: Any, lost: int
+) -> None:
+    sample = sample_of(calls, design, strata=strata, lost=lost)
+    for known in (pl.lit(1.0), pl.col(VIEWS)):
+        weighed = weights_of(sample, known)
+        assert (weighed["weight"] > 0).all()
+        total = weighed.select((known * pl.col("weight")).sum()).item()
+        assert total == pytest.approx(
+            sample.population.select(known.sum() if known.meta.root_names() else pl.len()).item()
+        )
+    # Strata with too few answers are taken together; the others have their own totals.
+    own = weighed.filter(pl.col("_group") == pl.col("stratum"))
+    found = own.group_by("stratum").agg((pl.col(VIEWS) * pl.col("weight")).sum().alias("found"))
+    totals = sample.population.group_by("stratum").agg(pl.col(VIEWS).sum().alias("known"))
+    both = found.join(totals, on="stratum")
+    assert both["found"].to_list() == pytest.approx(both["known"].to_list())
+
+
+def test_a_uniform_weight_is_the_number_of_sessions_by_the_number_drawn() -> None:
+    assert weights_of(sample_of(40, "uniform"), pl.lit(1.0))["weight"].unique().to_list() == [pytest.approx(2_000 / 40)]
+
+
+def test_those_that_were_drawn_for_sure_speak_for_themselves_alone() -> None:
+    sample = sample_of(300)
+    certain = sample.members.filter(pl.col("inclusion_probability") >= 1)["session_id"]
+    assert 0 < len(certain) < 300
+    weighed = weights_of(sample, pl.col(VIEWS)).filter(pl.col("session_id").is_in(certain.implode()))
+    assert weighed["weight"].to_list() == pytest.approx([1.0] * len(certain))
+    assert weighed["_fraction"].to_list() == [1.0] * len(certain)
+
+
+def test_those_that_answered_speak_for_those_that_did_not() -> None:
+    whole, part = sample_of(100, "uniform"), sample_of(100, "uniform", lost=20)
+    weighed = weights_of(part, pl.lit(1.0))
+    assert len(weighed) == 80
+    assert weighed["weight"].unique().to_list() == [pytest.approx(2_000 / 80)]
+    assert weighed["_fraction"].unique().to_list() == [pytest.approx(0.05 * 0.8)]
+    assert weights_of(whole, pl.lit(1.0))["_fraction"].unique().to_list() == [pytest.approx(0.05)]
+
+
+def test_strata_with_fewer_than_two_answers_are_taken_together() -> None:
+    sample = sample_of(30, "uniform", strata="country")
+    weighed = weights_of(sample, pl.lit(1.0))
+    counts = dict(weighed.group_by("stratum").len().iter_rows())
+    lonely = [name for name, count in counts.items() if count == 1]
+    assert len(lonely) > 1
+    groups = weighed.filter(pl.col("stratum").is_in(lonely))["_group"].unique()
+    assert len(groups) == 1
+    assert weighed.group_by("_group").len()["len"].min() > 1
+    assert weighed["weight"].sum() == pytest.approx(2_000)
+
+
+def test_where_none_of_those_drawn_for_sure_answered_the_others_speak_for_them() -> None:
+    sample = sample_of(300)
+    certain = pl.col("inclusion_probability") >= 1
+    silent = pf.Sample(sample.population, sample.members.with_columns(pl.col("responded") & ~certain), sample.details)
+    weighed = weights_of(silent, pl.col(VIEWS))
+    assert weighed.filter(certain).is_empty()
+    assert weighed.select((pl.col(VIEWS) * pl.col("weight")).sum()).item() == pytest.approx(
+        population().sessions[VIEWS].sum()
+    )
+
+
+def test_without_any_answer_there_are_no_weights() -> None:
+    assert weights_of(sample_of(20, lost=20)).is_empty()
+    assert weights_of(sample_of(0)).is_empty()
+
+
+def test_the_order_of_rows_makes_no_difference() -> None:
+    sample = sample_of(50, strata="country")
+    shuffled = pf.Sample(
+        sample.population.sample(fraction=1, shuffle=True, seed=3), sample.members.reverse(), sample.details
+    )
+    ours, theirs = (weights_of(one).sort("session_id")["weight"].to_list() for one in (sample, shuffled))
+    assert ours == pytest.approx(theirs)
