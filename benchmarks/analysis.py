@@ -17,7 +17,7 @@ import polars as pl
 from lake import BEGIN, DAYS, memory, sessions_of
 
 import pulseframes as pf
-from pulseframes.fetch.draw import Purchase
+from pulseframes.fetch.draw import SampleDraw
 from pulseframes.windows import Window
 
 SESSIONS = 1_000_000
@@ -106,7 +106,7 @@ def make(folder: str, count: int) -> dict[str, float]:
     with lake.locked() as state:
         state.coverage.add(window, FETCHED, timedelta(0))
         lake.save_state()
-        Purchase(lake, pf.Design("pageviews"), window, timedelta(hours=24)).put_down()
+        SampleDraw(lake, pf.Design("pageviews"), window, timedelta(hours=24)).record()
     return {}
 
 

@@ -17,7 +17,8 @@ import duckdb
 import orjson
 import pandas as pd
 
-from pulseframes.flatten import flatten_details, flatten_searches
+from pulseframes import endpoints
+from pulseframes.flatten import flatten_answers
 from pulseframes.simulator import Simulator
 from pulseframes.tables.validation import check
 
@@ -25,7 +26,7 @@ ROUNDS = 5
 
 
 def with_pulseframes(bodies: list[bytes], _file: Path) -> tuple[int, int, int]:
-    frames = flatten_details(bodies).frames
+    frames = flatten_answers(bodies, endpoints.DETAIL).frames
     return len(frames["sessions"]), len(frames["page_views"]), len(frames["errors"])
 
 
@@ -89,7 +90,7 @@ def main(count: int) -> None:
         median = statistics.median(runs)
         print(f"{name:16} median {median:6.3f} s  (min {min(runs):.3f}, max {max(runs):.3f})  {median / base:5.1f}x")
 
-    frames = flatten_details(bodies).frames
+    frames = flatten_answers(bodies, endpoints.DETAIL).frames
     check(frames)
     print(
         f"validation of these frames: {statistics.median(seconds(lambda: check(frames)) for _ in range(ROUNDS)):.3f} s"
@@ -99,8 +100,8 @@ def main(count: int) -> None:
         json.dumps({"totalSessions": count, "sessions": summaries[start : start + 500], "links": None}).encode()
         for start in range(0, len(summaries), 500)
     ]
-    flatten_searches(pages)
-    searches = statistics.median(seconds(lambda: flatten_searches(pages)) for _ in range(ROUNDS))
+    flatten_answers(pages, endpoints.SEARCH)
+    searches = statistics.median(seconds(lambda: flatten_answers(pages, endpoints.SEARCH)) for _ in range(ROUNDS))
     print(f"{len(summaries)} summaries, {sum(map(len, pages)) / 1e6:.0f} MB, to one frame: {searches:.3f} s")
 
 

@@ -17,7 +17,7 @@ import polars as pl
 from lake import BEGIN, CHUNK, DAYS, memory, sessions_of
 
 import pulseframes as pf
-from pulseframes.fetch.draw import Purchase
+from pulseframes.fetch.draw import SampleDraw
 from pulseframes.tables import ERRORS, PAGE_VIEWS
 from pulseframes.windows import LOOK_BACK, Window
 
@@ -70,12 +70,12 @@ def begin(folder: str, per_day: int, *, whole: bool) -> None:
         state.coverage.add(YEAR, LATER, LOOK_BACK)
         lake.save_state()
         if not whole:
-            purchase = Purchase(lake, pf.Design("pageviews"), YEAR, LOOK_BACK)
-            ids = purchase.to_ask()[:SAMPLE]
-            purchase.begin(ids)
+            sample_draw = SampleDraw(lake, pf.Design("pageviews"), YEAR, LOOK_BACK)
+            ids = sample_draw.to_fetch()[:SAMPLE]
+            sample_draw.begin(ids)
             chosen = lake.sessions().filter(pl.col("session_id").is_in(ids)).collect()
             lake.write(details_of(chosen.select(sessions.columns)), fetched_at=LATER)
-            Purchase(lake, pf.Design("pageviews"), YEAR, LOOK_BACK).put_down()
+            SampleDraw(lake, pf.Design("pageviews"), YEAR, LOOK_BACK).record()
 
 
 def report(folder: str) -> None:

@@ -27,7 +27,8 @@ import pulseframes as pf
 from pulseframes import errors
 from pulseframes.cli import app as commands
 from pulseframes.cli.app import EXIT_CODES
-from pulseframes.tables import LAKE_TABLES, Answer, Privacy, Table
+from pulseframes.endpoints import DETAIL
+from pulseframes.tables import LAKE_TABLES, Privacy, Table
 from pulseframes.tables.dictionary import entries
 
 #: The public names by page, each class with the members that are for users. A name that is on no page fails the build.
@@ -284,7 +285,7 @@ def _columns(table: Table) -> str:
         what += [f"Known values: {', '.join(entry['known_values'])}."] if entry["known_values"] else []
         what += [f"Privacy: {entry['privacy']}."] if entry["privacy"] != Privacy.NONE else []
         if entry["json_path"]:
-            only = ", in details only" if entry["answers"] == Answer.DETAIL and not table.list_key else ""
+            only = ", in details only" if entry["answers"] == DETAIL.answer and not table.list_key else ""
             what.append(f"<br>In the API: `{entry['json_path']}`{only}.")
         rows.append([f"{name}<br>{', '.join(filter(None, kind))}", " ".join(what)])
     return _table(["column, type", "what it is"], rows)

@@ -10,10 +10,9 @@ from typing import Final, SupportsIndex, TypeAlias
 
 import polars as pl
 
+from pulseframes.endpoints import DETAIL, SEARCH
 from pulseframes.errors import InvalidQuery
 
-#: The most sessions that one search call gives.
-PAGE_SIZE: Final = 500
 #: Session ids are 64-bit integers in the API.
 MAX_ID: Final = 2**63 - 1
 
@@ -91,18 +90,20 @@ class SearchQuery:
 
     def calls(self, total_sessions: int) -> int:
         """How many search calls the result takes: one at least, then one for each full or started page."""
-        return max(1, -(-self.wanted(total_sessions) // PAGE_SIZE))
+        return max(1, -(-self.wanted(total_sessions) // SEARCH.page_size))
 
     def page_params(self, skip: int, size: int) -> dict[str, str]:
         """Give the query string of one page, in the API's names."""
-        params = {"dateFrom": _wire_time(self.date_from), "dateTo": _wire_time(self.date_to)}
-        if self.user_identifier is not None:
-            params["userIdentifier"] = self.user_identifier
-        if self.country:
-            params["country"] = ",".join(self.country)
-        if self.user_type is not None:
-            params["userType"] = self.user_type
-        return params | {"skip": str(skip), "limit": str(size)}
+        given = {
+            "date_from": _wire_time(self.date_from),
+            "date_to": _wire_time(self.date_to),
+            "user_identifier": self.user_identifier,
+            "country": ",".join(self.country) or None,
+            "user_type": self.user_type,
+            "skip": str(skip),
+            "limit": str(size),
+        }
+        return {SEARCH.parameters[name]: value for name, value in given.items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,7 @@ class DetailQuery:
     @staticmethod
     def params(session_id: int) -> dict[str, str]:
         """Give the query string of one detail, in the API's names."""
-        return {"id": str(session_id)}
+        return {DETAIL.parameters["session_id"]: str(session_id)}
 
 
 def parse_instant(argument: str, value: DateLike) -> datetime:

@@ -110,7 +110,7 @@ class Coverage:
             for part in subtract([Window(piece.start, piece.end)], [window])
         ]
 
-    def to_ask(
+    def to_fetch(
         self, wanted: Window, now: datetime, look_back: timedelta, changing: Sequence[datetime] = ()
     ) -> list[Window]:
         """Give the windows that have to be asked for.

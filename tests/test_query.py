@@ -10,11 +10,10 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
-from pulseframes import InvalidQuery
-from pulseframes.query import PAGE_SIZE, DetailQuery, SearchQuery
+from pulseframes import InvalidQuery, endpoints
+from pulseframes.query import DetailQuery, SearchQuery
 
 WEEK = ("2026-11-01", "2026-11-08")
 
@@ -148,8 +147,8 @@ def test_the_pages_of_a_search_hold_what_it_wants(total: int, skip: int, limit: 
     query = SearchQuery.parse(*WEEK, skip=skip, limit=limit)
     wanted = query.wanted(total)
     assert 0 <= wanted <= total
-    assert wanted <= query.calls(total) * PAGE_SIZE
-    assert wanted > (query.calls(total) - 1) * PAGE_SIZE or query.calls(total) == 1
+    assert wanted <= query.calls(total) * endpoints.SEARCH.page_size
+    assert wanted > (query.calls(total) - 1) * endpoints.SEARCH.page_size or query.calls(total) == 1
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from pulseframes.windows import Coverage, Window, subtract, union
 
@@ -49,8 +48,8 @@ def test_what_was_read_is_asked_for_again_only_where_it_was_read_before_it_had_s
             ever |= hours([window])
     assert hours(coverage.windows()) == ever
     assert hours(coverage.settled(look_back * HOUR)) == settled
-    to_ask = coverage.to_ask(Window(at(0), at(100)), at(1_000), look_back * HOUR)
-    assert hours(to_ask) == set(range(100)) - settled
+    to_fetch = coverage.to_fetch(Window(at(0), at(100)), at(1_000), look_back * HOUR)
+    assert hours(to_fetch) == set(range(100)) - settled
     assert Coverage.from_lists(coverage.as_lists()) == coverage
 
 
@@ -58,14 +57,14 @@ def test_what_was_read_a_moment_ago_is_not_asked_for_again() -> None:
     coverage = Coverage()
     coverage.add(Window(at(0), at(48)), at(48), DAY)
     soon, later = at(48) + timedelta(minutes=14), at(48) + timedelta(minutes=16)
-    assert coverage.to_ask(Window(at(0), at(48)), soon, DAY) == []
-    assert coverage.to_ask(Window(at(0), at(48)), later, DAY) == [Window(at(24), at(48))]
+    assert coverage.to_fetch(Window(at(0), at(48)), soon, DAY) == []
+    assert coverage.to_fetch(Window(at(0), at(48)), later, DAY) == [Window(at(24), at(48))]
 
 
 def test_a_session_that_still_changes_is_asked_for_by_itself_though_its_time_has_settled() -> None:
     coverage = Coverage()
     coverage.add(Window(at(0), at(48)), at(96), DAY)
-    assert coverage.to_ask(Window(at(0), at(48)), at(97), DAY, [at(3), at(60)]) == [
+    assert coverage.to_fetch(Window(at(0), at(48)), at(97), DAY, [at(3), at(60)]) == [
         Window(at(3), at(3) + timedelta.resolution)
     ]
 
@@ -74,7 +73,7 @@ def test_pieces_that_have_settled_are_one_so_that_a_year_of_syncs_stays_small() 
     coverage = Coverage()
     for day in range(365):
         end = START + (day + 1) * DAY
-        for window in coverage.to_ask(Window(START, end), end, DAY):
+        for window in coverage.to_fetch(Window(START, end), end, DAY):
             coverage.add(window, end, DAY)
     assert len(coverage.pieces) == 2
     assert coverage.windows() == [Window(START, START + 365 * DAY)]

@@ -9,10 +9,10 @@ from datetime import datetime, timedelta
 import polars as pl
 
 from pulseframes.errors import IncompleteWarning, InvalidQuery, LakeError, warn
-from pulseframes.lake import Lake, collected, goes_on, within
+from pulseframes.lake import Lake, collected, in_window, is_active
 from pulseframes.query import DateLike, parse_instant
 from pulseframes.sampling.design import Design
-from pulseframes.sampling.rates import Drawn, names_of, of_design, same_design
+from pulseframes.sampling.rates import DesignState, names_of, of_design, same_design
 from pulseframes.tables import DESIGN, ERRORS, ITEM_TABLES, PAGE_VIEWS, SESSIONS
 from pulseframes.tables.frames import SessionFrames
 from pulseframes.windows import LOOK_BACK, Window, subtract, union
@@ -21,11 +21,11 @@ from pulseframes.windows import LOOK_BACK, Window, subtract, union
 def sessions_of(lake: Lake, window: Window, columns: Iterable[str]) -> pl.DataFrame:
     """Read the sessions of a window that do not go on."""
     wanted = dict.fromkeys([*columns, "session_id", "session_start", "page_view_count"])
-    scan = lake.sessions().filter(within(window), ~goes_on(LOOK_BACK)).select(*wanted)
+    scan = lake.sessions().filter(in_window(window), ~is_active(LOOK_BACK)).select(*wanted)
     return collected(lake.store, SESSIONS.name, scan)
 
 
-def drawn_of(lake: Lake, drawn: Drawn) -> pl.DataFrame:
+def drawn_of(lake: Lake, drawn: DesignState) -> pl.DataFrame:
     """Read the design's rows of the lake's ``design`` table."""
     return collected(lake.store, DESIGN.name, lake.design().filter(of_design(drawn.design)))
 
@@ -46,7 +46,7 @@ def lake_of(lake: Lake | str | os.PathLike[str]) -> Lake:
     return lake if isinstance(lake, Lake) else Lake(lake)
 
 
-def window_of(lake: Lake, drawn: Drawn | None, date_from: DateLike | None, date_to: DateLike | None) -> Window:
+def window_of(lake: Lake, drawn: DesignState | None, date_from: DateLike | None, date_to: DateLike | None) -> Window:
     """Give the window that is asked for or, by default, that of the sample, or all that the lake covers or has."""
     covered = union([drawn.window] if drawn and drawn.window else lake.coverage())
     if (date_from is None or date_to is None) and not covered:
@@ -93,9 +93,9 @@ def _seen(lake: Lake) -> list[Window]:
     return [Window(first, last + timedelta.resolution)]
 
 
-def design_of(lake: Lake, design: Design | str | None) -> Drawn | None:
+def design_of(lake: Lake, design: Design | str | None) -> DesignState | None:
     """Give the design that is asked for, as the lake knows it; None where it has none that has drawn anything."""
-    designs = [one for one in lake.state().designs if one.cohorts]
+    designs = [one for one in lake.state().designs if one.rate_windows]
     if design is None:
         return designs[-1] if designs else None
     if isinstance(design, str):

@@ -10,6 +10,7 @@ from typing import Final
 import polars as pl
 
 from pulseframes.analysis.lake_sample import design_of, details_of, drawn_of, lake_of, sessions_of, window_of
+from pulseframes.endpoints import SEARCH
 from pulseframes.errors import IncompleteWarning, InvalidQuery, LakeError, warn
 from pulseframes.lake import Lake
 from pulseframes.query import DateLike
@@ -17,11 +18,11 @@ from pulseframes.sampling.design import Design
 from pulseframes.sampling.rates import RATE
 from pulseframes.sampling.selection import PROBABILITY, SIZE, STRATUM, VIEWS, probability, rates, size_of, stratum_of
 from pulseframes.sampling.weights import RESPONDED
-from pulseframes.tables import ERRORS, ITEM_TABLES, PAGE_VIEWS, SESSIONS, Answer
+from pulseframes.tables import ERRORS, ITEM_TABLES, PAGE_VIEWS, SESSIONS
 from pulseframes.tables.frames import SessionFrames
 
 #: What every session is known by, from its summary.
-SUMMARY_COLUMNS: Final = tuple(column.name for column in SESSIONS.columns if column.answer is not Answer.DETAIL)
+SUMMARY_COLUMNS: Final = tuple(column.name for column in SESSIONS.columns if SEARCH in column.endpoints)
 #: Of those that were drawn, the share without an answer that is warned of.
 _MANY: Final = 0.05
 #: What a population says of its sessions' page views; details count them in another way, and up to 500.

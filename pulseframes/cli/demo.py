@@ -22,8 +22,7 @@ from pulseframes.client import (
 )
 from pulseframes.fetch.sessions import search_sessions, session_details
 from pulseframes.fetch.sync import sync
-from pulseframes.reports import NEEDED
-from pulseframes.reports import report as make_report
+from pulseframes.reports import NEEDED, report as make_report
 from pulseframes.simulator import Simulator
 from pulseframes.tables.frames import SessionFrames
 

@@ -32,7 +32,7 @@ To = Annotated[
 Details = Annotated[
     str, typer.Option(metavar="N|all", help="Get the details of so many sessions as well, or of all; one call each.")
 ]
-Drawn = Annotated[
+DesignState = Annotated[
     DesignKind | None,
     typer.Option(
         "--design",
@@ -64,7 +64,7 @@ def plan(
     date_from: From,
     date_to: To = None,
     details: Details = "0",
-    design: Drawn = None,
+    design: DesignState = None,
     strata: Strata = None,
     seed: Seed = 0,
     look_back: LookBack = 24,
@@ -143,7 +143,7 @@ def sync(
     date_from: From,
     date_to: To = None,
     details: Details = "0",
-    design: Drawn = None,
+    design: DesignState = None,
     strata: Strata = None,
     seed: Seed = 0,
     look_back: LookBack = 24,

@@ -23,7 +23,7 @@ from pulseframes._text import plural
 if TYPE_CHECKING:
     import polars as pl
 
-    from pulseframes.client import Entry, PulseClient, Quota
+    from pulseframes.client import CallRecord, PulseClient, Quota
     from pulseframes.progress import Progress, ProgressHook
 
 #: What is said after Ctrl-C where a command writes its result at its end.
@@ -209,7 +209,7 @@ def print_dictionary(name: str, description: str, entries: list[dict[str, object
     Console(width=None if sys.stdout.isatty() else 140).print(grid)
 
 
-def print_quota(quota: Quota, calls: list[Entry], *, as_json: bool) -> None:
+def print_quota(quota: Quota, calls: list[CallRecord], *, as_json: bool) -> None:
     """Print how an application stands, and its last calls, on stdout."""
     if as_json:
         last = [
@@ -257,8 +257,7 @@ def progress_bar(client: PulseClient) -> Iterator[ProgressHook | None]:
         yield None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
-    from rich.progress import Progress as Bars
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress as Bars, TextColumn
 
     columns = (
         TextColumn("{task.description}"),

@@ -1,7 +1,7 @@
 """Sends calls, counts them and keeps their answers: in go an endpoint and its parameters, out come raw bytes."""
 
 from pulseframes.client.client import PulseClient, default_client
-from pulseframes.client.journal import JOURNAL_FILE, Entry, Journal
+from pulseframes.client.journal import JOURNAL_FILE, CallRecord, Journal
 from pulseframes.client.quota import Quota
 from pulseframes.client.sender import Answer
 from pulseframes.client.settings import (
@@ -24,8 +24,8 @@ __all__ = [
     "IN_MEMORY",
     "JOURNAL_FILE",
     "Answer",
+    "CallRecord",
     "Credentials",
-    "Entry",
     "Journal",
     "PulseClient",
     "Quota",

@@ -10,22 +10,21 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Final, Literal, Self, TypeAlias
+from typing import Final, Self
 from urllib.parse import urlencode
 
 from requests.auth import AuthBase
 
 from pulseframes._secret import Secret
 from pulseframes.client.auth import SessionKeyAuth, SessionKeys
-from pulseframes.client.journal import JOURNAL_FILE, Entry, Journal
+from pulseframes.client.journal import JOURNAL_FILE, CallRecord, Journal
 from pulseframes.client.keystore import KeyStore
 from pulseframes.client.quota import Quota
-from pulseframes.client.sender import AUTHENTICATE, Answer, Sender
+from pulseframes.client.sender import Answer, Sender
 from pulseframes.client.settings import ENV_HOME, IN_MEMORY, Credentials, Settings
 from pulseframes.client.transport import Reply
+from pulseframes.endpoints import AUTHENTICATE, DETAIL, Endpoint
 from pulseframes.errors import JournalWarning, warn
-
-Endpoint: TypeAlias = Literal["sessions", "session"]
 
 UNAUTHORIZED: Final = 401
 
@@ -79,7 +78,9 @@ class PulseClient:
         self._keys = SessionKeys(
             self.credentials,
             self._authenticate,
-            takes_post=lambda: self.journal.newest_answer(self.application, AUTHENTICATE, "POST") is not None,
+            takes_post=lambda: (
+                self.journal.newest_answer(self.application, AUTHENTICATE.name, AUTHENTICATE.methods[1]) is not None
+            ),
             store=KeyStore(folder, owner),
             clock=clock,
         )
@@ -132,7 +133,7 @@ class PulseClient:
         """
         return self._sender.quota()
 
-    def last_calls(self, count: int = 10) -> list[Entry]:
+    def last_calls(self, count: int = 10) -> list[CallRecord]:
         """Give this application's last calls, without their bodies; costs none.
 
         Parameters
@@ -142,22 +143,24 @@ class PulseClient:
 
         Returns
         -------
-        list of Entry
+        list of CallRecord
             The newest first: ``id``, ``at`` (UTC), ``endpoint``, ``params`` and ``status``, which is None where no answer came.
         """
         return self.journal.last_calls(self.application, count)
 
     def kept_answer(self, endpoint: Endpoint, params: Mapping[str, str]) -> Answer | None:
         """Give the journal's newest answer to a question, however old; None where there is none. Costs none."""
-        entry = self.journal.newest_answer(self.application, endpoint, urlencode(params))
+        entry = self.journal.newest_answer(self.application, endpoint.name, urlencode(params))
         if entry is None or entry.status is None:
             return None
         return Answer(entry.body, entry.id, entry.at, entry.status, kept=True, forgotten=entry.forgotten)
 
     def answered_details(self) -> dict[int, int]:
         """Give the ids of the sessions whose details the journal has, in whatever state, and how often; costs none."""
-        questions = self.journal.answered(self.application, "session")
-        ids = ((params.removeprefix("id="), count) for params, count in questions.items())
+        questions = self.journal.answered(self.application, DETAIL.name)
+        ids = (
+            (params.removeprefix(f"{DETAIL.parameters['session_id']}="), count) for params, count in questions.items()
+        )
         return {int(text): count for text, count in ids if text.isdecimal()}
 
     def call(
@@ -174,8 +177,8 @@ class PulseClient:
 
         Parameters
         ----------
-        endpoint : {"sessions", "session"}
-            The search, or one session's details.
+        endpoint : Endpoint
+            Where to ask.
         params : mapping
             The query string, in the API's names.
         session_id : int or None
@@ -243,7 +246,9 @@ class PulseClient:
     def _ask(
         self, endpoint: Endpoint, key: Secret, params: Mapping[str, str], *, retry_timeouts: bool
     ) -> tuple[Reply, Answer]:
-        return self._sender.send("GET", endpoint, SessionKeyAuth(key), params=params, retry_timeouts=retry_timeouts)
+        return self._sender.send(
+            endpoint.methods[0], endpoint, SessionKeyAuth(key), params=params, retry_timeouts=retry_timeouts
+        )
 
 
 def application_hash(settings: Settings, credentials: Credentials) -> str:

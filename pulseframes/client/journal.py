@@ -16,9 +16,9 @@ from typing import Any, Final, TypeAlias
 import pyarrow as pa
 
 from pulseframes.client.database import Database
-from pulseframes.client.records import Call, Entry, Outcome
+from pulseframes.client.records import CallRecord, Outcome, Request
 
-__all__ = ["JOURNAL_FILE", "MIGRATIONS", "Admission", "Call", "Entry", "Journal", "Outcome"]
+__all__ = ["JOURNAL_FILE", "MIGRATIONS", "Admission", "CallRecord", "Journal", "Outcome", "Request"]
 
 #: The file's name, in PULSEFRAMES_HOME.
 JOURNAL_FILE: Final = "journal.sqlite"
@@ -100,12 +100,12 @@ class Journal:
         self._clock = clock
         self._database = Database(path, MIGRATIONS)
 
-    def reserve(self, call: Call, admit: Admission, *, since: Callable[[datetime], datetime]) -> int:
+    def reserve(self, call: Request, admit: Admission, *, since: Callable[[datetime], datetime]) -> int:
         """Put down a call that is about to be sent, if it is admitted; give its number.
 
         Parameters
         ----------
-        call : Call
+        call : Request
             What will be asked.
         admit : callable
             Told of the application's calls of the day; it raises to refuse this one. Not asked for a call that does
@@ -212,7 +212,7 @@ class Journal:
         with self._database.reading() as connection:
             return self._spent(connection, application, since)
 
-    def newest_answer(self, application: str, endpoint: str, params: str) -> Entry | None:
+    def newest_answer(self, application: str, endpoint: str, params: str) -> CallRecord | None:
         """Give the last success, or 404, for a question; None where there is none."""
         with self._database.reading() as connection:
             row = connection.execute(_NEWEST, (application, endpoint, params)).fetchone()
@@ -223,13 +223,13 @@ class Journal:
         with self._database.reading() as connection:
             return dict(connection.execute(_ANSWERED, (application, endpoint)).fetchall())
 
-    def last_calls(self, application: str, count: int) -> list[Entry]:
+    def last_calls(self, application: str, count: int) -> list[CallRecord]:
         """Give an application's last calls, newest first, without their bodies."""
         with self._database.reading() as connection:
             rows = connection.execute(_LAST, (application, count)).fetchall()
         return [self._entry(row) for row in rows]
 
-    def entry(self, call_id: int) -> Entry | None:
+    def entry(self, call_id: int) -> CallRecord | None:
         """Give one call, with its body; None where there is none of this number."""
         with self._database.reading() as connection:
             row = connection.execute(_ONE, (call_id,)).fetchone()
@@ -240,12 +240,12 @@ class Journal:
         with self._database.reading() as connection:
             return [row[0] for row in connection.execute("SELECT DISTINCT application FROM calls ORDER BY application")]
 
-    def successes(self, application: str, date_from: datetime, date_to: datetime) -> Iterator[Entry]:
+    def successes(self, application: str, date_from: datetime, date_to: datetime) -> Iterator[CallRecord]:
         """Give each success of an application in a time range, oldest first; one at a time is in memory."""
         times = (_number(date_from), _number(date_to))
         yield from self._each(_SUCCESSES, (application, *times))
 
-    def everything(self) -> Iterator[Entry]:
+    def everything(self) -> Iterator[CallRecord]:
         """Give each call of all applications, whatever came of it, oldest first; one at a time is in memory."""
         yield from self._each("SELECT id FROM calls ORDER BY id", ())
 
@@ -263,7 +263,7 @@ class Journal:
         """Close the file; it is opened again when it is needed."""
         self._database.close()
 
-    def _each(self, query: str, values: tuple[str | int, ...]) -> Iterator[Entry]:
+    def _each(self, query: str, values: tuple[str | int, ...]) -> Iterator[CallRecord]:
         with self._database.reading() as connection:
             ids = [row[0] for row in connection.execute(query, values)]
         for call_id in ids:
@@ -283,7 +283,7 @@ class Journal:
         ).fetchone()[0]
         return [_moment(row[0]) for row in times], None if blocked is None else _moment(blocked)
 
-    def _entry(self, row: tuple[Any, ...]) -> Entry:
+    def _entry(self, row: tuple[Any, ...]) -> CallRecord:
         call_id, at, endpoint, params, attempt, outcome, status, size, duration_ms, forgotten, body = row
         try:
             raw = pa.decompress(body, decompressed_size=size, codec="zstd", asbytes=True) if body else b""
@@ -291,7 +291,7 @@ class Journal:
             raise self._database.problem(
                 f"has a damaged answer, call {call_id} ({problem}); refresh=True asks for it again"
             ) from None
-        return Entry(
+        return CallRecord(
             call_id, _moment(at), endpoint, params, attempt, outcome, status, size, duration_ms, forgotten, raw
         )
 

@@ -10,7 +10,7 @@ Outcome: TypeAlias = Literal["answered", "lost", "unsent", "forgotten"]
 
 
 @dataclass(frozen=True)
-class Call:
+class Request:
     """What is asked.
 
     Attributes
@@ -35,7 +35,7 @@ class Call:
 
 
 @dataclass(frozen=True, repr=False)
-class Entry:
+class CallRecord:
     """One row of the journal.
 
     Attributes
@@ -45,7 +45,7 @@ class Entry:
     at : datetime
         When the call was reserved, in UTC.
     endpoint, params, attempt
-        As in ``Call``.
+        As in ``Request``.
     outcome : {"answered", "lost", "unsent", "forgotten"} or None
         None for a call that was reserved and not heard of again; ``"forgotten"`` for one that was answered, and whose answer
         was taken out afterwards.
@@ -74,4 +74,4 @@ class Entry:
     body: bytes
 
     def __repr__(self) -> str:
-        return f"Entry({self.id}, {self.at:%Y-%m-%d %H:%M:%S}, {self.endpoint}, {self.outcome}, {self.status})"
+        return f"CallRecord({self.id}, {self.at:%Y-%m-%d %H:%M:%S}, {self.endpoint}, {self.outcome}, {self.status})"

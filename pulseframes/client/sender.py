@@ -13,16 +13,16 @@ from urllib.parse import urlencode
 
 from requests.auth import AuthBase
 
-from pulseframes.client.journal import Call, Journal, Outcome
+from pulseframes.client.journal import Journal, Outcome, Request
 from pulseframes.client.quota import Quota, QuotaRule
 from pulseframes.client.retry import with_retries
 from pulseframes.client.settings import Settings
 from pulseframes.client.statuses import QUOTA_EXHAUSTED, error_for, retry_time
 from pulseframes.client.transport import NoReply, Reply, Transport
+from pulseframes.endpoints import AUTHENTICATE, Endpoint
 from pulseframes.errors import JournalError, JournalWarning, PulseError, warn
 
 SERVER_FAILED: Final = 500
-AUTHENTICATE: Final = "authenticate"
 
 _log = logging.getLogger("pulseframes.client")
 
@@ -105,7 +105,7 @@ class Sender:
     def send(
         self,
         method: str,
-        endpoint: str,
+        endpoint: Endpoint,
         auth: AuthBase,
         *,
         params: Mapping[str, str] | None = None,
@@ -123,8 +123,8 @@ class Sender:
             counted = endpoint != AUTHENTICATE or self._settings.count_authenticate
             # An authentication has no parameters: what is kept of it is which method the server took.
             question = method if endpoint == AUTHENTICATE else urlencode(params or {})
-            call = Call(self._application, endpoint, question, number, counted)
-            reply, answer = self._once(method, call, auth, params)
+            call = Request(self._application, endpoint.name, question, number, counted)
+            reply, answer = self._once(method, endpoint, call, auth, params)
             if reply.status >= SERVER_FAILED or reply.status == QUOTA_EXHAUSTED:
                 raise self.error(reply, answer)
             return reply, answer
@@ -142,15 +142,17 @@ class Sender:
         """Close the connections."""
         self._transport.close()
 
-    def _once(self, method: str, call: Call, auth: AuthBase, params: Mapping[str, str] | None) -> tuple[Reply, Answer]:
+    def _once(
+        self, method: str, endpoint: Endpoint, call: Request, auth: AuthBase, params: Mapping[str, str] | None
+    ) -> tuple[Reply, Answer]:
         """Send one request; the one place that every call goes through."""
         asked_at = self._clock()
         call_id = self._journal().reserve(call, self._rule.admit, since=self._rule.since)
         self._count(call, 1)
         started = time.perf_counter()
         try:
-            reply = self._transport.send(method, call.endpoint, auth=auth, params=params)
-            if call.endpoint != AUTHENTICATE:  # whose body is a key, and is used here and kept nowhere
+            reply = self._transport.send(method, endpoint, auth=auth, params=params)
+            if call.endpoint != AUTHENTICATE.name:  # whose body is a key, and is used here and kept nowhere
                 reply = replace(reply, body=self._redact(reply.body))
         except NoReply as caught:
             missed = caught
@@ -160,18 +162,18 @@ class Sender:
         outcome: Outcome = "unsent" if missed.unsent else "lost"
         if missed.unsent:
             self._count(call, -1)
-        received = b"" if call.endpoint == AUTHENTICATE else self._redact(missed.received)
+        received = b"" if call.endpoint == AUTHENTICATE.name else self._redact(missed.received)
         self._put_down(call_id, outcome, missed.status, received, started)
         _log.info("%s: no answer (call %d)", call.endpoint, call_id)
         missed.error.call_id = call_id
         raise missed.error
 
-    def _count(self, call: Call, change: int) -> None:
+    def _count(self, call: Request, change: int) -> None:
         with self._counting:
             self.calls_spent += change * call.counted
 
-    def _put_down_reply(self, call: Call, call_id: int, reply: Reply, started: float) -> None:
-        body = b"" if call.endpoint == AUTHENTICATE else reply.body
+    def _put_down_reply(self, call: Request, call_id: int, reply: Reply, started: float) -> None:
+        body = b"" if call.endpoint == AUTHENTICATE.name else reply.body
         self._put_down(call_id, "answered", reply.status, body, started, blocked_until=self._blocked_until(reply))
         if _log.isEnabledFor(logging.INFO):
             milliseconds, size = 1000 * (time.perf_counter() - started), len(reply.body)

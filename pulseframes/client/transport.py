@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from requests.auth import AuthBase
 
+    from pulseframes.endpoints import Endpoint
+
 USER_AGENT: Final = f"pulseframes/{__version__}"
 
 #: More than any answer has; where one is longer, reading stops, before the memory is full.
@@ -113,7 +115,9 @@ class Transport:
         self._session.trust_env = not is_loopback(settings.base_url)
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
 
-    def send(self, method: str, endpoint: str, *, auth: AuthBase, params: Mapping[str, str] | None = None) -> Reply:
+    def send(
+        self, method: str, endpoint: Endpoint, *, auth: AuthBase, params: Mapping[str, str] | None = None
+    ) -> Reply:
         """Send one request and read the whole answer.
 
         ``auth`` puts the secrets into the request's headers at the last moment, so that no variable of ours holds
@@ -129,7 +133,7 @@ class Transport:
         try:
             with self._session.request(
                 method,
-                f"{self._settings.base_url}/{endpoint}",
+                f"{self._settings.base_url}/{endpoint.path}",
                 params=params,
                 auth=auth,
                 timeout=(self._settings.connect_timeout, self._settings.read_timeout),
@@ -141,10 +145,10 @@ class Transport:
                     received += chunk
                     if len(received) > MAX_BODY:
                         raise DecodeError
-                return Reply(endpoint, status, bytes(received), response.headers.get("Retry-After"))
+                return Reply(endpoint.name, status, bytes(received), response.headers.get("Retry-After"))
         # What is not its own, requests lets through from below: a header or an address that cannot be parsed.
         except (requests.RequestException, HTTPError, ValueError, OverflowError) as caught:
-            problem = self._explained(endpoint, caught, status, bytes(received))
+            problem = self._explained(endpoint.name, caught, status, bytes(received))
         # Raised out here, since an exception raised inside the handler would carry the request, with its headers, along.
         raise problem
 

@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import parse_qsl, urlencode
 
-from pulseframes.client import Entry, Journal
+from pulseframes.client import CallRecord, Journal
+from pulseframes.endpoints import ENDPOINTS, Endpoint
 from pulseframes.erasure.person import FORGOTTEN, Finder, Person
-from pulseframes.flatten import DETAIL, SEARCH, NotJson, Shape, cut_sessions, decoded, session_spans, text_of, values_at
+from pulseframes.flatten import NotJson, cut_sessions, decoded, session_spans, text_of, values_at
 
 #: After this a call surely counts no more, however the day is reckoned.
 COUNTS_FOR: Final = timedelta(hours=25)
 
-_SHAPES: Final = {shape.name: shape for shape in (SEARCH, DETAIL)}
 #: The parameters that name somebody, and what they become.
 _NAMING: Final = {"userIdentifier": FORGOTTEN, "id": ""}
 
@@ -68,8 +68,8 @@ def find_in_journal(journal: Journal, person: Person) -> Person:
         before, finder = person, Finder(person)
         for entry in journal.everything():
             text = text_of(entry.body)
-            if entry.endpoint in _SHAPES and finder.may_be_in(text):
-                for said in _users(text, _SHAPES[entry.endpoint]):
+            if entry.endpoint in ENDPOINTS and finder.may_be_in(text):
+                for said in _users(text, ENDPOINTS[entry.endpoint]):
                     if person.is_user(said):
                         person |= said
         if person == before:
@@ -160,7 +160,7 @@ def forget_in_keystore(folder: Path, texts: Iterable[str]) -> int:
 
 def _clean(
     journal: Journal,
-    entry: Entry,
+    entry: CallRecord,
     done: ForgottenInJournal,
     goes: Callable[[str], bool],
     *,
@@ -172,7 +172,7 @@ def _clean(
     text = text_of(entry.body)
     left, gone = text, list[int | None]()
     try:
-        left, gone = cut_sessions(text, _SHAPES[entry.endpoint], goes)
+        left, gone = cut_sessions(text, ENDPOINTS[entry.endpoint], goes)
         left = redacted(left)
     except (NotJson, KeyError):
         left = "" if unreadable(text) else text
@@ -190,7 +190,7 @@ def _clean(
     journal.rewrite(entry.id, left.encode("utf-8", "surrogateescape"), forgotten=forgotten, params=params)
 
 
-def _asks_about(entry: Entry, person: Person) -> bool:
+def _asks_about(entry: CallRecord, person: Person) -> bool:
     """Tell whether a call asked for the person, or for a session of theirs."""
     asked = Person.described(
         identifiers=_asked(entry, "userIdentifier"),
@@ -200,21 +200,21 @@ def _asks_about(entry: Entry, person: Person) -> bool:
     return person.has(asked)
 
 
-def _asked(entry: Entry, name: str) -> list[str]:
+def _asked(entry: CallRecord, name: str) -> list[str]:
     return [value for key, value in parse_qsl(entry.params) if key == name]
 
 
-def _redacted_params(entry: Entry) -> str:
+def _redacted_params(entry: CallRecord) -> str:
     if not any(_asked(entry, name) for name in _NAMING):
         return entry.params
     pairs = parse_qsl(entry.params, keep_blank_values=True)
     return urlencode([(key, _NAMING.get(key, value)) for key, value in pairs])
 
 
-def _users(text: str, shape: Shape) -> Iterator[Person]:
+def _users(text: str, endpoint: Endpoint) -> Iterator[Person]:
     """Give what each session of an answer says of its user; of what cannot be read, nothing."""
     try:
-        spans = session_spans(text, shape)[1]
+        spans = session_spans(text, endpoint)[1]
     except NotJson:
         return
     for span in spans:

@@ -9,11 +9,12 @@ from typing import Literal
 import polars as pl
 
 from pulseframes.client import Answer, PulseClient
+from pulseframes.endpoints import DETAIL, SEARCH, Endpoint
 from pulseframes.errors import MalformedAnswer, PulseError, SessionNotFound
 from pulseframes.fetch.pagination import ListReader, Page
-from pulseframes.flatten import FlatAnswers, flatten_details, flatten_searches
+from pulseframes.flatten import FlatAnswers, flatten_answers
 from pulseframes.progress import Progress, ProgressHook
-from pulseframes.query import PAGE_SIZE, DetailQuery, SearchQuery
+from pulseframes.query import DetailQuery, SearchQuery
 from pulseframes.tables import SESSIONS
 from pulseframes.tables.certificate import Part
 from pulseframes.windows import detail_is_final, is_fresh, is_settled, page_is_final
@@ -122,17 +123,17 @@ class Run:
 
     def _paid_page(self, window: SearchQuery, skip: int, size: int) -> tuple[Answer, FlatAnswers]:
         # A page that takes too long is asked again in halves, not as it is.
-        answer = self.client.call("sessions", window.page_params(skip, size), retry_timeouts=False)
-        return answer, _flattened(answer, flatten_searches)
+        answer = self.client.call(SEARCH, window.page_params(skip, size), retry_timeouts=False)
+        return answer, _flattened(answer, SEARCH)
 
     def is_kept(self, window: SearchQuery) -> bool:
         """Tell whether a window's first page costs nothing."""
-        return self._kept_page(window, 0, PAGE_SIZE) is not None
+        return self._kept_page(window, 0, SEARCH.page_size) is not None
 
     def _kept_page(self, window: SearchQuery, skip: int, size: int) -> tuple[Answer, FlatAnswers] | None:
         return self._usable(
-            self.client.kept_answer("sessions", window.page_params(skip, size)),
-            flatten_searches,
+            self.client.kept_answer(SEARCH, window.page_params(skip, size)),
+            SEARCH,
             lambda answer, flat: page_is_final(window, answer.asked_at, flat.totals[0]),
         )
 
@@ -148,19 +149,19 @@ class Run:
 
     def take_kept_details(self, query: DetailQuery) -> list[int]:
         """Get those details that cost nothing; give the ids of the others."""
-        to_ask = [session_id for session_id in query.ids if not self._detail(session_id, kept=True)]
-        if len(to_ask) < query.calls:
-            self.tell("details", query.calls - len(to_ask), query.calls)
-        return to_ask
+        to_fetch = [session_id for session_id in query.ids if not self._detail(session_id, kept=True)]
+        if len(to_fetch) < query.calls:
+            self.tell("details", query.calls - len(to_fetch), query.calls)
+        return to_fetch
 
-    def ask_details(self, to_ask: Sequence[int], query: DetailQuery) -> None:
+    def ask_details(self, to_fetch: Sequence[int], query: DetailQuery) -> None:
         """Get details from the server; raises as ``details()`` does."""
-        done = query.calls - len(to_ask)
-        for number, session_id in enumerate(to_ask):
+        done = query.calls - len(to_fetch)
+        for number, session_id in enumerate(to_fetch):
             try:
                 self._detail(session_id, kept=False)
             except PulseError as problem:
-                problem.remaining = len(to_ask) - number
+                problem.remaining = len(to_fetch) - number
                 raise
             self.tell("details", done + number + 1, query.calls)
 
@@ -168,24 +169,24 @@ class Run:
         """Take one session's details in, kept ones or from the server; tell whether they were to be had."""
         params = DetailQuery.params(session_id)
         if kept:
-            answer = self.client.kept_answer("session", params)
+            answer = self.client.kept_answer(DETAIL, params)
             if answer is not None and answer.status == NOT_FOUND:
                 known_missing = not self._is_too_old(answer) and is_fresh(answer.asked_at, self.client.clock())
                 self.missing += [session_id] if known_missing else []
                 return known_missing
-            found = self._usable(answer, flatten_details, lambda _, flat: detail_is_final(_status(flat)))
+            found = self._usable(answer, DETAIL, lambda _, flat: detail_is_final(_status(flat)))
             if found is None:
                 return False
             self._take(*found)
             return True
         try:
-            answer = self.client.call("session", params, session_id=session_id)
+            answer = self.client.call(DETAIL, params, session_id=session_id)
         except SessionNotFound:
             self.missing.append(session_id)
             self.details_asked.append(session_id)
             self._on_answer(self)
             return True
-        flat = _flattened(answer, flatten_details)
+        flat = _flattened(answer, DETAIL)
         ids = pl.concat([flat.frames[SESSIONS.name]["session_id"], flat.rejected["session_id"]])
         answered = ids.drop_nulls().unique().to_list()
         if answered not in ([], [session_id]):
@@ -197,7 +198,7 @@ class Run:
     def _usable(
         self,
         kept: Answer | None,
-        flatten: Callable[[list[bytes]], FlatAnswers],
+        endpoint: Endpoint,
         is_final: Callable[[Answer, FlatAnswers], bool],
     ) -> tuple[Answer, FlatAnswers] | None:
         """Give a kept answer, if it may be used again."""
@@ -205,7 +206,7 @@ class Run:
         if kept is None or self._is_too_old(kept) or kept.call_id in self._used:
             return None
         try:
-            flat = flatten([kept.body])
+            flat = flatten_answers([kept.body], endpoint)
         except MalformedAnswer:
             return None
         usable = is_fresh(kept.asked_at, self.client.clock()) or is_final(kept, flat)
@@ -235,9 +236,9 @@ def _as_page(answer: Answer, flat: FlatAnswers, skip: int) -> Page:
     return Page(skip, flat.totals[0], known, ids.count(None), answer.forgotten, answer.kept)
 
 
-def _flattened(answer: Answer, flatten: Callable[[list[bytes]], FlatAnswers]) -> FlatAnswers:
+def _flattened(answer: Answer, endpoint: Endpoint) -> FlatAnswers:
     try:
-        return flatten([answer.body])
+        return flatten_answers([answer.body], endpoint)
     except MalformedAnswer as problem:
         raise malformed(answer, str(problem)) from None
 

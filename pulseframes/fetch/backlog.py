@@ -8,9 +8,19 @@ from typing import Final, Literal, TypeAlias
 
 import polars as pl
 
+from pulseframes.endpoints import SEARCH
 from pulseframes.errors import InvalidQuery, LakeError
-from pulseframes.lake import Lake, LakeState, collected, goes_on, in_vain, lively, up_to_date, within
-from pulseframes.query import PAGE_SIZE, DateLike, parse_instant
+from pulseframes.lake import (
+    Lake,
+    LakeState,
+    collected,
+    detail_failed,
+    detail_is_current,
+    in_window,
+    is_active,
+    recently_updated,
+)
+from pulseframes.query import DateLike, parse_instant
 from pulseframes.tables import SESSIONS
 from pulseframes.windows import FRESH, Window
 
@@ -86,7 +96,7 @@ def check_lake(lake: Lake, state: LakeState, application: str) -> None:
         )
 
 
-def windows_to_ask(lake: Lake, state: LakeState, wanted: Window, now: datetime, look_back: timedelta) -> list[Window]:
+def windows_to_fetch(lake: Lake, state: LakeState, wanted: Window, now: datetime, look_back: timedelta) -> list[Window]:
     """Give the windows to search, oldest first: what was never read, and what may have changed since.
 
     Parameters
@@ -109,8 +119,8 @@ def windows_to_ask(lake: Lake, state: LakeState, wanted: Window, now: datetime, 
         return []
     asked_just_now = state.active_asked_at is not None and now - state.active_asked_at < FRESH
     active = [] if asked_just_now else _still_active(lake, now, look_back)
-    to_ask = state.coverage.to_ask(wanted, now, look_back, active)
-    joined = _joined(to_ask, lambda window: count_sessions(lake, window))
+    to_fetch = state.coverage.to_fetch(wanted, now, look_back, active)
+    joined = _joined(to_fetch, lambda window: count_sessions(lake, window))
     return [part for window in joined for part in _in_parts(window, state.reading, now - look_back)]
 
 
@@ -123,11 +133,11 @@ def count_sessions(lake: Lake, window: Window) -> int:
     """Count the sessions that the lake has in a window."""
     if not lake.is_there():
         return 0
-    counted = lake.sessions().filter(within(window)).select(pl.len())
+    counted = lake.sessions().filter(in_window(window)).select(pl.len())
     return int(collected(lake.store, SESSIONS.name, counted).item())
 
 
-def details_to_ask(lake: Lake, wanted: Window, now: datetime, look_back: timedelta) -> list[int]:
+def details_to_fetch(lake: Lake, wanted: Window, now: datetime, look_back: timedelta) -> list[int]:
     """Give the sessions whose details are likely to be news, the likeliest first.
 
     First those that have none: the ended ones, then those that go on, each the newest first; then those that were still
@@ -137,10 +147,10 @@ def details_to_ask(lake: Lake, wanted: Window, now: datetime, look_back: timedel
     if not lake.is_there():
         return []
     fetched, ended = pl.col("detail_fetched_at"), pl.col("status") == "ended"
-    final = up_to_date() & (ended | ~lively(fetched, look_back))
+    final = detail_is_current() & (ended | ~recently_updated(fetched, look_back))
     rank = pl.when(fetched.is_not_null()).then(2).when(ended).then(0).otherwise(1)
     age = pl.when(fetched.is_null()).then(-pl.col("session_start").to_physical()).otherwise(fetched.to_physical())
-    likely = within(wanted) & ~in_vain() & (fetched.is_null() | ~(final | (fetched > now - FRESH)))
+    likely = in_window(wanted) & ~detail_failed() & (fetched.is_null() | ~(final | (fetched > now - FRESH)))
     columns = ["session_id", "session_start", "session_updated", "status", "detail_fetched_at"]
     # Sorted after it is read: polars 2.1 cannot sort a scan by an expression that makes numbers of its own.
     found = collected(lake.store, SESSIONS.name, lake.sessions().filter(likely).select(columns))
@@ -156,7 +166,7 @@ def _still_active(lake: Lake, now: datetime, look_back: timedelta) -> list[datet
         return []
     seen = pl.col("fetched_at")
     lately = seen > now - max(look_back, _LONG)
-    active = lake.sessions().filter(goes_on(look_back), lately).select("session_start")
+    active = lake.sessions().filter(is_active(look_back), lately).select("session_start")
     return collected(lake.store, SESSIONS.name, active)["session_start"].to_list()
 
 
@@ -173,7 +183,7 @@ def _joined(windows: Sequence[Window], count: Callable[[Window], int]) -> list[W
 
 
 def _pages(sessions: int) -> int:
-    return max(1, -(-sessions // PAGE_SIZE))
+    return max(1, -(-sessions // SEARCH.page_size))
 
 
 def _in_parts(window: Window, begun: Sequence[Window], settled_before: datetime) -> list[Window]:

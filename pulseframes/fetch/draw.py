@@ -10,9 +10,9 @@ import polars as pl
 
 from pulseframes.errors import InvalidQuery
 from pulseframes.fetch.sync_report import SampleReport
-from pulseframes.lake import Lake, LakeState, collected, goes_on, in_vain, up_to_date, within
+from pulseframes.lake import Lake, LakeState, collected, detail_failed, detail_is_current, in_window, is_active
 from pulseframes.sampling.design import Design
-from pulseframes.sampling.rates import RATE, Drawn, names_of, of_design, same_design
+from pulseframes.sampling.rates import RATE, DesignState, names_of, of_design, same_design
 from pulseframes.sampling.selection import (
     BEFORE,
     DETAILED,
@@ -62,7 +62,7 @@ def design_to_use(state: LakeState, design: Design | str | None) -> Design | Non
             argument="design",
         )
     known = same_design(state.designs, wanted)
-    if known is not None and known.cohorts and known.design != wanted:
+    if known is not None and known.rate_windows and known.design != wanted:
         raise InvalidQuery(
             f"design: the lake's sample {wanted.name} (seed {wanted.seed}) was begun with the allocation "
             f"{known.design.allocation}, and goes on with it; another one needs another seed.",
@@ -71,7 +71,7 @@ def design_to_use(state: LakeState, design: Design | str | None) -> Design | Non
     return wanted
 
 
-class Purchase:
+class SampleDraw:
     """What a design draws of a lake's sessions in a window.
 
     Parameters
@@ -92,22 +92,22 @@ class Purchase:
         self._look_back = look_back
         state = lake.state()
         self._windows = subtract([window], subtract([window], state.coverage.windows()))
-        known = same_design(state.designs, design) or Drawn(design)
+        known = same_design(state.designs, design) or DesignState(design)
         # Details count page views in another way than summaries: the chance is by what was known when a session was drawn.
         being_bought = pl.DataFrame(
             [*known.buying.items()], schema={"session_id": pl.Int64, VIEWS: pl.Int64}, orient="row"
         )
         self._views = pl.concat([self._members(), being_bought]).unique("session_id", keep="first")
-        others = [one for one in state.designs if one.cohorts and one is not known]
-        self._beside = [] if known.cohorts else [names_of([one]) for one in others]
+        others = [one for one in state.designs if one.rate_windows and one is not known]
+        self._beside = [] if known.rate_windows else [names_of([one]) for one in others]
         population = self._population(self._windows)
-        if not known.cohorts:  # later, a stratum may have no session left
+        if not known.rate_windows:  # later, a stratum may have no session left
             check_allocation(population, design)
         self._ordered = in_order(population, design)
         there = self._ordered.select("session_id", VIEWS)
         self._views = pl.concat([self._views, there]).unique("session_id", keep="first")
 
-    def to_ask(self) -> list[int]:
+    def to_fetch(self) -> list[int]:
         """Give the sessions whose details are not there, in the order in which to buy them."""
         return self._ordered.filter(~pl.col(DETAILED))["session_id"].to_list()
 
@@ -119,8 +119,8 @@ class Purchase:
         drawn.buying |= dict(chosen.select("session_id", VIEWS).iter_rows())
         self._lake.save_state()
 
-    def put_down(self, useless: Collection[int] = (), *, came: bool = True) -> SampleReport:
-        """Put down in the lake what was drawn so far: probabilities, weights, and the cohorts that they hold for.
+    def record(self, useless: Collection[int] = (), *, came: bool = True) -> SampleReport:
+        """Put down in the lake what was drawn so far: probabilities, weights, and the rate_windows that they hold for.
 
         Parameters
         ----------
@@ -134,7 +134,7 @@ class Purchase:
             state = self._lake.state()
             state.designs = [*(one for one in state.designs if one is not drawn), drawn]
         drawn.buying = {}
-        population = self._population([*self._windows, *(cohort.window for cohort in drawn.cohorts)])
+        population = self._population([*self._windows, *(rate_window.window for rate_window in drawn.rate_windows)])
         here = population.filter(_within(self._windows))
         given_up = pl.col(DETAILED) | pl.col("session_id").is_in(pl.Series(list(useless), dtype=pl.Int64).implode())
         taken = first_of(in_order(here.with_columns(given_up.alias(DETAILED)), self._design), 0)["session_id"]
@@ -151,16 +151,16 @@ class Purchase:
         size = size_of(pl.col(VIEWS), self._design)
         return SampleReport.of(self._design.name, self._design.seed, len(chances), rows, size, self._beside)
 
-    def _drawn(self) -> Drawn:
+    def _drawn(self) -> DesignState:
         """Give what the lake knows of the design; a new one is not its last before details came for it."""
         state = self._lake.state()
         drawn = same_design(state.designs, self._design)
         if drawn is None:
-            drawn = Drawn(self._design)
+            drawn = DesignState(self._design)
             state.designs = [drawn, *state.designs]
         return drawn
 
-    def _rows(self, drawn: Drawn, population: pl.DataFrame, sampled: pl.Series) -> pl.DataFrame:
+    def _rows(self, drawn: DesignState, population: pl.DataFrame, sampled: pl.Series) -> pl.DataFrame:
         """Give the rows of the design's table, with the sessions' days."""
         window = drawn.window
         if window is None:
@@ -184,13 +184,13 @@ class Purchase:
     def _population(self, windows: Iterable[Window]) -> pl.DataFrame:
         """Read the sessions that can be drawn, as a choice needs them, with their start and day, and whether details came."""
         wanted = dict.fromkeys([*self._design.columns, *_STANDING])
-        scan = self._lake.sessions().filter(_within(windows), ~goes_on(self._look_back)).select(*wanted)
+        scan = self._lake.sessions().filter(_within(windows), ~is_active(self._look_back)).select(*wanted)
         rows = collected(self._lake.store, SESSIONS.name, scan)
         rows = rows.update(self._views, on="session_id", how="left")
-        population = population_of(rows, self._design, detailed=up_to_date() | in_vain())
+        population = population_of(rows, self._design, detailed=detail_is_current() | detail_failed())
         responded = pl.col("detail_fetched_at").is_not_null().alias(RESPONDED)
         return pl.concat([population, rows.select("session_start", DATE, responded)], how="horizontal")
 
 
 def _within(windows: Iterable[Window]) -> pl.Expr:
-    return pl.any_horizontal(pl.lit(value=False), *(within(window) for window in windows))
+    return pl.any_horizontal(pl.lit(value=False), *(in_window(window) for window in windows))

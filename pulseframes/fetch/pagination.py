@@ -13,8 +13,9 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Final
 
+from pulseframes.endpoints import SEARCH
 from pulseframes.errors import QuotaExhausted, ServerError
-from pulseframes.query import PAGE_SIZE, SearchQuery
+from pulseframes.query import SearchQuery
 
 #: Pages that time out are halved, down to this.
 SMALLEST_PAGE: Final = 50
@@ -151,7 +152,7 @@ class ListReader:
         self._is_kept = is_kept
         self._calls_left = calls_left
         self._tell = tell
-        self._size = PAGE_SIZE
+        self._size = SEARCH.page_size
         self._expected: int | None = None
         self._forgotten: Counter[SearchQuery] = Counter()
         self.reading = Reading()
@@ -165,7 +166,7 @@ class ListReader:
             If a page cannot be had; ``reading`` has what came before. Once all pages are there, a quota that ends while
             some are read again is no error: the reading is incomplete.
         """
-        first = self._page(self._query, self._query.skip, PAGE_SIZE)
+        first = self._page(self._query, self._query.skip, SEARCH.page_size)
         windows = self._windows(first)
         if windows == [self._query]:
             sweeps = [(self._query, self._sweep(self._query, [first]))]
@@ -191,7 +192,9 @@ class ListReader:
         new = True
         # A page with nothing new on it will be followed by more of the same, whatever total is declared.
         while not pages or (new and got < window.wanted(pages[-1].total)):
-            page = self._page(window, window.skip + got, PAGE_SIZE if window.limit is None else window.limit - got)
+            page = self._page(
+                window, window.skip + got, SEARCH.page_size if window.limit is None else window.limit - got
+            )
             new = page.forgotten > 0 or not seen >= page.starts.keys()
             seen |= page.starts.keys()
             got += page.rows
@@ -237,7 +240,7 @@ class ListReader:
         query = self._query
         per_day = total / ((query.date_to - query.date_from) / _DAY)
         days = LONGEST_WINDOW_DAYS
-        while days > 1 and days * per_day > PAGES_PER_WINDOW * PAGE_SIZE:
+        while days > 1 and days * per_day > PAGES_PER_WINDOW * SEARCH.page_size:
             days //= 2
         step = days * _DAY
         cuts, cut = [query.date_from], _EPOCH + ((query.date_from - _EPOCH) // step + 1) * step
@@ -249,7 +252,7 @@ class ListReader:
     def _repair(self, window: SearchQuery, pages: list[Page]) -> bool:
         """Read again what moved between a window's pages; tell whether all of it is here."""
         total = pages[-1].total
-        if window.wanted(total) - self._held(window) > self._budget * PAGE_SIZE:
+        if window.wanted(total) - self._held(window) > self._budget * SEARCH.page_size:
             return False  # no number of calls that may be spent would help
         for earlier, later in pairwise(pages):
             if later.total < earlier.total:  # some went, so as many rows before the later page were missed
@@ -294,7 +297,7 @@ class ListReader:
         """Get one more page of what was read before; None where no more calls may be spent on that."""
         if self._budget <= 0:
             return None
-        page = self._page(window, skip, PAGE_SIZE)
+        page = self._page(window, skip, SEARCH.page_size)
         if not page.kept:
             self._budget -= 1
             self.reading.repaired += 1

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from pulseframes.client import PulseClient, default_client
+from pulseframes.endpoints import SEARCH
 from pulseframes.errors import QuotaExhausted
 from pulseframes.fetch.answers import Run
 from pulseframes.fetch.backlog import (
@@ -16,17 +17,17 @@ from pulseframes.fetch.backlog import (
     check_lake,
     check_look_back,
     count_sessions,
-    details_to_ask,
+    details_to_fetch,
     left_out_before,
     wanted_window,
-    windows_to_ask,
+    windows_to_fetch,
 )
-from pulseframes.fetch.draw import Purchase, design_to_use
+from pulseframes.fetch.draw import SampleDraw, design_to_use
 from pulseframes.fetch.pagination import Page
 from pulseframes.fetch.plan_report import Plan, PlannedWindow
 from pulseframes.lake import Lake, LakeState, check_place
 from pulseframes.progress import ProgressHook
-from pulseframes.query import PAGE_SIZE, DateLike, SearchQuery
+from pulseframes.query import DateLike, SearchQuery
 from pulseframes.sampling.design import Design
 from pulseframes.windows import FRESH, LOOK_BACK, Window, subtract
 
@@ -84,7 +85,7 @@ def plan(
     state = state or LakeState()
     chosen = design_to_use(state, design)
     spent_before = client.calls_spent
-    windows = windows_to_ask(lake, state, wanted, now, look_back)
+    windows = windows_to_fetch(lake, state, wanted, now, look_back)
     run = Run(client, refresh=False, progress=progress)
     planned = _counted(run, lake, state, windows, probe=probe)
     new = _known_sum([_new_sessions(lake, window) for window in planned])
@@ -111,8 +112,8 @@ def plan(
 
 def _to_ask(lake: Lake, design: Design | None, wanted: Window, now: datetime, look_back: timedelta) -> list[int]:
     if design is None or not lake.is_there():
-        return details_to_ask(lake, wanted, now, look_back)
-    return Purchase(lake, design, wanted, look_back).to_ask()
+        return details_to_fetch(lake, wanted, now, look_back)
+    return SampleDraw(lake, design, wanted, look_back).to_fetch()
 
 
 def _counted(run: Run, lake: Lake, state: LakeState, windows: Sequence[Window], *, probe: bool) -> list[PlannedWindow]:
@@ -151,7 +152,7 @@ def _total(run: Run, lake: Lake, windows: Sequence[Window], *, probe: bool) -> i
     length = sum((window.end - window.start for window in windows), timedelta())
     week_before = Window(windows[0].start - _WEEK, windows[0].start)
     usual = count_sessions(lake, week_before) * (length / _WEEK)
-    if 0 < usual < PAGE_SIZE / 2:
+    if 0 < usual < SEARCH.page_size / 2:
         return round(usual)
     if not probe:
         return None
@@ -172,13 +173,13 @@ def _steady(start: datetime, end: datetime, now: datetime) -> datetime:
 def _by_the_journal(run: Run, window: Window) -> tuple[int, int] | None:
     """Give how many sessions a window has, and how many of its pages are kept; None where the first is not."""
     query = SearchQuery(*window)
-    page: Page | None = run.kept_page(query, 0, PAGE_SIZE)
+    page: Page | None = run.kept_page(query, 0, SEARCH.page_size)
     if page is None:
         return None
     total, got, kept = page.total, 0, 0
     while page is not None and page.rows:
         got, kept = got + page.rows, kept + 1
-        page = run.kept_page(query, got, PAGE_SIZE) if got < total else None
+        page = run.kept_page(query, got, SEARCH.page_size) if got < total else None
     return total, max(kept, 1)
 
 

@@ -18,7 +18,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pulseframes._files import write_frame
-from pulseframes.client import ENV_HOME, JOURNAL_FILE, Entry, Journal, Settings
+from pulseframes.client import ENV_HOME, JOURNAL_FILE, CallRecord, Journal, Settings
+from pulseframes.endpoints import DETAIL, ENDPOINTS, Endpoint
 from pulseframes.errors import InvalidQuery, JournalError, MalformedAnswer
 from pulseframes.flatten import AGE, FROM_DETAIL, ParsedAnswers, newest_details, newest_sessions, parse_answers
 from pulseframes.query import DateLike, parse_instant
@@ -29,7 +30,7 @@ PIECE_BYTES: Final = 32 * 2**20
 
 
 @dataclass
-class Replayed:
+class ReplayReport:
     """What a replay made.
 
     Attributes
@@ -60,7 +61,7 @@ def replay_journal(
     date_to: DateLike = "9999-01-01",
     application: str | None = None,
     settings: Settings | None = None,
-) -> Replayed:
+) -> ReplayReport:
     """Make all frames again from the journal of one's settings, as ``replay()`` does; costs no call.
 
     Parameters
@@ -102,7 +103,7 @@ def replay_journal(
         journal.close()
 
 
-def replay(journal: Journal, application: str, date_from: datetime, date_to: datetime, directory: Path) -> Replayed:
+def replay(journal: Journal, application: str, date_from: datetime, date_to: datetime, directory: Path) -> ReplayReport:
     """Make all frames again from the answers that were fetched in a time range; costs no call.
 
     The same journal gives the same bytes. A file is replaced when all of it is there.
@@ -126,15 +127,15 @@ def replay(journal: Journal, application: str, date_from: datetime, date_to: dat
     OSError
         If a file cannot be written.
     """
-    done = Replayed()
+    done = ReplayReport()
     directory.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=directory, prefix=".replay-") as aside:
         rejected = []
-        for number, (entries, details) in enumerate(_pieces(journal, application, date_from, date_to)):
-            piece = _assembled(entries, details=details, done=done)
+        for number, (entries, endpoint) in enumerate(_pieces(journal, application, date_from, date_to)):
+            piece = _assembled(entries, endpoint, done)
             if not piece.rejected.is_empty():
                 rejected.append(piece.rejected)
-            _put_aside(piece, Path(aside), number, details=details)
+            _put_aside(piece, Path(aside), number, endpoint)
         _write_days(Path(aside), directory, done)
         if rejected:
             rows = pl.concat(rejected)
@@ -146,34 +147,34 @@ def replay(journal: Journal, application: str, date_from: datetime, date_to: dat
 
 def _pieces(
     journal: Journal, application: str, date_from: datetime, date_to: datetime
-) -> Iterator[tuple[list[Entry], bool]]:
+) -> Iterator[tuple[list[CallRecord], Endpoint]]:
     """Give the answers in pieces, each of one kind, in the order they were fetched."""
-    waiting: dict[bool, list[Entry]] = {False: [], True: []}
-    sizes = {False: 0, True: 0}
+    waiting: dict[str, list[CallRecord]] = {name: [] for name in ENDPOINTS}
+    sizes = dict.fromkeys(ENDPOINTS, 0)
     for entry in journal.successes(application, date_from, date_to):
-        details = entry.endpoint == "session"
-        waiting[details].append(entry)
-        sizes[details] += len(entry.body)
-        if sizes[details] >= PIECE_BYTES:
-            yield waiting[details], details
-            waiting[details], sizes[details] = [], 0
-    yield from ((entries, details) for details, entries in waiting.items() if entries)
+        name = entry.endpoint
+        waiting[name].append(entry)
+        sizes[name] += len(entry.body)
+        if sizes[name] >= PIECE_BYTES:
+            yield waiting[name], ENDPOINTS[name]
+            waiting[name], sizes[name] = [], 0
+    yield from ((entries, ENDPOINTS[name]) for name, entries in waiting.items() if entries)
 
 
-def _assembled(entries: list[Entry], *, details: bool, done: Replayed) -> ParsedAnswers:
+def _assembled(entries: list[CallRecord], endpoint: Endpoint, done: ReplayReport) -> ParsedAnswers:
     """Flatten and check a piece; answers that are not the documented JSON are noted and left out."""
     done.calls += len(entries)
     while True:
         try:
-            return parse_answers([entry.body for entry in entries], details=details)
+            return parse_answers([entry.body for entry in entries], endpoint)
         except MalformedAnswer as problem:
             bad = next(entry for entry in entries if entry.body == problem.body)
             done.malformed.append(bad.id)
             entries.remove(bad)
 
 
-def _put_aside(piece: ParsedAnswers, folder: Path, number: int, *, details: bool) -> None:
-    marks = [pl.lit(details).alias(FROM_DETAIL), pl.lit(number, pl.Int64).alias(AGE)]
+def _put_aside(piece: ParsedAnswers, folder: Path, number: int, endpoint: Endpoint) -> None:
+    marks = [pl.lit(endpoint is DETAIL).alias(FROM_DETAIL), pl.lit(number, pl.Int64).alias(AGE)]
     day = pl.col("session_start").dt.date().alias("_day")
     sessions = piece.frames[SESSIONS.name].with_columns(*marks, day)
     days = sessions.select("session_id", "_day")
@@ -185,7 +186,7 @@ def _put_aside(piece: ParsedAnswers, folder: Path, number: int, *, details: bool
             part.write_parquet(place / f"{number:06}.parquet")
 
 
-def _write_days(aside: Path, directory: Path, done: Replayed) -> None:
+def _write_days(aside: Path, directory: Path, done: ReplayReport) -> None:
     """Merge each day and append it to the files, which appear under their names when they are whole."""
     writers = {name: _writer(aside / f"{name}.parquet", name) for name in TABLES}
     for day in sorted(path for path in aside.iterdir() if path.is_dir()):

@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias, get_args
 import polars as pl
 
 from pulseframes.client import PulseClient, default_client
+from pulseframes.endpoints import DETAIL, SEARCH
 from pulseframes.errors import (
     IncompleteWarning,
     InvalidQuery,
@@ -116,11 +117,11 @@ def search_sessions(
         reading = reader.read()
     except PulseError as problem:
         if run.bodies:
-            came = parse_answers(run.bodies, details=False, limit=query.limit)
+            came = parse_answers(run.bodies, SEARCH, limit=query.limit)
             problem.partial, problem.remaining = came.frames[SESSIONS.name], reader.remaining
             certify(problem.partial, _certificate_of_search(run, reader.reading, came))
         raise
-    result = parse_answers(run.bodies, details=False, limit=query.limit)
+    result = parse_answers(run.bodies, SEARCH, limit=query.limit)
     sessions = result.frames[SESSIONS.name]
     made_of = _certificate_of_search(run, reading, result)
     certify(sessions, made_of)
@@ -191,14 +192,14 @@ def session_details(
     query = DetailQuery.parse(ids)
     _check_on_invalid(on_invalid)
     if not query.ids:
-        return _session_frames(parse_answers([], details=True), None, query)
+        return _session_frames(parse_answers([], DETAIL), None, query)
     run = Run(client or default_client(), refresh=refresh, progress=progress)
     try:
         run.details(query)
     except PulseError as problem:
-        problem.partial = _session_frames(parse_answers(run.bodies, details=True), run, query)
+        problem.partial = _session_frames(parse_answers(run.bodies, DETAIL), run, query)
         raise
-    result = parse_answers(run.bodies, details=True)
+    result = parse_answers(run.bodies, DETAIL)
     frames = _session_frames(result, run, query)
     warn_of_drift(result.drift)
     warn_of_cut_lists(result.cut)

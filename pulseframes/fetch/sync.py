@@ -12,6 +12,7 @@ import polars as pl
 
 from pulseframes._text import some
 from pulseframes.client import PulseClient, default_client
+from pulseframes.endpoints import DETAIL, SEARCH, Endpoint
 from pulseframes.errors import IncompleteWarning, PulseError, QuotaExhausted, RejectedRowsWarning, warn
 from pulseframes.fetch.answers import Run
 from pulseframes.fetch.backlog import (
@@ -19,13 +20,13 @@ from pulseframes.fetch.backlog import (
     check_details,
     check_lake,
     check_look_back,
-    details_to_ask,
+    details_to_fetch,
     left_out_before,
     wanted_window,
-    windows_to_ask,
+    windows_to_fetch,
 )
-from pulseframes.fetch.draw import Purchase, design_to_use
-from pulseframes.fetch.intake import Intake
+from pulseframes.fetch.draw import SampleDraw, design_to_use
+from pulseframes.fetch.loader import Loader
 from pulseframes.fetch.sync_report import SyncReport
 from pulseframes.flatten import describe_rejected, warn_of_cut_lists, warn_of_drift
 from pulseframes.lake import Lake, LakeState, Refreshing
@@ -133,7 +134,7 @@ class _Sync:
         self._look_back = look_back
         self._refresh = refresh
         self._progress = progress
-        self._intake = Intake(lake)
+        self._loader = Loader(lake)
         self._not_before: datetime | None = None
         self._in_vain: set[int] = set()
         self._useless: set[int] = set()
@@ -152,7 +153,7 @@ class _Sync:
                 if self._refresh:
                     windows = self._refreshed(state, now)
                 else:
-                    windows = windows_to_ask(self._lake, state, self._wanted, now, self._look_back)
+                    windows = windows_to_fetch(self._lake, state, self._wanted, now, self._look_back)
                 for window in windows:
                     with self._as_far_as_calls_go():
                         self._search(window)
@@ -203,7 +204,7 @@ class _Sync:
         if is_settled(query, began) and window not in state.reading:
             state.reading.append(window)
         self._lake.save_state()
-        run = self._run(details=False)
+        run = self._run(SEARCH)
         reader = run.reader(query)
         try:
             reading = reader.read()
@@ -211,7 +212,7 @@ class _Sync:
             problem.remaining = reader.remaining
             raise
         finally:
-            self._intake.take(run, details=False)
+            self._loader.take(run, SEARCH)
         quota = self._client.quota()
         if not reading.complete and not quota.left:  # reading again what moved was cut short
             raise QuotaExhausted("No call is left to read again what moved.", resets_at=quota.next_call_at)
@@ -228,23 +229,23 @@ class _Sync:
         now = self._client.clock()
         kept = {} if self._refresh else self._client.answered_details()
         if design is None:
-            self._buy(details, details_to_ask(self._lake, self._wanted, now, self._look_back), kept)
+            self._buy(details, details_to_fetch(self._lake, self._wanted, now, self._look_back), kept)
             return
-        purchase = Purchase(self._lake, design, self._wanted, self._look_back)
-        ids = purchase.to_ask()
+        sample_draw = SampleDraw(self._lake, design, self._wanted, self._look_back)
+        ids = sample_draw.to_fetch()
         left = self._client.quota().left
         to_pay = [one for one in ids if one not in kept][: left if details == "all" else min(details, left)]
-        purchase.begin([*to_pay, *(one for one in ids if one in kept)])
+        sample_draw.begin([*to_pay, *(one for one in ids if one in kept)])
         try:
             self._buy(details, ids, kept)
         finally:
-            self._report.sample = purchase.put_down(self._useless, came=bool(self._intake.detailed))
+            self._report.sample = sample_draw.record(self._useless, came=bool(self._loader.detailed))
 
     def _buy(self, details: Details, ids: list[int], kept: Mapping[int, int]) -> None:
         """Get the details of sessions, in this order; how many answers of each are kept says which may cost nothing."""
-        run = self._run(details=True)
+        run = self._run(DETAIL)
         to_pay = run.take_kept_details(DetailQuery(tuple(one for one in ids if one in kept)))
-        self._intake.take(run, details=True)
+        self._loader.take(run, DETAIL)
         # Last, whose answers were of no use twice: one that can never be read is not to stand before all others.
         again = self._useless = {one for one in to_pay if kept[one] > 1}
         chosen = [one for one in ids if one not in kept or one in to_pay]
@@ -253,21 +254,21 @@ class _Sync:
         try:
             run.ask_details(chosen, DetailQuery(tuple(chosen)))
         finally:
-            self._take(run, details=True)
+            self._take(run, DETAIL)
             self._report.missing = run.missing
 
-    def _take(self, run: Run, *, details: bool) -> None:
+    def _take(self, run: Run, endpoint: Endpoint) -> None:
         """Put what came into the lake, and whose details were asked for in vain: a killed sync would ask for those again."""
-        self._intake.take(run, details=details)
-        in_vain = set(run.details_asked) - self._intake.detailed - self._in_vain
+        self._loader.take(run, endpoint)
+        in_vain = set(run.details_asked) - self._loader.detailed - self._in_vain
         if in_vain:
             self._lake.mark_failed(sorted(in_vain), self._client.clock())
             self._in_vain |= in_vain
 
-    def _run(self, *, details: bool) -> Run:
+    def _run(self, endpoint: Endpoint) -> Run:
         def take(run: Run) -> None:
             if not run.bodies or not run.parts[-1].kept or len(run.bodies) >= _KEPT_AT_ONCE:
-                self._take(run, details=details)
+                self._take(run, endpoint)
 
         return Run(
             self._client,
@@ -279,12 +280,12 @@ class _Sync:
 
     def _close(self) -> None:
         """Fill in the report's figures."""
-        report, intake = self._report, self._intake
+        report, loader = self._report, self._loader
         report.calls_spent = self._client.calls_spent - self._spent_before
-        report.calls_saved = intake.kept
-        report.rows = intake.written.rows
-        report.rejected = intake.written.rejected
-        report.details = len(intake.detailed)
+        report.calls_saved = loader.kept
+        report.rows = loader.written.rows
+        report.rejected = loader.written.rejected
+        report.details = len(loader.detailed)
         state = self._lake.state()
         report.coverage = state.coverage.windows()
         report.incomplete = state.incomplete
@@ -292,9 +293,9 @@ class _Sync:
         report.quota = self._client.quota()
 
     def _warn(self) -> None:
-        intake = self._intake
-        warn_of_drift(sorted(intake.drift))
-        warn_of_cut_lists(intake.cut)
+        loader = self._loader
+        warn_of_drift(sorted(loader.drift))
+        warn_of_cut_lists(loader.cut)
         if self._short:
             warn(
                 IncompleteWarning,
@@ -302,5 +303,5 @@ class _Sync:
                 f"{some(f'{start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC' for start, end in self._short)}. What has not "
                 "settled yet is asked for again by the next sync; sync(refresh=True) asks for all.",
             )
-        if intake.rejected:
-            warn(RejectedRowsWarning, describe_rejected(pl.concat(intake.rejected)))
+        if loader.rejected:
+            warn(RejectedRowsWarning, describe_rejected(pl.concat(loader.rejected)))

@@ -1,7 +1,7 @@
 """Raw answers in, flat frames out: bytes of the API's JSON become the tables' rows, or rejected rows with a reason."""
 
 from pulseframes.flatten.assemble import ParsedAnswers, parse_answers
-from pulseframes.flatten.bodies import FlatAnswers, flatten_details, flatten_searches
+from pulseframes.flatten.bodies import FlatAnswers, flatten_answers
 from pulseframes.flatten.cut import cut_sessions, decoded, session_spans, values_at
 from pulseframes.flatten.fallback import text_of
 from pulseframes.flatten.merge import (
@@ -21,26 +21,21 @@ from pulseframes.flatten.notices import (
     warn_of_missing,
 )
 from pulseframes.flatten.raw_json import NotJson
-from pulseframes.flatten.shapes import DETAIL, SEARCH, Shape
 
 __all__ = [
     "AGE",
-    "DETAIL",
     "DETAIL_AGE",
     "DETAIL_COLUMNS",
     "FROM_DETAIL",
-    "SEARCH",
     "FlatAnswers",
     "NotJson",
     "ParsedAnswers",
-    "Shape",
     "as_merged",
     "cut_sessions",
     "decoded",
     "describe_left_out",
     "describe_rejected",
-    "flatten_details",
-    "flatten_searches",
+    "flatten_answers",
     "newest_details",
     "newest_sessions",
     "parse_answers",

@@ -58,10 +58,10 @@ def read_bodies(bodies: Sequence[bytes], shape: Shape) -> Columns:
     if odd:
         even = [row for row in range(len(table)) if row not in odd]
         table, whole = table.take(pa.array(even, pa.int64())), [whole[row] for row in even]
-    totals = table["totalSessions"].to_pylist() if shape.many else []
+    totals = table[shape.endpoint.total_key].to_pylist() if shape.endpoint.is_list else []
     return Columns(
         frames=_frames(table, pl.Series(BODY, whole, dtype=pl.Int64), shape),
-        totals=dict(zip(whole, totals, strict=True)) if shape.many else {},
+        totals=dict(zip(whole, totals, strict=True)) if shape.endpoint.is_list else {},
         left=sorted(set(range(len(bodies))).difference(whole)),
         unknown=unknown,
     )
@@ -117,16 +117,16 @@ def _names_of_unknown(bodies: Sequence[bytes], shape: Shape) -> set[str]:
         try:
             unknown_fields(json.loads(body), shape.known, "", names)
         except (ValueError, RecursionError):
-            names.add(f"{shape.sessions_key}: a field that cannot be decoded")
+            names.add(f"{shape.endpoint.sessions_key}: a field that cannot be decoded")
     return names
 
 
 def _odd_rows(table: pa.Table, shape: Shape) -> set[int]:
     """Find the bodies with a null where something has to be: careful reading can say what is wrong with them."""
-    held = _array(table, shape.sessions_key)
+    held = _array(table, shape.endpoint.sessions_key)
     odd = _true_rows(held.is_null())
-    if shape.many:
-        totals = _array(table, "totalSessions")
+    if shape.endpoint.is_list:
+        totals = _array(table, shape.endpoint.total_key)
         odd |= _true_rows(totals.is_null()) | _true_rows(pc.less(totals, 0)) | _parents_of_null(held)
     else:
         for item_table in ITEM_TABLES:
@@ -144,8 +144,8 @@ def _true_rows(flags: pa.BooleanArray) -> set[int]:
 
 
 def _frames(table: pa.Table, numbers: pl.Series, shape: Shape) -> dict[str, pl.DataFrame]:
-    held = _array(table, shape.sessions_key)
-    if shape.many:
+    held = _array(table, shape.endpoint.sessions_key)
+    if shape.endpoint.is_list:
         parents = pl.Series(POSITION, pc.list_parent_indices(held), dtype=pl.Int64)
         locators = pl.DataFrame([numbers.gather(parents), _places(parents)])
         sessions = pc.list_flatten(held)
@@ -154,14 +154,14 @@ def _frames(table: pa.Table, numbers: pl.Series, shape: Shape) -> dict[str, pl.D
         sessions = held
     frames = {SESSIONS.name: _frame(sessions, SESSIONS, {}, locators)}
     for item_table in ITEM_TABLES:
-        if shape.many:  # a search answer has no lists
+        if shape.endpoint.is_list:  # a search answer has no lists
             frames[item_table.name] = pl.DataFrame(schema=raw_schema(item_table))
             continue
         lists = pc.struct_field(sessions, item_table.list_key)
         parents = pl.Series(pc.list_parent_indices(lists), dtype=pl.Int64)
         made = {"session_id": frames[SESSIONS.name]["session_id"].gather(parents), item_table.index: _places(parents)}
         frames[item_table.name] = _frame(pc.list_flatten(lists), item_table, made, locators[parents])
-    if not shape.many:
+    if not shape.endpoint.is_list:
         counts = pl.Series(pc.list_value_length(pc.struct_field(sessions, PAGE_VIEWS.list_key)), dtype=pl.Int64)
         frames[SESSIONS.name] = frames[SESSIONS.name].with_columns(
             pl.col("page_view_count").fill_null(counts.fill_null(0))

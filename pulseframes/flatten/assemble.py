@@ -8,7 +8,8 @@ from typing import Final
 
 import polars as pl
 
-from pulseframes.flatten.bodies import as_rejected, flatten_details, flatten_searches, with_raw_json
+from pulseframes.endpoints import Endpoint
+from pulseframes.flatten.bodies import as_rejected, flatten_answers, with_raw_json
 from pulseframes.flatten.shapes import BODY, LOCATORS
 from pulseframes.tables import ITEM_TABLES, SESSIONS, TABLES, Table
 from pulseframes.tables.validation import check, new_values
@@ -42,7 +43,7 @@ class ParsedAnswers:
     cut: list[str]
 
 
-def parse_answers(bodies: Sequence[bytes], *, details: bool, limit: int | None = None) -> ParsedAnswers:
+def parse_answers(bodies: Sequence[bytes], endpoint: Endpoint, *, limit: int | None = None) -> ParsedAnswers:
     """Make the answers of one run into checked frames.
 
     Parameters
@@ -59,7 +60,7 @@ def parse_answers(bodies: Sequence[bytes], *, details: bool, limit: int | None =
     MalformedAnswer
         If a body is not the documented JSON.
     """
-    flat = (flatten_details if details else flatten_searches)(bodies)
+    flat = flatten_answers(bodies, endpoint)
     sessions = _distinct(flat.frames[SESSIONS.name], limit)
     older = flat.frames[SESSIONS.name].join(sessions, on=LOCATORS.names(), how="anti").select(LOCATORS.names())
     frames_of_newest = {
@@ -73,7 +74,7 @@ def parse_answers(bodies: Sequence[bytes], *, details: bool, limit: int | None =
     return ParsedAnswers(
         frames=frames,
         answers=ordered[SESSIONS.name][BODY],
-        rejected=with_raw_json(rejected, bodies, details=details),
+        rejected=with_raw_json(rejected, bodies, endpoint),
         drift=[*sorted(flat.unknown_fields), *new_values(frames)],
         cut=_cut_lists(flat.frames, flat.rejected),
     )

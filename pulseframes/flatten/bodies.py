@@ -9,10 +9,10 @@ from typing import Any, Final
 
 import polars as pl
 
-from pulseframes.flatten import fallback as careful
-from pulseframes.flatten import raw_json as scan
+from pulseframes.endpoints import Endpoint
+from pulseframes.flatten import fallback, raw_json
 from pulseframes.flatten.arrow import read_bodies
-from pulseframes.flatten.shapes import BODY, DETAIL, LOCATORS, POSITION, SEARCH, Shape, raw_schema
+from pulseframes.flatten.shapes import BODY, LOCATORS, POSITION, SHAPES, raw_schema
 from pulseframes.flatten.times import parse_times
 from pulseframes.tables import ITEM_TABLES, REJECTED, TABLES, Table
 
@@ -44,39 +44,42 @@ class FlatAnswers:
     unknown_fields: frozenset[str]
 
 
-def flatten_searches(bodies: Sequence[bytes]) -> FlatAnswers:
-    """Flatten bodies of ``GET /sessions``, one page each.
+def flatten_answers(bodies: Sequence[bytes], endpoint: Endpoint) -> FlatAnswers:
+    """Flatten the bodies of an endpoint's answers.
 
     Parameters
     ----------
     bodies : sequence of bytes
         As they came from the server.
+    endpoint : Endpoint
+        The endpoint that answered.
 
     Raises
     ------
     MalformedAnswer
         If a body is not the documented JSON; its ``body`` is the one.
     """
-    return _flatten(bodies, SEARCH)
+    shape = SHAPES[endpoint.name]
+    read = read_bodies(bodies, shape)
+    found = fallback.Rows()
+    for number in read.left:
+        fallback.read_body(bodies[number], number, shape, found)
+    rejected = [pl.DataFrame(found.rejected, schema=REJECTED_ROWS, orient="row")]
+    frames = {}
+    for name, table in TABLES.items():
+        careful_rows = pl.DataFrame(found.rows[name], schema=raw_schema(table), orient="row")
+        frames[name], failed = parse_times(pl.concat([read.frames[name], careful_rows]), table)
+        rejected.append(as_rejected(failed, table))
+    totals = read.totals | found.totals
+    return FlatAnswers(
+        frames=frames,
+        rejected=pl.concat(rejected),
+        totals=[totals[number] for number in sorted(totals)],
+        unknown_fields=frozenset(read.unknown | found.unknown),
+    )
 
 
-def flatten_details(bodies: Sequence[bytes]) -> FlatAnswers:
-    """Flatten bodies of ``GET /session``, one session each.
-
-    Parameters
-    ----------
-    bodies : sequence of bytes
-        As they came from the server.
-
-    Raises
-    ------
-    MalformedAnswer
-        If a body is not the documented JSON; its ``body`` is the one.
-    """
-    return _flatten(bodies, DETAIL)
-
-
-def with_raw_json(rejected: pl.DataFrame, bodies: Sequence[bytes], *, details: bool) -> pl.DataFrame:
+def with_raw_json(rejected: pl.DataFrame, bodies: Sequence[bytes], endpoint: Endpoint) -> pl.DataFrame:
     """Look up the raw JSON of rows that were set aside.
 
     Parameters
@@ -85,28 +88,28 @@ def with_raw_json(rejected: pl.DataFrame, bodies: Sequence[bytes], *, details: b
         The columns of ``REJECTED_ROWS``.
     bodies : sequence of bytes
         What the locators point into.
-    details : bool
-        Whether they are detail answers.
+    endpoint : Endpoint
+        The endpoint that answered.
 
     Returns
     -------
     polars.DataFrame
         The columns of the rejected table, the rows in their order.
     """
-    shape = DETAIL if details else SEARCH
+    shape = SHAPES[endpoint.name]
 
     @cache
-    def sessions_of(body: int) -> tuple[str, list[scan.Span]]:
-        text = careful.text_of(bodies[body])
-        return text, careful.session_spans(text, shape)
+    def sessions_of(body: int) -> tuple[str, list[raw_json.Span]]:
+        text = fallback.text_of(bodies[body])
+        return text, fallback.session_spans(text, shape)
 
     @cache
-    def list_of(body: int, position: int, list_key: str) -> tuple[scan.Span, list[scan.Span]]:
+    def list_of(body: int, position: int, list_key: str) -> tuple[raw_json.Span, list[raw_json.Span]]:
         text, spans = sessions_of(body)
-        span = dict(scan.members(text, spans[position]))[list_key]
-        return span, scan.items(text, span) if text[span[0]] == "[" else []
+        span = dict(raw_json.members(text, spans[position]))[list_key]
+        return span, raw_json.items(text, span) if text[span[0]] == "[" else []
 
-    def span_of(row: dict[str, Any]) -> scan.Span:
+    def span_of(row: dict[str, Any]) -> raw_json.Span:
         list_key = next((table.list_key for table in ITEM_TABLES if table.name == row["table"]), "")
         if not list_key:
             sessions = sessions_of(row[BODY])[1]
@@ -127,24 +130,4 @@ def as_rejected(failed: pl.DataFrame, table: Table) -> pl.DataFrame:
     index = pl.col(table.index) if table.index else pl.lit(None)
     return failed.with_columns(table=pl.lit(table.name), item_index=index).select(
         pl.col(name).cast(dtype) for name, dtype in REJECTED_ROWS.items()
-    )
-
-
-def _flatten(bodies: Sequence[bytes], shape: Shape) -> FlatAnswers:
-    read = read_bodies(bodies, shape)
-    found = careful.Rows()
-    for number in read.left:
-        careful.read_body(bodies[number], number, shape, found)
-    rejected = [pl.DataFrame(found.rejected, schema=REJECTED_ROWS, orient="row")]
-    frames = {}
-    for name, table in TABLES.items():
-        careful_rows = pl.DataFrame(found.rows[name], schema=raw_schema(table), orient="row")
-        frames[name], failed = parse_times(pl.concat([read.frames[name], careful_rows]), table)
-        rejected.append(as_rejected(failed, table))
-    totals = read.totals | found.totals
-    return FlatAnswers(
-        frames=frames,
-        rejected=pl.concat(rejected),
-        totals=[totals[number] for number in sorted(totals)],
-        unknown_fields=frozenset(read.unknown | found.unknown),
     )

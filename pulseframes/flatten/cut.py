@@ -6,22 +6,22 @@ import json
 from collections.abc import Callable
 from typing import Any, Final
 
-from pulseframes.flatten import fallback as careful
-from pulseframes.flatten import raw_json as scan
-from pulseframes.flatten.shapes import Shape
+from pulseframes.endpoints import Endpoint
+from pulseframes.flatten import fallback, raw_json
+from pulseframes.flatten.shapes import SHAPES
 
 _INT64: Final = range(-(2**63), 2**63)
 
 
-def cut_sessions(text: str, shape: Shape, goes: Callable[[str], bool]) -> tuple[str, list[int | None]]:
+def cut_sessions(text: str, endpoint: Endpoint, goes: Callable[[str], bool]) -> tuple[str, list[int | None]]:
     """Cut sessions out of an answer's text.
 
     Parameters
     ----------
     text : str
         The answer.
-    shape : Shape
-        Which of the two it is.
+    endpoint : Endpoint
+        The endpoint that answered.
     goes : callable
         Tells of a session's JSON whether it goes.
 
@@ -37,16 +37,16 @@ def cut_sessions(text: str, shape: Shape, goes: Callable[[str], bool]) -> tuple[
     NotJson
         If it is not the documented JSON.
     """
-    whole, spans = session_spans(text, shape)
+    whole, spans = session_spans(text, endpoint)
     stays = [(span, not goes(text[slice(*span)])) for span in spans]
     gone = [_row_id(text[slice(*span)]) for span, keep in stays if not keep]
-    if not gone or not shape.many:
+    if not gone or not endpoint.is_list:
         return ("" if gone else text), gone
     left = ",".join(text[slice(*span)] for span, keep in stays if keep)
     return f"{text[: whole[0]]}[{left}]{text[whole[1] :]}", gone
 
 
-def session_spans(text: str, shape: Shape) -> tuple[scan.Span, list[scan.Span]]:
+def session_spans(text: str, endpoint: Endpoint) -> tuple[raw_json.Span, list[raw_json.Span]]:
     """Give the span of what holds an answer's sessions, and of each.
 
     Raises
@@ -54,11 +54,11 @@ def session_spans(text: str, shape: Shape) -> tuple[scan.Span, list[scan.Span]]:
     NotJson
         If it is not the documented JSON.
     """
-    members = list(scan.members(text, scan.whole(text)))
+    members = list(raw_json.members(text, raw_json.whole(text)))
     envelope = dict(members)
-    if len(envelope) != len(members) or shape.sessions_key not in envelope:
-        raise scan.NotJson(f"it has no {shape.sessions_key!r}, or a key twice")
-    return envelope[shape.sessions_key], careful.session_spans(text, shape)
+    if len(envelope) != len(members) or endpoint.sessions_key not in envelope:
+        raise raw_json.NotJson(f"it has no {endpoint.sessions_key!r}, or a key twice")
+    return envelope[endpoint.sessions_key], fallback.session_spans(text, SHAPES[endpoint.name])
 
 
 def _row_id(session: str) -> int | None:

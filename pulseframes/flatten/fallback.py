@@ -10,7 +10,7 @@ from typing import Any, Final
 import polars as pl
 
 from pulseframes.errors import MalformedAnswer
-from pulseframes.flatten import raw_json as scan
+from pulseframes.flatten import raw_json
 from pulseframes.flatten.shapes import BODY, POSITION, Names, Shape
 from pulseframes.tables import ITEM_TABLES, PAGE_VIEWS, SESSIONS, TABLES, Column, Table
 
@@ -65,18 +65,18 @@ def read_body(body: bytes, number: int, shape: Shape, found: Rows) -> None:
     text = text_of(body)
     try:
         envelope = _envelope(text, shape, found)
-        if shape.many:
-            found.totals[number] = _total(text, envelope)
+        if shape.endpoint.is_list:
+            found.totals[number] = _total(text, envelope, shape.endpoint.total_key)
         for position, span in enumerate(_session_spans(text, envelope, shape)):
             _read_session(_Session(text, span, number, position), shape, found)
-    except scan.NotJson as problem:
+    except raw_json.NotJson as problem:
         raise malformed(shape, body, str(problem)) from None
 
 
 def malformed(shape: Shape, body: bytes, problem: str) -> MalformedAnswer:
     """Say that a body is not what the endpoint is documented to answer."""
     return MalformedAnswer(
-        f"{shape.name} answered {len(body)} bytes that are not the documented JSON: {problem}.", body=body
+        f"{shape.endpoint.name} answered {len(body)} bytes that are not the documented JSON: {problem}.", body=body
     )
 
 
@@ -85,9 +85,9 @@ def text_of(body: bytes) -> str:
     return body.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape")
 
 
-def session_spans(text: str, shape: Shape) -> list[scan.Span]:
+def session_spans(text: str, shape: Shape) -> list[raw_json.Span]:
     """Give the span of each session in an answer that has been read before."""
-    return _session_spans(text, dict(scan.members(text, scan.whole(text))), shape)
+    return _session_spans(text, dict(raw_json.members(text, raw_json.whole(text))), shape)
 
 
 def unknown_fields(value: Any, known: Names, where: str, found: set[str]) -> None:
@@ -110,7 +110,7 @@ class _Session:
     """Where one session stands."""
 
     text: str
-    span: scan.Span
+    span: raw_json.Span
     number: int
     position: int
 
@@ -119,43 +119,43 @@ class _Session:
         return {BODY: self.number, POSITION: self.position}
 
 
-def _envelope(text: str, shape: Shape, found: Rows) -> dict[str, scan.Span]:
-    envelope: dict[str, scan.Span] = {}
-    for key, span in scan.members(text, scan.whole(text)):
+def _envelope(text: str, shape: Shape, found: Rows) -> dict[str, raw_json.Span]:
+    envelope: dict[str, raw_json.Span] = {}
+    for key, span in raw_json.members(text, raw_json.whole(text)):
         if key in envelope:
-            raise scan.NotJson(f"it has {key!r} twice")
+            raise raw_json.NotJson(f"it has {key!r} twice")
         envelope[key] = span
     found.unknown.update(key for key in envelope if key not in shape.schema.names)
-    if shape.sessions_key not in envelope:
-        raise scan.NotJson(f"it has no {shape.sessions_key!r}")
+    if shape.endpoint.sessions_key not in envelope:
+        raise raw_json.NotJson(f"it has no {shape.endpoint.sessions_key!r}")
     return envelope
 
 
-def _total(text: str, envelope: dict[str, scan.Span]) -> int:
-    start, end = envelope.get("totalSessions", (0, 0))
+def _total(text: str, envelope: dict[str, raw_json.Span], key: str) -> int:
+    start, end = envelope.get(key, (0, 0))
     try:
         total = json.loads(text[start:end])
     except (ValueError, RecursionError):
         total = None
     if not isinstance(total, int) or isinstance(total, bool) or total not in _INT64 or total < 0:
-        raise scan.NotJson("it has no totalSessions that is a number from 0 on")
+        raise raw_json.NotJson(f"it has no {key} that is a number from 0 on")
     return total
 
 
-def _session_spans(text: str, envelope: dict[str, scan.Span], shape: Shape) -> list[scan.Span]:
-    span = envelope[shape.sessions_key]
-    if not shape.many:
+def _session_spans(text: str, envelope: dict[str, raw_json.Span], shape: Shape) -> list[raw_json.Span]:
+    span = envelope[shape.endpoint.sessions_key]
+    if not shape.endpoint.is_list:
         if text[span[0]] != "{":
-            raise scan.NotJson(f"its {shape.sessions_key!r} is not an object")
+            raise raw_json.NotJson(f"its {shape.endpoint.sessions_key!r} is not an object")
         return [span]
-    return [] if text[slice(*span)] == "null" else scan.items(text, span)
+    return [] if text[slice(*span)] == "null" else raw_json.items(text, span)
 
 
 def _read_session(where: _Session, shape: Shape, found: Rows) -> None:
     try:
         session = decode(where.text[slice(*where.span)])
     except json.JSONDecodeError as problem:
-        raise scan.NotJson(f"{problem.msg} at character {where.span[0] + problem.pos}") from None
+        raise raw_json.NotJson(f"{problem.msg} at character {where.span[0] + problem.pos}") from None
     except (ValueError, RecursionError) as problem:
         # Valid JSON that cannot be held: a number of thousands of digits, or brackets nested too deep.
         _reject(found, SESSIONS, where, None, [f"cannot be read: {type(problem).__name__}"])
@@ -163,12 +163,14 @@ def _read_session(where: _Session, shape: Shape, found: Rows) -> None:
     if not isinstance(session, JsonObject):
         _reject(found, SESSIONS, where, None, [f"expected an object, got {_kind(session)}"])
         return
-    unknown_fields({shape.sessions_key: [session] if shape.many else session}, shape.known, "", found.unknown)
+    unknown_fields(
+        {shape.endpoint.sessions_key: [session] if shape.endpoint.is_list else session}, shape.known, "", found.unknown
+    )
 
     row, problems = _row(session, SESSIONS)
     for table in ITEM_TABLES:
-        count = 0 if shape.many else _read_items(session, table, where, row["session_id"], found)
-        if table is PAGE_VIEWS and not shape.many and row["page_view_count"] is None:
+        count = 0 if shape.endpoint.is_list else _read_items(session, table, where, row["session_id"], found)
+        if table is PAGE_VIEWS and not shape.endpoint.is_list and row["page_view_count"] is None:
             row["page_view_count"] = count
     if problems:
         _reject(found, SESSIONS, where, row["session_id"], problems)

@@ -6,7 +6,8 @@ from typing import Final
 
 import polars as pl
 
-from pulseframes.tables import SESSIONS, Answer
+from pulseframes.endpoints import SEARCH
+from pulseframes.tables import SESSIONS
 
 #: Columns that each row to be merged has besides the declared ones: whether a detail answer made it, and its age, which
 #: is a time or a number that is larger for what was fetched later.
@@ -16,7 +17,7 @@ AGE: Final = "fetched_at"
 DETAIL_UPDATED: Final = "detail_updated"
 DETAIL_AGE: Final = "detail_fetched_at"
 
-DETAIL_COLUMNS: Final = [column.name for column in SESSIONS.columns if column.answer is Answer.DETAIL]
+DETAIL_COLUMNS: Final = [column.name for column in SESSIONS.columns if SEARCH not in column.endpoints]
 
 
 def newest_sessions(rows: pl.DataFrame) -> pl.DataFrame:

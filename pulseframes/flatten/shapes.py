@@ -9,6 +9,7 @@ from typing import Final, TypeAlias
 import polars as pl
 import pyarrow as pa
 
+from pulseframes.endpoints import ENDPOINTS, Endpoint
 from pulseframes.tables import ITEM_TABLES, SESSIONS, Table
 
 #: Columns that say where a row came from: which body, and which session in it. They never leave the pipeline.
@@ -73,36 +74,29 @@ class Shape:
 
     Attributes
     ----------
-    name
+    endpoint
         The endpoint that answers so.
     schema
         All fields that are known, as Arrow types.
-    sessions_key
-        The field that holds the session, or the list of them.
-    many
-        Whether it is a list.
     known
         The fields again, as nested names: quick to look up, one value at a time.
     """
 
-    name: str
+    endpoint: Endpoint
     schema: pa.Schema
-    sessions_key: str
-    many: bool
     known: Names
 
 
-def _shape(name: str, schema: pa.Schema, sessions_key: str) -> Shape:
-    many = isinstance(schema.field(sessions_key).type, pa.ListType)
-    return Shape(name=name, schema=schema, sessions_key=sessions_key, many=many, known=_names(schema))
+def _schema(endpoint: Endpoint) -> pa.Schema:
+    if not endpoint.is_list:
+        return pa.schema({endpoint.sessions_key: _session_type()})
+    sessions = {endpoint.total_key: pa.int64(), endpoint.sessions_key: pa.list_(_session_type())}
+    return pa.schema({**sessions, "links": _LINKS})
 
 
 _LINKS: Final = pa.struct({"self": pa.string(), "next": pa.string(), "previous": pa.string()})
 
-SEARCH: Final = _shape(
-    "sessions",
-    pa.schema({"totalSessions": pa.int64(), "sessions": pa.list_(_session_type()), "links": _LINKS}),
-    "sessions",
-)
-
-DETAIL: Final = _shape("session", pa.schema({"session": _session_type()}), "session")
+#: The shape of each endpoint's answers, by the endpoint's name.
+SHAPES: Final = {
+    name: Shape(endpoint, schema := _schema(endpoint), _names(schema)) for name, endpoint in ENDPOINTS.items()
+}

@@ -2,7 +2,7 @@
 
 from pulseframes.lake.commit import Commit
 from pulseframes.lake.files import Days, days_of
-from pulseframes.lake.filters import goes_on, in_vain, lively, up_to_date, within
+from pulseframes.lake.filters import detail_failed, detail_is_current, in_window, is_active, recently_updated
 from pulseframes.lake.lake import Lake
 from pulseframes.lake.opening import check_place
 from pulseframes.lake.reading import collected
@@ -22,9 +22,9 @@ __all__ = [
     "check_place",
     "collected",
     "days_of",
-    "goes_on",
-    "in_vain",
-    "lively",
-    "up_to_date",
-    "within",
+    "detail_failed",
+    "detail_is_current",
+    "in_window",
+    "is_active",
+    "recently_updated",
 ]

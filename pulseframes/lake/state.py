@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 
 from pulseframes.errors import LakeError
 from pulseframes.lake.storage import OWN_FOLDER
-from pulseframes.sampling.rates import Drawn
+from pulseframes.sampling.rates import DesignState
 from pulseframes.tables import LAKE_VERSION
 from pulseframes.windows import Coverage, Window, instant
 
@@ -49,7 +49,7 @@ class LakeState:
         A refresh that was begun and not finished.
     kept_from : datetime or None
         What started before was dropped by ``retain``, and is not asked for again.
-    designs : list of Drawn
+    designs : list of DesignState
         How details were drawn, the design that was used last at the end.
     """
 
@@ -62,7 +62,7 @@ class LakeState:
     active_asked_at: datetime | None = None
     refreshing: Refreshing | None = None
     kept_from: datetime | None = None
-    designs: list[Drawn] = field(default_factory=list)
+    designs: list[DesignState] = field(default_factory=list)
 
     def as_json(self) -> bytes:
         """Give the state as a file's content."""
@@ -104,7 +104,7 @@ class LakeState:
                     active_asked_at=told["active_asked_at"] and instant(told["active_asked_at"]),
                     refreshing=told["refreshing"] and Refreshing(*map(instant, told["refreshing"])),
                     kept_from=None if told["kept_from"] is None else instant(told["kept_from"]),
-                    designs=[Drawn.from_dict(drawn) for drawn in told.get("designs", [])],
+                    designs=[DesignState.from_dict(drawn) for drawn in told.get("designs", [])],
                 )
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             raise LakeError(

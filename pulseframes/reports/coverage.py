@@ -12,10 +12,10 @@ import polars as pl
 from pulseframes.analysis.sample import Sample
 from pulseframes.client import JOURNAL_FILE, Journal, Settings
 from pulseframes.errors import InvalidQuery, PulseError
-from pulseframes.lake import Lake, collected, goes_on, within
+from pulseframes.lake import Lake, collected, in_window, is_active
 from pulseframes.query import DateLike, parse_instant
 from pulseframes.sampling.design import Design
-from pulseframes.sampling.rates import Drawn, same_design
+from pulseframes.sampling.rates import DesignState, same_design
 from pulseframes.sampling.weights import RESPONDED, WEIGHT, weigh
 from pulseframes.tables import REJECTED, SESSIONS
 from pulseframes.windows import LOOK_BACK, Window, subtract, union
@@ -105,8 +105,8 @@ def window_of(lake: Lake, date_from: DateLike | None, date_to: DateLike | None, 
 
 def read_standing(lake: Lake, window: Window, sample: Sample, design: Design | str | None) -> Standing:
     """Read how a lake stands in a window, of which a sample was read."""
-    inside = within(window)
-    active = goes_on(LOOK_BACK)
+    inside = in_window(window)
+    active = is_active(LOOK_BACK)
     counted = (
         lake.sessions()
         .filter(inside)
@@ -170,7 +170,7 @@ def _of_sessions(lake: Lake) -> Window:
     return Window(first, last + timedelta.resolution)
 
 
-def _drawn(lake: Lake, design: Design | str | None) -> Drawn | None:
+def _drawn(lake: Lake, design: Design | str | None) -> DesignState | None:
     designs = lake.state().designs
     if isinstance(design, Design):
         return same_design(designs, design)

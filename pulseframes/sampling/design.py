@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
+from pulseframes.endpoints import SEARCH
 from pulseframes.errors import InvalidQuery
-from pulseframes.tables import SESSIONS, Answer, Privacy
+from pulseframes.tables import SESSIONS, Privacy
 
 Kind: TypeAlias = Literal["pageviews", "uniform"]
 
@@ -76,7 +77,7 @@ def names_of_strata(strata: object) -> tuple[str, ...]:
 
 def _check_stratum(name: str) -> None:
     column = SESSIONS[name] if name in SESSIONS.schema else None
-    if column is None or column.answer is Answer.DETAIL:
+    if column is None or SEARCH not in column.endpoints:
         raise InvalidQuery(f"strata: {name!r} is no column that search_sessions() fills.", argument="strata")
     if column.privacy is not Privacy.NONE or name in SESSIONS.key:
         raise InvalidQuery(

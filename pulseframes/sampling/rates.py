@@ -15,11 +15,11 @@ from pulseframes.sampling.selection import STRATUM
 from pulseframes.tables import INSTANT
 from pulseframes.windows import Window, instant
 
-#: The column that a cohort's rate is joined as; null for a session of no cohort.
+#: The column that a rate_window's rate is joined as; null for a session of no rate_window.
 RATE: Final = "rate"
 
 
-class Cohort(NamedTuple):
+class RateWindow(NamedTuple):
     """Sessions that started in a window, and the rates at which they were drawn, by stratum."""
 
     window: Window
@@ -27,35 +27,44 @@ class Cohort(NamedTuple):
 
 
 @dataclass
-class Drawn:
+class DesignState:
     """What is known of a design.
 
     Attributes
     ----------
     design : Design
         The design.
-    cohorts : list of Cohort
+    rate_windows : list of RateWindow
         What was drawn from: disjoint, in order; none before the first session is drawn.
     buying : dict of int to int
         The page views by which those were drawn whose details are being bought; empty once they are put down.
     """
 
     design: Design
-    cohorts: list[Cohort] = field(default_factory=list)
+    rate_windows: list[RateWindow] = field(default_factory=list)
     buying: dict[int, int] = field(default_factory=dict)
 
     @property
     def window(self) -> Window | None:
-        """From the first cohort's start to the last one's end."""
-        return Window(self.cohorts[0].window.start, self.cohorts[-1].window.end) if self.cohorts else None
+        """From the first rate_window's start to the last one's end."""
+        return (
+            Window(self.rate_windows[0].window.start, self.rate_windows[-1].window.end) if self.rate_windows else None
+        )
 
     def raise_rates(self, window: Window, rates: Mapping[str, float]) -> None:
         """Note that a window's sessions had these chances, besides those that they had before."""
-        edges = sorted({edge for part in [window, *(cohort.window for cohort in self.cohorts)] for edge in part})
-        cohorts: list[Cohort] = []
+        edges = sorted(
+            {edge for part in [window, *(rate_window.window for rate_window in self.rate_windows)] for edge in part}
+        )
+        rate_windows: list[RateWindow] = []
         for start, end in pairwise(edges):
             before = next(
-                (cohort.rates for cohort in self.cohorts if cohort.window.start <= start < cohort.window.end), None
+                (
+                    rate_window.rates
+                    for rate_window in self.rate_windows
+                    if rate_window.window.start <= start < rate_window.window.end
+                ),
+                None,
             )
             now = rates if window.start <= start < window.end else None
             if before is None and now is None:
@@ -64,32 +73,38 @@ class Drawn:
                 name: max((before or {}).get(name, 0.0), (now or {}).get(name, 0.0))
                 for name in sorted({*(before or {}), *(now or {})})
             }
-            if cohorts and cohorts[-1].rates == both and cohorts[-1].window.end == start:
-                cohorts[-1] = Cohort(Window(cohorts[-1].window.start, end), both)
+            if rate_windows and rate_windows[-1].rates == both and rate_windows[-1].window.end == start:
+                rate_windows[-1] = RateWindow(Window(rate_windows[-1].window.start, end), both)
             else:
-                cohorts.append(Cohort(Window(start, end), both))
-        self.cohorts = cohorts
+                rate_windows.append(RateWindow(Window(start, end), both))
+        self.rate_windows = rate_windows
 
     def drop_before(self, moment: datetime) -> None:
         """Forget what started before a time."""
-        self.cohorts = [
-            Cohort(Window(max(start, moment), end), rates) for (start, end), rates in self.cohorts if end > moment
+        self.rate_windows = [
+            RateWindow(Window(max(start, moment), end), rates)
+            for (start, end), rates in self.rate_windows
+            if end > moment
         ]
 
     def with_rate(self, population: pl.DataFrame) -> pl.DataFrame:
-        """Give each session, by ``session_start`` and ``stratum``, the rate it was drawn at: 0 for no chance, null for no cohort."""
-        if not self.cohorts:
+        """Give each session, by ``session_start`` and ``stratum``, the rate it was drawn at: 0 for no chance, null for no rate_window."""
+        if not self.rate_windows:
             return population.with_columns(pl.lit(None, pl.Float64).alias(RATE))
         windows = pl.DataFrame(
             {
-                "_start": [cohort.window.start for cohort in self.cohorts],
-                "_end": [cohort.window.end for cohort in self.cohorts],
-                "_cohort": range(len(self.cohorts)),
+                "_start": [rate_window.window.start for rate_window in self.rate_windows],
+                "_end": [rate_window.window.end for rate_window in self.rate_windows],
+                "_cohort": range(len(self.rate_windows)),
             },
             schema={"_start": INSTANT, "_end": INSTANT, "_cohort": pl.Int64},
         )
         known = pl.DataFrame(
-            [(number, name, rate) for number, cohort in enumerate(self.cohorts) for name, rate in cohort.rates.items()],
+            [
+                (number, name, rate)
+                for number, rate_window in enumerate(self.rate_windows)
+                for name, rate in rate_window.rates.items()
+            ],
             schema={"_cohort": pl.Int64, STRATUM: pl.String, RATE: pl.Float64},
             orient="row",
         )
@@ -109,27 +124,27 @@ class Drawn:
             "seed": self.design.seed,
             "strata": list(self.design.strata),
             "allocation": self.design.allocation and dict(self.design.allocation),
-            "cohorts": [[*(moment.isoformat() for moment in window), rates] for window, rates in self.cohorts],
+            "cohorts": [[*(moment.isoformat() for moment in window), rates] for window, rates in self.rate_windows],
             "buying": [*self.buying.items()],
         }
 
     @classmethod
-    def from_dict(cls, told: Mapping[str, Any]) -> Drawn:
+    def from_dict(cls, told: Mapping[str, Any]) -> DesignState:
         """Read it; raises ``ValueError``, ``TypeError`` or ``KeyError`` where it is damaged."""
         design = Design(told["kind"], told["seed"], tuple(told["strata"]), told["allocation"])
-        cohorts = [
-            Cohort(Window(instant(start), instant(end)), {str(name): float(rate) for name, rate in rates.items()})
+        rate_windows = [
+            RateWindow(Window(instant(start), instant(end)), {str(name): float(rate) for name, rate in rates.items()})
             for start, end, rates in told["cohorts"]
         ]
-        return cls(design, cohorts, {int(session_id): int(views) for session_id, views in told["buying"]})
+        return cls(design, rate_windows, {int(session_id): int(views) for session_id, views in told["buying"]})
 
 
-def same_design(drawn: Sequence[Drawn], design: Design) -> Drawn | None:
+def same_design(drawn: Sequence[DesignState], design: Design) -> DesignState | None:
     """Give what is known of a design; None where it is new."""
     return next((one for one in drawn if (one.design.name, one.design.seed) == (design.name, design.seed)), None)
 
 
-def names_of(drawn: Iterable[Drawn]) -> str:
+def names_of(drawn: Iterable[DesignState]) -> str:
     """Name designs for a message."""
     return ", ".join(f"{one.design.name} (seed {one.design.seed})" for one in drawn)
 

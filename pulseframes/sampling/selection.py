@@ -14,7 +14,7 @@ from typing import Final
 
 import polars as pl
 
-from pulseframes._random import Draws
+from pulseframes._random import PermanentRandom
 from pulseframes.errors import InvalidQuery
 from pulseframes.sampling.design import Design, Kind, names_of_strata
 from pulseframes.tables import SESSIONS
@@ -23,7 +23,7 @@ from pulseframes.tables import SESSIONS
 #: none could otherwise not be drawn.
 VIEWS: Final = "page_view_count"
 #: Columns of a population beside ``session_id``: what its chance is proportional to, its stratum, whether its details were
-#: asked for, and its place in the order of purchase.
+#: asked for, and its place in the order of sample_draw.
 SIZE: Final = "size"
 STRATUM: Final = "stratum"
 DETAILED: Final = "detailed"
@@ -162,7 +162,7 @@ def in_order(population: pl.DataFrame, design: Design) -> pl.DataFrame:
     Within a stratum that is u / size. Strata take turns by their shares, as seats are given by divisors, so that any
     beginning of the order has each stratum's share, to one session; where between two whole numbers is up to chance.
     """
-    draws = Draws(design.seed, "details").uniforms(population["session_id"])
+    draws = PermanentRandom(design.seed, "details").uniforms(population["session_id"])
     ranked = population.with_columns((draws / population[SIZE]).alias("_place")).sort("_place", "session_id")
     if design.strata:
         shares = _shares(population, design)
@@ -282,7 +282,7 @@ def _shares(population: pl.DataFrame, design: Design) -> pl.DataFrame:
 def _start(seed: int, stratum: str) -> float:
     """Draw where in its first turn a stratum begins."""
     number = int.from_bytes(hashlib.blake2b(stratum.encode(), digest_size=6).digest(), "big")
-    return Draws(seed, "stratum").uniform(number)
+    return PermanentRandom(seed, "stratum").uniform(number)
 
 
 def _checked(sessions: pl.DataFrame, design: Design) -> pl.DataFrame:

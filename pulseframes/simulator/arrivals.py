@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import accumulate
 from typing import Final
 
-from pulseframes._random import Draws
+from pulseframes.simulator.draws import Draws
 
 #: How busy an hour of the day is (UTC), and a day of the week (from Monday).
 _HOURS: Final = (

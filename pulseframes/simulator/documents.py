@@ -11,9 +11,10 @@ from datetime import datetime
 from functools import cache
 from typing import Any, Final
 
+from pulseframes.endpoints import DETAIL, SEARCH
 from pulseframes.simulator.gaps import Gap
 from pulseframes.simulator.sessions import Row, Session, addressed
-from pulseframes.tables import ERRORS, PAGE_VIEWS, SESSIONS, Answer, Column
+from pulseframes.tables import ERRORS, PAGE_VIEWS, SESSIONS, Column
 
 Document = dict[str, Any]
 
@@ -41,12 +42,10 @@ _Fields = tuple[_Field, ...]
 #: An object's keys, each with the field, the object or the null that stands there.
 _Shape = dict[str, "_Field | _Shape | None"]
 
-_SUMMARY: Final = tuple(_Field.of(column) for column in SESSIONS.sourced if column.answer is not Answer.DETAIL)
+_SUMMARY: Final = tuple(_Field.of(column) for column in SESSIONS.sourced if SEARCH in column.endpoints)
 # The documentation shows no pageViewCount in a detail answer: there it is the length of a list.
 _DETAIL: Final = tuple(
-    _Field.of(column)
-    for column in SESSIONS.sourced
-    if column.answer is not Answer.SEARCH and column.name != "page_view_count"
+    _Field.of(column) for column in SESSIONS.sourced if DETAIL in column.endpoints and column.name != "page_view_count"
 )
 _PAGE_VIEW: Final = tuple(map(_Field.of, PAGE_VIEWS.sourced))
 _ERROR: Final = tuple(map(_Field.of, ERRORS.sourced))

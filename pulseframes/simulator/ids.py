@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from pulseframes._random import Draws
+from pulseframes.simulator.draws import Draws
 
 #: Ids lie in [2**61, 2**62): far above 2**53, where a float would change them.
 _BASE: Final = 1 << 61

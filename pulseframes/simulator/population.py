@@ -9,8 +9,8 @@ from typing import Final
 
 import polars as pl
 
-from pulseframes._random import Draws
 from pulseframes.simulator.arrivals import Arrivals
+from pulseframes.simulator.draws import Draws
 from pulseframes.simulator.gaps import GAPS
 from pulseframes.simulator.sessions import Session, SessionIds, SessionPlan
 from pulseframes.simulator.visit import plan_visit

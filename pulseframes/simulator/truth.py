@@ -6,8 +6,9 @@ from collections.abc import Iterable
 
 import polars as pl
 
+from pulseframes.endpoints import SEARCH
 from pulseframes.simulator.sessions import Row, Session, addressed
-from pulseframes.tables import ERRORS, PAGE_VIEWS, SESSIONS, Answer, Table
+from pulseframes.tables import ERRORS, PAGE_VIEWS, SESSIONS, Table
 
 
 def detail_frames(sessions: Iterable[Session], base_url: str) -> dict[str, pl.DataFrame]:
@@ -43,7 +44,7 @@ def summary_frame(sessions: Iterable[Session], base_url: str) -> pl.DataFrame:
     """
     frame = _frame(SESSIONS, [addressed(session.row, base_url) for session in sessions])
     unknown = [
-        pl.lit(None, column.dtype).alias(column.name) for column in SESSIONS.columns if column.answer is Answer.DETAIL
+        pl.lit(None, column.dtype).alias(column.name) for column in SESSIONS.columns if SEARCH not in column.endpoints
     ]
     return frame.with_columns(unknown).sort("session_start", "session_id")
 

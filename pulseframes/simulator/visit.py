@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final, NamedTuple
 
-from pulseframes._random import lognormal, whole
 from pulseframes.simulator.catalog import (
     ANYWHERE,
     ARTICLES,
@@ -19,6 +18,7 @@ from pulseframes.simulator.catalog import (
     Choice,
     Page,
 )
+from pulseframes.simulator.draws import lognormal, whole
 from pulseframes.simulator.visitors import Visitor
 from pulseframes.tables import ERRORS, PAGE_VIEWS
 

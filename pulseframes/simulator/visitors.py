@@ -10,8 +10,8 @@ from typing import Final
 
 import polars as pl
 
-from pulseframes._random import Draws, whole
 from pulseframes.simulator.catalog import COUNTRIES, DEVICES, FIRST_NAMES, LAST_NAMES, Choice, Country, Device
+from pulseframes.simulator.draws import Draws, whole
 
 #: The share of sessions that are a return of somebody seen before, and the middle of the time since, in days.
 _RETURNS: Final = 0.55

@@ -1,6 +1,6 @@
 """The tables, each column declared once; everything that needs a column's name, type or path asks here."""
 
-from pulseframes.tables.columns import INSTANT, Answer, Column, Privacy, Table
+from pulseframes.tables.columns import INSTANT, Column, Privacy, Table
 from pulseframes.tables.design import DESIGN
 from pulseframes.tables.errors import ERRORS
 from pulseframes.tables.lake_tables import DATE, LAKE_ORDER, LAKE_TABLES, LAKE_VERSION, partitioned
@@ -31,7 +31,6 @@ __all__ = [
     "REJECTED",
     "SESSIONS",
     "TABLES",
-    "Answer",
     "Column",
     "Privacy",
     "Table",

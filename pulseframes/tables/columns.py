@@ -7,6 +7,8 @@ from enum import StrEnum
 
 import polars as pl
 
+from pulseframes.endpoints import DETAIL, SEARCH, Endpoint
+
 #: Every time in every table: an instant in UTC, to the microsecond.
 INSTANT = pl.Datetime("us", "UTC")
 
@@ -21,14 +23,6 @@ class Privacy(StrEnum):
     PERSONAL = "personal"
     #: Free text or an address of a page, which may hold anything a site puts there.
     CONTENT = "content"
-
-
-class Answer(StrEnum):
-    """Which of the API's two answers holds a value."""
-
-    BOTH = "search, detail"
-    SEARCH = "search"
-    DETAIL = "detail"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,8 +52,8 @@ class Column:
         True where ``0001-01-01T00:00:00Z``, which .NET writes for "never", is read as null.
     privacy
         How closely the column speaks of a person.
-    answer
-        Which answers hold the value; it is null in frames made from the other one.
+    endpoints
+        The endpoints whose answers hold the value; it is null in frames made from others.
     """
 
     name: str
@@ -72,7 +66,7 @@ class Column:
     known_values: tuple[str, ...] = ()
     never_is_null: bool = False
     privacy: Privacy = Privacy.NONE
-    answer: Answer = Answer.BOTH
+    endpoints: tuple[Endpoint, ...] = (SEARCH, DETAIL)
 
     @property
     def keys(self) -> tuple[str, ...]:

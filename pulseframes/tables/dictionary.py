@@ -74,7 +74,7 @@ def _entry(table: Table, column: Column) -> dict[str, Any]:
         "nullable": not column.required,
         "key": column.name in table.key,
         "json_path": prefix + column.path if column.path else None,
-        "answers": str(column.answer) if table.sourced else None,
+        "answers": ", ".join(endpoint.answer for endpoint in column.endpoints) if table.sourced else None,
         "minimum": column.minimum,
         "known_values": list(column.known_values),
         "privacy": str(column.privacy),

@@ -2,7 +2,8 @@
 
 import polars as pl
 
-from pulseframes.tables.columns import Answer, Column, Privacy, Table
+from pulseframes.endpoints import DETAIL
+from pulseframes.tables.columns import Column, Privacy, Table
 
 ERRORS = Table(
     name="errors",
@@ -17,7 +18,7 @@ ERRORS = Table(
             dtype=pl.Int64(),
             required=True,
             privacy=Privacy.IDENTIFIER,
-            answer=Answer.DETAIL,
+            endpoints=(DETAIL,),
             description="Id of the session that the error belongs to.",
         ),
         Column(
@@ -26,21 +27,21 @@ ERRORS = Table(
             dtype=pl.Int64(),
             required=True,
             minimum=0,
-            answer=Answer.DETAIL,
+            endpoints=(DETAIL,),
             description="Position of the error in the answer's list, from 0.",
         ),
         Column(
             name="group_id",
             path="groupId",
             dtype=pl.Int64(),
-            answer=Answer.DETAIL,
+            endpoints=(DETAIL,),
             description="Id of the group of like errors.",
         ),
         Column(
             name="instance_id",
             path="instanceId",
             dtype=pl.Int64(),
-            answer=Answer.DETAIL,
+            endpoints=(DETAIL,),
             description="Id of this one error.",
         ),
         Column(
@@ -48,7 +49,7 @@ ERRORS = Table(
             path="title",
             dtype=pl.String(),
             privacy=Privacy.CONTENT,
-            answer=Answer.DETAIL,
+            endpoints=(DETAIL,),
             description="Title of the group.",
         ),
         Column(
@@ -56,7 +57,7 @@ ERRORS = Table(
             path="links.web",
             dtype=pl.String(),
             privacy=Privacy.IDENTIFIER,
-            answer=Answer.DETAIL,
+            endpoints=(DETAIL,),
             description="The error's page in Raygun.",
         ),
     ),

@@ -2,7 +2,8 @@
 
 import polars as pl
 
-from pulseframes.tables.columns import INSTANT, Answer, Column, Privacy, Table
+from pulseframes.endpoints import DETAIL
+from pulseframes.tables.columns import INSTANT, Column, Privacy, Table
 
 PAGE_VIEWS = Table(
     name="page_views",
@@ -17,7 +18,7 @@ PAGE_VIEWS = Table(
             dtype=pl.Int64(),
             required=True,
             privacy=Privacy.IDENTIFIER,
-            answer=Answer.DETAIL,
+            endpoints=(DETAIL,),
             description="Id of the session that the view belongs to.",
         ),
         Column(
@@ -26,7 +27,7 @@ PAGE_VIEWS = Table(
             dtype=pl.Int64(),
             required=True,
             minimum=0,
-            answer=Answer.DETAIL,
+            endpoints=(DETAIL,),
             description="Position of the view in the answer's list, from 0.",
         ),
         Column(
@@ -34,7 +35,7 @@ PAGE_VIEWS = Table(
             path="page",
             dtype=pl.String(),
             privacy=Privacy.CONTENT,
-            answer=Answer.DETAIL,
+            endpoints=(DETAIL,),
             description="Address of the page.",
         ),
         Column(
@@ -43,7 +44,7 @@ PAGE_VIEWS = Table(
             dtype=pl.Int64(),
             unit="ms",
             minimum=0,
-            answer=Answer.DETAIL,
+            endpoints=(DETAIL,),
             description="Time that the page took to load.",
         ),
         Column(
@@ -52,14 +53,14 @@ PAGE_VIEWS = Table(
             dtype=pl.Int64(),
             unit="ms",
             minimum=0,
-            answer=Answer.DETAIL,
+            endpoints=(DETAIL,),
             description="Time that the page was looked at.",
         ),
         Column(
             name="viewed_on",
             path="viewedOn",
             dtype=INSTANT,
-            answer=Answer.DETAIL,
+            endpoints=(DETAIL,),
             description="When the page was viewed.",
         ),
     ),

@@ -2,7 +2,8 @@
 
 import polars as pl
 
-from pulseframes.tables.columns import INSTANT, Answer, Column, Privacy, Table
+from pulseframes.endpoints import DETAIL
+from pulseframes.tables.columns import INSTANT, Column, Privacy, Table
 
 SESSIONS = Table(
     name="sessions",
@@ -103,7 +104,7 @@ SESSIONS = Table(
             path="satisfactionRating",
             dtype=pl.String(),
             known_values=("Excellent", "Good", "Average", "Poor"),
-            answer=Answer.DETAIL,
+            endpoints=(DETAIL,),
             description="Raygun's rating of the whole session.",
         ),
         Column(
@@ -153,21 +154,21 @@ SESSIONS = Table(
             name="ip_country",
             path="location.ipLookup.country",
             dtype=pl.String(),
-            answer=Answer.DETAIL,
+            endpoints=(DETAIL,),
             description="Name of the country that the address belongs to.",
         ),
         Column(
             name="ip_state",
             path="location.ipLookup.state",
             dtype=pl.String(),
-            answer=Answer.DETAIL,
+            endpoints=(DETAIL,),
             description="Name of the state or region that the address belongs to.",
         ),
         Column(
             name="ip_city",
             path="location.ipLookup.city",
             dtype=pl.String(),
-            answer=Answer.DETAIL,
+            endpoints=(DETAIL,),
             description="Name of the city that the address belongs to.",
         ),
         Column(

@@ -13,7 +13,7 @@ from conftest import NOW
 from polars.testing import assert_frame_equal
 
 import pulseframes as pf
-from pulseframes.fetch.draw import Purchase
+from pulseframes.fetch.draw import SampleDraw
 from pulseframes.lake.state import LakeState
 from pulseframes.sampling.design import Design
 from pulseframes.simulator import Simulator
@@ -52,11 +52,11 @@ def frames_of(shop: Simulator, ids: pl.Series, *window: datetime) -> SessionFram
 def buy(lake: pf.Lake, shop: Simulator, count: int, *window: datetime, design: Design = UNIFORM) -> None:
     """Do what a sync does, with no call."""
     with lake.locked():
-        purchase = Purchase(lake, design, Window(*window), DAY)
-        ids = purchase.to_ask()[:count]
-        purchase.begin(ids)
+        sample_draw = SampleDraw(lake, design, Window(*window), DAY)
+        ids = sample_draw.to_fetch()[:count]
+        sample_draw.begin(ids)
         lake.write(frames_of(shop, pl.Series(ids), *window), fetched_at=NOW)
-        purchase.put_down()
+        sample_draw.record()
 
 
 # From a lake
@@ -223,14 +223,14 @@ def test_what_was_bought_speaks_for_nobody_else_unless_it_is_all(lake: pf.Lake, 
 def test_a_design_for_which_no_details_came_is_not_the_lakes_last(lake: pf.Lake, shop: Simulator) -> None:
     buy(lake, shop, 5, START, END)
     with lake.locked():
-        Purchase(lake, Design("pageviews"), Window(START, END), DAY).put_down(came=False)
+        SampleDraw(lake, Design("pageviews"), Window(START, END), DAY).record(came=False)
     assert [drawn.design for drawn in lake.state().designs] == [Design("pageviews"), UNIFORM]
 
 
 def test_a_sync_that_was_killed_before_its_sample_was_put_down_is_told(lake: pf.Lake) -> None:
     with lake.locked():
-        purchase = Purchase(lake, UNIFORM, Window(START, END), DAY)
-        purchase.begin(purchase.to_ask()[:3])
+        sample_draw = SampleDraw(lake, UNIFORM, Window(START, END), DAY)
+        sample_draw.begin(sample_draw.to_fetch()[:3])
     with pytest.raises(pf.LakeError, match="was cut short before it could put it down. Run it again"):
         pf.Sample.of_lake(lake)
 

@@ -15,7 +15,7 @@ from support.analysis_lakes import BEGIN, END, ended, lake_of, summaries
 from support.populations import part_of, sample_of
 
 import pulseframes as pf
-from pulseframes.fetch.draw import Purchase
+from pulseframes.fetch.draw import SampleDraw
 from pulseframes.windows import Window
 
 Ask = Callable[[pf.Sample], pl.DataFrame]
@@ -146,7 +146,7 @@ def test_a_lake_with_a_sample_says_what_the_sample_says(tmp_path: Path) -> None:
     chosen = pf.choose_details(summaries(), CALLS, seed=1)["session_id"]
     lake_of(part_of(ended(), chosen), tmp_path / "lake")
     with lake.locked():
-        Purchase(lake, pf.Design("pageviews", 1), Window(BEGIN, END), timedelta(hours=24)).put_down()
+        SampleDraw(lake, pf.Design("pageviews", 1), Window(BEGIN, END), timedelta(hours=24)).record()
     sample = sample_of(CALLS, frames=ended())
     for ask in (pf.page_speed, pf.apdex, pf.satisfaction, pf.error_impact, pf.paths, pf.landings):
         found = ask(str(tmp_path / "lake"))  # type: ignore[operator]  # each is a function of a source

@@ -112,7 +112,7 @@ def test_flagged_rows_are_hollow_and_dashed() -> None:
     assert [row["firm"] for row in drawn(chart)] == [True, False]
     svg = vl_convert.vegalite_to_svg(chart.to_dict())
     assert svg.count('stroke-dasharray="4,3"') == 1
-    paper, accent = charts.look.COLOURS["paper"], charts.look.COLOURS["accent"]
+    paper, accent = charts.style.COLOURS["paper"], charts.style.COLOURS["accent"]
     assert svg.count(f'fill="{accent}"') == 1
     assert svg.count(f'fill="{paper}"') == 2  # the background, and the hollow dot
 

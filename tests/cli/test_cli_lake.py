@@ -64,11 +64,11 @@ class Told:
 def library(monkeypatch: pytest.MonkeyPatch) -> Library:
     made = Library()
     functions: dict[str, dict[str, Any]] = {
-        "syncing": {"sync": made.function("sync", made.synced)},
-        "planning": {"plan": made.function("plan", Told)},
-        "forgetting": {"forget": made.function("forget", Told), "retain": made.function("retain", Told)},
+        "fetch.sync": {"sync": made.function("sync", made.synced)},
+        "fetch.plan": {"plan": made.function("plan", Told)},
+        "erasure.forget": {"forget": made.function("forget", Told), "retain": made.function("retain", Told)},
         "lake": {"Lake": made.open},
-        "privacy": {"PrivacyPolicy": SimpleNamespace(parse=list)},
+        "tables.privacy": {"PrivacyPolicy": SimpleNamespace(parse=list)},
     }
     for name, members in functions.items():
         module = ModuleType(f"pulseframes.{name}")

@@ -33,6 +33,7 @@ from pulseframes import (
     SessionNotFound,
     Settings,
     __version__,
+    endpoints,
 )
 from pulseframes.client.client import default_client
 from pulseframes.client.statuses import retry_time
@@ -42,23 +43,23 @@ from pulseframes.simulator import Fault, Simulator
 PARAMS = SearchQuery.parse("2026-11-01", "2026-11-08").page_params(0, 10)
 
 
-def endpoints(simulator: Simulator) -> list[tuple[str, int | None]]:
+def asked(simulator: Simulator) -> list[tuple[str, int | None]]:
     return [(request.endpoint, request.status) for request in simulator.requests]
 
 
 def test_it_authenticates_once_and_then_asks(simulator: Simulator, client: PulseClient) -> None:
-    client.call("sessions", PARAMS)
-    client.call("sessions", PARAMS)
-    assert endpoints(simulator) == [("authenticate", 202), ("sessions", 200), ("sessions", 200)]
+    client.call(endpoints.SEARCH, PARAMS)
+    client.call(endpoints.SEARCH, PARAMS)
+    assert asked(simulator) == [("authenticate", 202), ("sessions", 200), ("sessions", 200)]
     assert client.calls_spent == 3
 
 
 def test_it_asks_by_post_where_get_is_not_allowed_and_remembers_that(clock: Clock) -> None:
     with Simulator(sessions=10, now=NOW, post_only=True) as simulator:
         with client_of(simulator, clock=clock) as client:
-            client.call("sessions", PARAMS)
+            client.call(endpoints.SEARCH, PARAMS)
             clock.advance(minutes=15)
-            client.call("sessions", PARAMS)
+            client.call(endpoints.SEARCH, PARAMS)
         methods = [
             (request.method, request.status) for request in simulator.requests if request.endpoint == "authenticate"
         ]
@@ -69,9 +70,9 @@ def test_the_next_process_knows_that_the_server_takes_post() -> None:
     with Simulator(sessions=10, now=NOW, post_only=True) as simulator:
         for _ in range(2):  # two clients with one journal, and no session key kept
             with client_of(simulator, changes={"keep_session_key": False}) as client:
-                client.call("sessions", PARAMS)
-        asked = [request.method for request in simulator.requests if request.endpoint == "authenticate"]
-    assert asked == ["GET", "POST", "POST"]
+                client.call(endpoints.SEARCH, PARAMS)
+        methods = [request.method for request in simulator.requests if request.endpoint == "authenticate"]
+    assert methods == ["GET", "POST", "POST"]
 
 
 def test_a_key_is_renewed_before_its_15_minutes_are_over(
@@ -80,8 +81,8 @@ def test_a_key_is_renewed_before_its_15_minutes_are_over(
     for minutes in (0, 13.9, 0.1, 13.9, 0.1):
         simulator.advance(minutes=minutes)
         clock.advance(minutes=minutes)
-        client.call("sessions", PARAMS)
-    assert [name for name, _ in endpoints(simulator)] == [
+        client.call(endpoints.SEARCH, PARAMS)
+    assert [name for name, _ in asked(simulator)] == [
         "authenticate",
         "sessions",
         "sessions",
@@ -91,22 +92,22 @@ def test_a_key_is_renewed_before_its_15_minutes_are_over(
         "authenticate",
         "sessions",
     ]
-    assert all(status != 401 for _, status in endpoints(simulator))
+    assert all(status != 401 for _, status in asked(simulator))
 
 
 def test_a_key_that_the_server_lets_run_out_early_is_renewed_and_the_call_repeated_once(
     simulator: Simulator, client: PulseClient
 ) -> None:
-    client.call("sessions", PARAMS)
+    client.call(endpoints.SEARCH, PARAMS)
     simulator.advance(minutes=16)  # the client's own clock has not moved
-    client.call("sessions", PARAMS)
-    assert endpoints(simulator)[2:] == [("sessions", 401), ("authenticate", 202), ("sessions", 200)]
+    client.call(endpoints.SEARCH, PARAMS)
+    assert asked(simulator)[2:] == [("sessions", 401), ("authenticate", 202), ("sessions", 200)]
 
 
 def test_a_second_401_is_final(simulator: Simulator, client: PulseClient) -> None:
     simulator.faults.add(Fault(kind="status", status=401, on="sessions", times=None))
     with pytest.raises(AuthenticationFailed) as caught:
-        client.call("sessions", PARAMS)
+        client.call(endpoints.SEARCH, PARAMS)
     assert caught.value.status == 401
     assert client.calls_spent == 4
 
@@ -117,8 +118,8 @@ def test_wrong_credentials_cost_one_call(simulator: Simulator) -> None:
         PulseClient(wrong, settings=settings_of(simulator)) as client,
         pytest.raises(AuthenticationFailed, match="PULSEFRAMES_API_KEY"),
     ):
-        client.call("sessions", PARAMS)
-    assert endpoints(simulator) == [("authenticate", 401)]
+        client.call(endpoints.SEARCH, PARAMS)
+    assert asked(simulator) == [("authenticate", 401)]
 
 
 @pytest.mark.parametrize(
@@ -142,7 +143,7 @@ def test_each_status_has_its_exception(
 ) -> None:
     simulator.faults.add(Fault(kind="status", status=status, on="sessions", times=None))
     with pytest.raises(error) as caught:
-        client.call("sessions", PARAMS)
+        client.call(endpoints.SEARCH, PARAMS)
     assert caught.value.retryable is retryable
     assert getattr(caught.value, "status", status) == status
     assert str(status) in str(caught.value)
@@ -152,13 +153,13 @@ def test_each_status_has_its_exception(
 def test_authentication_has_the_same_exceptions(simulator: Simulator, client: PulseClient, status: int) -> None:
     simulator.faults.add(Fault(kind="status", status=status, on="authenticate", times=None))
     with pytest.raises(PulseError, match=f"authenticate.*{status}"):
-        client.call("sessions", PARAMS)
+        client.call(endpoints.SEARCH, PARAMS)
     assert client.calls_spent == (3 if status >= 500 else 1)
 
 
 def test_a_session_that_is_not_known_is_named(client: PulseClient) -> None:
     with pytest.raises(SessionNotFound, match="session 12345") as caught:
-        client.call("session", {"id": "12345"}, session_id=12345)
+        client.call(endpoints.DETAIL, {"id": "12345"}, session_id=12345)
     assert caught.value.session_id == 12345
 
 
@@ -167,7 +168,7 @@ def test_a_refusal_repeats_what_the_server_said_on_one_line(simulator: Simulator
         Fault(kind="status", status=400, on="sessions", body="dateTo:\n\x1b[31m too far \x00away " + "x" * 999)
     )
     with pytest.raises(InvalidQuery) as caught:
-        client.call("sessions", PARAMS)
+        client.call(endpoints.SEARCH, PARAMS)
     assert "saying: dateTo: [31m too far away xxx" in str(caught.value)
     assert len(str(caught.value)) < 400
 
@@ -189,7 +190,7 @@ def test_the_quota_error_says_when_to_ask_again(simulator: Simulator, client: Pu
     simulator.faults.add(Fault(kind="status", status=429, on="sessions", headers={"Retry-After": "600"}))
     before = datetime.now(UTC)
     with pytest.raises(QuotaExhausted, match="ask again at") as caught:
-        client.call("sessions", PARAMS)
+        client.call(endpoints.SEARCH, PARAMS)
     assert caught.value.resets_at is not None
     assert timedelta(seconds=599) < caught.value.resets_at - before < timedelta(seconds=660)
 
@@ -212,12 +213,12 @@ def test_a_connection_that_breaks_is_a_server_error_that_can_be_retried(
 ) -> None:
     simulator.faults.add(fault)
     with pytest.raises(ServerError, match=said) as caught:
-        client.call("sessions", PARAMS)
+        client.call(endpoints.SEARCH, PARAMS)
     assert caught.value.retryable
     assert caught.value.status is None
     assert client.calls_spent == 4
     simulator.faults.clear()
-    assert client.call("sessions", PARAMS)
+    assert client.call(endpoints.SEARCH, PARAMS)
 
 
 def test_a_refused_connection_says_so() -> None:
@@ -228,7 +229,7 @@ def test_a_refused_connection_says_so() -> None:
             PulseClient(Credentials("a", "b", "c"), settings=Settings(base_url=f"http://127.0.0.1:{port}")) as client,
             pytest.raises(ServerError, match="Connection refused"),
         ):
-            client.call("sessions", PARAMS)
+            client.call(endpoints.SEARCH, PARAMS)
 
 
 def test_a_server_that_does_not_answer_is_given_up(simulator: Simulator, clock: Clock) -> None:
@@ -237,7 +238,7 @@ def test_a_server_that_does_not_answer_is_given_up(simulator: Simulator, clock: 
         client_of(simulator, changes={"read_timeout": 0.2}, sleep=clock.sleep) as client,
         pytest.raises(ServerError, match=r"no answer within 0\.2 s"),
     ):
-        client.call("sessions", PARAMS)
+        client.call(endpoints.SEARCH, PARAMS)
 
 
 @pytest.mark.parametrize(
@@ -258,17 +259,17 @@ def test_an_authentication_without_a_usable_key_is_malformed(
 ) -> None:
     simulator.faults.add(Fault(kind="body", on="authenticate", body=body))
     with pytest.raises(MalformedAnswer, match="no usable sessionKey") as caught:
-        client.call("sessions", PARAMS)
+        client.call(endpoints.SEARCH, PARAMS)
     assert caught.value.body == b""
 
 
 def test_many_threads_share_one_key_and_one_renewal(simulator: Simulator, client: PulseClient) -> None:
     with ThreadPoolExecutor(8) as threads:
-        list(threads.map(lambda _: client.call("sessions", PARAMS), range(24)))
-        assert [name for name, _ in endpoints(simulator)].count("authenticate") == 1
+        list(threads.map(lambda _: client.call(endpoints.SEARCH, PARAMS), range(24)))
+        assert [name for name, _ in asked(simulator)].count("authenticate") == 1
         simulator.advance(minutes=16)
-        list(threads.map(lambda _: client.call("sessions", PARAMS), range(24)))
-    assert [name for name, _ in endpoints(simulator)].count("authenticate") == 2
+        list(threads.map(lambda _: client.call(endpoints.SEARCH, PARAMS), range(24)))
+    assert [name for name, _ in asked(simulator)].count("authenticate") == 2
     assert client.calls_spent == len(simulator.requests)
 
 
@@ -319,8 +320,8 @@ def test_each_request_carries_what_it_needs_and_no_more(tmp_path: Path, monkeypa
     monkeypatch.setenv("NETRC", str(netrc))
     with recording_server(key_or_page) as (url, heard):
         with PulseClient(Credentials("the-key", "the-id", "the-secret"), settings=Settings(base_url=url)) as client:
-            client.call("sessions", PARAMS)
-            client.call("session", {"id": "5"})
+            client.call(endpoints.SEARCH, PARAMS)
+            client.call(endpoints.DETAIL, {"id": "5"})
     sign_in, search, detail = heard
     assert sign_in["x-apikey"] == "the-key"
     assert sign_in["authorization"] == "Basic " + base64.b64encode(b"the-id:the-secret").decode()
@@ -347,7 +348,7 @@ def test_a_redirect_is_not_followed_so_no_key_goes_elsewhere() -> None:
             PulseClient(Credentials("a", "b", "c"), settings=Settings(base_url=url)) as client,
             pytest.raises(ServerError, match="redirects sessions elsewhere"),
         ):
-            client.call("sessions", PARAMS)
+            client.call(endpoints.SEARCH, PARAMS)
     assert heard_elsewhere == []
 
 
@@ -356,7 +357,7 @@ def test_no_proxy_comes_between_this_machine_and_itself(monkeypatch: pytest.Monk
         for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "ALL_PROXY"):
             monkeypatch.setenv(name, proxy)
         with PulseClient(Credentials("a", "b", "c"), settings=Settings(base_url=url)) as client:
-            client.call("sessions", PARAMS)
+            client.call(endpoints.SEARCH, PARAMS)
     assert len(heard) == 2
     assert heard_by_proxy == []
 
@@ -371,7 +372,7 @@ def test_a_redirect_to_nowhere_is_a_server_error() -> None:
     with recording_server(redirect) as (url, _):
         with PulseClient(Credentials("a", "b", "c"), settings=Settings(base_url=url)) as client:
             with pytest.raises(ServerError, match="cannot be read as HTTP"):
-                client.call("sessions", PARAMS)
+                client.call(endpoints.SEARCH, PARAMS)
 
 
 def test_an_echo_of_a_secret_is_redacted_however_it_is_written(simulator: Simulator) -> None:
@@ -383,7 +384,7 @@ def test_an_echo_of_a_secret_is_redacted_however_it_is_written(simulator: Simula
     )
     simulator.faults.add(Fault(kind="status", status=400, body=echo))
     with PulseClient(credentials, settings=settings_of(simulator)) as client, pytest.raises(InvalidQuery) as caught:
-        client.call("sessions", PARAMS)
+        client.call(endpoints.SEARCH, PARAMS)
     said = str(caught.value).partition("saying: ")[2]
     assert said == '*** "***" *** *** *** ***.'
 
@@ -423,7 +424,7 @@ def test_no_secret_is_in_any_log_or_exception(fault: Fault, caplog: pytest.LogCa
         simulator.faults.add(fault)
         with PulseClient(Credentials(**secrets), settings=settings_of(simulator), sleep=clock.sleep) as client:
             with pytest.raises(PulseError) as caught:
-                client.call("sessions", PARAMS)
+                client.call(endpoints.SEARCH, PARAMS)
             shown = everything_about(caught.value) + caplog.text + repr(client) + repr(vars(client))
     assert MARKER not in shown
     assert "pulseframes" in shown
@@ -432,7 +433,7 @@ def test_no_secret_is_in_any_log_or_exception(fault: Fault, caplog: pytest.LogCa
 def test_a_users_identifier_is_not_in_an_exception(simulator: Simulator, client: PulseClient) -> None:
     simulator.faults.add(Fault(kind="reset", on="sessions", times=None))
     with pytest.raises(ServerError) as caught:
-        client.call("sessions", PARAMS | {"userIdentifier": "ada@example.com"})
+        client.call(endpoints.SEARCH, PARAMS | {"userIdentifier": "ada@example.com"})
     assert "ada" not in str(caught.value)
     assert caught.value.__cause__ is None
     assert caught.value.__context__ is None
@@ -440,7 +441,7 @@ def test_a_users_identifier_is_not_in_an_exception(simulator: Simulator, client:
 
 def test_each_call_is_one_line_in_the_log(client: PulseClient, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, logger="pulseframes")
-    client.call("sessions", PARAMS)
+    client.call(endpoints.SEARCH, PARAMS)
     lines = [record.getMessage() for record in caplog.records if record.name == "pulseframes.client"]
     assert [re.sub(r"\d+ ms, \d+ bytes", "…", line) for line in lines] == [
         "authenticate 202, …, 9999 calls left (call 1)",
@@ -461,9 +462,9 @@ def test_the_default_client_keeps_its_session_key_until_the_environment_changes(
 
 def test_a_closed_client_leaves_no_open_connection(simulator: Simulator) -> None:
     client = PulseClient(credentials_of(simulator), settings=settings_of(simulator))
-    client.call("sessions", PARAMS)
+    client.call(endpoints.SEARCH, PARAMS)
     client.close()
     del client
     gc.collect()  # an open socket would warn here, and a warning is an error
     with PulseClient(credentials_of(simulator), settings=settings_of(simulator)) as again:
-        assert again.call("sessions", PARAMS)
+        assert again.call(endpoints.SEARCH, PARAMS)

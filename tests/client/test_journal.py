@@ -20,12 +20,12 @@ import pytest
 from conftest import NOW, Clock, client_of
 
 import pulseframes as pf
-from pulseframes.client import database as database_module
-from pulseframes.client import journal as journal_module
-from pulseframes.client.journal import JOURNAL_FILE, MIGRATIONS, Call, Journal
+from pulseframes import endpoints
+from pulseframes.client import database as database_module, journal as journal_module
+from pulseframes.client.journal import JOURNAL_FILE, MIGRATIONS, Journal, Request
 from pulseframes.simulator import Fault, Simulator
 
-CALL = Call("shop", "session", "id=1")
+CALL = Request("shop", "session", "id=1")
 DAY = timedelta(hours=24)
 WEEK = ("2026-11-09", "2026-11-16")
 
@@ -38,7 +38,7 @@ def admit(*_: object) -> None:
     """Let every call through."""
 
 
-def reserve(journal: Journal, call: Call = CALL) -> int:
+def reserve(journal: Journal, call: Request = CALL) -> int:
     return journal.reserve(call, admit, since=yesterday)
 
 
@@ -135,7 +135,7 @@ def test_a_call_outside_the_quota_is_put_down_and_not_counted_and_not_asked_abou
     def refuse(*_: object) -> None:
         raise pf.QuotaExhausted("asked")
 
-    journal.reserve(Call("shop", "authenticate", counted=False), refuse, since=yesterday)
+    journal.reserve(Request("shop", "authenticate", counted=False), refuse, since=yesterday)
     assert spent(journal) == 0
     assert len(journal.last_calls("shop", 10)) == 1
 
@@ -161,10 +161,12 @@ def test_a_call_that_is_refused_leaves_no_row(journal: Journal) -> None:
 def test_applications_lie_side_by_side(journal: Journal) -> None:
     for application, count in (("shop", 3), ("blog", 2)):
         for number in range(count):
-            call_id = reserve(journal, Call(application, "session", f"id={number}"))
+            call_id = reserve(journal, Request(application, "session", f"id={number}"))
             journal.complete(call_id, "answered", status=200, body=f"{application} {number}".encode())
     blocked = datetime.now(UTC) + DAY
-    journal.complete(reserve(journal, Call("blog", "session", "id=9")), "answered", status=429, blocked_until=blocked)
+    journal.complete(
+        reserve(journal, Request("blog", "session", "id=9")), "answered", status=429, blocked_until=blocked
+    )
     assert (spent(journal, "shop"), spent(journal, "blog")) == (3, 3)
     assert journal.applications() == ["blog", "shop"]
     entry = journal.newest_answer("blog", "session", "id=1")
@@ -212,7 +214,7 @@ def no_call_is_sent(match: str, home: Path) -> pf.JournalError:
 def written(path: Path, rows: int = 200) -> None:
     journal = Journal(path)
     for number in range(rows):
-        call_id = reserve(journal, Call("shop", "session", f"id={number}"))
+        call_id = reserve(journal, Request("shop", "session", f"id={number}"))
         journal.complete(call_id, "answered", status=200, body=secrets.token_bytes(2_000))
     journal.close()
 
@@ -311,11 +313,11 @@ def test_a_full_disk(simulator: Simulator) -> None:
             for _ in range(1_000):  # until the last page is full
                 client.journal.reserve(CALL, admit, since=yesterday)
         with pytest.raises(pf.JournalError, match="disk is full; make room"):
-            client.call("session", {"id": "1" * 4000})
+            client.call(endpoints.DETAIL, {"id": "1" * 4000})
         sent = len(simulator.requests)
         with client.journal._database.reading() as connection:
             connection.execute("PRAGMA max_page_count = 1000000")
-        client.call("sessions", {"dateFrom": "2026-11-01", "dateTo": "2026-11-02"})  # there is room again
+        client.call(endpoints.SEARCH, {"dateFrom": "2026-11-01", "dateTo": "2026-11-02"})  # there is room again
     assert [request.endpoint for request in simulator.requests][sent:][-1] == "sessions"
     assert all(request.endpoint != "session" for request in simulator.requests)
 
@@ -365,7 +367,7 @@ def search_and_break(simulator: Simulator, client: pf.PulseClient, break_it: obj
     simulator.faults.add(Fault(kind="drift", on="sessions", edit=break_it))  # type: ignore[arg-type]  # it takes a document
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        answer = client.call("sessions", {"dateFrom": WEEK[0], "dateTo": WEEK[1], "limit": "500"})
+        answer = client.call(endpoints.SEARCH, {"dateFrom": WEEK[0], "dateTo": WEEK[1], "limit": "500"})
     assert b"totalSessions" in answer.body
     assert [warning.category for warning in caught] == [pf.JournalWarning]
     assert "could not be kept" in str(caught[0].message)
@@ -423,11 +425,11 @@ def test_processes_that_make_the_file_at_the_same_moment_all_succeed(tmp_path: P
         import sys
         from datetime import timedelta
         from pathlib import Path
-        from pulseframes.client.journal import Call, Journal
+        from pulseframes.client.journal import Request, Journal
         print("ready", flush=True)
         for line in sys.stdin:
             journal = Journal(Path(line.strip()))
-            journal.reserve(Call("shop", "session"), lambda *_: None, since=lambda now: now - timedelta(days=1))
+            journal.reserve(Request("shop", "session"), lambda *_: None, since=lambda now: now - timedelta(days=1))
             journal.close()
             print("done", flush=True)
     """)

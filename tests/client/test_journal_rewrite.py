@@ -18,7 +18,7 @@ from fetch.test_pagination import START, WEEK, MovingList, reader
 
 import pulseframes as pf
 from pulseframes.client import database as database_module
-from pulseframes.client.journal import JOURNAL_FILE, MIGRATIONS, Call, Entry, Journal
+from pulseframes.client.journal import JOURNAL_FILE, MIGRATIONS, CallRecord, Journal, Request
 from pulseframes.fetch.pagination import Page
 from pulseframes.query import SearchQuery
 from pulseframes.simulator import Simulator
@@ -41,7 +41,7 @@ def journal(path: Path) -> Iterator[Journal]:
 
 
 def put(journal: Journal, params: str, body: bytes, endpoint: str = "sessions") -> int:
-    call = Call("shop", endpoint, params)
+    call = Request("shop", endpoint, params)
     call_id = journal.reserve(call, lambda *_: None, since=lambda now: now - timedelta(hours=24))
     journal.complete(call_id, "answered", status=200, body=body)
     return call_id
@@ -129,8 +129,8 @@ def test_a_rewritten_call_still_counts_and_is_when_it_was(journal: Journal) -> N
     journal.rewrite(first, b"a", forgotten=2)
     journal.rewrite(first, b"", forgotten=3)
     after = journal.entry(first)
-    assert isinstance(before, Entry)
-    assert isinstance(after, Entry)
+    assert isinstance(before, CallRecord)
+    assert isinstance(after, CallRecord)
     assert (after.at, after.params, after.status, after.duration_ms) == (
         before.at,
         before.params,
@@ -161,7 +161,7 @@ def test_what_is_left_of_an_answer_is_one_still(journal: Journal) -> None:
 
 
 def test_a_call_that_was_lost_stays_lost(journal: Journal) -> None:
-    call_id = journal.reserve(Call("shop", "sessions"), lambda *_: None, since=lambda now: now)
+    call_id = journal.reserve(Request("shop", "sessions"), lambda *_: None, since=lambda now: now)
     journal.complete(call_id, "lost", status=200, body=b"half")
     journal.rewrite(call_id, b"")
     (entry,) = journal.everything()

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 from conftest import NOW, Clock, client_of
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from support import worker
 
 import pulseframes as pf
+from pulseframes import endpoints
 from pulseframes.client.journal import JOURNAL_FILE, Journal
 from pulseframes.client.quota import DAY, MARGIN, QuotaDay, QuotaRule
 from pulseframes.simulator import Fault, Simulator
@@ -241,7 +241,7 @@ def limited(clock: Clock, limit: int, **changes: object) -> Iterator[tuple[Simul
 
 
 def ask_for(client: pf.PulseClient, session_id: int) -> None:
-    client.call("session", {"id": str(session_id)})
+    client.call(endpoints.DETAIL, {"id": str(session_id)})
 
 
 def test_the_call_over_the_limit_is_not_sent(clock: Clock) -> None:

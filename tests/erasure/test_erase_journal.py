@@ -15,16 +15,15 @@ from urllib.parse import quote, urlencode
 import polars as pl
 import pytest
 from conftest import Clock, client_of
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 import pulseframes as pf
-from pulseframes.client.journal import Call, Journal
+from pulseframes.client.journal import Journal, Request
+from pulseframes.endpoints import DETAIL, SEARCH
 from pulseframes.erasure.journal import forget_in_journal, forget_in_keystore, retain_in_journal
 from pulseframes.erasure.person import FORGOTTEN, Finder, Person
 from pulseframes.flatten import raw_json as scan
 from pulseframes.flatten.cut import cut_sessions, session_spans
-from pulseframes.flatten.shapes import DETAIL, SEARCH
 from pulseframes.simulator import Simulator
 
 SETTLED = ("2020-01-01", "2020-01-29")
@@ -55,7 +54,7 @@ def put(
     outcome: str = "answered",
     application: str = "shop",
 ) -> int:
-    call = Call(application, endpoint, urlencode(params or {"skip": "0"}))
+    call = Request(application, endpoint, urlencode(params or {"skip": "0"}))
     call_id = journal.reserve(call, lambda *_: None, since=lambda now: now)
     body = document if isinstance(document, bytes) else json.dumps(document).encode()
     journal.complete(call_id, outcome, status=200, body=body)  # type: ignore[arg-type]  # one of them

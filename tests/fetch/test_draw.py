@@ -20,7 +20,7 @@ from polars.testing import assert_frame_equal
 import pulseframes as pf
 from pulseframes.lake.files import VERSION_KEY
 from pulseframes.lake.state import STATE_FILE
-from pulseframes.sampling.rates import Cohort, Drawn
+from pulseframes.sampling.rates import DesignState, RateWindow
 from pulseframes.simulator import Fault, Simulator
 from pulseframes.tables import DESIGN, LAKE_TABLES, LAKE_VERSION, SESSIONS
 from pulseframes.windows import Window
@@ -657,25 +657,25 @@ def test_a_plan_knows_what_a_design_buys_and_costs_one_call_at_most(
 
 def test_the_chances_of_overlapping_windows_are_the_larger_ones_and_windows_alike_are_joined() -> None:
     one, two, three, four = (NOW + day * DAY for day in range(4))
-    drawn = Drawn(pf.Design())
+    drawn = DesignState(pf.Design())
     assert drawn.window is None
     drawn.raise_rates(Window(one, three), {"": 0.2})
     drawn.raise_rates(Window(two, four), {"": 0.1, "NZ": 0.3})
-    assert drawn.cohorts == [
-        Cohort(Window(one, two), {"": 0.2}),
-        Cohort(Window(two, three), {"": 0.2, "NZ": 0.3}),
-        Cohort(Window(three, four), {"": 0.1, "NZ": 0.3}),
+    assert drawn.rate_windows == [
+        RateWindow(Window(one, two), {"": 0.2}),
+        RateWindow(Window(two, three), {"": 0.2, "NZ": 0.3}),
+        RateWindow(Window(three, four), {"": 0.1, "NZ": 0.3}),
     ]
     drawn.raise_rates(Window(one, four), {"": 0.5, "NZ": 0.4})
-    assert drawn.cohorts == [Cohort(Window(one, four), {"": 0.5, "NZ": 0.4})]
-    assert Drawn.from_dict(json.loads(json.dumps(drawn.as_dict()))) == drawn
+    assert drawn.rate_windows == [RateWindow(Window(one, four), {"": 0.5, "NZ": 0.4})]
+    assert DesignState.from_dict(json.loads(json.dumps(drawn.as_dict()))) == drawn
     drawn.drop_before(three)
     assert drawn.window == Window(three, four)
 
 
 def test_a_session_has_the_rate_of_its_window_and_stratum() -> None:
     one, two, three = (NOW + day * DAY for day in range(3))
-    drawn = Drawn(pf.Design(), [Cohort(Window(one, two), {"NZ": 0.25})])
+    drawn = DesignState(pf.Design(), [RateWindow(Window(one, two), {"NZ": 0.25})])
     starts = [one, two - timedelta.resolution, two, three, one - timedelta.resolution, one]
     population = pl.DataFrame(
         {"session_id": range(6), "session_start": starts, "stratum": [*["NZ"] * 5, "US"]},

@@ -6,12 +6,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
-from pulseframes import QuotaExhausted, ServerError
+from pulseframes import QuotaExhausted, ServerError, endpoints
 from pulseframes.fetch.pagination import LONGEST_WINDOW_DAYS, SMALLEST_PAGE, ListReader, Page, Reading
-from pulseframes.query import PAGE_SIZE, SearchQuery
+from pulseframes.query import SearchQuery
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
 WEEK = SearchQuery.parse(START, START + timedelta(days=7))
@@ -184,7 +183,9 @@ def test_a_page_that_times_out_is_asked_again_in_halves_and_later_pages_keep_the
 
     assert reader(slow).read().starts == server.starts
     first_ok = next(number for number, size in enumerate(sizes) if size <= largest)
-    assert sizes[: first_ok + 1] == [max(PAGE_SIZE >> half, SMALLEST_PAGE) for half in range(first_ok + 1)]
+    assert sizes[: first_ok + 1] == [
+        max(endpoints.SEARCH.page_size >> half, SMALLEST_PAGE) for half in range(first_ok + 1)
+    ]
     assert set(sizes[first_ok:]) == {sizes[first_ok]}
 
 

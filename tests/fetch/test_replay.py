@@ -10,15 +10,14 @@ from typing import Any
 import polars as pl
 import pytest
 from conftest import NOW, Clock, client_of
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from polars.testing import assert_frame_equal
 from support.documents import DETAIL, SUMMARY, detail_body, search_body
 
 import pulseframes as pf
-from pulseframes.client.journal import Call, Journal
+from pulseframes.client.journal import Journal, Request
 from pulseframes.fetch import replay as replaying
-from pulseframes.fetch.replay import Replayed, replay
+from pulseframes.fetch.replay import ReplayReport, replay
 from pulseframes.flatten.merge import AGE, FROM_DETAIL, newest_sessions
 from pulseframes.simulator import Fault, Simulator
 from pulseframes.tables import SESSIONS, TABLES
@@ -31,12 +30,12 @@ def journal_of(*answers: tuple[str, bytes]) -> Journal:
     """A journal in memory that holds these answers, in this order."""
     journal = Journal(None)
     for endpoint, body in answers:
-        call_id = journal.reserve(Call(APPLICATION, endpoint), lambda *_: None, since=lambda now: now)
+        call_id = journal.reserve(Request(APPLICATION, endpoint), lambda *_: None, since=lambda now: now)
         journal.complete(call_id, "answered", status=200, body=body)
     return journal
 
 
-def replayed(journal: Journal, folder: Path) -> tuple[Replayed, dict[str, pl.DataFrame]]:
+def replayed(journal: Journal, folder: Path) -> tuple[ReplayReport, dict[str, pl.DataFrame]]:
     done = replay(journal, APPLICATION, *ALWAYS, folder)
     return done, {name: pl.read_parquet(folder / f"{name}.parquet") for name in TABLES}
 
@@ -120,7 +119,7 @@ def test_only_the_answers_of_the_range_and_of_the_application_are_read(tmp_path:
     clock = Clock()
     journal = Journal(None, clock=clock)
     for day, application in ((0, APPLICATION), (1, APPLICATION), (2, "another")):
-        call_id = journal.reserve(Call(application, "session"), lambda *_: None, since=lambda now: now)
+        call_id = journal.reserve(Request(application, "session"), lambda *_: None, since=lambda now: now)
         journal.complete(call_id, "answered", status=200, body=detail_body(id=day))
         clock.advance(days=1)
     start = clock.now.replace(year=clock.now.year - 1)

@@ -12,6 +12,7 @@ from polars.testing import assert_frame_equal
 from soak import killed_searches
 
 import pulseframes as pf
+from pulseframes import endpoints
 from pulseframes.client.journal import JOURNAL_FILE
 from pulseframes.simulator import Fault, Simulator
 from pulseframes.windows import FRESH
@@ -201,7 +202,7 @@ def home(tmp_path: Path) -> Path:
 def test_the_next_process_uses_the_session_key(simulator: Simulator, home: Path) -> None:
     for _ in range(2):
         with client_of(simulator, changes={"home": str(home)}) as client:
-            client.call("sessions", {"dateFrom": "2026-11-09", "dateTo": "2026-11-16"})
+            client.call(endpoints.SEARCH, {"dateFrom": "2026-11-09", "dateTo": "2026-11-16"})
     assert len(asked(simulator, "authenticate")) == 1
     (file,) = key_files(home)
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
@@ -260,7 +261,7 @@ def test_a_damaged_key_file_costs_one_call_at_most(simulator: Simulator, home: P
     (file,) = key_files(home)
     file.write_text(content)
     with client_of(simulator, changes={"home": str(home)}) as client:
-        client.call("sessions", {"dateFrom": "2026-11-09", "dateTo": "2026-11-16"})
+        client.call(endpoints.SEARCH, {"dateFrom": "2026-11-09", "dateTo": "2026-11-16"})
         assert client.calls_spent == 2
     assert len(asked(simulator, "authenticate")) == 2
 

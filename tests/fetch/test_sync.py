@@ -14,12 +14,13 @@ from polars.testing import assert_frame_equal
 from support.documents import SUMMARY, detail_body, search_body
 
 import pulseframes as pf
+from pulseframes import endpoints
 from pulseframes.simulator import Fault, Simulator
-from pulseframes.tables import SESSIONS, Answer
+from pulseframes.tables import SESSIONS
 from pulseframes.windows import Window
 
 DAY = timedelta(days=1)
-ONLY_IN_DETAILS = [column.name for column in SESSIONS.columns if column.answer is Answer.DETAIL]
+ONLY_IN_DETAILS = [column.name for column in SESSIONS.columns if endpoints.SEARCH not in column.endpoints]
 
 
 @pytest.fixture

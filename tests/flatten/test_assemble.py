@@ -6,6 +6,7 @@ from typing import Any
 
 from support.documents import SUMMARY, search_body
 
+from pulseframes import endpoints
 from pulseframes.flatten.assemble import parse_answers
 
 
@@ -17,11 +18,11 @@ def test_a_session_that_comes_twice_is_one_row_and_the_newest_one() -> None:
     old = search_body(*numbered(*range(500)))
     new = search_body(*numbered(499, sessionUpdated="2026-01-01T00:00:00Z", sessionLength=7), *numbered(500))
     for bodies in ([old, new], [new, old]):
-        sessions = parse_answers(bodies, details=False).frames["sessions"]
+        sessions = parse_answers(bodies, endpoints.SEARCH).frames["sessions"]
         assert len(sessions) == 501
         assert sessions.filter(session_id=499)["session_length_ms"].to_list() == [7]
 
 
 def test_a_server_that_gives_more_than_it_was_asked_for_is_cut_to_the_limit() -> None:
-    result = parse_answers([search_body(*numbered(3, 1, 2))], details=False, limit=2)
+    result = parse_answers([search_body(*numbered(3, 1, 2))], endpoints.SEARCH, limit=2)
     assert sorted(result.frames["sessions"]["session_id"]) == [1, 3]

@@ -13,8 +13,8 @@ import pytest
 from support import reference_flatten
 from support.documents import DETAIL, SUMMARY, detail_body, search_body
 
-from pulseframes import MalformedAnswer
-from pulseframes.flatten import FlatAnswers, flatten_details, flatten_searches
+from pulseframes import MalformedAnswer, endpoints
+from pulseframes.flatten import FlatAnswers, flatten_answers
 from pulseframes.flatten.bodies import with_raw_json
 from pulseframes.tables import SESSIONS, TABLES
 
@@ -28,7 +28,7 @@ def reasons(answers: FlatAnswers) -> list[str]:
 
 
 def test_the_documented_search_answer_fills_every_column_that_it_has() -> None:
-    (row,) = rows(flatten_searches([search_body(SUMMARY)]), "sessions")
+    (row,) = rows(flatten_answers([search_body(SUMMARY)], endpoints.SEARCH), "sessions")
     assert [name for name, value in row.items() if value is None] == [
         "satisfaction_rating",
         "ip_country",
@@ -39,7 +39,7 @@ def test_the_documented_search_answer_fills_every_column_that_it_has() -> None:
 
 
 def test_the_documented_detail_answer_fills_every_column_of_every_table() -> None:
-    answers = flatten_details([detail_body()])
+    answers = flatten_answers([detail_body()], endpoints.DETAIL)
     for name in TABLES:
         (row,) = rows(answers, name)
         assert None not in row.values()
@@ -49,7 +49,7 @@ def test_the_documented_detail_answer_fills_every_column_of_every_table() -> Non
 
 
 def test_no_answers_are_empty_frames_with_the_full_schema() -> None:
-    for answers in (flatten_details([]), flatten_searches([])):
+    for answers in (flatten_answers([], endpoints.DETAIL), flatten_answers([], endpoints.SEARCH)):
         for name, table in TABLES.items():
             assert answers.frames[name].is_empty()
             assert answers.frames[name].select(table.schema.names()).schema == table.schema
@@ -69,7 +69,7 @@ def test_no_answers_are_empty_frames_with_the_full_schema() -> None:
     ],
 )
 def test_a_time_is_read_to_the_microsecond_in_utc(text: str, expected: datetime) -> None:
-    (row,) = rows(flatten_details([detail_body(sessionEnd=text)]), "sessions")
+    (row,) = rows(flatten_answers([detail_body(sessionEnd=text)], endpoints.DETAIL), "sessions")
     assert row["session_end"] == expected
 
 
@@ -90,20 +90,20 @@ def test_a_time_is_read_to_the_microsecond_in_utc(text: str, expected: datetime)
     ],
 )
 def test_what_is_not_a_time_sets_its_row_aside(text: str) -> None:
-    answers = flatten_details([detail_body(sessionEnd=text)])
+    answers = flatten_answers([detail_body(sessionEnd=text)], endpoints.DETAIL)
     assert rows(answers, "sessions") == []
     assert reasons(answers) == ["session_end: not an ISO 8601 time"]
 
 
 def test_several_bad_times_are_all_named() -> None:
-    answers = flatten_details([detail_body(sessionEnd="", sessionStart="x")])
+    answers = flatten_answers([detail_body(sessionEnd="", sessionStart="x")], endpoints.DETAIL)
     assert reasons(answers) == ["session_start: not an ISO 8601 time; session_end: not an ISO 8601 time"]
 
 
 def test_year_1_is_null_for_when_a_user_was_seen_and_is_kept_elsewhere() -> None:
     never = "0001-01-01T00:00:00Z"
     user = {**DETAIL["user"], "firstSeen": never, "lastSeen": never}
-    (row,) = rows(flatten_details([detail_body(user=user, sessionEnd=never)]), "sessions")
+    (row,) = rows(flatten_answers([detail_body(user=user, sessionEnd=never)], endpoints.DETAIL), "sessions")
     assert row["user_first_seen"] is None
     assert row["user_last_seen"] is None
     assert row["session_end"] == datetime(1, 1, 1, tzinfo=UTC)
@@ -113,14 +113,14 @@ def test_year_1_is_null_for_when_a_user_was_seen_and_is_kept_elsewhere() -> None
 def test_an_object_or_list_may_be_null_or_absent(key: str) -> None:
     absent = {name: value for name, value in DETAIL.items() if name != key}
     bodies = [json.dumps({"session": DETAIL | {key: None}}).encode(), json.dumps({"session": absent}).encode()]
-    answers = flatten_details(bodies)
+    answers = flatten_answers(bodies, endpoints.DETAIL)
     assert answers.rejected.is_empty()
     assert rows(answers, "sessions") == reference_flatten.flatten_details(bodies)["sessions"]
 
 
 def test_ids_above_2_to_the_53_keep_every_digit() -> None:
     session_id = 2**53 + 1
-    answers = flatten_details([detail_body(id=session_id), detail_body(id=2**63 - 1)])
+    answers = flatten_answers([detail_body(id=session_id), detail_body(id=2**63 - 1)], endpoints.DETAIL)
     assert [row["session_id"] for row in rows(answers, "sessions")] == [session_id, 2**63 - 1]
 
 
@@ -138,7 +138,7 @@ def test_ids_above_2_to_the_53_keep_every_digit() -> None:
 def test_a_body_is_read_however_it_is_written(body: bytes) -> None:
     plain = detail_body(id=7)
     for bodies in ([body], [plain, body], [body, plain]):
-        answers = flatten_details(bodies)
+        answers = flatten_answers(bodies, endpoints.DETAIL)
         assert answers.rejected.is_empty()
         expected = reference_flatten.flatten_details(bodies)
         for name in TABLES:
@@ -166,7 +166,7 @@ def test_a_body_is_read_however_it_is_written(body: bytes) -> None:
 )
 def test_a_value_of_the_wrong_type_sets_aside_its_session_and_no_other(changes: dict[str, Any], reason: str) -> None:
     bodies = [detail_body(id=1), detail_body(**({"id": 2} | changes)), detail_body(id=3)]
-    answers = flatten_details(bodies)
+    answers = flatten_answers(bodies, endpoints.DETAIL)
     assert [row["session_id"] for row in rows(answers, "sessions")] == [1, 3]
     assert len(reasons(answers)) == 1
     assert reason in reasons(answers)[0]
@@ -175,7 +175,7 @@ def test_a_value_of_the_wrong_type_sets_aside_its_session_and_no_other(changes: 
 def test_a_bad_page_view_sets_aside_itself_and_the_others_keep_their_places() -> None:
     good = DETAIL["pageViews"][0]
     views = [good, good | {"loadingTime": "fast"}, None, 5, good]
-    answers = flatten_details([detail_body(pageViews=views)])
+    answers = flatten_answers([detail_body(pageViews=views)], endpoints.DETAIL)
     assert [row["view_index"] for row in rows(answers, "page_views")] == [0, 4]
     assert rows(answers, "sessions")[0]["page_view_count"] == 5
     assert answers.rejected["item_index"].to_list() == [1, 2, 3]
@@ -187,7 +187,7 @@ def test_a_bad_page_view_sets_aside_itself_and_the_others_keep_their_places() ->
 
 
 def test_a_list_that_is_no_list_costs_the_list_and_not_the_session() -> None:
-    answers = flatten_details([detail_body(pageViews={"page": "x"})])
+    answers = flatten_answers([detail_body(pageViews={"page": "x"})], endpoints.DETAIL)
     assert rows(answers, "sessions")[0]["page_view_count"] is None
     assert reasons(answers) == ["pageViews: expected a list, got an object"]
     assert len(rows(answers, "errors")) == 1
@@ -195,15 +195,15 @@ def test_a_list_that_is_no_list_costs_the_list_and_not_the_session() -> None:
 
 def test_a_key_that_appears_twice_is_no_answer_to_which_value_it_has() -> None:
     body = detail_body(id=5).replace(b'"id": 5', b'"id": 5, "id": 6')
-    answers = flatten_details([body])
+    answers = flatten_answers([body], endpoints.DETAIL)
     assert reasons(answers) == ["session_id: id appears twice"]
     unknown = detail_body(id=5).replace(b'"id": 5', b'"id": 5, "new": 1, "new": 2')
-    assert [row["session_id"] for row in rows(flatten_details([unknown]), "sessions")] == [5]
+    assert [row["session_id"] for row in rows(flatten_answers([unknown], endpoints.DETAIL), "sessions")] == [5]
 
 
 def test_bytes_that_are_not_utf_8_cost_the_row_they_are_in() -> None:
     body = detail_body(pageViews=[DETAIL["pageViews"][0], {"page": "MARK"}]).replace(b"MARK", b"caf\xe9")
-    answers = flatten_details([body])
+    answers = flatten_answers([body], endpoints.DETAIL)
     assert [row["view_index"] for row in rows(answers, "page_views")] == [0]
     assert reasons(answers) == ["page: holds half a surrogate pair or bytes that are not UTF-8"]
 
@@ -212,7 +212,7 @@ def test_one_bad_session_in_a_page_of_a_search_leaves_the_others() -> None:
     sessions: list[Any] = [SUMMARY | {"id": number} for number in range(500)]
     sessions[250] = SUMMARY | {"id": "x"}
     sessions[251] = None
-    answers = flatten_searches([search_body(*sessions)])
+    answers = flatten_answers([search_body(*sessions)], endpoints.SEARCH)
     assert [row["session_id"] for row in rows(answers, "sessions")] == [n for n in range(500) if n not in (250, 251)]
     assert reasons(answers) == ["session_id: expected a whole number, got text", "expected an object, got null"]
     assert answers.totals == [500]
@@ -221,7 +221,7 @@ def test_one_bad_session_in_a_page_of_a_search_leaves_the_others() -> None:
 def test_one_bad_body_among_many_is_found() -> None:
     bodies = [detail_body(id=number) for number in range(300)]
     bodies[123] = detail_body(id=123, sessionLength="long")
-    answers = flatten_details(bodies)
+    answers = flatten_answers(bodies, endpoints.DETAIL)
     assert len(rows(answers, "sessions")) == 299
     assert answers.rejected["session_id"].to_list() == [123]
 
@@ -229,7 +229,7 @@ def test_one_bad_body_among_many_is_found() -> None:
 def test_raw_json_is_the_text_as_it_came() -> None:
     view = '{"page" : "a\\ud800",  "loadingTime":1e0}'
     body = detail_body(pageViews=["VIEW"]).replace(b'"VIEW"', view.encode())
-    rejected = with_raw_json(flatten_details([body]).rejected, [body], details=True)
+    rejected = with_raw_json(flatten_answers([body], endpoints.DETAIL).rejected, [body], endpoints.DETAIL)
     assert rejected["raw_json"].to_list() == [view]
     assert rejected["reason"].to_list() == [
         "page: holds half a surrogate pair or bytes that are not UTF-8; "
@@ -239,27 +239,29 @@ def test_raw_json_is_the_text_as_it_came() -> None:
 
 def test_raw_json_of_a_session_in_a_search_is_that_session_alone() -> None:
     body = search_body(SUMMARY | {"id": 1}, SUMMARY | {"id": "two"})
-    rejected = with_raw_json(flatten_searches([body]).rejected, [body], details=False)
+    rejected = with_raw_json(flatten_answers([body], endpoints.SEARCH).rejected, [body], endpoints.SEARCH)
     assert json.loads(rejected["raw_json"][0]) == SUMMARY | {"id": "two"}
 
 
 def test_new_fields_are_named_and_cost_nothing() -> None:
     detail = detail_body(device={"model": "x"}, pageViews=[{"page": "a", "cached": True}])
-    answers = flatten_details([detail_body(), detail])
+    answers = flatten_answers([detail_body(), detail], endpoints.DETAIL)
     assert answers.unknown_fields == {"session.device", "session.pageViews[].cached"}
     assert len(rows(answers, "sessions")) == 2
-    search = flatten_searches([search_body(SUMMARY | {"score": 1}, total=1, version=2)])
+    search = flatten_answers([search_body(SUMMARY | {"score": 1}, total=1, version=2)], endpoints.SEARCH)
     assert search.unknown_fields == {"sessions[].score", "version"}
 
 
 def test_new_fields_may_have_any_type_in_any_answer() -> None:
-    answers = flatten_details([detail_body(device=1), detail_body(device="x"), detail_body(device=[{}])])
+    answers = flatten_answers(
+        [detail_body(device=1), detail_body(device="x"), detail_body(device=[{}])], endpoints.DETAIL
+    )
     assert answers.unknown_fields == {"session.device"}
     assert len(rows(answers, "sessions")) == 3
 
 
 def test_a_new_field_is_named_where_another_value_is_wrong_too() -> None:
-    answers = flatten_details([detail_body(device=1, id="x")])
+    answers = flatten_answers([detail_body(device=1, id="x")], endpoints.DETAIL)
     assert answers.unknown_fields == {"session.device"}
 
 
@@ -269,9 +271,10 @@ def test_a_field_nested_too_deep_ends_neither_the_process_nor_the_run(depth: int
     code = f"""
 import sys; sys.path.insert(0, {str(sys.path[0])!r}); sys.path.insert(0, "tests")
 from support.documents import detail_body
-from pulseframes.flatten import flatten_details
+from pulseframes import endpoints
+from pulseframes.flatten import flatten_answers
 body = detail_body(id=1, zone=None).replace(b'"zone": null', b'"zone": ' + b"[" * {depth} + b"]" * {depth})
-answers = flatten_details([body, detail_body(id=2)])
+answers = flatten_answers([body, detail_body(id=2)], endpoints.DETAIL)
 print(sorted(answers.frames["sessions"]["session_id"].to_list()), len(answers.rejected))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -302,7 +305,7 @@ print(sorted(answers.frames["sessions"]["session_id"].to_list()), len(answers.re
 )
 def test_a_detail_body_that_is_not_the_documented_json_is_a_malformed_answer(body: bytes) -> None:
     with pytest.raises(MalformedAnswer) as caught:
-        flatten_details([detail_body(), body])
+        flatten_answers([detail_body(), body], endpoints.DETAIL)
     assert caught.value.body == body
 
 
@@ -326,19 +329,19 @@ def test_a_detail_body_that_is_not_the_documented_json_is_a_malformed_answer(bod
 )
 def test_a_search_body_that_is_not_the_documented_json_is_a_malformed_answer(body: bytes) -> None:
     with pytest.raises(MalformedAnswer) as caught:
-        flatten_searches([search_body(), body])
+        flatten_answers([search_body(), body], endpoints.SEARCH)
     assert caught.value.body == body
 
 
 def test_a_malformed_answer_says_nothing_of_what_is_in_it() -> None:
     with pytest.raises(MalformedAnswer) as caught:
-        flatten_details([b'{"session": {"user": {"emailAddress": "ada@example.com"'])
+        flatten_answers([b'{"session": {"user": {"emailAddress": "ada@example.com"'], endpoints.DETAIL)
     assert "ada" not in str(caught.value)
 
 
 def test_raw_control_characters_in_a_text_are_read_as_they_are() -> None:
     body = detail_body(status="a-b").replace(b"a-b", b"a\tb")
-    assert rows(flatten_details([body, detail_body(id=1)]), "sessions")[-1]["status"] == "a\tb"
+    assert rows(flatten_answers([body, detail_body(id=1)], endpoints.DETAIL), "sessions")[-1]["status"] == "a\tb"
 
 
 @pytest.mark.parametrize(
@@ -355,37 +358,37 @@ def test_raw_control_characters_in_a_text_are_read_as_they_are() -> None:
 def test_no_body_takes_more_than_linear_time(body: bytes) -> None:
     # The test's own time limit is the assertion: with quadratic work each of these takes minutes.
     try:
-        answers = flatten_details([body])
+        answers = flatten_answers([body], endpoints.DETAIL)
     except MalformedAnswer:
         return
-    assert len(with_raw_json(answers.rejected, [body], details=True)) == len(answers.rejected) > 0
+    assert len(with_raw_json(answers.rejected, [body], endpoints.DETAIL)) == len(answers.rejected) > 0
 
 
 def test_brackets_that_do_not_match_are_not_json() -> None:
     with pytest.raises(MalformedAnswer, match="an unexpected }"):
-        flatten_details([b'{"session": {"id": "x"}, "other": [}}'])
+        flatten_answers([b'{"session": {"id": "x"}, "other": [}}'], endpoints.DETAIL)
 
 
 def test_null_sessions_are_no_sessions() -> None:
-    answers = flatten_searches([b'{"totalSessions": 0, "sessions": null}'])
+    answers = flatten_answers([b'{"totalSessions": 0, "sessions": null}'], endpoints.SEARCH)
     assert answers.totals == [0]
     assert rows(answers, "sessions") == []
 
 
 def test_totals_stand_in_the_order_of_the_bodies() -> None:
     bodies = [search_body(SUMMARY, total=1), search_body(SUMMARY | {"id": "x"}, total=2), search_body(total=3)]
-    assert flatten_searches(bodies).totals == [1, 2, 3]
+    assert flatten_answers(bodies, endpoints.SEARCH).totals == [1, 2, 3]
 
 
 def test_page_view_count_in_a_detail_is_the_length_of_its_list_unless_it_is_given() -> None:
-    answers = flatten_details(
-        [detail_body(id=1), detail_body(id=2, pageViewCount=9), detail_body(id=3, pageViews=None)]
+    answers = flatten_answers(
+        [detail_body(id=1), detail_body(id=2, pageViewCount=9), detail_body(id=3, pageViews=None)], endpoints.DETAIL
     )
     counts = answers.frames["sessions"].select("session_id", "page_view_count").sort("session_id")
     assert counts.rows() == [(1, 1), (2, 9), (3, 0)]
 
 
 def test_the_frames_have_the_declared_types() -> None:
-    sessions = flatten_searches([search_body(SUMMARY)]).frames["sessions"]
+    sessions = flatten_answers([search_body(SUMMARY)], endpoints.SEARCH).frames["sessions"]
     assert sessions.select(SESSIONS.schema.names()).schema == SESSIONS.schema
     assert sessions["session_start"].dtype == pl.Datetime("us", "UTC")

@@ -6,11 +6,11 @@ import json
 from typing import Any
 
 import polars as pl
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from support import reference_flatten
 
-from pulseframes.flatten import flatten_details, flatten_searches
+from pulseframes import endpoints
+from pulseframes.flatten import flatten_answers
 from pulseframes.flatten.bodies import with_raw_json
 from pulseframes.tables import TABLES
 from pulseframes.tables.validation import check
@@ -89,7 +89,7 @@ def assert_same_rows(frame: pl.DataFrame, table: str, expected: list[dict[str, A
 @given(st.lists(sessions, max_size=4), writings)
 def test_details_flatten_to_what_the_reference_gives(found: list[dict[str, Any]], write: Any) -> None:
     bodies = [write({"session": session}) for session in found]
-    answers = flatten_details(bodies)
+    answers = flatten_answers(bodies, endpoints.DETAIL)
     assert answers.rejected.is_empty()
     assert answers.unknown_fields == frozenset()
     for name, expected in reference_flatten.flatten_details(bodies).items():
@@ -99,7 +99,7 @@ def test_details_flatten_to_what_the_reference_gives(found: list[dict[str, Any]]
 @given(st.lists(st.lists(sessions, max_size=3), max_size=3), writings)
 def test_searches_flatten_to_what_the_reference_gives(pages: list[list[dict[str, Any]]], write: Any) -> None:
     bodies = [write({"totalSessions": len(page), "sessions": page, "links": None}) for page in pages]
-    answers = flatten_searches(bodies)
+    answers = flatten_answers(bodies, endpoints.SEARCH)
     assert answers.totals == [len(page) for page in pages]
     assert_same_rows(answers.frames["sessions"], "sessions", reference_flatten.flatten_searches(bodies))
 
@@ -120,7 +120,7 @@ def test_whatever_one_value_is_replaced_by_nothing_is_lost_and_no_other_session_
     spoiled[victim][key] = data.draw(SPOILED)
     bodies = [json.dumps({"session": session}).encode() for session in spoiled]
 
-    answers = flatten_details(bodies)
+    answers = flatten_answers(bodies, endpoints.DETAIL)
     kept = answers.frames["sessions"]["session_id"].to_list()
     rejected = answers.rejected.filter(pl.col("table") == "sessions")["session_id"].to_list()
     assert sorted(kept + rejected) == list(range(len(found)))
@@ -129,13 +129,13 @@ def test_whatever_one_value_is_replaced_by_nothing_is_lost_and_no_other_session_
     expected = reference_flatten.flatten_details([bodies[number] for number in others])
     for name in TABLES:
         assert_same_rows(answers.frames[name].filter(pl.col("session_id") != victim), name, expected[name])
-    with_raw = with_raw_json(answers.rejected, bodies, details=True)
+    with_raw = with_raw_json(answers.rejected, bodies, endpoints.DETAIL)
     assert all(json.loads(raw) is not ABSENT for raw in with_raw["raw_json"])
 
 
 @given(st.lists(sessions, max_size=4))
 def test_every_row_is_either_valid_or_rejected_with_a_reason(found: list[dict[str, Any]]) -> None:
-    frames = flatten_details([json.dumps({"session": session}).encode() for session in found]).frames
+    frames = flatten_answers([json.dumps({"session": session}).encode() for session in found], endpoints.DETAIL).frames
     valid, invalid = check(frames)
     for name, table in TABLES.items():
         assert len(valid[name]) + len(invalid[name]) == len(frames[name])

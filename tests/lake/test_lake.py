@@ -20,8 +20,7 @@ import duckdb
 import polars as pl
 import pyarrow.dataset as ds
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from polars.testing import assert_frame_equal
 
 import pulseframes as pf

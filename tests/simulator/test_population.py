@@ -9,13 +9,12 @@ from random import Random
 
 import polars as pl
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
-from pulseframes._random import Draws
 from pulseframes.simulator import Simulator
 from pulseframes.simulator.arrivals import Arrivals
 from pulseframes.simulator.catalog import PAGES
+from pulseframes.simulator.draws import Draws
 from pulseframes.simulator.ids import Ids
 from pulseframes.simulator.visit import View, satisfaction
 from pulseframes.simulator.visitors import Visitors

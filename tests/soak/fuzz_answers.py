@@ -20,7 +20,8 @@ from typing import Any
 from support.documents import DETAIL, SUMMARY, detail_body, search_body
 
 import pulseframes as pf
-from pulseframes.flatten import flatten_details, flatten_searches
+from pulseframes import endpoints
+from pulseframes.flatten import flatten_answers
 from pulseframes.flatten.assemble import parse_answers
 from pulseframes.simulator import Simulator
 from pulseframes.tables import REJECTED, TABLES
@@ -174,8 +175,9 @@ def outcome(bodies: list[bytes], *, details: bool) -> str:
         Whatever is neither frames nor a PulseError.
     """
     try:
-        flat = (flatten_details if details else flatten_searches)(bodies)
-        made = parse_answers(bodies, details=details)
+        endpoint = endpoints.DETAIL if details else endpoints.SEARCH
+        flat = flatten_answers(bodies, endpoint)
+        made = parse_answers(bodies, endpoint)
     except pf.PulseError as problem:
         return type(problem).__name__
     for name, table in TABLES.items():

@@ -31,6 +31,7 @@ from support import worker
 from support.compare_lakes import LONGEST_WAIT, check_truth, tables_of, whole
 
 import pulseframes as pf
+from pulseframes import endpoints
 from pulseframes.simulator import Fault, Simulator
 from pulseframes.tables import SESSIONS
 from soak.killed_searches import Moment, attempt, check_journal, last_row
@@ -160,7 +161,7 @@ class Lakes:
         with self._client(self._home) as client:
             for call in client.last_calls(10_000):
                 if call.endpoint == "session" and call.at >= since and call.status in (200, 404):
-                    answer = client.kept_answer("session", {"id": call.params.removeprefix("id=")})
+                    answer = client.kept_answer(endpoints.DETAIL, {"id": call.params.removeprefix("id=")})
                     with contextlib.suppress(ValueError):  # a cut answer has to be bought again
                         json.loads(answer.body if answer is not None else b"")
                         bought.add(int(call.params.removeprefix("id=")))

@@ -14,7 +14,8 @@ from urllib.parse import urlsplit
 import polars as pl
 
 import pulseframes as pf
-from pulseframes.tables import SESSIONS, Answer
+from pulseframes import endpoints
+from pulseframes.tables import SESSIONS
 from pulseframes.windows import Window
 from support.populations import population
 
@@ -34,7 +35,7 @@ def ended() -> pf.SessionFrames:
 
 def summaries() -> pl.DataFrame:
     """These sessions as a search tells them."""
-    of_details = [column for column in SESSIONS.columns if column.answer is Answer.DETAIL]
+    of_details = [column for column in SESSIONS.columns if endpoints.SEARCH not in column.endpoints]
     return ended().sessions.with_columns(pl.lit(None, column.dtype).alias(column.name) for column in of_details)
 
 

@@ -8,11 +8,12 @@ import polars as pl
 from polars.testing import assert_frame_equal
 
 import pulseframes as pf
+from pulseframes import endpoints
 from pulseframes.simulator import Simulator
-from pulseframes.tables import SESSIONS, TABLES, Answer
+from pulseframes.tables import SESSIONS, TABLES
 from pulseframes.windows import LOOK_BACK
 
-ONLY_IN_DETAILS = [column.name for column in SESSIONS.columns if column.answer is Answer.DETAIL]
+ONLY_IN_DETAILS = [column.name for column in SESSIONS.columns if endpoints.SEARCH not in column.endpoints]
 #: What a lake may wait in one step: less than the 14 minutes after which it would authenticate and ask again.
 LONGEST_WAIT = timedelta(minutes=13)
 

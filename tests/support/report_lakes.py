@@ -10,9 +10,10 @@ from pathlib import Path
 import polars as pl
 
 import pulseframes as pf
-from pulseframes.fetch.draw import Purchase
+from pulseframes import endpoints
+from pulseframes.fetch.draw import SampleDraw
 from pulseframes.simulator import Simulator
-from pulseframes.tables import SESSIONS, Answer
+from pulseframes.tables import SESSIONS
 from pulseframes.windows import LOOK_BACK, Window
 
 #: The window of the lakes: a week, and what is read of it long after.
@@ -37,7 +38,9 @@ def truth(sessions: int = 400) -> pf.SessionFrames:
 def summaries(frames: pf.SessionFrames) -> pl.DataFrame:
     """What a search would tell of sessions."""
     unknown = [
-        pl.lit(None, column.dtype).alias(column.name) for column in SESSIONS.columns if column.answer is Answer.DETAIL
+        pl.lit(None, column.dtype).alias(column.name)
+        for column in SESSIONS.columns
+        if endpoints.SEARCH not in column.endpoints
     ]
     return frames.sessions.with_columns(unknown)
 
@@ -59,13 +62,13 @@ def drawn_lake(place: Path, frames: pf.SessionFrames, calls: int, *, lost: int =
     """A lake with the details that a sync would have bought for so many calls, of which some had no answer."""
     lake = lake_of(place, frames, details=False)
     with lake.locked():
-        begun = Purchase(lake, pf.Design("pageviews"), WEEK, LOOK_BACK)
-        ids = begun.to_ask()[:calls]
+        begun = SampleDraw(lake, pf.Design("pageviews"), WEEK, LOOK_BACK)
+        ids = begun.to_fetch()[:calls]
         begun.begin(ids)
         lake.write(part_of(frames, ids[lost:]), fetched_at=LATER)
         if lost:
             lake.mark_failed(ids[:lost], LATER + timedelta(seconds=1))
-        Purchase(lake, pf.Design("pageviews"), WEEK, LOOK_BACK).put_down(ids[:lost])
+        SampleDraw(lake, pf.Design("pageviews"), WEEK, LOOK_BACK).record(ids[:lost])
     return lake
 
 

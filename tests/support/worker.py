@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import pulseframes as pf
+from pulseframes import endpoints
 from pulseframes.client.client import default_client
 from pulseframes.simulator import Simulator
 
@@ -84,7 +85,7 @@ def do(task: dict[str, Any]) -> dict[str, Any]:
     error = None
     try:
         for session_id in task.get("calls", []):
-            client.call("session", {"id": str(session_id)})
+            client.call(endpoints.DETAIL, {"id": str(session_id)})
             came.append(session_id)
         if "search" in task:
             frames["search"] = pf.search_sessions(*task["search"])

@@ -9,9 +9,9 @@ import warnings
 import polars as pl
 import pytest
 from conftest import NOW
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
+from pulseframes import endpoints
 from pulseframes._secret import Secret
 from pulseframes.errors import InvalidQuery, LakeError
 from pulseframes.flatten.assemble import parse_answers
@@ -235,7 +235,7 @@ def test_a_rejected_row_keeps_its_reason_which_holds_no_personal_value_and_not_i
         ).encode(),
         b'{"totalSessions": 1, "sessions": [{"id": 10, "user": {"id": 1, "id": "anna@example.com"}}]}',
     ]
-    rejected = parse_answers(bodies, details=False).rejected
+    rejected = parse_answers(bodies, endpoints.SEARCH).rejected
     assert len(rejected) == 4
     for policy in (PrivacyPolicy({"page": "strip_query"}), PrivacyPolicy({"personal": "drop"})):
         after = policy.apply(REJECTED, rejected)

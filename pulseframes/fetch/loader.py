@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import polars as pl
 
+from pulseframes.endpoints import DETAIL, Endpoint
 from pulseframes.fetch.answers import Run
 from pulseframes.flatten import AGE, parse_answers
 from pulseframes.lake import Batch, Lake, Written
 from pulseframes.tables import INSTANT, ITEM_TABLES, SESSIONS
 
 
-class Intake:
+class Loader:
     """What came, and what became of it in the lake.
 
     Parameters
@@ -39,24 +40,24 @@ class Intake:
         self.cut: list[str] = []
         self.rejected: list[pl.DataFrame] = []
 
-    def take(self, run: Run, *, details: bool) -> None:
+    def take(self, run: Run, endpoint: Endpoint) -> None:
         """Put the answers that came since the last time into the lake."""
         bodies, parts = run.drain()
         if not bodies:
             return
-        result = parse_answers(bodies, details=details)
+        result = parse_answers(bodies, endpoint)
         sessions = result.frames[SESSIONS.name]
         times = pl.Series([part.fetched_at for part in parts], dtype=INSTANT)
         batch = Batch(
             sessions=sessions.with_columns(times.gather(result.answers).alias(AGE)),
-            items={table.name: result.frames[table.name] for table in ITEM_TABLES} if details else None,
+            items={table.name: result.frames[table.name] for table in ITEM_TABLES} if endpoint is DETAIL else None,
             rejected=result.rejected.with_columns(pl.lit(times.max(), times.dtype).alias(AGE)),
         )
         self.written.add(self._lake.put(batch))
         self.kept += sum(part.kept for part in parts)
         self.drift.update(result.drift)
         self.cut += result.cut
-        if details:
+        if endpoint is DETAIL:
             self.detailed.update(sessions["session_id"])
         if not result.rejected.is_empty():
             self.rejected.append(result.rejected)

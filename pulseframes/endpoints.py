@@ -1,0 +1,82 @@
+"""The API's endpoints, each declared once: where it is, what it takes and what its answers hold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Final
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """One endpoint of the Pulse API.
+
+    Attributes
+    ----------
+    name : str
+        What the journal and the messages call it.
+    path : str
+        Where it is, below the base address.
+    answer : str
+        What an answer is called in the documentation; empty for one that holds no sessions.
+    methods : tuple of str
+        The HTTP methods to try, in this order.
+    parameters : mapping
+        For each of our arguments, the API's name of the query parameter.
+    sessions_key : str
+        The member of an answer that holds the session, or the list of them.
+    total_key : str
+        The member that holds the number of sessions in the whole list; empty where there is no list.
+    page_size : int
+        The most sessions that one answer holds.
+    """
+
+    name: str
+    path: str
+    answer: str = ""
+    methods: tuple[str, ...] = ("GET",)
+    parameters: Mapping[str, str] = field(default_factory=dict, hash=False)
+    sessions_key: str = ""
+    total_key: str = ""
+    page_size: int = 1
+
+    @property
+    def is_list(self) -> bool:
+        """Whether an answer is a page of a list."""
+        return bool(self.total_key)
+
+
+#: The documentation's heading says GET, its example says POST.
+AUTHENTICATE: Final = Endpoint("authenticate", "authenticate", methods=("GET", "POST"))
+
+SEARCH: Final = Endpoint(
+    "sessions",
+    "sessions",
+    answer="search",
+    parameters=MappingProxyType(
+        {
+            "date_from": "dateFrom",
+            "date_to": "dateTo",
+            "user_identifier": "userIdentifier",
+            "country": "country",
+            "user_type": "userType",
+            "skip": "skip",
+            "limit": "limit",
+        }
+    ),
+    sessions_key="sessions",
+    total_key="totalSessions",
+    page_size=500,
+)
+
+DETAIL: Final = Endpoint(
+    "session",
+    "session",
+    answer="detail",
+    parameters=MappingProxyType({"session_id": "id"}),
+    sessions_key="session",
+)
+
+#: The endpoints whose answers hold sessions, by name.
+ENDPOINTS: Final = MappingProxyType({endpoint.name: endpoint for endpoint in (SEARCH, DETAIL)})
