@@ -12,11 +12,10 @@ from pulseframes.analysis.page_template import Rules, page_template
 from pulseframes.analysis.sample import Sample
 from pulseframes.analysis.source import Source, sample_of
 from pulseframes.errors import InvalidQuery
-from pulseframes.lake import Lake, collected
+from pulseframes.lake import Lake
 from pulseframes.query import DateLike
 from pulseframes.sampling.design import Design
 from pulseframes.sampling.weights import WEIGHT, weigh
-from pulseframes.tables import SESSIONS
 from pulseframes.tables.frames import SessionFrames
 from pulseframes.tables.periods import local_start
 
@@ -121,7 +120,7 @@ def _starts(source: Source, sample: Sample) -> pl.DataFrame:
     if isinstance(source, Lake | str | os.PathLike):
         lake = lake_of(source)
         theirs = lake.sessions().select("user_id", "session_start").join(users.lazy(), on="user_id", how="semi")
-        return collected(lake.store, SESSIONS.name, theirs)
+        return lake.read(theirs)
     if "user_id" not in sample.population.columns:
         raise InvalidQuery(
             "source: the sample's population has no column user_id; make it with columns=['user_id'].",

@@ -9,11 +9,11 @@ from datetime import datetime, timedelta
 import polars as pl
 
 from pulseframes.errors import IncompleteWarning, InvalidQuery, LakeError, warn
-from pulseframes.lake import Lake, collected, in_window, is_active
+from pulseframes.lake import Lake, in_window, is_active
 from pulseframes.query import DateLike, parse_instant
 from pulseframes.sampling.design import Design
 from pulseframes.sampling.rates import DesignState, names_of, of_design, same_design
-from pulseframes.tables import DESIGN, ERRORS, ITEM_TABLES, PAGE_VIEWS, SESSIONS
+from pulseframes.tables import ERRORS, ITEM_TABLES, PAGE_VIEWS, SESSIONS
 from pulseframes.tables.frames import SessionFrames
 from pulseframes.windows import LOOK_BACK, Window, subtract, union
 
@@ -22,12 +22,12 @@ def sessions_of(lake: Lake, window: Window, columns: Iterable[str]) -> pl.DataFr
     """Read the sessions of a window that do not go on."""
     wanted = dict.fromkeys([*columns, "session_id", "session_start", "page_view_count"])
     scan = lake.sessions().filter(in_window(window), ~is_active(LOOK_BACK)).select(*wanted)
-    return collected(lake.store, SESSIONS.name, scan)
+    return lake.read(scan)
 
 
 def drawn_of(lake: Lake, drawn: DesignState) -> pl.DataFrame:
     """Read the design's rows of the lake's ``design`` table."""
-    return collected(lake.store, DESIGN.name, lake.design().filter(of_design(drawn.design)))
+    return lake.read(lake.design().filter(of_design(drawn.design)))
 
 
 def describe_response(lake: Lake, design: Design | str | None) -> str | None:
@@ -87,7 +87,7 @@ def _seen(lake: Lake) -> list[Window]:
     """Give the time from the first session to the last of a lake that was filled without ``sync()``."""
     start = pl.col("session_start")
     ends = lake.sessions().select(start.min().alias("first"), start.max().alias("last"))
-    first, last = collected(lake.store, SESSIONS.name, ends).row(0)
+    first, last = lake.read(ends).row(0)
     if first is None:
         raise LakeError(f"The lake {lake.location} has no sessions; sync() or Lake.write() puts some in.")
     return [Window(first, last + timedelta.resolution)]
@@ -123,5 +123,5 @@ def details_of(lake: Lake, window: Window, ids: pl.Series | None) -> SessionFram
         mine = scan.filter(days, named).drop("date")
         if name == SESSIONS.name:
             mine = mine.filter(pl.col("detail_fetched_at").is_not_null())
-        frames[name] = collected(lake.store, name, mine)
+        frames[name] = lake.read(mine)
     return SessionFrames(frames[SESSIONS.name], frames[PAGE_VIEWS.name], frames[ERRORS.name])

@@ -13,7 +13,7 @@ from pulseframes.analysis.lake_sample import lake_of
 from pulseframes.analysis.sample import Sample
 from pulseframes.analysis.source import Source, sample_of
 from pulseframes.errors import InvalidQuery
-from pulseframes.lake import Lake, collected
+from pulseframes.lake import Lake
 from pulseframes.query import DateLike, parse_instant
 from pulseframes.sampling.design import Design
 from pulseframes.sampling.exact import RESULT
@@ -85,7 +85,7 @@ def traffic(
         .sort(PERIOD, *divided)
     )
     if isinstance(source, Lake | str | os.PathLike):
-        return collected(lake_of(source).store, SESSIONS.name, counted)
+        return lake_of(source).read(counted)
     return counted.collect()
 
 

@@ -10,7 +10,7 @@ from datetime import date, datetime
 import polars as pl
 
 from pulseframes.erasure.person import Finder, Person
-from pulseframes.lake import STATE_FILE, Commit, Days, Lake, collected, days_of
+from pulseframes.lake import STATE_FILE, Commit, Days, Lake, days_of
 from pulseframes.tables import LAKE_TABLES, REJECTED, SESSIONS, Privacy, Table
 from pulseframes.tables.privacy import Action, PrivacyPolicy
 from pulseframes.windows import Window
@@ -54,7 +54,7 @@ def find_in_lake(lake: Lake, person: Person) -> Person:
         If the lake cannot be read, or holds pseudonyms whose key is not set.
     """
     policy = lake.policy()
-    rows = collected(lake.store, SESSIONS.name, lake.sessions().select(_WHO))
+    rows = lake.read(lake.sessions().select(_WHO))
     while True:
         mine = rows.filter(_is(person, policy))
         found = person | Person.described(

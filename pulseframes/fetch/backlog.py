@@ -13,7 +13,6 @@ from pulseframes.errors import InvalidQuery, LakeError
 from pulseframes.lake import (
     Lake,
     LakeState,
-    collected,
     detail_failed,
     detail_is_current,
     in_window,
@@ -21,7 +20,6 @@ from pulseframes.lake import (
     recently_updated,
 )
 from pulseframes.query import DateLike, parse_instant
-from pulseframes.tables import SESSIONS
 from pulseframes.windows import FRESH, Window
 
 #: How many details to get: so many that have to be paid for, or those of all sessions.
@@ -134,7 +132,7 @@ def count_sessions(lake: Lake, window: Window) -> int:
     if not lake.is_there():
         return 0
     counted = lake.sessions().filter(in_window(window)).select(pl.len())
-    return int(collected(lake.store, SESSIONS.name, counted).item())
+    return int(lake.read(counted).item())
 
 
 def details_to_fetch(lake: Lake, wanted: Window, now: datetime, look_back: timedelta) -> list[int]:
@@ -153,7 +151,7 @@ def details_to_fetch(lake: Lake, wanted: Window, now: datetime, look_back: timed
     likely = in_window(wanted) & ~detail_failed() & (fetched.is_null() | ~(final | (fetched > now - FRESH)))
     columns = ["session_id", "session_start", "session_updated", "status", "detail_fetched_at"]
     # Sorted after it is read: polars 2.1 cannot sort a scan by an expression that makes numbers of its own.
-    found = collected(lake.store, SESSIONS.name, lake.sessions().filter(likely).select(columns))
+    found = lake.read(lake.sessions().filter(likely).select(columns))
     return found.sort(rank, age, "session_id")["session_id"].to_list()
 
 
@@ -167,7 +165,7 @@ def _still_active(lake: Lake, now: datetime, look_back: timedelta) -> list[datet
     seen = pl.col("fetched_at")
     lately = seen > now - max(look_back, _LONG)
     active = lake.sessions().filter(is_active(look_back), lately).select("session_start")
-    return collected(lake.store, SESSIONS.name, active)["session_start"].to_list()
+    return lake.read(active)["session_start"].to_list()
 
 
 def _joined(windows: Sequence[Window], count: Callable[[Window], int]) -> list[Window]:

@@ -10,7 +10,7 @@ import polars as pl
 
 from pulseframes.errors import InvalidQuery
 from pulseframes.fetch.sync_report import SampleReport
-from pulseframes.lake import Lake, LakeState, collected, detail_failed, detail_is_current, in_window, is_active
+from pulseframes.lake import Lake, LakeState, detail_failed, detail_is_current, in_window, is_active
 from pulseframes.sampling.design import Design
 from pulseframes.sampling.rates import RATE, DesignState, names_of, of_design, same_design
 from pulseframes.sampling.selection import (
@@ -28,7 +28,7 @@ from pulseframes.sampling.selection import (
     size_of,
 )
 from pulseframes.sampling.weights import RESPONDED, WEIGHT, weigh
-from pulseframes.tables import DATE, DESIGN, INSTANT, SESSIONS, partitioned
+from pulseframes.tables import DATE, DESIGN, INSTANT, partitioned
 from pulseframes.windows import Window, subtract
 
 _STANDING: Final = (
@@ -179,13 +179,13 @@ class SampleDraw:
     def _members(self) -> pl.DataFrame:
         """Give the sessions that were drawn before, with the page views that they had then."""
         scan = self._lake.design().filter(of_design(self._design)).select("session_id", VIEWS)
-        return collected(self._lake.store, DESIGN.name, scan)
+        return self._lake.read(scan)
 
     def _population(self, windows: Iterable[Window]) -> pl.DataFrame:
         """Read the sessions that can be drawn, as a choice needs them, with their start and day, and whether details came."""
         wanted = dict.fromkeys([*self._design.columns, *_STANDING])
         scan = self._lake.sessions().filter(_within(windows), ~is_active(self._look_back)).select(*wanted)
-        rows = collected(self._lake.store, SESSIONS.name, scan)
+        rows = self._lake.read(scan)
         rows = rows.update(self._views, on="session_id", how="left")
         population = population_of(rows, self._design, detailed=detail_is_current() | detail_failed())
         responded = pl.col("detail_fetched_at").is_not_null().alias(RESPONDED)

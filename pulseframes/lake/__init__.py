@@ -5,7 +5,6 @@ from pulseframes.lake.files import Days, days_of
 from pulseframes.lake.filters import detail_failed, detail_is_current, in_window, is_active, recently_updated
 from pulseframes.lake.lake import Lake
 from pulseframes.lake.opening import check_place
-from pulseframes.lake.reading import collected
 from pulseframes.lake.state import STATE_FILE, LakeState, Refreshing
 from pulseframes.lake.upsert import Batch, Counts, Written
 
@@ -20,7 +19,6 @@ __all__ = [
     "Refreshing",
     "Written",
     "check_place",
-    "collected",
     "days_of",
     "detail_failed",
     "detail_is_current",

@@ -130,7 +130,7 @@ class Lake:
                 add_rejected(
                     days,
                     batch.rejected,
-                    collected(self.store, REJECTED.name, self.rejected().select(REJECTED.schema.names())),
+                    self.read(self.rejected().select(REJECTED.schema.names())),
                     written,
                 )
             commit.done()
@@ -278,6 +278,26 @@ class Lake:
         self.state()
         return connect({name: arrow_dataset(self.store, name) for name in LAKE_TABLES})
 
+    def read(self, query: pl.LazyFrame) -> pl.DataFrame:
+        """Collect a query over the lake's tables.
+
+        Parameters
+        ----------
+        query : polars.LazyFrame
+            Built from ``sessions()`` and the other scans.
+
+        Returns
+        -------
+        polars.DataFrame
+            Its result.
+
+        Raises
+        ------
+        LakeError
+            If a file is damaged; the message names the file.
+        """
+        return collected(self.store, query)
+
     def coverage(self) -> list[Window]:
         """Give the windows that ``sync()`` has read.
 
@@ -372,4 +392,4 @@ class Lake:
         found = (
             scan(self.store, SESSIONS.name).select("session_id", DATE).join(wanted.lazy(), on="session_id", how="semi")
         )
-        return collected(self.store, SESSIONS.name, found)
+        return self.read(found)

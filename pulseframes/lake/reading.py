@@ -53,8 +53,8 @@ def arrow_dataset(store: Store, table: str) -> object:
     )
 
 
-def collected(store: Store, table: str, query: pl.LazyFrame) -> pl.DataFrame:
-    """Carry a query over a table's scan out.
+def collected(store: Store, query: pl.LazyFrame) -> pl.DataFrame:
+    """Collect a query over a lake's scans.
 
     Raises
     ------
@@ -64,19 +64,19 @@ def collected(store: Store, table: str, query: pl.LazyFrame) -> pl.DataFrame:
     try:
         return query.collect(engine="streaming")
     except (pl.exceptions.PolarsError, OSError) as problem:
-        check_files(store, table)
+        check_files(store)
         raise unreadable(store.location, problem) from None
 
 
-def check_files(store: Store, *tables: str) -> None:
-    """Read the files of some tables, or of all.
+def check_files(store: Store) -> None:
+    """Read all files of a lake.
 
     Raises
     ------
     LakeError
         If one is damaged.
     """
-    for table in tables or LAKE_TABLES:
+    for table in LAKE_TABLES:
         for path in files_of(store, table):
             data = store.read(path)
             if data is not None:  # polars and DuckDB do not always say which file it was

@@ -12,12 +12,11 @@ import polars as pl
 from pulseframes.analysis.sample import Sample
 from pulseframes.client import JOURNAL_FILE, Journal, Settings
 from pulseframes.errors import InvalidQuery, PulseError
-from pulseframes.lake import Lake, collected, in_window, is_active
+from pulseframes.lake import Lake, in_window, is_active
 from pulseframes.query import DateLike, parse_instant
 from pulseframes.sampling.design import Design
 from pulseframes.sampling.rates import DesignState, same_design
 from pulseframes.sampling.weights import RESPONDED, WEIGHT, weigh
-from pulseframes.tables import REJECTED, SESSIONS
 from pulseframes.windows import LOOK_BACK, Window, subtract, union
 
 #: How far back a report tells the calls that were sent.
@@ -119,8 +118,8 @@ def read_standing(lake: Lake, window: Window, sample: Sample, design: Design | s
             pl.col("detail_fetched_at").is_not_null().sum().alias("details"),
         )
     )
-    numbers = collected(lake.store, SESSIONS.name, counted).row(0, named=True)
-    everything = collected(lake.store, SESSIONS.name, lake.sessions().select(pl.len())).item()
+    numbers = lake.read(counted).row(0, named=True)
+    everything = lake.read(lake.sessions().select(pl.len())).item()
     state = lake.state()
     drawn = _drawn(lake, design)
     return Standing(
@@ -129,7 +128,7 @@ def read_standing(lake: Lake, window: Window, sample: Sample, design: Design | s
         incomplete=_common(state.incomplete, window),
         **numbers,
         beyond=everything - numbers["sessions"],
-        rejected=collected(lake.store, REJECTED.name, lake.rejected().select(pl.len())).item(),
+        rejected=lake.read(lake.rejected().select(pl.len())).item(),
         population=len(sample.population),
         drawn=len(sample.members),
         answered=int(sample.members[RESPONDED].sum()),
@@ -161,9 +160,7 @@ def calls_by_day(lake: Lake, zone: tzinfo) -> list[tuple[date, int]]:
 def _of_sessions(lake: Lake) -> Window:
     """Give the window of the sessions of a lake that was written to with no sync; today, where it has none."""
     start = pl.col("session_start")
-    first, last = collected(
-        lake.store, SESSIONS.name, lake.sessions().select(start.min(), start.max().alias("last"))
-    ).row(0)
+    first, last = lake.read(lake.sessions().select(start.min(), start.max().alias("last"))).row(0)
     if first is None:
         today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
         return Window(today, today + timedelta(days=1))
