@@ -7,13 +7,18 @@ PIP := -m pip --disable-pip-version-check --quiet
 # What is installed is compiled when it is first imported, or by all cores at once.
 INSTALL := $(PIP) install --no-compile --no-deps
 
-.PHONY: demo test lint types docs wheel tests browser format picture cassettes soak benchmark lock clean
+# The tests that take seconds: all rooms but those whose tests wait for servers, kills and browsers.
+FAST := $(addprefix tests/,test_query.py test_windows.py test_random.py contracts tables flatten sampling charts)
+# Other Pythons that the package supports and that are installed here.
+PYTHONS := $(foreach version,3.12 3.13,$(if $(shell command -v python$(version)),$(version)))
+
+.PHONY: demo test lint types docs wheel lowest pythons tests browser format contracts picture cassettes soak benchmark lock clean
 
 demo: $(VENV)/.demo
 	mkdir -p build
 	$(BIN)/pulseframes demo --report build/report.html
 
-test: lint types docs wheel tests
+test: lint types docs wheel lowest pythons tests
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -37,9 +42,17 @@ wheel: $(VENV)/.dev
 	build/wheel/venv/bin/python $(INSTALL) build/wheel/*.whl
 	cd build/wheel && venv/bin/pulseframes demo > demo.txt && tail -n 3 demo.txt
 
+# The fast tests with the lowest versions that pyproject.toml allows.
+lowest: $(VENV)-lowest/.installed
+	$(VENV)-lowest/bin/pytest -n auto --dist worksteal $(FAST)
+
+# The fast tests with each other Python that is installed.
+pythons: $(foreach version,$(PYTHONS),$(VENV)-$(version)/.installed)
+	for version in $(PYTHONS); do $(VENV)-$$version/bin/pytest -n auto --dist worksteal $(FAST) || exit 1; done
+
 # Closes with the test runner's own line.
 tests: $(VENV)/.dev browser
-	$(BIN)/pytest -n auto --dist worksteal
+	$(BIN)/pytest --nbmake --nbmake-timeout=120 -n auto --dist worksteal
 
 # The browser that the report is tried in: $CHROMIUM, one that is there or, where that is allowed, Debian's package.
 browser: $(VENV)/.dev
@@ -50,6 +63,11 @@ format: $(VENV)/.dev
 	$(BIN)/ruff format .
 	$(BIN)/python tests/update_readme.py
 	$(BIN)/nbstripout notebooks/*.ipynb
+
+# Takes down the public interface and the stored schemas, so that later changes are held against them.
+contracts: $(VENV)/.dev
+	PYTHONPATH=tests $(BIN)/python -m contracts.public_api
+	PYTHONPATH=tests $(BIN)/python -m contracts.stored_schemas
 
 # Takes the README's picture of a report anew.
 picture: $(VENV)/.dev browser
@@ -82,11 +100,12 @@ lock:
 	$(VENV)-lock/bin/uv pip compile pyproject.toml requirements/build.in $(LOCK_OPTIONS) --output-file requirements/runtime.txt
 	$(VENV)-lock/bin/uv pip compile pyproject.toml requirements/build.in --extra report --no-emit-package pulseframes $(LOCK_OPTIONS) --output-file requirements/demo.txt
 	$(VENV)-lock/bin/uv pip compile pyproject.toml requirements/build.in --all-extras --group dev --group docs --no-emit-package pulseframes $(LOCK_OPTIONS) --output-file requirements/dev.txt
+	$(VENV)-lock/bin/uv pip compile pyproject.toml requirements/build.in $(foreach extra,duckdb pandas cloud report,--extra $(extra)) --group test --no-emit-package pulseframes --resolution lowest-direct $(filter-out --universal,$(LOCK_OPTIONS)) --output-file requirements/lowest.txt
 
 LOCK_OPTIONS := --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --quiet
 
 clean:
-	rm -rf $(VENV) $(VENV)-lock build dist
+	rm -rf $(VENV) $(VENV)-* build dist
 
 $(VENV)/.runtime: pyproject.toml requirements/runtime.txt
 	$(PYTHON) -m venv $(VENV)
@@ -101,4 +120,16 @@ $(VENV)/.demo: $(VENV)/.runtime requirements/demo.txt
 $(VENV)/.dev: $(VENV)/.runtime requirements/dev.txt
 	$(BIN)/python $(INSTALL) --require-hashes -r requirements/dev.txt
 	$(BIN)/python -W ignore -m compileall -q -j 0 $(VENV)/lib
+	touch $@
+
+$(VENV)-lowest/.installed: pyproject.toml requirements/lowest.txt
+	$(PYTHON) -m venv $(VENV)-lowest
+	$(VENV)-lowest/bin/python $(INSTALL) --require-hashes -r requirements/lowest.txt
+	$(VENV)-lowest/bin/python $(INSTALL) --no-build-isolation --editable .
+	touch $@
+
+$(VENV)-3.%/.installed: pyproject.toml requirements/dev.txt
+	python3.$* -m venv $(VENV)-3.$*
+	$(VENV)-3.$*/bin/python $(INSTALL) --require-hashes -r requirements/dev.txt
+	$(VENV)-3.$*/bin/python $(INSTALL) --no-build-isolation --editable .
 	touch $@

@@ -45,8 +45,10 @@ def test_the_built_wheel_holds_the_whole_package_and_nothing_else(tmp_path: Path
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
     assert "pulseframes/py.typed" in names
-    shipped = {name for name in names if name.startswith("pulseframes/") and name.endswith(".py")}
-    assert shipped == {str(path.relative_to(ROOT)) for path in (ROOT / "pulseframes").rglob("*.py")}
+    shipped = {name for name in names if name.startswith("pulseframes/") and name.endswith((".py", ".pyi"))}
+    assert shipped == {
+        str(path.relative_to(ROOT)) for path in (ROOT / "pulseframes").rglob("*.py*") if path.suffix != ".pyc"
+    }
     assert not [name for name in names if name.startswith(("tests", "cassettes", "notebooks", "benchmarks"))]
 
 
