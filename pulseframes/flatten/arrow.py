@@ -14,7 +14,7 @@ import pyarrow.json as pj
 
 from pulseframes.flatten.fallback import unknown_fields
 from pulseframes.flatten.shapes import BODY, LOCATORS, POSITION, Shape, raw_schema
-from pulseframes.tables import ITEM_TABLES, PAGE_VIEWS, SESSIONS, Column, Table
+from pulseframes.tables import ITEM_TABLES, SESSIONS, Column, Table
 
 #: pyarrow's own default for the size of a block; a body that is longer gets a block of its size.
 _BLOCK: Final = 1 << 20
@@ -154,19 +154,25 @@ def _frames(table: pa.Table, numbers: pl.Series, shape: Shape) -> dict[str, pl.D
         sessions = held
     frames = {SESSIONS.name: _frame(sessions, SESSIONS, {}, locators)}
     for item_table in ITEM_TABLES:
-        if shape.endpoint.is_list:  # a search answer has no lists
+        if shape.endpoint not in item_table.endpoints:
             frames[item_table.name] = pl.DataFrame(schema=raw_schema(item_table))
             continue
         lists = pc.struct_field(sessions, item_table.list_key)
         parents = pl.Series(pc.list_parent_indices(lists), dtype=pl.Int64)
         made = {"session_id": frames[SESSIONS.name]["session_id"].gather(parents), item_table.index: _places(parents)}
         frames[item_table.name] = _frame(pc.list_flatten(lists), item_table, made, locators[parents])
-    if not shape.endpoint.is_list:
-        counts = pl.Series(pc.list_value_length(pc.struct_field(sessions, PAGE_VIEWS.list_key)), dtype=pl.Int64)
-        frames[SESSIONS.name] = frames[SESSIONS.name].with_columns(
-            pl.col("page_view_count").fill_null(counts.fill_null(0))
-        )
+    frames[SESSIONS.name] = frames[SESSIONS.name].with_columns(_lengths(sessions, shape))
     return frames
+
+
+def _lengths(sessions: pa.StructArray, shape: Shape) -> list[pl.Expr]:
+    """Return the columns whose nulls the length of a list replaces, in answers that have the list."""
+    expressions = []
+    for column in SESSIONS.columns:
+        if column.length_of and shape.endpoint not in column.endpoints:
+            lengths = pl.Series(pc.list_value_length(pc.struct_field(sessions, column.length_of)), dtype=pl.Int64)
+            expressions.append(pl.col(column.name).fill_null(lengths.fill_null(0)))
+    return expressions
 
 
 def _frame(rows: pa.StructArray, table: Table, made: dict[str, pl.Series], locators: pl.DataFrame) -> pl.DataFrame:

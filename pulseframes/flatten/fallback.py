@@ -12,7 +12,7 @@ import polars as pl
 from pulseframes.errors import MalformedAnswer
 from pulseframes.flatten import raw_json
 from pulseframes.flatten.shapes import BODY, POSITION, Names, Shape
-from pulseframes.tables import ITEM_TABLES, PAGE_VIEWS, SESSIONS, TABLES, Column, Table
+from pulseframes.tables import ITEM_TABLES, SESSIONS, TABLES, Column, Table
 
 _INT64: Final = range(-(2**63), 2**63)
 
@@ -168,10 +168,14 @@ def _read_session(where: _Session, shape: Shape, found: Rows) -> None:
     )
 
     row, problems = _row(session, SESSIONS)
-    for table in ITEM_TABLES:
-        count = 0 if shape.endpoint.is_list else _read_items(session, table, where, row["session_id"], found)
-        if table is PAGE_VIEWS and not shape.endpoint.is_list and row["page_view_count"] is None:
-            row["page_view_count"] = count
+    lengths = {
+        table.list_key: _read_items(session, table, where, row["session_id"], found)
+        for table in ITEM_TABLES
+        if shape.endpoint in table.endpoints
+    }
+    for column in SESSIONS.columns:
+        if row[column.name] is None and column.length_of in lengths:
+            row[column.name] = lengths[column.length_of]
     if problems:
         _reject(found, SESSIONS, where, row["session_id"], problems)
     else:

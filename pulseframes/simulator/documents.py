@@ -43,10 +43,7 @@ _Fields = tuple[_Field, ...]
 _Shape = dict[str, "_Field | _Shape | None"]
 
 _SUMMARY: Final = tuple(_Field.of(column) for column in SESSIONS.sourced if SEARCH in column.endpoints)
-# The documentation shows no pageViewCount in a detail answer: there it is the length of a list.
-_DETAIL: Final = tuple(
-    _Field.of(column) for column in SESSIONS.sourced if DETAIL in column.endpoints and column.name != "page_view_count"
-)
+_DETAIL: Final = tuple(_Field.of(column) for column in SESSIONS.sourced if DETAIL in column.endpoints)
 _PAGE_VIEW: Final = tuple(map(_Field.of, PAGE_VIEWS.sourced))
 _ERROR: Final = tuple(map(_Field.of, ERRORS.sourced))
 

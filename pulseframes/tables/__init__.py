@@ -1,17 +1,14 @@
-"""The tables, each column declared once; everything that needs a column's name, type or path asks here."""
+"""The tables. Each column is declared once, here; its name, type and JSON path come from that declaration everywhere."""
 
 from pulseframes.tables.columns import INSTANT, Column, Privacy, Table
-from pulseframes.tables.design import DESIGN
-from pulseframes.tables.errors import ERRORS
-from pulseframes.tables.lake_tables import DATE, LAKE_ORDER, LAKE_TABLES, LAKE_VERSION, partitioned
-from pulseframes.tables.page_views import PAGE_VIEWS
-from pulseframes.tables.rejected import REJECTED
+from pulseframes.tables.items import ERRORS, PAGE_VIEWS
+from pulseframes.tables.lake_tables import DATE, DESIGN, LAKE_ORDER, LAKE_TABLES, LAKE_VERSION, REJECTED, partitioned
 from pulseframes.tables.sessions import SESSIONS
 
-#: The tables that a user gets, by name.
+#: The tables that users receive, by name.
 TABLES: dict[str, Table] = {table.name: table for table in (SESSIONS, PAGE_VIEWS, ERRORS)}
 
-#: What the data dictionary has: these, and the table that a lake's sample is in.
+#: The tables in the data dictionary: these, and the table of a lake's sample.
 DICTIONARY: dict[str, Table] = {**TABLES, DESIGN.name: DESIGN}
 
 #: The tables whose rows are items of a list in a session.

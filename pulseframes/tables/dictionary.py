@@ -1,4 +1,4 @@
-"""The data dictionary: what the declarations say, as plain rows, Markdown or JSON."""
+"""The data dictionary: the tables' declarations as plain rows, Markdown or JSON."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from typing import Any, Final
 
 import polars as pl
 
+from pulseframes.endpoints import DETAIL
 from pulseframes.tables import Column, Table
 
-#: What a type is called in the dictionary.
+#: What the dictionary calls each type.
 _TYPE_NAMES: Final[dict[type[pl.DataType], str]] = {
     pl.Int64: "Int64",
     pl.Float64: "Float64",
@@ -20,7 +21,7 @@ _TYPE_NAMES: Final[dict[type[pl.DataType], str]] = {
 
 
 def entries(table: Table) -> list[dict[str, Any]]:
-    """Give one entry a column, in the columns' order.
+    """Return one entry per column, in the columns' order.
 
     Parameters
     ----------
@@ -37,35 +38,34 @@ def entries(table: Table) -> list[dict[str, Any]]:
 
 
 def as_json(tables: list[Table]) -> str:
-    """Give the entries of some tables as one JSON array."""
+    """Return the entries of some tables as one JSON array."""
     return json.dumps([entry for table in tables for entry in entries(table)], indent=2)
 
 
 def as_markdown(table: Table) -> str:
-    """Give one table's dictionary as a Markdown table."""
+    """Return the dictionary of a table as a Markdown table."""
     lines = ["| column | type | JSON | null? | in | what it is |", "|---|---|---|---|---|---|"]
     for entry in entries(table):
         name = f"**`{entry['column']}`**" if entry["key"] else f"`{entry['column']}`"
         kind = entry["type"] + (f", {entry['unit']}" if entry["unit"] else "")
-        path = (
-            f"`{entry['json_path']}`"
-            if entry["json_path"]
-            else "(position)"
-            if entry["column"] == table.index
-            else "(session)"
-            if table.sourced
-            else "(sync)"
-        )
         known = f" Known values: {', '.join(entry['known_values'])}." if entry["known_values"] else ""
         null = "yes" if entry["nullable"] else "no"
-        lines.append(
-            f"| {name} | {kind} | {path} | {null} | {entry['answers'] or 'lake'} | {entry['description']}{known} |"
-        )
+        cells = [name, kind, _origin(table, entry), null, entry["answers"] or "lake", entry["description"] + known]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _origin(table: Table, entry: dict[str, Any]) -> str:
+    if entry["json_path"]:
+        return f"`{entry['json_path']}`"
+    if entry["column"] == table.index:
+        return "(position)"
+    return "(session)" if table.endpoints else "(sync)"
 
 
 def _entry(table: Table, column: Column) -> dict[str, Any]:
     prefix = f"{table.list_key}[]." if table.list_key else ""
+    endpoints = (*column.endpoints, DETAIL) if column.length_of else column.endpoints
     return {
         "table": table.name,
         "column": column.name,
@@ -74,7 +74,7 @@ def _entry(table: Table, column: Column) -> dict[str, Any]:
         "nullable": not column.required,
         "key": column.name in table.key,
         "json_path": prefix + column.path if column.path else None,
-        "answers": ", ".join(endpoint.answer for endpoint in column.endpoints) if table.sourced else None,
+        "answers": ", ".join(endpoint.answer for endpoint in endpoints) or None,
         "minimum": column.minimum,
         "known_values": list(column.known_values),
         "privacy": str(column.privacy),

@@ -1,212 +1,69 @@
 """The sessions table."""
 
-import polars as pl
+from __future__ import annotations
 
-from pulseframes.endpoints import DETAIL
-from pulseframes.tables.columns import INSTANT, Column, Privacy, Table
+from typing import Final
 
-SESSIONS = Table(
+from pulseframes.endpoints import DETAIL, SEARCH
+from pulseframes.tables.columns import Privacy, Table, boolean, instant, integer, text
+
+SESSIONS: Final = Table(
     name="sessions",
-    description="One row is one visit of one user.",
+    description="One row per visit of one user.",
     key=("session_id",),
+    endpoints=(SEARCH, DETAIL),
     columns=(
-        Column(
-            name="session_id",
-            path="id",
-            dtype=pl.Int64(),
-            required=True,
-            privacy=Privacy.IDENTIFIER,
-            description="Id of the session.",
-        ),
-        Column(
-            name="session_start",
-            path="sessionStart",
-            dtype=INSTANT,
-            required=True,
-            description="When the session started.",
-        ),
-        Column(
-            name="session_updated",
-            path="sessionUpdated",
-            dtype=INSTANT,
-            description="When the server last changed the session.",
-        ),
-        Column(
-            name="session_end",
-            path="sessionEnd",
-            dtype=INSTANT,
-            description="When the session ended; null while it goes on.",
-        ),
-        Column(
-            name="user_id",
-            path="user.id",
-            dtype=pl.Int64(),
-            privacy=Privacy.IDENTIFIER,
-            description="Id of the user.",
-        ),
-        Column(
-            name="user_is_anonymous",
-            path="user.isAnonymous",
-            dtype=pl.Boolean(),
-            description="True for a user whom the site did not name.",
-        ),
-        Column(
-            name="user_identifier",
-            path="user.identifier",
-            dtype=pl.String(),
+        integer("session_id", "id", "ID of the session.", required=True, privacy=Privacy.IDENTIFIER),
+        instant("session_start", "sessionStart", "When the session started.", required=True),
+        instant("session_updated", "sessionUpdated", "When the server last changed the session."),
+        instant("session_end", "sessionEnd", "When the session ended; null while it is active."),
+        integer("user_id", "user.id", "ID of the user.", privacy=Privacy.IDENTIFIER),
+        boolean("user_is_anonymous", "user.isAnonymous", "True if the user is anonymous."),
+        text(
+            "user_identifier",
+            "user.identifier",
+            "The identifier that the site gave the user, often an e-mail address.",
             privacy=Privacy.PERSONAL,
-            description="The identifier that the site gave the user; often an e-mail address.",
         ),
-        Column(
-            name="user_first_name",
-            path="user.firstName",
-            dtype=pl.String(),
-            privacy=Privacy.PERSONAL,
-            description="The user's first name.",
+        text("user_first_name", "user.firstName", "The user's first name.", privacy=Privacy.PERSONAL),
+        text("user_full_name", "user.fullName", "The user's full name.", privacy=Privacy.PERSONAL),
+        text("user_email_address", "user.emailAddress", "The user's e-mail address.", privacy=Privacy.PERSONAL),
+        instant(
+            "user_first_seen", "user.firstSeen", "When the user was first seen; null if never.", never_is_null=True
         ),
-        Column(
-            name="user_full_name",
-            path="user.fullName",
-            dtype=pl.String(),
-            privacy=Privacy.PERSONAL,
-            description="The user's full name.",
-        ),
-        Column(
-            name="user_email_address",
-            path="user.emailAddress",
-            dtype=pl.String(),
-            privacy=Privacy.PERSONAL,
-            description="The user's e-mail address.",
-        ),
-        Column(
-            name="user_first_seen",
-            path="user.firstSeen",
-            dtype=INSTANT,
-            never_is_null=True,
-            description="When the user was first seen; the API's year 1, which stands for never, is null.",
-        ),
-        Column(
-            name="user_last_seen",
-            path="user.lastSeen",
-            dtype=INSTANT,
-            never_is_null=True,
-            description="When the user was last seen; the API's year 1, which stands for never, is null.",
-        ),
-        Column(
-            name="user_web_url",
-            path="user.links.web",
-            dtype=pl.String(),
-            privacy=Privacy.IDENTIFIER,
-            description="The user's page in Raygun.",
-        ),
-        Column(
-            name="satisfaction_rating",
-            path="satisfactionRating",
-            dtype=pl.String(),
+        instant("user_last_seen", "user.lastSeen", "When the user was last seen; null if never.", never_is_null=True),
+        text("user_web_url", "user.links.web", "The user's page in Raygun.", privacy=Privacy.IDENTIFIER),
+        text(
+            "satisfaction_rating",
+            "satisfactionRating",
+            "Raygun's rating of the whole session.",
             known_values=("Excellent", "Good", "Average", "Poor"),
             endpoints=(DETAIL,),
-            description="Raygun's rating of the whole session.",
         ),
-        Column(
-            name="browser_name",
-            path="browser.name",
-            dtype=pl.String(),
-            description="Name of the browser.",
+        text("browser_name", "browser.name", "Name of the browser."),
+        text("browser_version", "browser.version", "Full version of the browser."),
+        text("platform_name", "platform.name", "Name of the platform: the kind of device."),
+        text("os_name", "os.name", "Name of the operating system."),
+        text("os_version", "os.version", "Full version of the operating system."),
+        text("country", "location.country", "Two-letter country code."),
+        text(
+            "ip_address", "location.ipAddress", "The public IP address used for the lookup.", privacy=Privacy.PERSONAL
         ),
-        Column(
-            name="browser_version",
-            path="browser.version",
-            dtype=pl.String(),
-            description="Full version of the browser.",
-        ),
-        Column(
-            name="platform_name",
-            path="platform.name",
-            dtype=pl.String(),
-            description="Name of the platform, as a kind of device.",
-        ),
-        Column(
-            name="os_name",
-            path="os.name",
-            dtype=pl.String(),
-            description="Name of the operating system.",
-        ),
-        Column(
-            name="os_version",
-            path="os.version",
-            dtype=pl.String(),
-            description="Full version of the operating system.",
-        ),
-        Column(
-            name="country",
-            path="location.country",
-            dtype=pl.String(),
-            description="Two-letter code of the country.",
-        ),
-        Column(
-            name="ip_address",
-            path="location.ipAddress",
-            dtype=pl.String(),
-            privacy=Privacy.PERSONAL,
-            description="The public network address that the location was looked up by.",
-        ),
-        Column(
-            name="ip_country",
-            path="location.ipLookup.country",
-            dtype=pl.String(),
-            endpoints=(DETAIL,),
-            description="Name of the country that the address belongs to.",
-        ),
-        Column(
-            name="ip_state",
-            path="location.ipLookup.state",
-            dtype=pl.String(),
-            endpoints=(DETAIL,),
-            description="Name of the state or region that the address belongs to.",
-        ),
-        Column(
-            name="ip_city",
-            path="location.ipLookup.city",
-            dtype=pl.String(),
-            endpoints=(DETAIL,),
-            description="Name of the city that the address belongs to.",
-        ),
-        Column(
-            name="session_length_ms",
-            path="sessionLength",
-            dtype=pl.Int64(),
-            unit="ms",
-            minimum=0,
-            description="Length of the session.",
-        ),
-        Column(
-            name="status",
-            path="status",
-            dtype=pl.String(),
-            known_values=("active", "ended"),
-            description="Whether the session goes on.",
-        ),
-        Column(
-            name="page_view_count",
-            path="pageViewCount",
-            dtype=pl.Int64(),
+        text("ip_country", "location.ipLookup.country", "Country of the IP address, by name.", endpoints=(DETAIL,)),
+        text("ip_state", "location.ipLookup.state", "State or region of the IP address.", endpoints=(DETAIL,)),
+        text("ip_city", "location.ipLookup.city", "City of the IP address.", endpoints=(DETAIL,)),
+        integer("session_length_ms", "sessionLength", "Length of the session.", unit="ms", minimum=0),
+        text("status", "status", "Whether the session is active or has ended.", known_values=("active", "ended")),
+        integer(
+            "page_view_count",
+            "pageViewCount",
+            "Number of page views; in details, the length of their list.",
             unit="page views",
             minimum=0,
-            description="Number of page views; made from a detail answer, the length of its list.",
+            length_of="pageViews",
+            endpoints=(SEARCH,),
         ),
-        Column(
-            name="api_url",
-            path="links.self",
-            dtype=pl.String(),
-            privacy=Privacy.IDENTIFIER,
-            description="The session's address in the API.",
-        ),
-        Column(
-            name="web_url",
-            path="links.web",
-            dtype=pl.String(),
-            privacy=Privacy.IDENTIFIER,
-            description="The session's page in Raygun.",
-        ),
+        text("api_url", "links.self", "The session's address in the API.", privacy=Privacy.IDENTIFIER),
+        text("web_url", "links.web", "The session's page in Raygun.", privacy=Privacy.IDENTIFIER),
     ),
 )
