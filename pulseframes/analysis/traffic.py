@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from datetime import datetime
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 import polars as pl
 
@@ -17,12 +17,9 @@ from pulseframes.lake import Lake
 from pulseframes.query import DateLike, parse_instant
 from pulseframes.sampling.design import Design
 from pulseframes.sampling.exact import RESULT
-from pulseframes.tables import SESSIONS
+from pulseframes.tables import RATINGS, SESSIONS
 from pulseframes.tables.frames import SessionFrames
 from pulseframes.tables.periods import PERIOD, period_of
-
-#: What the ratings are called, the best first.
-RATINGS: Final = ("Excellent", "Good", "Average", "Poor")
 
 Sessions: TypeAlias = Lake | Sample | SessionFrames | pl.DataFrame | pl.LazyFrame | str | os.PathLike[str]
 

@@ -10,6 +10,7 @@ import polars as pl
 from pulseframes import _text as readable
 from pulseframes.charts.style import COLOURS, NARROW, PARTS, WIDE, altair, check_width, need, nothing, styled
 from pulseframes.errors import InvalidQuery
+from pulseframes.tables import RATINGS
 
 if TYPE_CHECKING:
     import altair as alt
@@ -26,8 +27,8 @@ _LONG: Final = timedelta(days=3)
 _EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001  by the clock, as the periods are
 #: More bars than pixels cannot be told from each other.
 _MOST: Final = 3_000
-#: The ratings, from below, and what all those that are not known are drawn as.
-_RATINGS: Final = ("Poor", "Average", "Good", "Excellent")
+#: The ratings from bottom to top, and the part for unknown ones.
+_RATINGS: Final = RATINGS[::-1]
 _OTHER: Final = "Other"
 
 

@@ -30,7 +30,7 @@ from pulseframes.flatten import (
 from pulseframes.progress import ProgressHook
 from pulseframes.query import DateLike, DetailQuery, SearchQuery, SessionIds
 from pulseframes.tables import SESSIONS
-from pulseframes.tables.certificate import Certificate, certify, issue
+from pulseframes.tables.certificate import Certificate, certify
 from pulseframes.tables.frames import SessionFrames
 
 OnInvalid: TypeAlias = Literal["raise", "warn"]
@@ -210,31 +210,37 @@ def session_details(
 
 def _certificate_of_search(run: Run, reading: Reading, result: ParsedAnswers) -> Certificate:
     sessions = result.frames[SESSIONS.name]
-    return issue(
-        "search",
-        parts=run.parts,
-        sessions=sessions,
+    return Certificate(
+        question="search",
         declared=reading.declared,
         distinct=len(sessions) + len(result.rejected),
         complete=reading.complete,
-        calls_spent=run.calls_spent,
+        parts=tuple(run.parts),
         duplicates=reading.rows - reading.distinct,
-        totals=reading.totals,
+        totals=tuple(dict.fromkeys(reading.totals)),
         repaired=reading.repaired,
+        calls_spent=run.calls_spent,
+        calls_saved=sum(part.kept for part in run.parts),
+        still_active=_active_ids(sessions),
         forgotten=reading.forgotten,
     )
 
 
+def _active_ids(sessions: pl.DataFrame) -> tuple[int, ...]:
+    return tuple(sessions.filter(status="active")["session_id"])
+
+
 def _session_frames(result: ParsedAnswers, run: Run | None, query: DetailQuery) -> SessionFrames:
     parts, missing = (run.parts, run.missing) if run is not None else ([], [])
-    made_of = issue(
-        "details",
-        parts=parts,
-        sessions=result.frames[SESSIONS.name],
+    made_of = Certificate(
+        question="details",
         declared=query.calls,
         distinct=len(parts),
         complete=len(parts) == query.calls,
+        parts=tuple(parts),
         calls_spent=0 if run is None else run.calls_spent,
+        calls_saved=sum(part.kept for part in parts),
+        still_active=_active_ids(result.frames[SESSIONS.name]),
     )
     return SessionFrames(**result.frames, missing=missing, rejected=result.rejected, certificate=made_of)
 

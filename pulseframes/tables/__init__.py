@@ -3,7 +3,7 @@
 from pulseframes.tables.columns import INSTANT, Column, Privacy, Table
 from pulseframes.tables.items import ERRORS, PAGE_VIEWS
 from pulseframes.tables.lake_tables import DATE, DESIGN, LAKE_ORDER, LAKE_TABLES, LAKE_VERSION, REJECTED, partitioned
-from pulseframes.tables.sessions import SESSIONS
+from pulseframes.tables.sessions import RATINGS, SESSIONS
 
 #: The tables that users receive, by name.
 TABLES: dict[str, Table] = {table.name: table for table in (SESSIONS, PAGE_VIEWS, ERRORS)}
@@ -25,6 +25,7 @@ __all__ = [
     "LAKE_TABLES",
     "LAKE_VERSION",
     "PAGE_VIEWS",
+    "RATINGS",
     "REJECTED",
     "SESSIONS",
     "TABLES",

@@ -1,12 +1,11 @@
-"""What a result is made of: where each part came from, when, and whether it is complete."""
+"""The provenance of a result: where each part came from, when, and whether the result is complete."""
 
 from __future__ import annotations
 
 import weakref
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 import polars as pl
 
@@ -20,11 +19,11 @@ class Part:
     call_id : int
         Its number in the journal.
     fetched_at : datetime
-        When it was asked for, in UTC.
+        When it was requested, in UTC.
     kept : bool
-        True for an answer that was in the journal already and cost nothing.
+        Whether it was cached in the journal, and so cost nothing.
     rows : int
-        How many sessions it holds.
+        Number of sessions in it.
     """
 
     call_id: int
@@ -35,35 +34,42 @@ class Part:
 
 @dataclass(frozen=True)
 class Certificate:
-    """What a result is made of.
+    """Provenance of a result: counts, calls and times. ``certificate()`` returns it.
 
     Attributes
     ----------
     question : {"search", "details"}
-        What was asked.
+        The kind of query.
     declared : int
-        How many sessions there should be: what the server declared last, less ``skip`` and up to ``limit``; for details,
-        how many were asked for.
+        Number of sessions expected. For a search, the server's latest total, less ``skip`` and up to ``limit``; for
+        details, the number of ids requested.
     distinct : int
-        How many different sessions came, rejected ones included, and forgotten ones not.
+        Number of different sessions received, including rejected ones and excluding forgotten ones.
     complete : bool
-        Whether nothing is missing but what was forgotten, as far as can be told.
+        Whether nothing is missing except forgotten sessions, as far as the answers show.
     parts : tuple of Part
-        The answers, in the order they were asked for.
+        The answers, in the order of their requests.
     duplicates : int
-        Rows that came more than once, since the list moved while it was read.
+        Rows received more than once, because the list moved during pagination.
     totals : tuple of int
-        The different totals that the server declared on the way; more than one where its list changed.
+        The different totals that the server declared; more than one if its list changed during pagination.
     repaired : int
-        Calls spent on reading again what had moved.
+        Calls spent on re-reading pages that had moved.
     calls_spent : int
-        Calls that this result cost, authentication, failures and repairs included.
+        Calls that this result cost, including authentication, failures and repairs.
     calls_saved : int
-        Calls that kept answers saved.
+        Calls that cached answers saved.
     still_active : tuple of int
-        Sessions that had not ended when they were fetched: they will change.
+        Sessions that had not ended when they were fetched, and so will change.
     forgotten : int
-        Sessions taken out of kept answers by forget: the server declared them, and they are not in the result.
+        Sessions that ``forget()`` removed from cached answers: the server declared them, but the result lacks them.
+
+    Examples
+    --------
+    >>> sessions = pf.search_sessions("2026-11-09", "2026-11-16")
+    >>> made_of = pf.certificate(sessions)
+    >>> made_of.complete, made_of.declared == made_of.distinct == len(sessions)
+    (True, True)
     """
 
     question: Literal["search", "details"]
@@ -71,39 +77,39 @@ class Certificate:
     distinct: int
     complete: bool
     parts: tuple[Part, ...] = field(repr=False)
-    duplicates: int
-    totals: tuple[int, ...]
-    repaired: int
-    calls_spent: int
-    calls_saved: int
-    still_active: tuple[int, ...] = field(repr=False)
+    duplicates: int = 0
+    totals: tuple[int, ...] = ()
+    repaired: int = 0
+    calls_spent: int = 0
+    calls_saved: int = 0
+    still_active: tuple[int, ...] = field(default=(), repr=False)
     forgotten: int = 0
 
     @property
     def call_ids(self) -> tuple[int, ...]:
-        """The journal's numbers of the answers."""
+        """The numbers of the answers in the journal."""
         return tuple(part.call_id for part in self.parts)
 
     @property
     def fetched(self) -> tuple[datetime, datetime] | None:
-        """When the oldest and the newest part were asked for, in UTC; None where there are none."""
+        """When the oldest and the newest part were requested, in UTC; None if there are no parts."""
         times = [part.fetched_at for part in self.parts]
         return (min(times), max(times)) if times else None
 
 
-#: The certificates of frames that are still in use, by the frames' identity: a polars frame has no place for one.
-_issued: dict[int, Certificate] = {}
+#: The certificates of the frames that are still in use. Frames are not hashable, so the key is a frame's identity.
+_ISSUED: Final[dict[int, Certificate]] = {}
 
 
 def certify(frame: pl.DataFrame, certificate: Certificate) -> None:
-    """Issue a frame's certificate; it is forgotten with the frame."""
+    """Register a frame's certificate for as long as the frame exists."""
     key = id(frame)
-    _issued[key] = certificate
-    weakref.finalize(frame, _issued.pop, key, None)
+    _ISSUED[key] = certificate
+    weakref.finalize(frame, _ISSUED.pop, key, None)
 
 
 class Certified(Protocol):
-    """What carries its certificate, as SessionFrames does."""
+    """A result that carries its certificate, as SessionFrames does."""
 
     @property
     def certificate(self) -> Certificate | None:
@@ -111,65 +117,43 @@ class Certified(Protocol):
 
 
 def certificate(result: pl.DataFrame | Certified) -> Certificate:
-    """Say what a result is made of.
+    """Return the provenance of a result. Costs no calls.
 
     Parameters
     ----------
     result : polars.DataFrame or SessionFrames
-        What ``search_sessions()`` or ``session_details()`` returned, itself: a frame that was filtered or otherwise made
-        from it is another one, and has none.
+        The object that ``search_sessions()`` or ``session_details()`` returned, unchanged. A frame derived from it, by
+        a filter for example, is a new object and has no certificate.
 
     Returns
     -------
     Certificate
-        Declared and distinct counts, parts, what moved, and what it cost. Costs no call.
+        Declared and received counts, the answers behind them, what moved meanwhile, and the calls spent.
 
     Raises
     ------
     ValueError
-        If it has no certificate.
+        If the result has no certificate.
+
+    Examples
+    --------
+    >>> details = pf.session_details(pf.search_sessions("2026-11-09", "2026-11-16")["session_id"].head(2))
+    >>> pf.certificate(details).distinct
+    2
     """
-    found = _issued.get(id(result)) if isinstance(result, pl.DataFrame) else getattr(result, "certificate", None)
-    if found is None:
-        raise ValueError("no certificate: give what search_sessions() or session_details() returned, unchanged")
-    return found
+    issued = _ISSUED.get(id(result)) if isinstance(result, pl.DataFrame) else getattr(result, "certificate", None)
+    if issued is None:
+        raise ValueError(
+            "No certificate: only the object that search_sessions() or session_details() returned has one, not a frame "
+            "derived from it. Example: pf.certificate(pf.search_sessions('2026-11-01', '2026-11-08'))."
+        )
+    return issued
 
 
 def fetched_of(result: pl.DataFrame | Certified) -> datetime | None:
-    """Give when the last answer that a result is made of was asked for; None where that is not known."""
+    """Return when the last answer behind a result was requested; None if unknown."""
     try:
         fetched = certificate(result).fetched
     except ValueError:
         return None
     return None if fetched is None else fetched[1]
-
-
-def issue(
-    question: Literal["search", "details"],
-    *,
-    parts: Sequence[Part],
-    sessions: pl.DataFrame,
-    declared: int,
-    distinct: int,
-    complete: bool,
-    calls_spent: int,
-    duplicates: int = 0,
-    totals: Sequence[int] = (),
-    repaired: int = 0,
-    forgotten: int = 0,
-) -> Certificate:
-    """Make a certificate; what can be worked out from the parts and the frame is."""
-    return Certificate(
-        question=question,
-        declared=declared,
-        distinct=distinct,
-        complete=complete,
-        parts=tuple(parts),
-        duplicates=duplicates,
-        totals=tuple(dict.fromkeys(totals)),
-        repaired=repaired,
-        calls_spent=calls_spent,
-        calls_saved=sum(part.kept for part in parts),
-        still_active=tuple(sessions.filter(pl.col("status") == "active")["session_id"]),
-        forgotten=forgotten,
-    )

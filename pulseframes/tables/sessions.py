@@ -67,3 +67,6 @@ SESSIONS: Final = Table(
         text("web_url", "links.web", "The session's page in Raygun.", privacy=Privacy.IDENTIFIER),
     ),
 )
+
+#: The satisfaction ratings, from best to worst.
+RATINGS: Final = SESSIONS["satisfaction_rating"].known_values
