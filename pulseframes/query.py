@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -10,6 +9,7 @@ from typing import Final, SupportsIndex, TypeAlias
 
 import polars as pl
 
+from pulseframes._arguments import integer, shown, whole_number
 from pulseframes.endpoints import DETAIL, SEARCH
 from pulseframes.errors import InvalidQuery
 
@@ -79,8 +79,8 @@ class SearchQuery:
             user_identifier=_text("user_identifier", user_identifier),
             country=_country_codes(country),
             user_type=_text("user_type", user_type),
-            skip=_whole("skip", skip, least=0),
-            limit=None if limit is None else _whole("limit", limit, least=1),
+            skip=whole_number("skip", skip, most=MAX_ID),
+            limit=None if limit is None else whole_number("limit", limit, least=1, most=MAX_ID),
         )
 
     def wanted(self, total_sessions: int) -> int:
@@ -182,16 +182,6 @@ def _text(argument: str, value: str | None) -> str | None:
     return value
 
 
-def _whole(argument: str, value: int, *, least: int) -> int:
-    try:
-        number = _index(value)
-    except TypeError:
-        number = least - 1
-    if not least <= number <= MAX_ID:
-        raise InvalidQuery(f"{argument}: {_shown(value)} is not a whole number from {least} on.", argument=argument)
-    return number
-
-
 def _country_codes(country: str | Iterable[str] | None) -> tuple[str, ...]:
     wanted = "give two-letter codes, as in 'NZ' or ['NZ', 'US'], or None for all"
     if country is None:
@@ -229,28 +219,13 @@ def _listed(ids: SessionIds) -> Iterable[tuple[str, object]]:
 
 def _session_id(value: object, where: str) -> int:
     try:
-        number = _index(value)
+        number = integer(value)
     except TypeError:
         raise _not_ids(f"{value!r}{where}") from None
     if not 0 <= number <= MAX_ID:
-        raise _not_ids(f"{_shown(number)}{where}, outside 0 to 2**63 - 1")
+        raise _not_ids(f"{shown(number)}{where}, outside 0 to 2**63 - 1")
     return number
 
 
 def _not_ids(what: str) -> InvalidQuery:
     return InvalidQuery(f"ids: expected whole numbers, got {what}.", argument="ids")
-
-
-def _shown(value: object) -> str:
-    """Show a value in a message; a number can have more digits than Python writes."""
-    try:
-        return repr(value)
-    except ValueError:
-        return "a number of thousands of digits"
-
-
-def _index(value: object) -> int:
-    """Give an integer of any library as an int; True is not 1 here."""
-    if isinstance(value, bool):
-        raise TypeError
-    return operator.index(value)  # type: ignore[arg-type]  # it raises TypeError for what is not an integer

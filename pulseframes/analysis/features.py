@@ -7,6 +7,7 @@ from typing import Final, Literal, TypeAlias, get_args
 
 import polars as pl
 
+from pulseframes._arguments import check_choice
 from pulseframes.analysis.lake_sample import lake_of
 from pulseframes.analysis.page_template import Rules, page_template
 from pulseframes.analysis.sample import Sample
@@ -84,8 +85,7 @@ def features(
     ``sessions_before`` counts as far back as the source goes: all of a lake, whatever the window; of a ``Sample``, its population; of
     ``SessionFrames``, these sessions only.
     """
-    if known not in get_args(Known):
-        raise InvalidQuery(f"known: {known!r} is none of {', '.join(get_args(Known))}.", argument="known")
+    check_choice("known", known, get_args(Known))
     sample = sample_of(source, date_from, date_to, design)
     details = sample.details
     template = page_template("page", rules)

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import polars as pl
 
+from pulseframes._arguments import whole_number
 from pulseframes._text import percent, plural, some
 from pulseframes.analysis.estimate import Names, estimate, level_for
 from pulseframes.analysis.sample import Sample
@@ -162,9 +163,7 @@ def plan_precision(
     """
     if isinstance(within, bool) or not isinstance(within, int | float) or not 0 < within < 1:
         raise InvalidQuery(f"within: {within!r} is no share between 0 and 1.", argument="within")
-    for name, number in (("top", top), ("details_a_day", details_a_day)):
-        if not isinstance(number, int) or isinstance(number, bool) or number < 1:
-            raise InvalidQuery(f"{name}: {number!r} is not a whole number from 1 on.", argument=name)
+    top, details_a_day = whole_number("top", top, least=1), whole_number("details_a_day", details_a_day, least=1)
     if isinstance(source, Sample) and (date_from, date_to, design) != (None, None, None):
         raise InvalidQuery("source: a Sample has its own window and design; give a lake to choose.", argument="source")
     if isinstance(source, Sample) and not source.is_drawn:

@@ -6,11 +6,11 @@ from typing import Final
 
 import polars as pl
 
+from pulseframes._arguments import whole_number
 from pulseframes.analysis.estimate import Names, estimate
 from pulseframes.analysis.page_template import Rules
 from pulseframes.analysis.source import Source, sample_of, with_templates
 from pulseframes.analysis.wide import side_by_side
-from pulseframes.errors import InvalidQuery
 from pulseframes.query import DateLike
 from pulseframes.sampling.design import Design
 
@@ -112,10 +112,7 @@ def apdex(
     LakeError
         If there is no lake.
     """
-    if not isinstance(threshold_ms, int) or isinstance(threshold_ms, bool) or threshold_ms < 1:
-        raise InvalidQuery(
-            f"threshold_ms: {threshold_ms!r} is not a whole number of milliseconds from 1 on.", argument="threshold_ms"
-        )
+    threshold_ms = whole_number("threshold_ms", threshold_ms, least=1)
     sample = with_templates(sample_of(source, date_from, date_to, design), rules)
     score = (
         f"CASE WHEN loading_time_ms <= {threshold_ms} THEN 1.0 "

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import polars as pl
 
 from pulseframes import _text as readable
+from pulseframes._arguments import whole_number
 from pulseframes.errors import InvalidQuery
 
 if TYPE_CHECKING:
@@ -90,8 +91,7 @@ def need(frame: pl.DataFrame, columns: list[str], source: str) -> None:
 
 def check_width(width: int) -> None:
     """Check a width; raises ``InvalidQuery`` where nothing could be drawn in it."""
-    if not isinstance(width, int) or isinstance(width, bool) or not 200 <= width <= 10_000:  # noqa: PLR2004  pixels
-        raise InvalidQuery(f"width: {width!r} is not a number of pixels from 200 to 10000.", argument="width")
+    whole_number("width", width, least=200, most=10_000)
 
 
 def styled(chart: alt.LayerChart, *, size: tuple[int, int], padding: tuple[int, int, int, int]) -> alt.LayerChart:

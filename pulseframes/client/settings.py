@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import platformdirs
 
+from pulseframes._arguments import whole_number
 from pulseframes._secret import Secret
 from pulseframes.client.quota import QuotaDay
 from pulseframes.errors import CredentialsMissing, InvalidQuery
@@ -149,9 +150,7 @@ class Settings:
                 wanted = f"a number of seconds, positive and up to {LONGEST_TIMEOUT:g}"
                 raise InvalidQuery(f"{name}: {seconds!r} is not {wanted}.", argument=name)
         for name, least in (("daily_limit", 1), ("repair_calls", 0)):
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < least:
-                raise InvalidQuery(f"{name}: {value!r} is not a whole number from {least} on.", argument=name)
+            whole_number(name, getattr(self, name), least=least)
         if self.quota_day not in get_args(QuotaDay):
             raise InvalidQuery(
                 f"quota_day: {self.quota_day!r} is not 'rolling' or 'utc' ({ENV_QUOTA_DAY}).", argument="quota_day"

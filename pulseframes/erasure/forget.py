@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from pulseframes._arguments import whole_number
 from pulseframes.client import JOURNAL_FILE, Journal, Settings
 from pulseframes.erasure.journal import (
     ForgottenInJournal,
@@ -190,17 +191,13 @@ def retain(
     Raises
     ------
     InvalidQuery
-        If ``days`` is no whole number from 1 on.
+        If ``days`` is not a whole number of at least 1.
     LakeError, JournalError
         As for ``forget()``.
     """
-    if not isinstance(days, int) or isinstance(days, bool) or days < 1:
-        raise InvalidQuery(f"days: {days!r} is not a whole number from 1 on.", argument="days")
     now = clock()
-    try:
-        cutoff = (now - timedelta(days=days)).replace(hour=0, minute=0, second=0, microsecond=0)
-    except OverflowError:
-        raise InvalidQuery(f"days: {days} is more than there are.", argument="days") from None
+    days = whole_number("days", days, least=1, most=now.toordinal() - 2)  # the calendar begins with the year 1
+    cutoff = (now - timedelta(days=days)).replace(hour=0, minute=0, second=0, microsecond=0)
     place = _lake(lake)
     in_lake = None if place is None else retain_in_lake(place, cutoff)
     journal = _journal(settings or Settings())

@@ -8,6 +8,7 @@ from typing import Final, Literal, TypeAlias
 
 import polars as pl
 
+from pulseframes._arguments import whole_number
 from pulseframes.endpoints import SEARCH
 from pulseframes.errors import InvalidQuery, LakeError
 from pulseframes.lake import (
@@ -56,10 +57,10 @@ def check_details(details: Details) -> None:
     Raises
     ------
     InvalidQuery
-        If it is neither a whole number from 0 on nor ``"all"``.
+        If it is neither a whole number nor ``"all"``.
     """
-    if details != "all" and (not isinstance(details, int) or isinstance(details, bool) or details < 0):
-        raise InvalidQuery(f"details: {details!r} is not a whole number from 0 on, or 'all'.", argument="details")
+    if details != "all":
+        whole_number("details", details, or_else="'all'")
 
 
 def check_look_back(look_back: timedelta) -> None:

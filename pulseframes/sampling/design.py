@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
+from pulseframes._arguments import check_choice, whole_number
 from pulseframes.endpoints import SEARCH
 from pulseframes.errors import InvalidQuery
 from pulseframes.tables import SESSIONS, Privacy
@@ -45,10 +46,8 @@ class Design:
     def __post_init__(self) -> None:
         strata = names_of_strata(self.strata)
         object.__setattr__(self, "strata", strata)
-        if self.kind not in get_args(Kind):
-            raise InvalidQuery(f"design: {self.kind!r} is none of {', '.join(get_args(Kind))}.", argument="design")
-        if not isinstance(self.seed, int) or isinstance(self.seed, bool) or not 0 <= self.seed < 1 << 63:
-            raise InvalidQuery(f"seed: {self.seed!r} is not a whole number from 0 to 2^63 - 1.", argument="seed")
+        check_choice("design", self.kind, get_args(Kind))
+        object.__setattr__(self, "seed", whole_number("seed", self.seed, most=2**63 - 1))
         for name in strata:
             _check_stratum(name)
         if self.allocation is not None:

@@ -9,6 +9,7 @@ from typing import Final, Literal, TypeAlias
 
 import polars as pl
 
+from pulseframes._arguments import check_choice
 from pulseframes.errors import InvalidQuery
 
 Level: TypeAlias = Literal["sessions", "page_views", "errors"]
@@ -120,8 +121,8 @@ def level_of(columns: Mapping[str, Iterable[str]], levels: dict[Level, set[str]]
         If none has.
     """
     wanted = set[str]().union(*columns.values())
-    if of is not None and of not in levels:
-        raise InvalidQuery(f"of: {of!r} is none of {', '.join(levels)}.", argument="of")
+    if of is not None:
+        check_choice("of", of, [*levels])
     for level, there in levels.items():
         if of in (None, level) and wanted <= there:
             return level

@@ -14,6 +14,7 @@ from typing import Final
 
 import polars as pl
 
+from pulseframes._arguments import whole_number
 from pulseframes._random import PermanentRandom
 from pulseframes.errors import InvalidQuery
 from pulseframes.sampling.design import Design, Kind, names_of_strata
@@ -94,8 +95,7 @@ def choose_details(
     Ohlsson, E. (1998). Sequential Poisson sampling. Journal of Official Statistics 14(2), 149-162.
     """
     chosen = Design(design, seed, names_of_strata(strata), allocation)
-    if not isinstance(calls, int) or isinstance(calls, bool) or calls < 0:
-        raise InvalidQuery(f"calls: {calls!r} is not a whole number from 0 on.", argument="calls")
+    calls = whole_number("calls", calls)
     known = pl.col(_DETAILED_AT).is_not_null() if _DETAILED_AT in _checked(sessions, chosen).columns else pl.lit(False)
     try:
         bought = pl.Series(list(detailed), dtype=pl.Int64)

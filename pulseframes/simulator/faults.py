@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, fields
 from http import HTTPStatus
 from typing import Any, Final
 
+from pulseframes._arguments import check_choice, whole_number
 from pulseframes.simulator.edits import edit_document
 
 KINDS: Final = ("status", "reset", "truncate", "delay", "body", "drift")
@@ -73,9 +74,9 @@ class Fault:
     edit: Callable[[Any], object] | None = None
 
     def __post_init__(self) -> None:
-        _check_choice("kind", self.kind, KINDS)
-        _check_choice("on", self.on, ENDPOINTS)
-        _check_choice("framing", self.framing, FRAMINGS)
+        check_choice("kind", self.kind, KINDS)
+        check_choice("on", self.on, ENDPOINTS)
+        check_choice("framing", self.framing, FRAMINGS)
         _check_number("times", self.times, 1, None)
         _check_number("after", self.after, 0, None)
         _check_number("status", self.status, 200, 599)
@@ -110,7 +111,7 @@ class Fault:
             raise ValueError(f"a fault is a JSON object, not {entry!r}")
         allowed = [*(item.name for item in fields(cls) if item.name != "edit"), "edits"]
         for name in entry:
-            _check_choice("a name", name, allowed)
+            check_choice("a name", name, allowed)
         if "kind" not in entry:
             raise ValueError(f"kind is missing: one of {', '.join(KINDS)}")
         values = dict(entry)
@@ -203,18 +204,11 @@ class Faults:
             return hit.fault
 
 
-def _check_choice(name: str, value: object, allowed: Sequence[str]) -> None:
-    if value not in allowed:
-        raise ValueError(f"{name} must be one of {', '.join(allowed)}, not {value!r}")
-
-
 def _check_number(name: str, value: object, least: int, most: int | None) -> None:
     """Check a whole number; None stands for the default where that is None."""
     if value is None and name in ("times", "at_bytes"):
         return
-    if not isinstance(value, int) or isinstance(value, bool) or value < least or (most is not None and value > most):
-        limits = f"from {least}" if most is None else f"from {least} to {most}"
-        raise ValueError(f"{name} must be a whole number {limits}, not {value!r}")
+    whole_number(name, value, least=least, most=most)
 
 
 def _check_texts(entry: Mapping[str, object]) -> None:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from pulseframes._arguments import check_choice
 from pulseframes._files import FORMATS, write_frame
-from pulseframes.errors import InvalidQuery
 from pulseframes.tables import REJECTED, TABLES
 from pulseframes.tables.certificate import Certificate
 
@@ -131,8 +131,7 @@ class SessionFrames:
         OSError
             If a file cannot be written.
         """
-        if file_format not in FORMATS:
-            raise InvalidQuery(f"file_format: {file_format!r} is none of {', '.join(FORMATS)}.", argument="file_format")
+        check_choice("file_format", file_format, [*FORMATS])
         folder = Path(directory)
         folder.mkdir(parents=True, exist_ok=True)
         frames = self.tables() | ({} if self.rejected.is_empty() else {REJECTED.name: self.rejected})

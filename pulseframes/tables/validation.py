@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from pulseframes.errors import InvalidQuery
+from pulseframes._arguments import check_choice
 from pulseframes.tables import ITEM_TABLES, SESSIONS, TABLES, Table
 
 if TYPE_CHECKING:
@@ -40,8 +40,7 @@ def frame_schema(name: str) -> DataFrameSchema:
     """
     from pandera.polars import Check, Column, DataFrameSchema
 
-    if name not in TABLES:
-        raise InvalidQuery(f"name: {name!r} is none of the tables: {', '.join(TABLES)}.", argument="name")
+    check_choice("name", name, [*TABLES])
     table = TABLES[name]
     columns = {
         column.name: Column(

@@ -607,7 +607,7 @@ def test_what_hangs_on_which_sessions_were_drawn_is_no_condition(condition: str)
         ({"measures": "p100(loading_time_ms)"}, "measures", "is no measure"),
         ({"measures": "mean(loading_time_ms); DROP TABLE sessions"}, "measures", "is no measure"),
         ({"of": "sessions"}, "measures", "there is no column 'loading_time_ms' of sessions"),
-        ({"of": "views"}, "of", "'views' is none of sessions, page_views, errors"),
+        ({"of": "views"}, "of", "must be one of sessions, page_views, errors, not 'views'"),
         ({"where": "loading_time_ms"}, "where", "is no condition"),
         ({"where": "page"}, "where", "is no condition"),
         ({"where": "1=1; DROP TABLE sessions"}, "where", "is no SQL expression"),

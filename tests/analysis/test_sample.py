@@ -302,7 +302,7 @@ def test_frames_that_do_not_belong_together_are_refused(shop: Simulator) -> None
             "was not drawn from these sessions by the design",
         ),
         (lambda: make(population, chosen, details, design="uniform"), "chosen", "by the design uniform"),
-        (lambda: make(population, chosen, details, design="newest"), "design", "'newest' is none of"),
+        (lambda: make(population, chosen, details, design="newest"), "design", "not 'newest'"),
         (lambda: make(population, chosen, details.sessions), "details", "DataFrame is not what session_details"),
         (lambda: pf.Sample.of_details(details.sessions), "details", "DataFrame is not what session_details"),
         (lambda: pf.Sample.of_lake(5), "path", "path: "),

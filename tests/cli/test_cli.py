@@ -137,7 +137,7 @@ def test_rows_that_break_the_schema_are_written_beside_the_others(
         (["search", "yesterday", "2026-11-08"], "date_from: 'yesterday' is not an ISO 8601 time"),
         (["search", "2026-11-08", "2026-11-01"], "is not after date_from"),
         (["search", *WEEK, "--country", "Neuseeland"], "country: 'Neuseeland'"),
-        (["search", *WEEK, "--limit", "0"], "limit: 0"),
+        (["search", *WEEK, "--limit", "0"], "limit must be a whole number"),
         (["search", *WEEK, "-o", "week.xlsx"], "ends in none of .parquet, .csv, .ndjson"),
         (["search", *WEEK, "-o", "no/such/folder/week.csv"], "week.csv cannot be written: No such file or directory"),
         (["search", *WEEK, "-o", "."], "ends in none of"),

@@ -194,7 +194,7 @@ def test_wrong_arguments_remove_nothing(kept: Kept) -> None:
         pf.forget(kept.lake, 1.5, settings=kept.settings)  # type: ignore[arg-type]  # wrong on purpose
     assert pf.forget(kept.lake, 7, settings=kept.settings).found is False
     for days in (0, -1, True, 10**9):
-        with pytest.raises(pf.InvalidQuery, match="days: "):
+        with pytest.raises(pf.InvalidQuery, match="days must be"):
             pf.retain(kept.lake, days, settings=kept.settings)
 
 

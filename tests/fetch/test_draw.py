@@ -598,7 +598,7 @@ def test_a_sample_in_a_bucket_is_the_one_of_a_folder(
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ("views", "design: 'views' is none of pageviews, uniform"),
+        ("views", "design must be one of pageviews, uniform, not 'views'"),
         (5, "design: int is no Design; give 'pageviews', 'uniform' or Design"),
         (pf.Design("pageviews", strata=("country",), allocation={"NZ": 0.5}), None),
     ],

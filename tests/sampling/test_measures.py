@@ -144,7 +144,7 @@ def test_a_question_is_about_the_first_table_that_has_all_columns(columns: set[s
         ({"nope"}, None, "measures: there is no column 'nope' of sessions, page views and errors"),
         ({"title"}, "page_views", "there is no column 'title' of page_views.$"),
         ({"title", "page"}, None, "page, title are of page views and of errors"),
-        (set(), "pages", "of: 'pages' is none of sessions, page_views, errors"),
+        (set(), "pages", "of must be one of sessions, page_views, errors, not 'pages'"),
     ],
 )
 def test_columns_that_no_table_has_together_are_told(columns: set[str], of: Any, told: str) -> None:

@@ -197,12 +197,12 @@ def test_no_sessions_and_no_calls_give_no_rows() -> None:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ({"calls": -1}, "calls: -1 is not a whole number"),
-        ({"calls": True}, "calls: True"),
-        ({"calls": 1.5}, "calls: 1.5"),
-        ({"design": "newest"}, "design: 'newest' is none of pageviews, uniform"),
-        ({"seed": -1}, "seed: -1"),
-        ({"seed": "x"}, "seed: 'x'"),
+        ({"calls": -1}, "calls must be a whole number of at least 0, not -1"),
+        ({"calls": True}, "calls must be .* not True"),
+        ({"calls": 1.5}, "calls must be .* not 1.5"),
+        ({"design": "newest"}, "design must be one of pageviews, uniform, not 'newest'"),
+        ({"seed": -1}, "seed must be .* not -1"),
+        ({"seed": "x"}, "seed must be .* not 'x'"),
         ({"strata": "satisfaction_rating"}, "strata: 'satisfaction_rating' is no column that search_sessions"),
         ({"strata": "user_email_address"}, "says who somebody is"),
         ({"strata": "nowhere"}, "strata: 'nowhere'"),

@@ -118,7 +118,7 @@ def test_a_clean_run_into_the_same_folder_leaves_no_rejected_rows_of_another(tmp
     assert (tmp_path / "rejected.parquet").exists()
     EMPTY.write_parquet(tmp_path)
     assert not (tmp_path / "rejected.parquet").exists()
-    with pytest.raises(InvalidQuery, match="none of parquet, csv, ndjson"):
+    with pytest.raises(InvalidQuery, match="must be one of parquet, csv, ndjson"):
         EMPTY.write(tmp_path, "xlsx")
 
 

@@ -115,5 +115,5 @@ def test_the_schema_can_be_used_on_frames_of_ones_own() -> None:
     assert schema.columns["ip_address"].metadata == {"unit": "", "privacy": "personal"}
     schema.columns["session_length_ms"].nullable = False  # it is the caller's own
     assert frame_schema("sessions").columns["session_length_ms"].nullable
-    with pytest.raises(InvalidQuery, match="none of the tables"):
+    with pytest.raises(InvalidQuery, match="name must be one of sessions, page_views, errors"):
         frame_schema("visits")

@@ -1,0 +1,71 @@
+"""Checks of arguments that many rooms share, so that each has one wording: what it must be, and what was given."""
+
+from __future__ import annotations
+
+import difflib
+import operator
+from collections.abc import Iterable, Sequence
+
+from pulseframes.errors import InvalidQuery
+
+
+def whole_number(argument: str, value: object, *, least: int = 0, most: int | None = None, or_else: str = "") -> int:
+    """Return a whole number, of any library's type, as an int.
+
+    Parameters
+    ----------
+    argument : str
+        The argument's name, for the message.
+    value : object
+        Its value. True is not 1 here.
+    least, most : int
+        The limits; no upper one if ``most`` is None.
+    or_else : str
+        Another value that the caller allows, for the message: ``"'all'"``.
+
+    Raises
+    ------
+    InvalidQuery
+        If the value is not a whole number within the limits.
+    """
+    try:
+        number = integer(value)
+    except TypeError:
+        number = least - 1
+    if number < least or (most is not None and number > most):
+        limits = f"of at least {least}" if most is None else f"from {least} to {most}"
+        alternative = f", or {or_else}" if or_else else ""
+        raise InvalidQuery(
+            f"{argument} must be a whole number {limits}{alternative}, not {shown(value)}.", argument=argument
+        )
+    return number
+
+
+def check_choice(argument: str, value: object, choices: Sequence[str]) -> None:
+    """Raise ``InvalidQuery`` if a value is not one of some strings; suggest the nearest."""
+    if not isinstance(value, str) or value not in choices:
+        suggestion = did_you_mean(value, choices) if isinstance(value, str) else ""
+        raise InvalidQuery(
+            f"{argument} must be one of {', '.join(choices)}, not {value!r}.{suggestion}", argument=argument
+        )
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return a sentence that suggests the known name nearest to one, with a space before it; empty if none is near."""
+    nearest = difflib.get_close_matches(name, known, n=1)
+    return f" Did you mean {nearest[0]!r}?" if nearest else ""
+
+
+def integer(value: object) -> int:
+    """Return an integer of any library as an int; raise ``TypeError`` for anything else, and for True and False."""
+    if isinstance(value, bool):
+        raise TypeError
+    return operator.index(value)  # type: ignore[arg-type]  # it raises TypeError for what is not an integer
+
+
+def shown(value: object) -> str:
+    """Return a value as a message shows it; a number can have more digits than Python writes."""
+    try:
+        return repr(value)
+    except ValueError:
+        return "a number of thousands of digits"
