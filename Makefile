@@ -61,7 +61,7 @@ browser: $(VENV)/.dev
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-	$(BIN)/python tests/update_readme.py
+	$(BIN)/python docs/generate.py
 	$(BIN)/nbstripout notebooks/*.ipynb
 
 # Takes down the public interface and the stored schemas, so that later changes are held against them.

@@ -1,6 +1,8 @@
-"""What the site makes from the code while it is built, and what it must hold.
+"""Generates parts of the pages from the code, and checks the built site.
 
-A page says ``<!-- generated: NAME -->`` where one of the texts below belongs. Nothing of them is kept in the repository.
+``<!-- generated: NAME -->`` on a page is replaced by one of the texts below while the site is built. Between
+``<!-- committed: NAME -->`` and ``<!-- end -->`` stands the same kind of text, committed so that the page can be read in the
+repository. Run this file to bring the committed texts up to date.
 """
 
 from __future__ import annotations
@@ -31,9 +33,9 @@ from pulseframes.endpoints import DETAIL
 from pulseframes.tables import LAKE_TABLES, Privacy, Table
 from pulseframes.tables.dictionary import entries
 
-#: The public names by page, each class with the members that are for users. A name that is on no page fails the build.
+#: The public names by page, and for each class the members to document. The build fails if a public name is on no page.
 API: Final[dict[str, dict[str, tuple[str, ...]]]] = {
-    "ask": {
+    "sessions": {
         "search_sessions": (),
         "session_details": (),
         "SessionFrames": ("tables", "to_arrow", "to_pandas", "write_parquet", "write"),
@@ -115,34 +117,35 @@ _SIMULATOR: Final[dict[str, tuple[str, ...]]] = {
 }  # fmt: skip
 
 _MARK: Final = re.compile(r"^<!-- generated: (\w+)(?: (\w+))? -->$", re.MULTILINE)
-#: What a page would have a browser load from elsewhere; links that a reader may follow are none of it.
+_COMMITTED: Final = re.compile(r"^<!-- committed: (\w+) -->$.*?^<!-- end -->$", re.MULTILINE | re.DOTALL)
+#: HTML that makes a browser load something from another host; links that a reader may follow are allowed.
 _LOADED: Final = re.compile(
     r"<(?:script|img|iframe|source)[^>]*\ssrc=[\"'](?:https?:)?//|<link(?![^>]*canonical)[^>]*\shref=[\"'](?:https?:)?//|url\([\"']?(?:https?:)?//|@import"
 )
 
 
 def api(page: str) -> str:
-    """Give the reference of a page's names, from their docstrings."""
+    """Return the reference of a page's names, from their docstrings."""
     return _reference("pulseframes", API[page])
 
 
 def charts() -> str:
-    """Give the reference of the charts."""
+    """Return the reference of the charts."""
     return _reference("pulseframes.charts", dict.fromkeys(pf.charts.__all__, ()))
 
 
 def simulated() -> str:
-    """Give the reference of the simulator."""
+    """Return the reference of the simulator."""
     return _reference("pulseframes.simulator", _SIMULATOR)
 
 
 def tables() -> str:
-    """Give the data dictionary: the tables as a lake has them."""
+    """Return the data dictionary: the tables as a lake stores them."""
     return "\n\n".join(f"## {name}\n\n{table.description}\n\n{_columns(table)}" for name, table in LAKE_TABLES.items())
 
 
 def command_line() -> str:
-    """Give each command's help, in the groups of ``pulseframes --help``."""
+    """Return each command's help, in the groups of ``pulseframes --help``."""
     group: Any = get_command(commands)
     panels: dict[str, list[str]] = {}
     with patch.dict(os.environ, {"COLUMNS": "200"}):
@@ -154,33 +157,29 @@ def command_line() -> str:
 
 
 def exit_codes() -> str:
-    """Give what the exit codes mean."""
-    return _table(["exit code", "what it means"], [[str(code), what] for code, what in EXIT_CODES.items()])
+    """Return the table of exit codes."""
+    return _table(["exit code", "meaning"], [[str(code), what] for code, what in EXIT_CODES.items()])
 
 
 def settings() -> str:
-    """Give the settings with their environment variables and defaults, as the docstring and the fields have them."""
+    """Return the settings with their environment variables and defaults, from the docstring and the fields."""
     with patch.dict(os.environ):
         for name in [name for name in os.environ if name.startswith("PULSEFRAMES_")]:
             del os.environ[name]
-        defaults = {one.name: getattr(pf.Settings(), one.name) for one in dataclasses.fields(pf.Settings)}
+        defaults = {field.name: getattr(pf.Settings(), field.name) for field in dataclasses.fields(pf.Settings)}
     rows = []
-    for one in NumpyDocString(inspect.getdoc(pf.Settings))["Parameters"]:
-        names, text = one.name.split(", "), " ".join(one.desc)
+    for parameter in NumpyDocString(inspect.getdoc(pf.Settings))["Parameters"]:
+        names, text = parameter.name.split(", "), " ".join(parameter.desc)
         variables = re.findall(r"PULSEFRAMES_\w+", text)
         text = re.sub(r" \(``PULSEFRAMES_\w+``[^)]*\)", "", text)
-        given = [f"`{defaults[name]}`" for name in names if defaults[name] != ""]
-        rows.append(
-            [
-                "<br>".join(f"`{name}`" for name in [*names, *variables]),
-                text + (f" Default: {', '.join(given)}." if given else ""),
-            ]
-        )
-    return _table(["setting, variable", "what it is"], rows).replace("``", "`")
+        values = [f"`{defaults[name]}`" for name in names if defaults[name] != ""]
+        text += f" Default: {', '.join(values)}." if values else ""
+        rows.append(["<br>".join(f"`{name}`" for name in [*names, *variables]), text])
+    return _table(["setting, variable", "meaning"], rows).replace("``", "`")
 
 
 def error_tree() -> str:
-    """Give the tree of errors and warnings that their module draws."""
+    """Return the tree of errors and warnings, as the docstring of their module draws it."""
     tree = inspect.cleandoc(errors.__doc__ or "").partition("::\n")[2].partition("\nNo message")[0]
     return f"```text\n{inspect.cleandoc(tree)}\n```"
 
@@ -198,12 +197,17 @@ GENERATED: Final[dict[str, Callable[..., str]]] = {
 
 
 def expanded(text: str) -> str:
-    """Give a page's text with what is generated in it."""
-    return _MARK.sub(lambda mark: GENERATED[mark[1]](*([mark[2]] if mark[2] else [])), text)
+    """Return a page's text with its generated parts."""
+    return _MARK.sub(lambda mark: GENERATED[mark[1]](*([mark[2]] if mark[2] else [])), updated(text))
+
+
+def updated(text: str) -> str:
+    """Return a page's text with its committed parts up to date."""
+    return _COMMITTED.sub(lambda part: f"<!-- committed: {part[1]} -->\n{GENERATED[part[1]]()}\n<!-- end -->", text)
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Join the build."""
+    """Register the hooks of the build."""
     app.connect("source-read", _expand)
     app.connect("autodoc-process-signature", _shorten_signature)
     app.connect("autodoc-process-docstring", _link_names, priority=400)  # before numpydoc reads it
@@ -219,26 +223,26 @@ def _expand(_app: Sphinx, _page: str, source: list[str]) -> None:
 def _shorten_signature(
     _app: Sphinx, _what: str, _name: str, _item: object, _options: object, signature: str | None, returns: str | None
 ) -> tuple[str | None, str | None]:
-    """Shorten defaults that are functions: they are no text to read."""
+    """Replace defaults that are functions by an ellipsis."""
     return (re.sub(r"<(?:[^<>]|<[^<>]*>)*>", "...", signature) if signature else signature), returns
 
 
-def _link_names(_app: Sphinx, _what: str, name: str, _item: object, _options: object, lines: list[str]) -> None:
-    """Make links of the public names that a docstring has between double backticks."""
-    module = name.rpartition(".")[0]
+def _link_names(_app: Sphinx, _what: str, where: str, _item: object, _options: object, lines: list[str]) -> None:
+    """Link the public names that a docstring has between double backticks."""
+    module = where.rpartition(".")[0]
 
-    def link(found: re.Match[str]) -> str:
-        if found["name"] not in _PUBLIC:
-            return found[0]
-        home = module if found["as"] and module == "pulseframes.charts" else "pulseframes"  # a chart is as another one
-        return f"{found['as']}:py:obj:`{found['text']} <{home}.{found['name']}>`"
+    def link(name: re.Match[str]) -> str:
+        if name["name"] not in _PUBLIC:
+            return name[0]
+        home = module if name["as"] and module == "pulseframes.charts" else "pulseframes"  # one chart refers to another
+        return f"{name['as']}:py:obj:`{name['text']} <{home}.{name['name']}>`"
 
     for number, line in enumerate(lines):
         lines[number] = re.sub(r"(?P<as>(?:as for )?)``(?P<text>(?P<name>\w+)(?:\(\))?)``", link, line)
 
 
 def _check_names(_app: Sphinx, env: Any) -> None:
-    """Warn of public names that are on no page."""
+    """Warn about public names that are on no page."""
     documented = env.domaindata["py"]["objects"]
     missing = sorted(name for name in _PUBLIC if f"pulseframes.{name}" not in documented)
     if missing:
@@ -248,12 +252,12 @@ def _check_names(_app: Sphinx, env: Any) -> None:
 
 
 def _check_pages(app: Sphinx, failure: Exception | None) -> None:
-    """Fail where a page would have a browser ask another host."""
+    """Fail if a page would make a browser load something from another host."""
     if failure is None:
         for path in sorted(Path(app.outdir).rglob("*.html")):
-            found = _LOADED.search(path.read_text(encoding="utf-8"))
-            if found:
-                raise ExtensionError(f"{path.name} would load something from another host: {found[0]}")
+            loaded = _LOADED.search(path.read_text(encoding="utf-8"))
+            if loaded:
+                raise ExtensionError(f"{path.name} would load something from another host: {loaded[0]}")
 
 
 _PUBLIC: Final = set(pf.__all__) - {"__version__"}
@@ -288,18 +292,23 @@ def _columns(table: Table) -> str:
             only = ", in details only" if entry["answers"] == DETAIL.answer and not table.list_key else ""
             what.append(f"<br>In the API: `{entry['json_path']}`{only}.")
         rows.append([f"{name}<br>{', '.join(filter(None, kind))}", " ".join(what)])
-    return _table(["column, type", "what it is"], rows)
+    return _table(["column, type", "meaning"], rows)
 
 
 def _tidied(text: str) -> str:
-    """Give a command's help with its examples as a block to copy, and without what every command has."""
+    """Return a command's help with its examples as a block to copy, and without the options of every command."""
     text = re.sub(r"^\* `--help`.*\n", "", text, flags=re.MULTILINE)
     text = re.sub(r"\{(\w+)\}", r"\1", re.sub(r" <(?:list\[)?(str|int|float|path)(?: range)?\]?>", r" <\1>", text))
-    text, _, told = text.partition("Examples:\n")
-    lines = re.findall(r"^- `(.*)`$", told, re.MULTILINE)
+    text, _, examples = text.partition("Examples:\n")
+    lines = re.findall(r"^- `(.*)`$", examples, re.MULTILINE)
     return text.replace("**Options**:\n\n\n", "") + "**Examples**:\n\n```sh\n" + "\n".join(lines) + "\n```\n"
 
 
 def _table(heads: list[str], rows: list[list[str]]) -> str:
     lines = [heads, ["---"] * len(heads), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+if __name__ == "__main__":
+    for page in Path(__file__).parent.rglob("*.md"):
+        page.write_text(updated(page.read_text(encoding="utf-8")), encoding="utf-8")

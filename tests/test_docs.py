@@ -1,4 +1,4 @@
-"""What the README, the site, the docstrings and the Makefile say is true."""
+"""README, site, contributor pages and docstrings agree with the code: their blocks run, and their names and links exist."""
 
 from __future__ import annotations
 
@@ -16,19 +16,23 @@ from pathlib import Path
 
 import pytest
 from conftest import COMMANDS, NOW, Run, check_command_line
-from generate import GENERATED, expanded
-from update_readme import README, with_tables
+from generate import GENERATED, expanded, updated
 
 import pulseframes as pf
 from pulseframes import errors
 from pulseframes.cli.app import EXIT_CODES
 from pulseframes.simulator import Simulator
+from pulseframes.tables import LAKE_TABLES
 
-ROOT = README.parent
+ROOT = Path(__file__).parent.parent
+README = ROOT / "README.md"
 TEXT = README.read_text(encoding="utf-8")
+CONTRIBUTING = ROOT / "CONTRIBUTING.md"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
-#: Programs that the pages' shell blocks name besides pulseframes.
+#: All Markdown that a reader may see.
+TEXTS = [*ROOT.glob("*.md"), *PAGES]
+#: Programs other than pulseframes that the pages' shell blocks name.
 OTHERS = {"python", "make", "export", "systemctl", "."}
 
 FUNCTIONS = [name for name in pf.__all__ if inspect.isfunction(getattr(pf, name))]
@@ -36,7 +40,7 @@ CLASSES = [name for name in pf.__all__ if inspect.isclass(getattr(pf, name))]
 
 
 def blocks(language: str, text: str = TEXT) -> list[str]:
-    return [code for found, code in all_blocks(text) if found == language]
+    return [code for name, code in all_blocks(text) if name == language]
 
 
 def all_blocks(text: str) -> list[tuple[str, str]]:
@@ -48,34 +52,39 @@ def anchors(text: str) -> set[str]:
     return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
 
 
-def test_the_column_tables_of_the_readme_are_those_of_the_declarations() -> None:
-    assert with_tables(TEXT) == TEXT, "run `make format`"
-    assert TEXT.count("<!-- schema: ") == 3
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_committed_parts_of_a_page_are_up_to_date(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert updated(text) == text, "run `make format`"
 
 
-def test_each_python_block_of_the_readme_runs_after_the_ones_before_it(
+def test_the_blocks_of_the_readme_run_in_order_and_the_first_costs_and_prints_what_it_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     dots = {"api_key": "...", "client_id": "...", "client_secret": "..."}  # as the README writes them
+    first, *others = blocks("python")
     with Simulator(now=NOW, daily_limit=None, **dots) as simulator:
         monkeypatch.setenv("PULSEFRAMES_BASE_URL", simulator.url)
         for name, value in dots.items():
             monkeypatch.setenv(f"PULSEFRAMES_{name.upper()}", value)
         names: dict[str, object] = {}
-        # A made-up visitor may have looked at 500 pages, whose list is cut.
+        # A simulated visitor may have viewed 500 pages, which looks like a truncated list.
         warnings.simplefilter("ignore", pf.IncompleteWarning)
-        for block in blocks("python"):
+        exec(compile(first, "README.md", "exec"), names)
+        assert capsys.readouterr().out == blocks("text")[0]
+        assert f" cost {simulator.calls} calls" in TEXT
+        assert f"{len(simulator.summaries('2026-11-09', '2026-11-16')):,} sessions" in TEXT
+        for block in others:
             exec(compile(block, "README.md", "exec"), names)
-    assert len(blocks("python")) == 9
     out = capsys.readouterr().out
-    for printed in ("to come, from", "sessions for", "lake: sessions ", "The server failed at sessions (500)"):
+    for printed in ("sessions for 0 calls", "to come, from", "continue at"):
         assert printed in out
     assert (tmp_path / "week" / "page_views.parquet").exists()
 
 
 class _Yes(io.StringIO):
-    """A terminal at which somebody agrees."""
+    """A terminal at which the user answers yes."""
 
     def isatty(self) -> bool:
         return True
@@ -86,15 +95,15 @@ class _Yes(io.StringIO):
 
 @pytest.mark.usefixtures("environment")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
-def test_the_blocks_of_a_page_run_in_their_order_and_print_what_it_says(
+def test_the_blocks_of_a_page_run_in_order_and_print_what_it_shows(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], run: Run
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PULSEFRAMES_PSEUDONYM_KEY", "a key of the tests")
     monkeypatch.setattr(sys, "stdin", _Yes())
-    if page.stem == "tutorial":  # it says how many calls a day leaves
+    if page.stem == "tutorial":  # it shows how many calls are left
         monkeypatch.delenv("PULSEFRAMES_DAILY_LIMIT")
-    # A made-up visitor may have looked at 500 pages, whose list is cut.
+    # A simulated visitor may have viewed 500 pages, which looks like a truncated list.
     warnings.simplefilter("ignore", pf.IncompleteWarning)
     names: dict[str, object] = {}
     printed = None
@@ -112,12 +121,12 @@ def test_the_blocks_of_a_page_run_in_their_order_and_print_what_it_says(
         elif language == "ini":
             check_unit(code)
         else:
-            assert language == "text", f"{page.name}: nothing tries a block of {language!r}"
+            assert language == "text", f"{page.name}: no test runs a block of {language!r}"
             check_lines(code)
 
 
 def run_line(line: str, run: Run) -> None:
-    """Run a command, unless it never ends or needs a bucket; of those, only the options are read."""
+    """Run a command; only parse the options of one that never ends or needs a bucket."""
     program, *words = takewhile(lambda word: word not in {"|", ">"}, shlex.split(line, comments=True))
     if program != "pulseframes":
         assert program in OTHERS, line
@@ -137,15 +146,15 @@ def check_unit(text: str) -> None:
 
 def check_lines(text: str) -> None:
     for line in text.splitlines():
-        found = re.search(r"\bpulseframes ([a-z]+ .*?)(?: >>.*)?$", line)
-        if found:
-            check_command_line(found[0].partition(" >>")[0])
+        command = re.search(r"\bpulseframes ([a-z]+ .*?)(?: >>.*)?$", line)
+        if command:
+            check_command_line(command[0].partition(" >>")[0])
 
 
-def test_each_link_within_the_readme_and_the_pages_leads_to_a_file_and_a_heading() -> None:
+def test_internal_links_lead_to_a_file_and_a_heading() -> None:
     links = [
         (page, path, anchor)
-        for page in [README, *PAGES]
+        for page in TEXTS
         for path, anchor in re.findall(r"\]\((?!https?://)([^)#]*)(?:#([^)]*))?\)", page.read_text(encoding="utf-8"))
     ]
     assert len(links) > 50
@@ -157,6 +166,44 @@ def leads_somewhere(page: Path, path: str, anchor: str) -> bool:
     return target.exists() and (not anchor or anchor in anchors(expanded(target.read_text(encoding="utf-8"))))
 
 
+@pytest.mark.parametrize("page", TEXTS, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_files_that_a_page_names_exist(page: Path) -> None:
+    names = re.findall(r"`((?:pulseframes|tests|docs|benchmarks|cassettes|notebooks)/[\w./-]*)`", page.read_text(encoding="utf-8"))
+    assert [name for name in names if not (ROOT / name).exists()] == []
+
+
+def test_every_page_can_be_reached_from_the_index() -> None:
+    seen: set[Path] = set()
+    queue = [ROOT / "docs" / "index.md"]
+    while queue:
+        page = queue.pop()
+        seen.add(page)
+        for tree in re.findall(r"^```{toctree}\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL):
+            entries = [line for line in tree.splitlines() if line and not line.startswith(":")]
+            queue += [page.parent / f"{entry}.md" for entry in entries]
+    assert seen == set(PAGES)
+
+
+def test_the_architecture_page_has_each_package_and_the_files_of_its_walk() -> None:
+    text = (ROOT / "docs" / "explanation" / "architecture.md").read_text(encoding="utf-8")
+    table = text.partition("## Packages and layers")[2].partition("\n## ")[0]
+    packages = {path.parent.name for path in (ROOT / "pulseframes").glob("*/__init__.py")}
+    assert packages <= set(re.findall(r"^\| \d \| `(\w+)` \|", table, re.MULTILINE))
+    walk = text.partition("## From a call to DataFrames")[2].partition("\n## ")[0]
+    files = re.findall(r"`(\w+/(?:\w+\.py)?)`", walk)
+    assert len(files) > 5
+    assert [name for name in files if not (ROOT / "pulseframes" / name).exists()] == []
+
+
+def test_each_decision_has_status_context_decision_and_consequences() -> None:
+    records = sorted((ROOT / "docs" / "decisions").glob("0*.md"))
+    assert len(records) >= 5
+    for number, record in enumerate(records, start=1):
+        text = record.read_text(encoding="utf-8")
+        assert text.startswith(f"# {number}. ")
+        assert re.findall(r"^## (.*)$", text, re.MULTILINE) == ["Status", "Context", "Decision", "Consequences"]
+
+
 def test_each_generated_part_is_on_a_page() -> None:
     marks = re.findall(
         r"^<!-- generated: (\w+)", "".join(page.read_text(encoding="utf-8") for page in PAGES), re.MULTILINE
@@ -165,7 +212,7 @@ def test_each_generated_part_is_on_a_page() -> None:
     assert all("<!-- generated" not in expanded(page.read_text(encoding="utf-8")) for page in PAGES)
 
 
-def test_the_command_line_page_has_each_command_with_all_its_options_and_examples() -> None:
+def test_the_command_line_page_has_each_command_with_its_options_and_examples() -> None:
     page = expanded((ROOT / "docs" / "reference" / "command-line.md").read_text(encoding="utf-8"))
     for name, command in COMMANDS.items():
         section = page.partition(f"### `pulseframes {name}`\n")[2].partition("\n### ")[0]
@@ -177,36 +224,35 @@ def test_the_command_line_page_has_each_command_with_all_its_options_and_example
     assert all(f"| {code} | {what} |" in page for code, what in EXIT_CODES.items())
 
 
-def test_each_environment_variable_is_in_the_readme_and_on_the_page_of_settings() -> None:
+def test_each_environment_variable_is_on_the_page_of_settings() -> None:
     source = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "pulseframes").rglob("*.py"))
     variables = set(re.findall(r"\"(PULSEFRAMES_[A-Z_]+)\"", source))
     assert len(variables) >= 4
-    page = expanded((ROOT / "docs" / "reference" / "settings.md").read_text(encoding="utf-8"))
-    for variable in variables:
-        assert variable in TEXT
-        assert f"`{variable}`" in page
+    page = (ROOT / "docs" / "reference" / "settings.md").read_text(encoding="utf-8")
+    assert [variable for variable in variables if f"`{variable}`" not in page] == []
 
 
-def test_each_command_of_the_readme_exists_and_each_command_is_in_the_readme() -> None:
-    commands = set(COMMANDS)
-    named = {name for name in re.findall(r"pulseframes (\w+)", "".join(blocks("sh")) + TEXT) if name in commands}
-    assert named == commands
-    for line in "".join(blocks("sh")).splitlines():
-        if line.startswith("pulseframes "):
-            check_command_line(line)
+def test_the_page_of_tables_has_each_column() -> None:
+    page = (ROOT / "docs" / "reference" / "tables.md").read_text(encoding="utf-8")
+    for name, table in LAKE_TABLES.items():
+        section = page.partition(f"\n## {name}\n")[2].partition("\n## ")[0]
+        assert [column.name for column in table.columns if f"`{column.name}`" not in section] == []
 
 
-def test_the_exit_codes_of_the_readme_are_those_of_the_commands() -> None:
-    rows = re.findall(r"^\| (\d+) \| (.*) \|$", TEXT.partition("| exit code | |")[2].partition("## ")[0], re.MULTILINE)
-    assert {int(code): what for code, what in rows} == EXIT_CODES
+def test_commands_of_the_readme_exist_with_their_options() -> None:
+    lines = [line for line in "".join(blocks("sh")).splitlines() if line.startswith("pulseframes ")]
+    assert len(lines) > 5
+    for line in lines:
+        check_command_line(line)
+    assert set(re.findall(r"`pulseframes (\w+)", TEXT)) <= set(COMMANDS)
 
 
-def test_each_make_target_of_the_readme_exists() -> None:
+def test_make_targets_that_pages_name_exist_and_contributing_has_all_of_them() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    targets = re.findall(r"^make (\w+)", "".join(blocks("sh")), re.MULTILINE)
-    assert len(targets) >= 5
-    for target in targets:
-        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+    targets = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
+    named = {page: set(re.findall(r"(?:^|`)make ([a-z]+)", page.read_text(encoding="utf-8"), re.MULTILINE)) for page in TEXTS}
+    assert [(page, names - targets) for page, names in named.items() if names - targets] == []
+    assert named[CONTRIBUTING] == targets
 
 
 def test_each_extra_is_in_the_readme_and_in_all() -> None:
@@ -218,41 +264,41 @@ def test_each_extra_is_in_the_readme_and_in_all() -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in pf.__all__ if name != "__version__"])
-def test_each_public_name_can_be_imported_and_says_what_it_is(name: str) -> None:
+def test_each_public_name_can_be_imported_and_has_a_docstring(name: str) -> None:
     public = getattr(pf, name)
     assert inspect.getdoc(public)
     assert name in dir(pf)
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_each_public_function_documents_every_argument_what_it_gives_and_raises_and_what_it_costs(name: str) -> None:
-    told = inspect.getdoc(getattr(pf, name)) or ""
+def test_each_public_function_documents_arguments_result_errors_and_cost(name: str) -> None:
+    text = inspect.getdoc(getattr(pf, name)) or ""
     for section in ("Parameters", "Returns", "Raises"):
-        assert f"\n{section}\n---" in told
-    parameters = told.partition("Parameters\n")[2].partition("Returns\n")[0]
+        assert f"\n{section}\n---" in text
+    parameters = text.partition("Parameters\n")[2].partition("Returns\n")[0]
     for argument in inspect.signature(getattr(pf, name)).parameters:
         assert re.search(rf"^[\w, ]*\b{argument}\b[\w, ]*( : |$)", parameters, re.MULTILINE), argument
         if argument in {"client", "lake", "source"}:
-            assert re.search(r"\bcosts\b", told, re.IGNORECASE)
+            assert re.search(r"\bcosts\b", text, re.IGNORECASE)
 
 
 @pytest.mark.parametrize("function", [pf.search_sessions, pf.session_details, pf.sync])
-def test_each_question_says_where_its_answer_comes_from_and_what_it_warns_of(function: object) -> None:
-    told = inspect.getdoc(function) or ""
-    assert "Source: ``GET /session" in told
-    assert "\nWarns\n---" in told
+def test_each_function_that_spends_calls_documents_its_endpoint_and_warnings(function: object) -> None:
+    text = inspect.getdoc(function) or ""
+    assert "Source: ``GET /session" in text
+    assert "\nWarns\n---" in text
 
 
 @pytest.mark.parametrize("name", CLASSES)
 def test_each_public_class_documents_its_fields(name: str) -> None:
     public = getattr(pf, name)
-    told = inspect.getdoc(public) or ""
+    text = inspect.getdoc(public) or ""
     fields = [field.name for field in dataclasses.fields(public)] if dataclasses.is_dataclass(public) else []
     if issubclass(public, errors.PulseError) and "__init__" in vars(public):
-        inherited = {"self", "message", "retryable"}  # PulseError says what the last is
+        inherited = {"self", "message", "retryable"}  # PulseError documents the last
         fields = [field for field in inspect.signature(public.__init__).parameters if field not in inherited]
     for field in fields:
-        assert re.search(rf"^[\w, ]*\b{field}\b[\w, ]* : ", told, re.MULTILINE), field
+        assert re.search(rf"^[\w, ]*\b{field}\b[\w, ]* : ", text, re.MULTILINE), field
 
 
 def test_the_tree_of_errors_holds_each_error_and_warning() -> None:
