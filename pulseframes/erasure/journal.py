@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl, urlencode
 from pulseframes.client import CallRecord, Journal
 from pulseframes.endpoints import ENDPOINTS, Endpoint
 from pulseframes.erasure.person import FORGOTTEN, Finder, Person
-from pulseframes.flatten import NotJson, cut_sessions, decoded, session_spans, text_of, values_at
+from pulseframes.flatten import NotJson, cut_sessions, decode_pairs, session_texts, text_of, values_at
 
 #: After this a call surely counts no more, however the day is reckoned.
 COUNTS_FOR: Final = timedelta(hours=25)
@@ -214,18 +214,18 @@ def _redacted_params(entry: CallRecord) -> str:
 def _users(text: str, endpoint: Endpoint) -> Iterator[Person]:
     """Give what each session of an answer says of its user; of what cannot be read, nothing."""
     try:
-        spans = session_spans(text, endpoint)[1]
+        sessions = session_texts(text, endpoint)
     except NotJson:
         return
-    for span in spans:
-        said = _user(text[slice(*span)])
+    for session in sessions:
+        said = _user(session)
         if said is not None:
             yield said
 
 
 def _user(session: str) -> Person | None:
     """Give what a session's JSON says of its user; None where it cannot be read."""
-    value = decoded(session)
+    value = decode_pairs(session)
     if value is None:
         return None
     return Person.described(
@@ -242,7 +242,7 @@ def _user(session: str) -> Person | None:
 
 
 def _started_before(session: str, cutoff: datetime) -> bool:
-    for text in values_at(decoded(session), "sessionStart"):
+    for text in values_at(decode_pairs(session), "sessionStart"):
         try:
             start = datetime.fromisoformat(text)
         except (ValueError, TypeError):

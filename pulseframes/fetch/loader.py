@@ -27,7 +27,7 @@ class Loader:
         Answers that cost nothing.
     detailed : set of int
         The sessions whose details came.
-    drift, cut, rejected
+    drift, truncated, rejected
         What the user is to be warned of.
     """
 
@@ -37,7 +37,7 @@ class Loader:
         self.kept = 0
         self.detailed: set[int] = set()
         self.drift: set[str] = set()
-        self.cut: list[str] = []
+        self.truncated: list[tuple[str, int]] = []
         self.rejected: list[pl.DataFrame] = []
 
     def take(self, run: Run, endpoint: Endpoint) -> None:
@@ -49,14 +49,14 @@ class Loader:
         sessions = result.frames[SESSIONS.name]
         times = pl.Series([part.fetched_at for part in parts], dtype=INSTANT)
         batch = Batch(
-            sessions=sessions.with_columns(times.gather(result.answers).alias(AGE)),
+            sessions=sessions.with_columns(times.gather(result.body_indices).alias(AGE)),
             items={table.name: result.frames[table.name] for table in ITEM_TABLES} if endpoint is DETAIL else None,
             rejected=result.rejected.with_columns(pl.lit(times.max(), times.dtype).alias(AGE)),
         )
         self.written.add(self._lake.put(batch))
         self.kept += sum(part.kept for part in parts)
         self.drift.update(result.drift)
-        self.cut += result.cut
+        self.truncated += result.truncated
         if endpoint is DETAIL:
             self.detailed.update(sessions["session_id"])
         if not result.rejected.is_empty():

@@ -23,9 +23,9 @@ from pulseframes.flatten import (
     ParsedAnswers,
     describe_rejected,
     parse_answers,
-    warn_of_cut_lists,
     warn_of_drift,
     warn_of_missing,
+    warn_of_truncated_lists,
 )
 from pulseframes.progress import ProgressHook
 from pulseframes.query import DateLike, DetailQuery, SearchQuery, SessionIds
@@ -202,7 +202,7 @@ def session_details(
     result = parse_answers(run.bodies, DETAIL)
     frames = _session_frames(result, run, query)
     warn_of_drift(result.drift)
-    warn_of_cut_lists(result.cut)
+    warn_of_truncated_lists(result.truncated)
     warn_of_missing(frames.missing)
     _handle_rejected(result.rejected, frames, on_invalid)
     return frames

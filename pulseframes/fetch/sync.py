@@ -28,7 +28,7 @@ from pulseframes.fetch.backlog import (
 from pulseframes.fetch.draw import SampleDraw, design_to_use
 from pulseframes.fetch.loader import Loader
 from pulseframes.fetch.sync_report import SyncReport
-from pulseframes.flatten import describe_rejected, warn_of_cut_lists, warn_of_drift
+from pulseframes.flatten import describe_rejected, warn_of_drift, warn_of_truncated_lists
 from pulseframes.lake import Lake, LakeState, Refreshing
 from pulseframes.progress import ProgressHook
 from pulseframes.query import DateLike, DetailQuery, SearchQuery
@@ -295,7 +295,7 @@ class _Sync:
     def _warn(self) -> None:
         loader = self._loader
         warn_of_drift(sorted(loader.drift))
-        warn_of_cut_lists(loader.cut)
+        warn_of_truncated_lists(loader.truncated)
         if self._short:
             warn(
                 IncompleteWarning,

@@ -1,26 +1,23 @@
-"""Raw answers in, flat frames out: bytes of the API's JSON become the tables' rows, or rejected rows with a reason."""
+"""Raw answers in, flat frames out: the API's JSON becomes the tables' rows, or rejected rows with a reason."""
 
-from pulseframes.flatten.assemble import ParsedAnswers, parse_answers
-from pulseframes.flatten.bodies import FlatAnswers, flatten_answers
-from pulseframes.flatten.cut import cut_sessions, decoded, session_spans, values_at
-from pulseframes.flatten.fallback import text_of
+from pulseframes.flatten.assemble import FlatAnswers, ParsedAnswers, flatten_answers, parse_answers
 from pulseframes.flatten.merge import (
     AGE,
     DETAIL_AGE,
     DETAIL_COLUMNS,
     FROM_DETAIL,
-    as_merged,
+    as_unmerged,
     newest_details,
     newest_sessions,
 )
 from pulseframes.flatten.notices import (
     describe_left_out,
     describe_rejected,
-    warn_of_cut_lists,
     warn_of_drift,
     warn_of_missing,
+    warn_of_truncated_lists,
 )
-from pulseframes.flatten.raw_json import NotJson
+from pulseframes.flatten.raw_json import NotJson, cut_sessions, decode_pairs, session_texts, text_of, values_at
 
 __all__ = [
     "AGE",
@@ -30,19 +27,19 @@ __all__ = [
     "FlatAnswers",
     "NotJson",
     "ParsedAnswers",
-    "as_merged",
+    "as_unmerged",
     "cut_sessions",
-    "decoded",
+    "decode_pairs",
     "describe_left_out",
     "describe_rejected",
     "flatten_answers",
     "newest_details",
     "newest_sessions",
     "parse_answers",
-    "session_spans",
+    "session_texts",
     "text_of",
     "values_at",
-    "warn_of_cut_lists",
     "warn_of_drift",
     "warn_of_missing",
+    "warn_of_truncated_lists",
 ]

@@ -1,4 +1,4 @@
-"""The fast way: all bodies decoded at once by pyarrow, into columns, with no Python loop over sessions."""
+"""Reads all bodies at once with pyarrow, into columns, without a Python loop over sessions."""
 
 from __future__ import annotations
 
@@ -13,75 +13,75 @@ import pyarrow.compute as pc
 import pyarrow.json as pj
 
 from pulseframes.flatten.fallback import unknown_fields
-from pulseframes.flatten.shapes import BODY, LOCATORS, POSITION, Shape, raw_schema
+from pulseframes.flatten.shapes import BODY_INDEX, LOCATORS, SESSION_INDEX, Shape, unparsed_schema
 from pulseframes.tables import ITEM_TABLES, SESSIONS, Column, Table
 
-#: pyarrow's own default for the size of a block; a body that is longer gets a block of its size.
+#: pyarrow's default block size; a longer body gets a block of its own size.
 _BLOCK: Final = 1 << 20
 
 _BOM: Final = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True)
-class Columns:
-    """What pyarrow read of some bodies.
+class ArrowRows:
+    """The rows that pyarrow read.
 
     Attributes
     ----------
     frames
-        For each table, its rows, in the order of the bodies; times are still text.
+        For each table, its rows, in the order of the bodies; times are still strings.
     totals
-        For a search: ``totalSessions`` of each body, by its number.
-    left
-        The numbers of the bodies that were not read, to be read carefully.
+        For a search: the total of each body, by the body's index.
+    unread
+        The indices of the bodies that pyarrow cannot read without changing a value, for the fallback reader.
     unknown
-        Fields that are not declared.
+        The paths of undeclared fields.
     """
 
     frames: dict[str, pl.DataFrame]
     totals: dict[int, int]
-    left: list[int]
+    unread: list[int]
     unknown: set[str]
 
 
-def read_bodies(bodies: Sequence[bytes], shape: Shape) -> Columns:
-    """Read every body that pyarrow reads with no value changed, and name the others."""
+def read_bodies(bodies: Sequence[bytes], shape: Shape) -> ArrowRows:
+    """Read every body that pyarrow reads with no value changed, and list the others."""
     trimmed = [body.removeprefix(_BOM).strip(b" \t\r\n") for body in bodies]
-    # Only a body that opens and closes as an object: then as many rows as bodies means one row for each body.
-    whole = [number for number, body in enumerate(trimmed) if body[:1] == b"{" and body[-1:] == b"}"]
-    table = _read(trimmed, whole, shape, "error")
+    # Only bodies that open and close as an object: then as many rows as bodies means one row for each body.
+    indices = [index for index, body in enumerate(trimmed) if body[:1] == b"{" and body[-1:] == b"}"]
+    table = _read(trimmed, indices, shape, "error")
     unknown: set[str] = set()
     if table is None:
-        table, whole = _readable(trimmed, whole, shape)
-        unknown = _names_of_unknown([trimmed[number] for number in whole], shape)
-    odd = _odd_rows(table, shape)
-    if odd:
-        even = [row for row in range(len(table)) if row not in odd]
-        table, whole = table.take(pa.array(even, pa.int64())), [whole[row] for row in even]
+        table, indices = _read_what_can_be(trimmed, indices, shape)
+        unknown = _unknown_fields([trimmed[index] for index in indices], shape)
+    doubtful = _doubtful_rows(table, shape)
+    if doubtful:
+        sound = [row for row in range(len(table)) if row not in doubtful]
+        table, indices = table.take(pa.array(sound, pa.int64())), [indices[row] for row in sound]
     totals = table[shape.endpoint.total_key].to_pylist() if shape.endpoint.is_list else []
-    return Columns(
-        frames=_frames(table, pl.Series(BODY, whole, dtype=pl.Int64), shape),
-        totals=dict(zip(whole, totals, strict=True)) if shape.endpoint.is_list else {},
-        left=sorted(set(range(len(bodies))).difference(whole)),
+    return ArrowRows(
+        frames=_frames(table, pl.Series(BODY_INDEX, indices, dtype=pl.Int64), shape),
+        totals=dict(zip(indices, totals, strict=True)) if shape.endpoint.is_list else {},
+        unread=sorted(set(range(len(bodies))).difference(indices)),
         unknown=unknown,
     )
 
 
 def _read(
-    bodies: Sequence[bytes], numbers: Sequence[int], shape: Shape, unexpected: Literal["error", "ignore"]
+    bodies: Sequence[bytes], indices: Sequence[int], shape: Shape, unexpected: Literal["error", "ignore"]
 ) -> pa.Table | None:
-    """Read some bodies together; None if one of them cannot be read, or has a field that is an error here.
+    """Read some bodies together; return None if one is unreadable, or has an unknown field and that is an error.
 
-    ``unexpected="infer"`` would name new fields in the same pass, but it overruns the stack, and so ends the process,
-    on a new field that is nested some ten thousand levels deep.
+    ``unexpected="infer"`` would name unknown fields in the same pass, but a field nested some ten thousand levels deep
+    then overruns the stack and ends the process.
     """
-    if not numbers:
+    if not indices:
         return shape.schema.empty_table()
-    chosen = [bodies[number] for number in numbers]
+    chosen = [bodies[index] for index in indices]
     joined = b"\n".join(chosen)
     try:
         if not joined.isascii():
-            joined.decode()  # pyarrow does not look, and a polars string has to be UTF-8
+            joined.decode()  # pyarrow does not check, and a polars string has to be UTF-8
         table = pj.read_json(
             pa.BufferReader(joined),
             read_options=pj.ReadOptions(block_size=max(_BLOCK, max(map(len, chosen)) + 1)),
@@ -93,48 +93,47 @@ def _read(
         )
     except (pa.ArrowException, UnicodeDecodeError):
         return None
-    return table if len(table) == len(numbers) else None
+    return table if len(table) == len(indices) else None
 
 
-def _readable(bodies: Sequence[bytes], numbers: list[int], shape: Shape) -> tuple[pa.Table, list[int]]:
-    """Halve until what cannot be read stands alone, and leave that out."""
-    table = _read(bodies, numbers, shape, "ignore")
+def _read_what_can_be(bodies: Sequence[bytes], indices: list[int], shape: Shape) -> tuple[pa.Table, list[int]]:
+    """Bisect until each unreadable body is alone, and omit those."""
+    table = _read(bodies, indices, shape, "ignore")
     if table is not None:
-        return table, numbers
-    if len(numbers) == 1:
+        return table, indices
+    if len(indices) == 1:
         return shape.schema.empty_table(), []
-    middle = len(numbers) // 2
-    first, first_numbers = _readable(bodies, numbers[:middle], shape)
-    second, second_numbers = _readable(bodies, numbers[middle:], shape)
-    return pa.concat_tables([first, second]), first_numbers + second_numbers
+    middle = len(indices) // 2
+    first, first_indices = _read_what_can_be(bodies, indices[:middle], shape)
+    second, second_indices = _read_what_can_be(bodies, indices[middle:], shape)
+    return pa.concat_tables([first, second]), first_indices + second_indices
 
 
-def _names_of_unknown(bodies: Sequence[bytes], shape: Shape) -> set[str]:
+def _unknown_fields(bodies: Sequence[bytes], shape: Shape) -> set[str]:
     if _read(bodies, range(len(bodies)), shape, "error") is not None:
         return set()
-    names: set[str] = set()
+    paths: set[str] = set()
     for body in bodies:
         try:
-            unknown_fields(json.loads(body), shape.known, "", names)
+            paths.update(unknown_fields(json.loads(body), shape.known, ""))
         except (ValueError, RecursionError):
-            names.add(f"{shape.endpoint.sessions_key}: a field that cannot be decoded")
-    return names
+            paths.add(f"{shape.endpoint.sessions_key}: a field that cannot be decoded")
+    return paths
 
 
-def _odd_rows(table: pa.Table, shape: Shape) -> set[int]:
-    """Find the bodies with a null where something has to be: careful reading can say what is wrong with them."""
-    held = _array(table, shape.endpoint.sessions_key)
-    odd = _true_rows(held.is_null())
+def _doubtful_rows(table: pa.Table, shape: Shape) -> set[int]:
+    """Return the bodies with a null where a value is needed: the fallback reader can say what is wrong with them."""
+    sessions = _array(table, shape.endpoint.sessions_key)
+    doubtful = _true_rows(sessions.is_null())
     if shape.endpoint.is_list:
         totals = _array(table, shape.endpoint.total_key)
-        odd |= _true_rows(totals.is_null()) | _true_rows(pc.less(totals, 0)) | _parents_of_null(held)
-    else:
-        for item_table in ITEM_TABLES:
-            odd |= _parents_of_null(pc.struct_field(held, item_table.list_key))
-    return odd
+        return doubtful | _true_rows(totals.is_null()) | _true_rows(pc.less(totals, 0)) | _lists_with_null(sessions)
+    for item_table in ITEM_TABLES:
+        doubtful |= _lists_with_null(pc.struct_field(sessions, item_table.list_key))
+    return doubtful
 
 
-def _parents_of_null(lists: pa.ListArray) -> set[int]:
+def _lists_with_null(lists: pa.ListArray) -> set[int]:
     items = pc.list_flatten(lists)
     return set(pc.list_parent_indices(lists).filter(items.is_null()).to_pylist()) if items.null_count else set()
 
@@ -143,26 +142,42 @@ def _true_rows(flags: pa.BooleanArray) -> set[int]:
     return set(pc.indices_nonzero(flags).to_pylist())
 
 
-def _frames(table: pa.Table, numbers: pl.Series, shape: Shape) -> dict[str, pl.DataFrame]:
-    held = _array(table, shape.endpoint.sessions_key)
+def _frames(table: pa.Table, body_indices: pl.Series, shape: Shape) -> dict[str, pl.DataFrame]:
+    sessions = _array(table, shape.endpoint.sessions_key)
     if shape.endpoint.is_list:
-        parents = pl.Series(POSITION, pc.list_parent_indices(held), dtype=pl.Int64)
-        locators = pl.DataFrame([numbers.gather(parents), _places(parents)])
-        sessions = pc.list_flatten(held)
+        parents = pl.Series(pc.list_parent_indices(sessions), dtype=pl.Int64)
+        locators = pl.DataFrame([body_indices.gather(parents), _positions(parents).alias(SESSION_INDEX)])
+        sessions = pc.list_flatten(sessions)
     else:
-        locators = pl.DataFrame([numbers, pl.Series(POSITION, [0], dtype=pl.Int64).new_from_index(0, len(numbers))])
-        sessions = held
-    frames = {SESSIONS.name: _frame(sessions, SESSIONS, {}, locators)}
+        first = pl.Series(SESSION_INDEX, [0], dtype=pl.Int64).new_from_index(0, len(body_indices))
+        locators = pl.DataFrame([body_indices, first])
+    frames = {SESSIONS.name: _frame(sessions, SESSIONS, {}, locators).with_columns(_lengths(sessions, shape))}
     for item_table in ITEM_TABLES:
         if shape.endpoint not in item_table.endpoints:
-            frames[item_table.name] = pl.DataFrame(schema=raw_schema(item_table))
+            frames[item_table.name] = pl.DataFrame(schema=unparsed_schema(item_table))
             continue
         lists = pc.struct_field(sessions, item_table.list_key)
         parents = pl.Series(pc.list_parent_indices(lists), dtype=pl.Int64)
-        made = {"session_id": frames[SESSIONS.name]["session_id"].gather(parents), item_table.index: _places(parents)}
-        frames[item_table.name] = _frame(pc.list_flatten(lists), item_table, made, locators[parents])
-    frames[SESSIONS.name] = frames[SESSIONS.name].with_columns(_lengths(sessions, shape))
+        keys = {
+            "session_id": frames[SESSIONS.name]["session_id"].gather(parents),
+            item_table.index: _positions(parents),
+        }
+        frames[item_table.name] = _frame(pc.list_flatten(lists), item_table, keys, locators[parents])
     return frames
+
+
+def _frame(objects: pa.StructArray, table: Table, keys: dict[str, pl.Series], locators: pl.DataFrame) -> pl.DataFrame:
+    """Return a table's rows from their JSON objects, and from the keys that are not in those."""
+    columns = [
+        keys[column.name].alias(column.name) if column.name in keys else _series(objects, column)
+        for column in table.columns
+    ]
+    return pl.DataFrame(columns).hstack(locators.select(LOCATORS.names()).get_columns())
+
+
+def _series(objects: pa.StructArray, column: Column) -> pl.Series:
+    dtype = pl.String() if isinstance(column.dtype, pl.Datetime) else column.dtype
+    return pl.Series(column.name, pc.struct_field(objects, list(column.keys)), dtype=dtype)
 
 
 def _lengths(sessions: pa.StructArray, shape: Shape) -> list[pl.Expr]:
@@ -175,23 +190,9 @@ def _lengths(sessions: pa.StructArray, shape: Shape) -> list[pl.Expr]:
     return expressions
 
 
-def _frame(rows: pa.StructArray, table: Table, made: dict[str, pl.Series], locators: pl.DataFrame) -> pl.DataFrame:
-    """Make a table's columns from the objects that are its rows, and from what is ``made`` besides."""
-    columns = [
-        made[column.name].alias(column.name) if column.name in made else _series(rows, column)
-        for column in table.columns
-    ]
-    return pl.DataFrame(columns).hstack(locators.select(LOCATORS.names()).get_columns())
-
-
-def _series(rows: pa.StructArray, column: Column) -> pl.Series:
-    dtype = pl.String() if isinstance(column.dtype, pl.Datetime) else column.dtype
-    return pl.Series(column.name, pc.struct_field(rows, list(column.keys)), dtype=dtype)
-
-
-def _places(parents: pl.Series) -> pl.Series:
-    """Give each item's place in its list, from the number of the list it is in."""
-    return pl.select(pl.int_range(len(parents)) - parents.rank("min").cast(pl.Int64) + 1).to_series().alias(POSITION)
+def _positions(parents: pl.Series) -> pl.Series:
+    """Return each item's position in its list, given the index of the list that it is in."""
+    return pl.select(pl.int_range(len(parents)) - parents.rank("min").cast(pl.Int64) + 1).to_series()
 
 
 def _array(table: pa.Table, name: str) -> pa.Array:

@@ -1,88 +1,181 @@
-"""All answers of one run, from raw bodies to checked frames: flattened, deduplicated, validated."""
+"""Turns the bodies of answers into checked frames: flattened, deduplicated, validated, the rest rejected with a reason."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from functools import cache
+from typing import Any, Final
 
 import polars as pl
 
 from pulseframes.endpoints import Endpoint
-from pulseframes.flatten.bodies import as_rejected, flatten_answers, with_raw_json
-from pulseframes.flatten.shapes import BODY, LOCATORS
-from pulseframes.tables import ITEM_TABLES, SESSIONS, TABLES, Table
+from pulseframes.flatten import raw_json
+from pulseframes.flatten.arrow import read_bodies
+from pulseframes.flatten.fallback import FallbackReader
+from pulseframes.flatten.shapes import (
+    BODY_INDEX,
+    LOCATED_REJECTED,
+    LOCATORS,
+    SESSION_INDEX,
+    SHAPES,
+    unparsed_schema,
+)
+from pulseframes.flatten.times import parse_times
+from pulseframes.tables import ITEM_TABLES, REJECTED, SESSIONS, TABLES, Table
 from pulseframes.tables.validation import check, new_values
 
-#: A list of exactly this many items has probably been cut by the server.
-CUT_LENGTH: Final = 500
+#: The API lists at most this many items; a list of exactly this many was probably truncated.
+LONGEST_LIST: Final = 500
+
+
+@dataclass(frozen=True)
+class FlatAnswers:
+    """The rows of some answers of one endpoint, before they are checked against each other.
+
+    Attributes
+    ----------
+    frames : dict of str to polars.DataFrame
+        For each table, its declared columns and the locators.
+    rejected : polars.DataFrame
+        Rows with a value that their column cannot hold: the columns of ``LOCATED_REJECTED``.
+    totals : list of int
+        For search answers: the total of each body, in order. Empty for details.
+    unknown_fields : frozenset of str
+        The paths of undeclared fields, which are in no frame.
+    """
+
+    frames: dict[str, pl.DataFrame]
+    rejected: pl.DataFrame
+    totals: list[int]
+    unknown_fields: frozenset[str]
 
 
 @dataclass(frozen=True)
 class ParsedAnswers:
-    """What a run's answers hold.
+    """The checked rows of some answers of one endpoint.
 
     Attributes
     ----------
     frames : dict of str to polars.DataFrame
         For each table, the valid rows: the declared columns, sorted.
-    answers : polars.Series
-        For each row of ``sessions``, the position of its body among those given.
+    body_indices : polars.Series
+        For each row of ``sessions``, the index of its body among those given.
     rejected : polars.DataFrame
-        The other rows, as the rejected table.
+        The other rows: the rejected table.
     drift : list of str
-        Fields and values that are not known.
-    cut : list of str
-        Lists that look cut, each described in a sentence.
+        Unknown fields and values.
+    truncated : list of (str, int)
+        Lists that the API probably truncated, by table and session id.
     """
 
     frames: dict[str, pl.DataFrame]
-    answers: pl.Series
+    body_indices: pl.Series
     rejected: pl.DataFrame
     drift: list[str]
-    cut: list[str]
+    truncated: list[tuple[str, int]]
 
 
 def parse_answers(bodies: Sequence[bytes], endpoint: Endpoint, *, limit: int | None = None) -> ParsedAnswers:
-    """Make the answers of one run into checked frames.
+    """Parse the answers of one query into checked frames, with each session once: its newest row.
 
     Parameters
     ----------
     bodies : sequence of bytes
-        The answers, all of one kind, in the order they were asked for.
-    details : bool
-        Whether they are detail answers.
+        The answers, in the order of their requests.
+    endpoint : Endpoint
+        The endpoint that answered.
     limit : int or None
-        Keep so many sessions at most, the first of the server's list: for a server that gives more than it is asked.
+        Keep at most this many sessions, the first of the server's list; for a server that returns more than requested.
 
     Raises
     ------
     MalformedAnswer
-        If a body is not the documented JSON.
+        If a body is not the documented JSON; its ``body`` is that one.
     """
     flat = flatten_answers(bodies, endpoint)
     sessions = _distinct(flat.frames[SESSIONS.name], limit)
-    older = flat.frames[SESSIONS.name].join(sessions, on=LOCATORS.names(), how="anti").select(LOCATORS.names())
-    frames_of_newest = {
-        name: sessions if name == SESSIONS.name else frame.join(older, on=LOCATORS.names(), how="anti")
+    superseded = flat.frames[SESSIONS.name].join(sessions, on=LOCATORS.names(), how="anti").select(LOCATORS.names())
+    newest = {
+        name: sessions if name == SESSIONS.name else frame.join(superseded, on=LOCATORS.names(), how="anti")
         for name, frame in flat.frames.items()
     }
-    valid, invalid = check(frames_of_newest)
-    rejected = pl.concat([flat.rejected, *(as_rejected(invalid[name], table) for name, table in TABLES.items())])
+    valid, invalid = check(newest)
+    rejected = pl.concat([flat.rejected, *(_as_rejected(invalid[name], table) for name, table in TABLES.items())])
     ordered = {name: valid[name].sort(_order(table)) for name, table in TABLES.items()}
     frames = {name: ordered[name].select(table.schema.names()) for name, table in TABLES.items()}
     return ParsedAnswers(
         frames=frames,
-        answers=ordered[SESSIONS.name][BODY],
+        body_indices=ordered[SESSIONS.name][BODY_INDEX],
         rejected=with_raw_json(rejected, bodies, endpoint),
         drift=[*sorted(flat.unknown_fields), *new_values(frames)],
-        cut=_cut_lists(flat.frames, flat.rejected),
+        truncated=_truncated_lists(flat),
+    )
+
+
+def flatten_answers(bodies: Sequence[bytes], endpoint: Endpoint) -> FlatAnswers:
+    """Flatten the answers of one endpoint; parameters and exceptions as for ``parse_answers()``."""
+    shape = SHAPES[endpoint.name]
+    arrow, fallback = read_bodies(bodies, shape), FallbackReader(shape)
+    for index in arrow.unread:
+        fallback.read(bodies[index], index)
+    rejected = [pl.DataFrame(fallback.rejected, schema=LOCATED_REJECTED, orient="row")]
+    frames = {}
+    for name, table in TABLES.items():
+        fallback_rows = pl.DataFrame(fallback.rows[name], schema=unparsed_schema(table), orient="row")
+        frames[name], failed = parse_times(pl.concat([arrow.frames[name], fallback_rows]), table)
+        rejected.append(_as_rejected(failed, table))
+    totals = arrow.totals | fallback.totals
+    return FlatAnswers(
+        frames=frames,
+        rejected=pl.concat(rejected),
+        totals=[totals[index] for index in sorted(totals)],
+        unknown_fields=frozenset(arrow.unknown | fallback.unknown),
+    )
+
+
+def with_raw_json(rejected: pl.DataFrame, bodies: Sequence[bytes], endpoint: Endpoint) -> pl.DataFrame:
+    """Replace the locators of rejected rows by the raw JSON that they point to: the rejected table, in the same order."""
+
+    @cache
+    def sessions_of(body_index: int) -> tuple[str, list[raw_json.Span]]:
+        text = raw_json.text_of(bodies[body_index])
+        envelope = dict(raw_json.members(text, raw_json.whole(text)))
+        return text, raw_json.session_spans(text, envelope, endpoint)
+
+    @cache
+    def list_of(body_index: int, session_index: int, list_key: str) -> tuple[raw_json.Span, list[raw_json.Span]]:
+        text, spans = sessions_of(body_index)
+        span = dict(raw_json.members(text, spans[session_index]))[list_key]
+        return span, raw_json.items(text, span) if text[span[0]] == "[" else []
+
+    def span_of(row: dict[str, Any]) -> raw_json.Span:
+        session_index: int = row[SESSION_INDEX]
+        list_key = next((table.list_key for table in ITEM_TABLES if table.name == row["table"]), "")
+        if not list_key:
+            return sessions_of(row[BODY_INDEX])[1][session_index]
+        list_span, items = list_of(row[BODY_INDEX], session_index, list_key)
+        index: int | None = row["item_index"]
+        return list_span if index is None else items[index]
+
+    raw = []
+    for row in rejected.iter_rows(named=True):
+        text = sessions_of(row[BODY_INDEX])[0]
+        raw.append(text[slice(*span_of(row))].encode("utf-8", "backslashreplace").decode())
+    return rejected.with_columns(pl.Series("raw_json", raw, dtype=pl.String)).select(REJECTED.schema.names())
+
+
+def _as_rejected(failed: pl.DataFrame, table: Table) -> pl.DataFrame:
+    """Return a table's failed rows, which have a ``reason`` and locators, with the columns of ``LOCATED_REJECTED``."""
+    index = pl.col(table.index) if table.index else pl.lit(None)
+    return failed.with_columns(table=pl.lit(table.name), item_index=index).select(
+        pl.col(name).cast(dtype) for name, dtype in LOCATED_REJECTED.items()
     )
 
 
 def _distinct(sessions: pl.DataFrame, limit: int | None) -> pl.DataFrame:
-    """Keep the newest row of each session; rows without an id are kept, to be rejected with a reason."""
-    newest_first = sessions.sort("session_updated", BODY, descending=True, nulls_last=True, maintain_order=True)
+    """Keep the newest row of each session, and all rows without an id, which will be rejected with a reason."""
+    newest_first = sessions.sort("session_updated", BODY_INDEX, descending=True, nulls_last=True, maintain_order=True)
     without_id = newest_first.filter(pl.col("session_id").is_null())
     distinct = newest_first.drop_nulls("session_id").unique("session_id", keep="first", maintain_order=True)
     if limit is not None:
@@ -94,14 +187,13 @@ def _order(table: Table) -> list[str]:
     return ["session_start", "session_id"] if table is SESSIONS else list(table.key)
 
 
-def _cut_lists(frames: dict[str, pl.DataFrame], rejected: pl.DataFrame) -> list[str]:
-    """Describe the lists whose last item is number 500, be it a good one or not."""
-    found = []
+def _truncated_lists(flat: FlatAnswers) -> list[tuple[str, int]]:
+    """Return the table and the session of each list whose last item, valid or not, is the longest list's last."""
+    truncated = []
     for table in ITEM_TABLES:
-        good = frames[table.name].select("session_id", table.index)
-        bad = rejected.filter(table=table.name).select("session_id", pl.col("item_index").alias(table.index))
-        late = pl.concat([good, bad]).filter(pl.col(table.index) >= CUT_LENGTH - 1)
-        last = late.group_by("session_id").agg(pl.col(table.index).max()).filter(pl.col(table.index) == CUT_LENGTH - 1)
-        ids = last["session_id"].sort()
-        found += [f"Session {session_id} came with exactly {CUT_LENGTH} {table.name}" for session_id in ids]
-    return found
+        valid = flat.frames[table.name].select("session_id", index=table.index)
+        invalid = flat.rejected.filter(table=table.name).select("session_id", index="item_index")
+        late = pl.concat([valid, invalid]).filter(pl.col("index") >= LONGEST_LIST - 1)
+        last = late.group_by("session_id").agg(pl.col("index").max()).filter(index=LONGEST_LIST - 1)
+        truncated += [(table.name, session_id) for session_id in last["session_id"].drop_nulls().sort()]
+    return truncated

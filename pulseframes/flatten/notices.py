@@ -1,4 +1,4 @@
-"""What a run warns of at its end, in one wording for all of them."""
+"""The wording of the warnings and notices at the end of a query or a sync."""
 
 from __future__ import annotations
 
@@ -7,40 +7,50 @@ from datetime import datetime
 
 import polars as pl
 
-from pulseframes._text import some
+from pulseframes._text import plural, some
 from pulseframes.errors import IncompleteWarning, MissingSessionsWarning, SchemaDriftWarning, warn
+from pulseframes.flatten.assemble import LONGEST_LIST
+from pulseframes.tables import ITEM_TABLES
 
 
 def warn_of_drift(drift: Sequence[str]) -> None:
-    """Warn of fields and values that are not known."""
+    """Warn of unknown fields and values."""
     if drift:
         warn(
             SchemaDriftWarning,
-            f"The API sent what this version of pulseframes does not know: {some(drift)}. New fields are in no "
-            "frame, and in the journal's raw answers, from which `pulseframes replay` makes them when a version knows them; new "
-            "values are kept as they are.",
+            f"The API sent fields or values that this version of pulseframes does not know: {some(drift)}. Unknown values are "
+            "kept. Unknown fields are left out of the frames but kept in the journal's raw answers: once a version supports "
+            "them, `pulseframes replay` adds them.",
         )
 
 
-def warn_of_cut_lists(cut: Iterable[str]) -> None:
-    """Warn of lists that have exactly as many items as the server gives at most."""
-    for where in cut:
-        warn(IncompleteWarning, f"{where}: the server has probably cut the list there.")
+def warn_of_truncated_lists(truncated: Iterable[tuple[str, int]]) -> None:
+    """Warn of lists of exactly as many items as the API sends at most."""
+    by_table: dict[str, list[int]] = {table.name: [] for table in ITEM_TABLES}
+    for name, session_id in truncated:
+        by_table[name].append(session_id)
+    for name, ids in by_table.items():
+        if ids:
+            warn(
+                IncompleteWarning,
+                f"{plural(len(ids), 'session')} came with exactly {LONGEST_LIST} {name.replace('_', ' ')}, so the API probably "
+                f"truncated the list (bots?): {some(ids)}.",
+            )
 
 
 def warn_of_missing(missing: Sequence[int]) -> None:
     """Warn of session ids that the server does not know."""
     if missing:
-        warn(MissingSessionsWarning, f"The server does not know {len(missing)} of the ids: {some(missing)}.")
+        warn(MissingSessionsWarning, f"{plural(len(missing), 'session')} not found: {some(missing)}.")
 
 
 def describe_rejected(rejected: pl.DataFrame) -> str:
-    """Say how many rows of which tables break the schema, and why the first does."""
+    """Return how many rows of which tables break the schema, and the reason of the first."""
     counts = ", ".join(f"{count} of {table}" for table, count in sorted(rejected["table"].value_counts().iter_rows()))
     first = rejected.row(0, named=True)
     return f"Rows that break the schema: {counts}. The first, of session {first['session_id']}: {first['reason']}."
 
 
 def describe_left_out(before: datetime) -> str:
-    """Say what is not asked for because it was dropped."""
-    return f"What is from before {before:%Y-%m-%d} UTC was dropped by retain, and is left out."
+    """Return a notice about data that `retain` deleted."""
+    return f"Data before {before:%Y-%m-%d} UTC was deleted by `retain` and is not downloaded again."

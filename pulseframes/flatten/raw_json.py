@@ -1,30 +1,47 @@
-"""Finds the spans of values in a JSON text without decoding them: for raw JSON to show, and for texts no decoder takes.
+"""Locates values in the text of an answer without decoding it: to quote raw JSON, and to cut sessions out unchanged.
 
-The scan needs no recursion, so no depth of nesting can break it.
+The scan does not recurse, so no depth of nesting can break it. Text that is not cut keeps its numbers, escapes and duplicate keys.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final, TypeAlias
 
-Span = tuple[int, int]
+from pulseframes.endpoints import Endpoint
 
-#: A string that is never closed is one token too, to the end: else each of its quotes would be tried as a beginning.
+#: Where a value begins and ends in a text.
+Span: TypeAlias = tuple[int, int]
+
+INT64: Final = range(-(2**63), 2**63)
+
+#: An unclosed string is one token to the end; otherwise each of its quotes would be tried as a beginning.
 _TOKEN: Final = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[{}\[\],]', re.DOTALL)
 _MEMBER: Final = re.compile(r'\s*("[^"\\]*+(?:\\.[^"\\]*+)*+")\s*:\s*', re.DOTALL)
 _CLOSERS: Final = {"{": "}", "[": "]"}
+#: Python refuses to convert thousands of digits; no Int64 has as many as this.
+_MOST_DIGITS: Final = 20
 
 
 class NotJson(ValueError):
-    """The text is not JSON; the message says where that shows."""
+    """The text is not the documented JSON; the message says where that shows."""
+
+
+def text_of(body: bytes) -> str:
+    """Decode a body. Bytes that are not UTF-8 become lone surrogates, which no row may contain."""
+    return body.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape")
+
+
+def whole(text: str) -> Span:
+    """Return the span of a text without the white space around it."""
+    return _trimmed(text, 0, len(text))
 
 
 def members(text: str, span: Span) -> Iterator[tuple[str, Span]]:
-    """Give the key and the value's span for each member of the object that fills ``span``."""
-    for start, end in _parts(text, span, "{"):
+    """Yield the key and the value's span for each member of the object that fills ``span``."""
+    for start, end in _split(text, span, "{"):
         member = _MEMBER.match(text, start, end)
         if member is None:
             raise NotJson(f"no key at character {start}")
@@ -36,17 +53,90 @@ def members(text: str, span: Span) -> Iterator[tuple[str, Span]]:
 
 
 def items(text: str, span: Span) -> list[Span]:
-    """Give the span of each item of the array that fills ``span``."""
-    return [_trimmed(text, start, end) for start, end in _parts(text, span, "[")]
+    """Return the span of each item of the array that fills ``span``."""
+    return [_trimmed(text, start, end) for start, end in _split(text, span, "[")]
 
 
-def whole(text: str) -> Span:
-    """Give the span of the text without the white space around it."""
-    return _trimmed(text, 0, len(text))
+def envelope(text: str, endpoint: Endpoint) -> dict[str, Span]:
+    """Return the span of each member of an answer; raise ``NotJson`` if a key is repeated or the sessions are missing."""
+    spans: dict[str, Span] = {}
+    for key, span in members(text, whole(text)):
+        if key in spans:
+            raise NotJson(f"it has {key!r} twice")
+        spans[key] = span
+    if endpoint.sessions_key not in spans:
+        raise NotJson(f"it has no {endpoint.sessions_key!r}")
+    return spans
 
 
-def _parts(text: str, span: Span, opener: str) -> list[Span]:
-    """Split what stands between the brackets at the commas that are in no deeper brackets and in no string."""
+def session_spans(text: str, envelope: Mapping[str, Span], endpoint: Endpoint) -> list[Span]:
+    """Return the span of each session, given the spans of the answer's members."""
+    span = envelope[endpoint.sessions_key]
+    if endpoint.is_list:
+        return [] if text[slice(*span)] == "null" else items(text, span)
+    if text[span[0]] != "{":
+        raise NotJson(f"its {endpoint.sessions_key!r} is not an object")
+    return [span]
+
+
+def session_texts(text: str, endpoint: Endpoint) -> list[str]:
+    """Return the JSON of each session in an answer; raise ``NotJson`` if it is not the documented JSON."""
+    return [text[slice(*span)] for span in session_spans(text, envelope(text, endpoint), endpoint)]
+
+
+def cut_sessions(text: str, endpoint: Endpoint, is_cut: Callable[[str], bool]) -> tuple[str, list[int | None]]:
+    """Cut sessions out of an answer.
+
+    Parameters
+    ----------
+    text : str
+        The answer.
+    endpoint : Endpoint
+        The endpoint that answered.
+    is_cut : callable
+        Returns whether to cut a session, given its JSON.
+
+    Returns
+    -------
+    text : str
+        The answer without these sessions, otherwise unchanged; empty for a detail answer that is cut.
+    ids : list of int or None
+        The ids of the sessions that were cut; None for an unreadable id.
+
+    Raises
+    ------
+    NotJson
+        If the answer is not the documented JSON.
+    """
+    spans = envelope(text, endpoint)
+    sessions = [text[slice(*span)] for span in session_spans(text, spans, endpoint)]
+    cut = [is_cut(session) for session in sessions]
+    ids = [_session_id(session) for session, gone in zip(sessions, cut, strict=True) if gone]
+    if not ids or not endpoint.is_list:
+        return ("" if ids else text), ids
+    rest = ",".join(session for session, gone in zip(sessions, cut, strict=True) if not gone)
+    start, end = spans[endpoint.sessions_key]
+    return f"{text[:start]}[{rest}]{text[end:]}", ids
+
+
+def decode_pairs(text: str) -> Any:
+    """Decode JSON with objects as tuples of pairs, so that no key hides another; return None if it cannot be decoded."""
+    try:
+        return json.loads(text, object_pairs_hook=tuple, parse_int=_short_int, parse_float=str, strict=False)
+    except (ValueError, RecursionError):
+        return None
+
+
+def values_at(pairs: Any, *keys: str) -> list[Any]:
+    """Return every value at a path of keys in what ``decode_pairs()`` returned."""
+    values = [pairs]
+    for key in keys:
+        values = [child for value in values if isinstance(value, tuple) for name, child in value if name == key]
+    return values
+
+
+def _split(text: str, span: Span, opener: str) -> list[Span]:
+    """Split the contents of an object or array at its own commas, not at those in deeper brackets or in strings."""
     start, end = span
     if text[start : start + 1] != opener:
         raise NotJson(f"expected {opener} at character {start}")
@@ -76,3 +166,13 @@ def _parts(text: str, span: Span, opener: str) -> list[Span]:
 def _trimmed(text: str, start: int, end: int) -> Span:
     part = text[start:end]
     return start + len(part) - len(part.lstrip()), end - len(part) + len(part.rstrip())
+
+
+def _session_id(session: str) -> int | None:
+    """Return a session's id if flattening would give one."""
+    ids = values_at(decode_pairs(session), "id")
+    return ids[0] if len(ids) == 1 and type(ids[0]) is int and ids[0] in INT64 else None
+
+
+def _short_int(digits: str) -> int | str:
+    return int(digits) if len(digits) <= _MOST_DIGITS else digits

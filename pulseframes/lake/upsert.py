@@ -9,7 +9,7 @@ from typing import Final
 
 import polars as pl
 
-from pulseframes.flatten import AGE, FROM_DETAIL, as_merged, newest_details, newest_sessions
+from pulseframes.flatten import AGE, FROM_DETAIL, as_unmerged, newest_details, newest_sessions
 from pulseframes.lake.files import Days
 from pulseframes.tables import DATE, ITEM_TABLES, LAKE_TABLES, REJECTED, SESSIONS, TABLES
 
@@ -110,7 +110,7 @@ def _merge(days: Days, group: list[date], batch: Batch, written: Written, *, wit
     before = old.filter(concerned)
     rows = pl.concat(
         [
-            as_merged(before).with_columns(pl.lit(False).alias(_NEW)),
+            as_unmerged(before).with_columns(pl.lit(False).alias(_NEW)),
             batch.sessions.with_columns(
                 pl.lit(batch.items is not None).alias(FROM_DETAIL), pl.lit(True).alias(_NEW)
             ).select(*SESSIONS.schema.names(), AGE, FROM_DETAIL, _NEW),

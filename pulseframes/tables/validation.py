@@ -1,12 +1,12 @@
-"""Checks frames against the tables' declarations: what passes, what does not and why, and values that are new.
+"""Checks frames against the tables' declarations: valid rows, invalid rows with a reason, and unknown values.
 
-pandera takes longer to import than everything else together, so it is imported when the first frame is checked.
+pandera takes longer to import than all else together, so it is imported when the first frame is checked.
 """
 
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
@@ -16,12 +16,14 @@ from pulseframes.tables import ITEM_TABLES, SESSIONS, TABLES, Table
 if TYPE_CHECKING:
     from pandera.polars import DataFrameSchema
 
-_ROW = "_row"
-_REASON = "reason"
+_ROW: Final = "_row"
+_REASON: Final = "reason"
+#: What pandera calls the check of the key.
+_UNIQUE_KEY: Final = "multiple_fields_uniqueness"
 
 
 def frame_schema(name: str) -> DataFrameSchema:
-    """Give the pandera schema of a table, to check frames of one's own with.
+    """Return the pandera schema of a table, to validate your own frames with.
 
     Parameters
     ----------
@@ -31,12 +33,19 @@ def frame_schema(name: str) -> DataFrameSchema:
     Returns
     -------
     pandera.polars.DataFrameSchema
-        Types, what may be null, smallest values, and the unique key. It is the caller's own, to change at will.
+        Types, nullability, minimums and the unique key. Each call returns a new schema, which you may change.
 
     Raises
     ------
     InvalidQuery
         If there is no such table.
+
+    Examples
+    --------
+    >>> schema = pf.frame_schema("sessions")
+    >>> valid = schema.validate(pf.search_sessions("2026-11-09", "2026-11-16"))
+    >>> schema.columns["session_length_ms"].metadata
+    {'unit': 'ms', 'privacy': 'none'}
     """
     from pandera.polars import Check, Column, DataFrameSchema
 
@@ -46,7 +55,7 @@ def frame_schema(name: str) -> DataFrameSchema:
         column.name: Column(
             column.dtype,
             nullable=not column.required,
-            checks=[] if column.minimum is None else [Check.ge(column.minimum)],
+            checks=[] if column.minimum is None else [Check.ge(column.minimum, error=f"is less than {column.minimum}")],
             description=column.description,
             metadata={"unit": column.unit, "privacy": str(column.privacy)},
         )
@@ -59,23 +68,23 @@ _own_schema = cache(frame_schema)
 
 
 def check(frames: dict[str, pl.DataFrame]) -> tuple[dict[str, pl.DataFrame], dict[str, pl.DataFrame]]:
-    """Tell the rows that keep to the schema from those that do not.
+    """Separate valid rows from invalid ones.
 
     Parameters
     ----------
     frames : dict of str to polars.DataFrame
-        For each table, at least its declared columns; others are carried along.
+        For each table, at least its declared columns; other columns are kept.
 
     Returns
     -------
     valid, invalid : dict of str to polars.DataFrame
-        The same columns; in ``invalid`` also ``reason``, with everything that is wrong with the row.
+        The same columns; ``invalid`` also has ``reason``, which lists everything that is wrong with the row.
     """
     reasons = {name: _broken_rules(frame, TABLES[name]) for name, frame in frames.items()}
+    sessions = frames[SESSIONS.name].filter(reasons[SESSIONS.name].is_null())["session_id"]
     for table in ITEM_TABLES:
-        belongs = frames[SESSIONS.name].filter(reasons[SESSIONS.name].is_null())["session_id"]
-        orphan = ~frames[table.name]["session_id"].is_in(belongs.implode(), nulls_equal=False).fill_null(False)
-        reasons[table.name] = _also(reasons[table.name], orphan, "its session is not among the valid sessions")
+        is_orphan = ~frames[table.name]["session_id"].is_in(sessions.implode(), nulls_equal=False).fill_null(False)
+        reasons[table.name] = _with_reason(reasons[table.name], is_orphan, "its session is missing or invalid")
     valid = {name: frame.filter(reasons[name].is_null()) for name, frame in frames.items()}
     invalid = {
         name: frame.with_columns(reasons[name].alias(_REASON)).filter(reasons[name].is_not_null())
@@ -85,19 +94,19 @@ def check(frames: dict[str, pl.DataFrame]) -> tuple[dict[str, pl.DataFrame], dic
 
 
 def new_values(frames: dict[str, pl.DataFrame]) -> list[str]:
-    """Describe each value that its column's documentation does not list, as ``table.column = value``."""
-    found: list[str] = []
+    """Return each undocumented value of a column with known values, as ``table.column = value``."""
+    described: list[str] = []
     for name, frame in frames.items():
         for column in TABLES[name].columns:
             if column.known_values:
                 values = frame[column.name].drop_nulls().unique()
                 new = values.filter(~values.is_in(column.known_values)).sort()
-                found.extend(f"{name}.{column.name} = {value!r}" for value in new)
-    return found
+                described.extend(f"{name}.{column.name} = {value!r}" for value in new)
+    return described
 
 
 def _broken_rules(frame: pl.DataFrame, table: Table) -> pl.Series:
-    """Give what is wrong with each row, as one text; null where nothing is."""
+    """Return what is wrong with each row, as one string; null if nothing is."""
     from pandera.errors import SchemaErrors
 
     try:
@@ -107,25 +116,25 @@ def _broken_rules(frame: pl.DataFrame, table: Table) -> pl.Series:
     else:
         return pl.Series(_REASON, [None], dtype=pl.String).new_from_index(0, len(frame))
     if cases["index"].null_count():
-        # A column that is missing or of another type: a frame that no row can be picked out of.
+        # A column is missing or has another type: that concerns no row in particular.
         raise ValueError(f"not a {table.name} frame: {cases.filter(pl.col('index').is_null()).to_dicts()[0]['check']}")
-    rule = (
-        pl.when(pl.col("check") == "multiple_fields_uniqueness")
-        .then(pl.lit(f"{', '.join(table.key)}: not the only row with this key"))
+    reason = (
+        pl.when(pl.col("check") == _UNIQUE_KEY)
+        .then(pl.lit(f"{', '.join(table.key)}: duplicate key"))
         .when(pl.col("check") == "not_nullable")
-        .then(pl.col("column") + ": is required, and missing")
-        .otherwise(pl.col("column") + ": " + pl.col("failure_case") + " breaks " + pl.col("check"))
+        .then(pl.col("column") + ": required but missing")
+        .otherwise(pl.col("column") + ": " + pl.col("failure_case") + " " + pl.col("check"))
     )
     keyless = frame.select(pl.any_horizontal(pl.col(table.key).is_null())).to_series()
-    # Rows that lack their key are not "the same" row.
-    cases = cases.filter((pl.col("check") != "multiple_fields_uniqueness") | ~pl.lit(keyless).gather(pl.col("index")))
-    by_row = cases.select(pl.col("index").cast(pl.Int64).alias(_ROW), rule.alias(_REASON))
-    texts = by_row.group_by(_ROW).agg(pl.col(_REASON).sort().str.join("; "))
+    # Rows without a key are not duplicates of each other.
+    cases = cases.filter((pl.col("check") != _UNIQUE_KEY) | ~pl.lit(keyless).gather(pl.col("index")))
+    by_row = cases.select(pl.col("index").cast(pl.Int64).alias(_ROW), reason.alias(_REASON))
+    reasons = by_row.group_by(_ROW).agg(pl.col(_REASON).sort().str.join("; "))
     rows = pl.DataFrame({_ROW: pl.int_range(len(frame), eager=True)})
-    return rows.join(texts, on=_ROW, how="left", maintain_order="left")[_REASON]
+    return rows.join(reasons, on=_ROW, how="left", maintain_order="left")[_REASON]
 
 
-def _also(reasons: pl.Series, flags: pl.Series, text: str) -> pl.Series:
-    """Add a reason to the rows that are flagged."""
-    both = pl.concat_str(pl.lit(reasons), pl.lit(text), separator="; ", ignore_nulls=True)
+def _with_reason(reasons: pl.Series, flags: pl.Series, reason: str) -> pl.Series:
+    """Add a reason to the flagged rows."""
+    both = pl.concat_str(pl.lit(reasons), pl.lit(reason), separator="; ", ignore_nulls=True)
     return pl.select(pl.when(flags).then(both).otherwise(reasons)).to_series()

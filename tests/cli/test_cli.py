@@ -90,7 +90,7 @@ def test_details_print_the_table_that_is_chosen(run: Run, simulator: Simulator) 
 def test_details_of_unknown_sessions_warn_on_stderr(run: Run) -> None:
     code, _, err = run("details", "1", "2")
     assert code == 0
-    assert "warning: The server does not know 2 of the ids: 1, 2." in err
+    assert "warning: 2 sessions not found: 1, 2." in err
 
 
 def test_when_the_quota_ends_what_had_come_is_written_and_the_exit_code_is_3(

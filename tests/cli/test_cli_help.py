@@ -95,7 +95,7 @@ def test_quiet_leaves_only_errors_and_warnings_on_stderr(run: Run, tmp_path: Pat
     assert run("-q", "search", *WEEK, "-o", tmp_path / "week.csv") == (0, "", "")
     assert (tmp_path / "week.csv").exists()
     assert run("--quiet", "replay", "-o", tmp_path) == (0, "", "")
-    assert run("-q", "details", "1")[2].splitlines() == ["warning: The server does not know 1 of the ids: 1."]
+    assert run("-q", "details", "1")[2].splitlines() == ["warning: 1 session not found: 1."]
     code, _, err = run("-q", "search", "yesterday", "today")
     assert code == 2
     assert err.startswith("error: date_from: 'yesterday'")

@@ -22,8 +22,8 @@ from pulseframes.client.journal import Journal, Request
 from pulseframes.endpoints import DETAIL, SEARCH
 from pulseframes.erasure.journal import forget_in_journal, forget_in_keystore, retain_in_journal
 from pulseframes.erasure.person import FORGOTTEN, Finder, Person
-from pulseframes.flatten import raw_json as scan
-from pulseframes.flatten.cut import cut_sessions, session_spans
+from pulseframes.flatten import NotJson, cut_sessions, session_texts
+from pulseframes.flatten.raw_json import envelope
 from pulseframes.simulator import Simulator
 
 SETTLED = ("2020-01-01", "2020-01-29")
@@ -332,10 +332,9 @@ def test_what_is_not_cut_stays_letter_by_letter(parts: list[tuple[str, str, str,
     text = f'{space}{{"totalSessions": 1.0e2 ,"sessions":{space}[{listed}]{space},"x":1, "é": "\\u00e9"}}{space}'
     flags = iter([goes for *_, goes in parts])
     left, gone = cut_sessions(text, SEARCH, lambda _: next(flags))
-    spans = session_spans(left, SEARCH)[1]
-    assert [left[slice(*span)] for span in spans] == [text for _, text, _, goes in parts if not goes]
+    assert session_texts(left, SEARCH) == [text for _, text, _, goes in parts if not goes]
     assert len(gone) == sum(goes for *_, goes in parts)
-    (begin, end), _ = session_spans(text, SEARCH)
+    begin, end = envelope(text, SEARCH)["sessions"]
     assert left.startswith(text[:begin])
     assert left.endswith(text[end:])
     assert left == text or gone
@@ -346,7 +345,7 @@ def test_any_text_is_cut_or_said_to_be_no_json(text: str) -> None:
     for shape in (SEARCH, DETAIL):
         try:
             left, _ = cut_sessions(text, shape, lambda _: False)
-        except scan.NotJson:
+        except NotJson:
             continue
         assert left == text
 

@@ -228,7 +228,7 @@ def test_retain_drops_old_days_from_both_and_no_sync_asks_for_them_again(kept: K
     assert report.asked == []
     refreshed = pf.sync(kept.lake, *kept.window, client=kept.client, refresh=True)
     assert [window.start for window in refreshed.asked] == [cutoff]
-    assert f"from before {cutoff:%Y-%m-%d} UTC was dropped by retain" in str(report)
+    assert f"before {cutoff:%Y-%m-%d} UTC was deleted by `retain`" in str(report)
     assert kept.lake.sessions().filter(pl.col("session_start") < cutoff).collect().is_empty()
     assert pf.plan(kept.lake, *kept.window, client=kept.client).calls == 0
 

@@ -15,7 +15,7 @@ from support.documents import DETAIL, SUMMARY, detail_body, search_body
 
 from pulseframes import MalformedAnswer, endpoints
 from pulseframes.flatten import FlatAnswers, flatten_answers
-from pulseframes.flatten.bodies import with_raw_json
+from pulseframes.flatten.assemble import with_raw_json
 from pulseframes.tables import SESSIONS, TABLES
 
 
@@ -148,20 +148,20 @@ def test_a_body_is_read_however_it_is_written(body: bytes) -> None:
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"id": "1"}, "session_id: expected a whole number, got text"),
-        ({"id": 1.0}, "session_id: expected a whole number, got a fractional number"),
-        ({"id": True}, "session_id: expected a whole number, got true or false"),
+        ({"id": "1"}, "session_id: expected an integer, got a string"),
+        ({"id": 1.0}, "session_id: expected an integer, got a decimal number"),
+        ({"id": True}, "session_id: expected an integer, got a boolean"),
         ({"id": 2**63}, "session_id: outside the range of a 64-bit integer"),
         ({"id": 10**30}, "session_id: outside the range of a 64-bit integer"),
-        ({"sessionLength": float("nan")}, "session_length_ms: expected a whole number, got a fractional number"),
-        ({"status": 1}, "status: expected text, got a whole number"),
-        ({"user": "x"}, "expected an object at user, got text"),
+        ({"sessionLength": float("nan")}, "session_length_ms: expected an integer, got a decimal number"),
+        ({"status": 1}, "status: expected a string, got an integer"),
+        ({"user": "x"}, "expected an object at user, got a string"),
         ({"location": {"ipLookup": []}}, "expected an object at location.ipLookup, got a list"),
         (
             {"user": DETAIL["user"] | {"isAnonymous": 0}},
-            "user_is_anonymous: expected true or false, got a whole number",
+            "user_is_anonymous: expected a boolean, got an integer",
         ),
-        ({"user": DETAIL["user"] | {"fullName": "\ud83d"}}, "user_full_name: holds half a surrogate pair"),
+        ({"user": DETAIL["user"] | {"fullName": "\ud83d"}}, "user_full_name: contains an unpaired surrogate"),
     ],
 )
 def test_a_value_of_the_wrong_type_sets_aside_its_session_and_no_other(changes: dict[str, Any], reason: str) -> None:
@@ -180,9 +180,9 @@ def test_a_bad_page_view_sets_aside_itself_and_the_others_keep_their_places() ->
     assert rows(answers, "sessions")[0]["page_view_count"] == 5
     assert answers.rejected["item_index"].to_list() == [1, 2, 3]
     assert reasons(answers) == [
-        "loading_time_ms: expected a whole number, got text",
+        "loading_time_ms: expected an integer, got a string",
         "expected an object, got null",
-        "expected an object, got a whole number",
+        "expected an object, got an integer",
     ]
 
 
@@ -205,7 +205,7 @@ def test_bytes_that_are_not_utf_8_cost_the_row_they_are_in() -> None:
     body = detail_body(pageViews=[DETAIL["pageViews"][0], {"page": "MARK"}]).replace(b"MARK", b"caf\xe9")
     answers = flatten_answers([body], endpoints.DETAIL)
     assert [row["view_index"] for row in rows(answers, "page_views")] == [0]
-    assert reasons(answers) == ["page: holds half a surrogate pair or bytes that are not UTF-8"]
+    assert reasons(answers) == ["page: contains an unpaired surrogate or bytes that are not UTF-8"]
 
 
 def test_one_bad_session_in_a_page_of_a_search_leaves_the_others() -> None:
@@ -214,7 +214,7 @@ def test_one_bad_session_in_a_page_of_a_search_leaves_the_others() -> None:
     sessions[251] = None
     answers = flatten_answers([search_body(*sessions)], endpoints.SEARCH)
     assert [row["session_id"] for row in rows(answers, "sessions")] == [n for n in range(500) if n not in (250, 251)]
-    assert reasons(answers) == ["session_id: expected a whole number, got text", "expected an object, got null"]
+    assert reasons(answers) == ["session_id: expected an integer, got a string", "expected an object, got null"]
     assert answers.totals == [500]
 
 
@@ -232,8 +232,8 @@ def test_raw_json_is_the_text_as_it_came() -> None:
     rejected = with_raw_json(flatten_answers([body], endpoints.DETAIL).rejected, [body], endpoints.DETAIL)
     assert rejected["raw_json"].to_list() == [view]
     assert rejected["reason"].to_list() == [
-        "page: holds half a surrogate pair or bytes that are not UTF-8; "
-        "loading_time_ms: expected a whole number, got a fractional number"
+        "page: contains an unpaired surrogate or bytes that are not UTF-8; "
+        "loading_time_ms: expected an integer, got a decimal number"
     ]
 
 

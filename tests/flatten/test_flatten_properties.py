@@ -11,7 +11,7 @@ from support import reference_flatten
 
 from pulseframes import endpoints
 from pulseframes.flatten import flatten_answers
-from pulseframes.flatten.bodies import with_raw_json
+from pulseframes.flatten.assemble import with_raw_json
 from pulseframes.tables import TABLES
 from pulseframes.tables.validation import check
 
@@ -82,7 +82,7 @@ writings = st.sampled_from(
 
 def assert_same_rows(frame: pl.DataFrame, table: str, expected: list[dict[str, Any]]) -> None:
     columns = TABLES[table].schema.names()
-    order = ["_body", "_position", *([TABLES[table].index] if TABLES[table].index else [])]
+    order = ["_body_index", "_session_index", *([TABLES[table].index] if TABLES[table].index else [])]
     assert frame.sort(order).select(columns).to_dicts() == [{name: row[name] for name in columns} for row in expected]
 
 

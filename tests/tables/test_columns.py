@@ -63,8 +63,8 @@ def test_a_new_column_needs_one_line(tmp_path: Path) -> None:
         "empty": "Int64",
         "flattened": [[1280, None], [640]],
         "reasons": [
-            "screen_width_px: expected a whole number, got text",
-            "screen_width_px: 0 breaks greater_than_or_equal_to(1)",
+            "screen_width_px: expected an integer, got a string",
+            "screen_width_px: 0 is less than 1",
         ],
         "unknown": ["sessions[].screen.height"],
         "pandera": {"unit": "px", "privacy": "none"},
