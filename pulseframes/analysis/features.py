@@ -8,12 +8,11 @@ from typing import Final, Literal, TypeAlias, get_args
 import polars as pl
 
 from pulseframes._arguments import check_choice
-from pulseframes.analysis.lake_sample import lake_of
 from pulseframes.analysis.page_template import Rules, page_template
 from pulseframes.analysis.sample import Sample
 from pulseframes.analysis.source import Source, sample_of
 from pulseframes.errors import InvalidQuery
-from pulseframes.lake import Lake
+from pulseframes.lake import Lake, as_lake
 from pulseframes.query import DateLike
 from pulseframes.sampling.design import Design
 from pulseframes.sampling.weights import WEIGHT, weigh
@@ -118,7 +117,7 @@ def _starts(source: Source, sample: Sample) -> pl.DataFrame:
     """Give the starts of all sessions of the users whose details are there, as far as the source knows them."""
     users = sample.details.sessions.select("user_id").drop_nulls().unique()
     if isinstance(source, Lake | str | os.PathLike):
-        lake = lake_of(source)
+        lake = as_lake(source)
         theirs = lake.sessions().select("user_id", "session_start").join(users.lazy(), on="user_id", how="semi")
         return lake.read(theirs)
     if "user_id" not in sample.population.columns:

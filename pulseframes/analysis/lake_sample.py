@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import polars as pl
 
@@ -12,10 +11,10 @@ from pulseframes.errors import IncompleteWarning, InvalidQuery, LakeError, warn
 from pulseframes.lake import Lake, in_window, is_active
 from pulseframes.query import DateLike, parse_instant
 from pulseframes.sampling.design import Design
-from pulseframes.sampling.rates import DesignState, names_of, of_design, same_design
+from pulseframes.sampling.rates import DesignState, of_design
 from pulseframes.tables import ERRORS, ITEM_TABLES, PAGE_VIEWS, SESSIONS
 from pulseframes.tables.frames import SessionFrames
-from pulseframes.windows import LOOK_BACK, Window, subtract, union
+from pulseframes.windows import LOOK_BACK, Window, subtract
 
 
 def sessions_of(lake: Lake, window: Window, columns: Iterable[str]) -> pl.DataFrame:
@@ -32,7 +31,7 @@ def drawn_of(lake: Lake, drawn: DesignState) -> pl.DataFrame:
 
 def describe_response(lake: Lake, design: Design | str | None) -> str | None:
     """Say how many sessions were drawn, and how many of them have no details; None where the lake has no sample."""
-    drawn = design_of(lake, design)
+    drawn = lake.state().find_design(design)
     if drawn is None:
         return None
     rows = drawn_of(lake, drawn)
@@ -41,18 +40,15 @@ def describe_response(lake: Lake, design: Design | str | None) -> str | None:
     return f"Sample {drawn.design.name} (seed {drawn.design.seed}): {len(rows):,} drawn, {details}."
 
 
-def lake_of(lake: Lake | str | os.PathLike[str]) -> Lake:
-    """Give the lake that a user names."""
-    return lake if isinstance(lake, Lake) else Lake(lake)
-
-
 def window_of(lake: Lake, drawn: DesignState | None, date_from: DateLike | None, date_to: DateLike | None) -> Window:
     """Give the window that is asked for or, by default, that of the sample, or all that the lake covers or has."""
-    covered = union([drawn.window] if drawn and drawn.window else lake.coverage())
-    if (date_from is None or date_to is None) and not covered:
-        covered = _seen(lake)
-    start = covered[0].start if date_from is None else parse_instant("date_from", date_from)
-    end = covered[-1].end if date_to is None else parse_instant("date_to", date_to)
+    default = lake.default_window(drawn)
+    start = None if date_from is None else parse_instant("date_from", date_from)
+    end = None if date_to is None else parse_instant("date_to", date_to)
+    if default is not None:
+        start, end = start or default.start, end or default.end
+    if start is None or end is None:
+        raise LakeError(f"The lake {lake.location} has no sessions; sync() or Lake.write() puts some in.")
     if start >= end:
         raise InvalidQuery(f"date_from: {_text(start)} is not before {_text(end)}.", argument="date_from")
     if date_from is not None or date_to is not None:
@@ -81,34 +77,6 @@ def check_read(lake: Lake, window: Window, argument: str) -> None:
 
 def _text(moment: datetime) -> str:
     return f"{moment:%Y-%m-%d %H:%M}"
-
-
-def _seen(lake: Lake) -> list[Window]:
-    """Give the time from the first session to the last of a lake that was filled without ``sync()``."""
-    start = pl.col("session_start")
-    ends = lake.sessions().select(start.min().alias("first"), start.max().alias("last"))
-    first, last = lake.read(ends).row(0)
-    if first is None:
-        raise LakeError(f"The lake {lake.location} has no sessions; sync() or Lake.write() puts some in.")
-    return [Window(first, last + timedelta.resolution)]
-
-
-def design_of(lake: Lake, design: Design | str | None) -> DesignState | None:
-    """Give the design that is asked for, as the lake knows it; None where it has none that has drawn anything."""
-    designs = [one for one in lake.state().designs if one.rate_windows]
-    if design is None:
-        return designs[-1] if designs else None
-    if isinstance(design, str):
-        named = [one for one in designs if one.design.name == design]
-        found = named[-1] if named else None
-    else:
-        found = same_design(designs, design)
-    if found is None:
-        name = design if isinstance(design, str) else f"{design.name} (seed {design.seed})"
-        raise InvalidQuery(
-            f"design: the lake has no sample {name}; it has {names_of(designs) or 'none'}.", argument="design"
-        )
-    return found
 
 
 def details_of(lake: Lake, window: Window, ids: pl.Series | None) -> SessionFrames:

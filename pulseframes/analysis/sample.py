@@ -9,10 +9,10 @@ from typing import Final
 
 import polars as pl
 
-from pulseframes.analysis.lake_sample import design_of, details_of, drawn_of, lake_of, sessions_of, window_of
+from pulseframes.analysis.lake_sample import details_of, drawn_of, sessions_of, window_of
 from pulseframes.endpoints import SEARCH
 from pulseframes.errors import IncompleteWarning, InvalidQuery, LakeError, warn
-from pulseframes.lake import Lake
+from pulseframes.lake import Lake, as_lake
 from pulseframes.query import DateLike
 from pulseframes.sampling.design import Design
 from pulseframes.sampling.rates import RATE
@@ -174,8 +174,8 @@ class Sample:
             If more than one in twenty of those that were drawn have no details: weights make up for them, as far as they are like
             the others.
         """
-        lake = lake_of(lake)
-        drawn = design_of(lake, design)
+        lake = as_lake(lake)
+        drawn = lake.state().find_design(design)
         if drawn is None:
             bought = cls.of_bought(lake, date_from, date_to, columns=columns)
             if not bought.is_drawn:
@@ -210,8 +210,8 @@ class Sample:
         columns: Iterable[str] = SUMMARY_COLUMNS,
     ) -> Sample:
         """Take all sessions as a sample of themselves, for what every summary says; arguments as for ``of_lake()``."""
-        lake = lake_of(lake)
-        drawn = design_of(lake, design)
+        lake = as_lake(lake)
+        drawn = lake.state().find_design(design)
         sessions = sessions_of(lake, window_of(lake, drawn, date_from, date_to), columns)
         return of_all(_population(sessions, Design("uniform")))
 
@@ -225,7 +225,7 @@ class Sample:
         columns: Iterable[str] = SUMMARY_COLUMNS,
     ) -> Sample:
         """Take the details that a lake has, by whatever choice; not drawn, unless all are there. Arguments as for ``of_lake()``."""
-        lake = lake_of(lake)
+        lake = as_lake(lake)
         window = window_of(lake, None, date_from, date_to)
         population = of_all(_population(sessions_of(lake, window, columns), Design("uniform"))).population
         members, details = _drawn(population, population["session_id"], details_of(lake, window, None))

@@ -7,11 +7,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import TypeAlias
 
-from pulseframes.analysis.lake_sample import lake_of
 from pulseframes.analysis.page_template import Rules, page_template
 from pulseframes.analysis.sample import Sample
 from pulseframes.errors import InvalidQuery
-from pulseframes.lake import Lake
+from pulseframes.lake import Lake, as_lake
 from pulseframes.query import DateLike
 from pulseframes.sampling.design import Design
 from pulseframes.tables.frames import SessionFrames
@@ -46,7 +45,7 @@ def sample_of(
         If there is no lake.
     """
     if isinstance(source, Lake | str | os.PathLike):
-        lake = lake_of(source)
+        lake = as_lake(source)
         if design is not None or lake.state().designs:
             return Sample.of_lake(lake, date_from, date_to, design=design, columns=columns)
         return Sample.of_bought(lake, date_from, date_to, columns=columns)

@@ -9,11 +9,10 @@ from typing import TypeAlias
 import polars as pl
 
 from pulseframes.analysis.estimate import Names, estimate
-from pulseframes.analysis.lake_sample import lake_of
 from pulseframes.analysis.sample import Sample
 from pulseframes.analysis.source import Source, sample_of
 from pulseframes.errors import InvalidQuery
-from pulseframes.lake import Lake
+from pulseframes.lake import Lake, as_lake
 from pulseframes.query import DateLike, parse_instant
 from pulseframes.sampling.design import Design
 from pulseframes.sampling.exact import RESULT
@@ -82,7 +81,7 @@ def traffic(
         .sort(PERIOD, *divided)
     )
     if isinstance(source, Lake | str | os.PathLike):
-        return lake_of(source).read(counted)
+        return as_lake(source).read(counted)
     return counted.collect()
 
 
@@ -160,7 +159,7 @@ def _between(start_of: pl.Expr, start: datetime | None, end: datetime | None) ->
 def _sessions(source: Sessions, columns: list[str]) -> pl.LazyFrame:
     """Scan columns of the sessions of a source."""
     if isinstance(source, Lake | str | os.PathLike):
-        return lake_of(source).sessions().select(*dict.fromkeys(columns))
+        return as_lake(source).sessions().select(*dict.fromkeys(columns))
     match source:
         case Sample():
             frame = source.population.lazy()

@@ -20,7 +20,7 @@ from pulseframes.erasure.journal import (
 from pulseframes.erasure.lake import ForgottenInLake, find_in_lake, forget_in_lake, retain_in_lake
 from pulseframes.erasure.person import SHORTEST_NAMED, Person
 from pulseframes.errors import InvalidQuery
-from pulseframes.lake import Lake
+from pulseframes.lake import Lake, as_lake
 
 
 @dataclass(frozen=True)
@@ -213,7 +213,7 @@ def _lake(lake: Lake | str | os.PathLike[str] | None) -> Lake | None:
     """Give the lake, which has to be there: a mistyped name would be taken for one with nothing to remove."""
     if lake is None:
         return None
-    place = lake if isinstance(lake, Lake) else Lake(lake)
+    place = as_lake(lake)
     place.state()
     return place
 

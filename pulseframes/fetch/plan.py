@@ -25,7 +25,7 @@ from pulseframes.fetch.backlog import (
 from pulseframes.fetch.draw import SampleDraw, design_to_use
 from pulseframes.fetch.pagination import Page
 from pulseframes.fetch.plan_report import Plan, PlannedWindow
-from pulseframes.lake import Lake, LakeState, check_place
+from pulseframes.lake import Lake, LakeState, as_lake, check_place
 from pulseframes.progress import ProgressHook
 from pulseframes.query import DateLike, SearchQuery
 from pulseframes.sampling.design import Design
@@ -77,7 +77,7 @@ def plan(
     client = client or default_client()
     now = client.clock()
     wanted = wanted_window(date_from, date_to, now)
-    lake = lake if isinstance(lake, Lake) else Lake(lake)
+    lake = as_lake(lake)
     check_place(lake.store)
     state = lake.state() if lake.is_there() else None
     if state is not None:

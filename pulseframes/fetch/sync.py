@@ -29,7 +29,7 @@ from pulseframes.fetch.draw import SampleDraw, design_to_use
 from pulseframes.fetch.loader import Loader
 from pulseframes.fetch.sync_report import SyncReport
 from pulseframes.flatten import describe_rejected, warn_of_drift, warn_of_truncated_lists
-from pulseframes.lake import Lake, LakeState, Refreshing
+from pulseframes.lake import Lake, LakeState, Refreshing, as_lake
 from pulseframes.progress import ProgressHook
 from pulseframes.query import DateLike, DetailQuery, SearchQuery
 from pulseframes.sampling.design import Design
@@ -110,7 +110,7 @@ def sync(
     check_look_back(look_back)
     client = client or default_client()
     wanted = wanted_window(date_from, date_to, client.clock())
-    lake = lake if isinstance(lake, Lake) else Lake(lake)
+    lake = as_lake(lake)
     work = _Sync(lake, client, wanted, look_back, refresh=refresh, progress=progress)
     return work.do(details, design)
 

@@ -6,7 +6,7 @@ import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -22,6 +22,7 @@ from pulseframes.lake.state import STATE_FILE, LakeState
 from pulseframes.lake.storage import LOCK_SECONDS
 from pulseframes.lake.upsert import Batch, Written, add_rejected, mark_failed, upsert
 from pulseframes.query import DateLike, parse_instant
+from pulseframes.sampling.rates import DesignState
 from pulseframes.tables import (
     DATE,
     DESIGN,
@@ -308,6 +309,29 @@ class Lake:
         """
         return self.state().coverage.windows()
 
+    def default_window(self, drawn: DesignState | None = None) -> Window | None:
+        """Return the window to analyse if the user names none.
+
+        Parameters
+        ----------
+        drawn : DesignState or None
+            The design whose sample is analysed, if any.
+
+        Returns
+        -------
+        Window or None
+            The window of the sample; without one, from the first time that ``sync()`` has read to the last; in a lake that was
+            never synced, from the first session to the last. None if the lake is empty.
+        """
+        covered = self.coverage()
+        if drawn is not None and drawn.window is not None:
+            return drawn.window
+        if covered:
+            return Window(covered[0].start, covered[-1].end)
+        start = pl.col("session_start")
+        first, last = self.read(self.sessions().select(start.min(), start.max().alias("last"))).row(0)
+        return None if first is None else Window(first, last + timedelta.resolution)
+
     def state(self) -> LakeState:
         """Read what the lake knows of itself.
 
@@ -393,3 +417,8 @@ class Lake:
             scan(self.store, SESSIONS.name).select("session_id", DATE).join(wanted.lazy(), on="session_id", how="semi")
         )
         return self.read(found)
+
+
+def as_lake(lake: Lake | str | os.PathLike[str]) -> Lake:
+    """Return a lake, opened if a path or an address is given."""
+    return lake if isinstance(lake, Lake) else Lake(lake)

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
-from pulseframes.errors import LakeError
+from pulseframes.errors import InvalidQuery, LakeError
 from pulseframes.lake.storage import OWN_FOLDER
-from pulseframes.sampling.rates import DesignState
+from pulseframes.sampling.design import Design
+from pulseframes.sampling.rates import DesignState, names_of, same_design
 from pulseframes.tables import LAKE_VERSION
 from pulseframes.windows import Coverage, Window, instant
 
@@ -63,6 +64,37 @@ class LakeState:
     refreshing: Refreshing | None = None
     kept_from: datetime | None = None
     designs: list[DesignState] = field(default_factory=list)
+
+    def find_design(self, design: Design | str | None = None) -> DesignState | None:
+        """Return the state of a design that has drawn sessions.
+
+        Parameters
+        ----------
+        design : Design or str or None
+            The design, or its name, of which the last is meant; None for the lake's last design.
+
+        Returns
+        -------
+        DesignState or None
+            None if no design is named, and none has drawn anything.
+
+        Raises
+        ------
+        InvalidQuery
+            If the lake has no sample of the design.
+        """
+        designs = [state for state in self.designs if state.rate_windows]
+        if isinstance(design, Design):
+            state = same_design(designs, design)
+        else:
+            named = [state for state in designs if design in (None, state.design.name)]
+            state = named[-1] if named else None
+        if state is None and design is not None:
+            name = design if isinstance(design, str) else f"{design.name} (seed {design.seed})"
+            raise InvalidQuery(
+                f"design: the lake has no sample {name}; it has {names_of(designs) or 'none'}.", argument="design"
+            )
+        return state
 
     def as_json(self) -> bytes:
         """Give the state as a file's content."""

@@ -15,7 +15,6 @@ from pulseframes.errors import InvalidQuery, PulseError
 from pulseframes.lake import Lake, in_window, is_active
 from pulseframes.query import DateLike, parse_instant
 from pulseframes.sampling.design import Design
-from pulseframes.sampling.rates import DesignState, same_design
 from pulseframes.sampling.weights import RESPONDED, WEIGHT, weigh
 from pulseframes.windows import LOOK_BACK, Window, subtract, union
 
@@ -85,14 +84,7 @@ def window_of(lake: Lake, date_from: DateLike | None, date_to: DateLike | None, 
     LakeError
         If there is no lake.
     """
-    drawn = _drawn(lake, design)
-    read = lake.coverage()
-    if drawn is not None and drawn.window is not None:
-        default = drawn.window
-    elif read:
-        default = Window(read[0].start, read[-1].end)
-    else:
-        default = _of_sessions(lake)
+    default = lake.default_window(lake.state().find_design(design)) or _today()
     start = default.start if date_from is None else parse_instant("date_from", date_from)
     end = default.end if date_to is None else parse_instant("date_to", date_to)
     if start >= end:
@@ -121,7 +113,7 @@ def read_standing(lake: Lake, window: Window, sample: Sample, design: Design | s
     numbers = lake.read(counted).row(0, named=True)
     everything = lake.read(lake.sessions().select(pl.len())).item()
     state = lake.state()
-    drawn = _drawn(lake, design)
+    drawn = lake.state().find_design(design)
     return Standing(
         window=window,
         gaps=subtract([window], lake.coverage()) if lake.coverage() else [],
@@ -157,22 +149,9 @@ def calls_by_day(lake: Lake, zone: tzinfo) -> list[tuple[date, int]]:
     return sorted(Counter(sent).items(), reverse=True)
 
 
-def _of_sessions(lake: Lake) -> Window:
-    """Give the window of the sessions of a lake that was written to with no sync; today, where it has none."""
-    start = pl.col("session_start")
-    first, last = lake.read(lake.sessions().select(start.min(), start.max().alias("last"))).row(0)
-    if first is None:
-        today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-        return Window(today, today + timedelta(days=1))
-    return Window(first, last + timedelta.resolution)
-
-
-def _drawn(lake: Lake, design: Design | str | None) -> DesignState | None:
-    designs = lake.state().designs
-    if isinstance(design, Design):
-        return same_design(designs, design)
-    named = [one for one in designs if design in (None, one.design.name)]
-    return named[-1] if named else None
+def _today() -> Window:
+    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    return Window(today, today + timedelta(days=1))
 
 
 def _effective(sample: Sample) -> float:

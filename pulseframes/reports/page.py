@@ -14,7 +14,7 @@ from pulseframes._text import shown
 from pulseframes._version import __version__
 from pulseframes.client import Settings
 from pulseframes.errors import InvalidQuery
-from pulseframes.lake import Lake
+from pulseframes.lake import Lake, as_lake
 from pulseframes.query import DateLike
 from pulseframes.reports.basis import calls_section, coverage_section, notes, summary, window_text
 from pulseframes.reports.coverage import calls_by_day
@@ -101,7 +101,7 @@ def report(
     ImportError
         If Altair, vl-convert, Jinja2 or SciPy is not installed; ``pip install 'pulseframes[report]'`` gets them.
     """
-    source = lake if isinstance(lake, Lake) else Lake(lake)
+    source = as_lake(lake)
     path = None if output is None else writable(output)
     found = find(source, date_from=date_from, date_to=date_to, design=design, time_zone=time_zone)
     page = render(found, source, title=title)
