@@ -1,7 +1,7 @@
-"""What a lake does to personal values before it writes them, by each column's privacy class.
+"""A lake's privacy rules: what it does to personal values before it writes them, by privacy class or column.
 
-A value is kept, dropped, cut short, or replaced by a pseudonym: a keyed hash, the same for the same value in the same column on
-every machine and day, so that rows can still be counted and joined by person, and nobody without the key can tell who it is.
+A value is kept, dropped, truncated or replaced by a pseudonym: a keyed hash that is the same for the same value in the same column
+on every machine and day. Rows can still be counted and joined by person, but only someone with the key can tell who it is.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any, Final, Self
 
 import polars as pl
 
+from pulseframes._arguments import did_you_mean
 from pulseframes._secret import Secret
 from pulseframes.errors import InvalidQuery, LakeError
 from pulseframes.tables import REJECTED, TABLES, Column, Privacy, Table
@@ -24,12 +25,12 @@ from pulseframes.tables import REJECTED, TABLES, Column, Privacy, Table
 ENV_PSEUDONYM_KEY: Final = "PULSEFRAMES_PSEUDONYM_KEY"
 #: A shorter key could be guessed.
 SHORTEST_KEY: Final = 16
-#: What stands in place of a rejected row's JSON, which holds everything that the other columns would not show.
+#: Replaces the JSON of a rejected row, which has everything that the other columns would hide.
 WITHHELD: Final = "(withheld: the lake's privacy policy)"
 
 
 class Action(StrEnum):
-    """What is done to a column's values."""
+    """What happens to a column's values."""
 
     KEEP = "keep"
     PSEUDONYMISE = "pseudonymise"
@@ -38,138 +39,153 @@ class Action(StrEnum):
     STRIP_QUERY = "strip_query"
 
 
-#: The columns that rules may name. Those of one name in several tables are alike.
+#: The columns that rules may name. Columns of the same name in several tables are alike.
 _COLUMNS: Final[dict[str, Column]] = {column.name: column for table in TABLES.values() for column in table.columns}
 _KEYS: Final = frozenset(name for table in TABLES.values() for name in table.key)
-#: A lake merges answers, and chooses what to ask for again, by these.
-_WORKED_WITH: Final = frozenset({"session_updated", "status"})
+#: A lake needs these to merge answers and to choose what to re-fetch.
+_NEEDED: Final = frozenset({"session_updated", "status"})
 _CLASSES: Final = tuple(str(privacy) for privacy in Privacy if privacy is not Privacy.NONE)
-#: An address that spells out another column's value, and so must not outlive it.
-_SPELLS_OUT: Final = {"user_web_url": "user_id"}
-_KEEPS_OF_AN_ADDRESS: Final = {4: 24, 6: 48}
+#: A URL that contains another column's value, and so must not outlive it.
+_CONTAINS: Final = {"user_web_url": "user_id"}
+#: How many leading bits of an IP address ``truncate`` keeps, by version.
+_KEPT_BITS: Final = {4: 24, 6: 48}
 
 
 @dataclass(frozen=True)
 class PrivacyPolicy:
-    """What is done to which columns.
+    """Privacy rules of a lake. They are fixed when the lake is created.
 
-    A column's own rule wins over its class's. A class's rule never touches a key or a required column: ``session_id`` is
-    what calls and joins need, and says nothing without access to Raygun. ``identifier=pseudonymise`` drops the columns of
-    addresses (``user_web_url``, ``api_url``, ``web_url``), which spell ids out and are of no use as hashes. Where ``user_id``
-    is pseudonymised or dropped, ``user_web_url``, which holds it, is dropped unless it has a rule of its own. As soon as anything
-    is done to any column, the JSON of rejected rows is withheld.
+    A column's own rule takes precedence over its class's. A class's rule never applies to keys and required columns:
+    calls and joins need ``session_id``, which reveals nothing without access to Raygun. ``identifier=pseudonymise``
+    drops the URL columns (``user_web_url``, ``api_url``, ``web_url``), because URLs contain ids and are useless as hashes.
+    If ``user_id`` is pseudonymised or dropped, ``user_web_url``, which contains it, is dropped unless it has its own rule.
+    As soon as a rule changes any column, the JSON of rejected rows is withheld.
 
     Parameters
     ----------
     rules : mapping of str to str
-        What is done (``keep``, ``pseudonymise``, ``truncate``, ``drop``, ``strip_query``), by privacy class (``personal``,
-        ``identifier``, ``content``) or column name. ``truncate`` is for ``ip_address``; ``strip_query`` for content and addresses.
-        What has no rule is kept.
+        An action (``keep``, ``pseudonymise``, ``truncate``, ``drop``, ``strip_query``) per privacy class (``personal``,
+        ``identifier``, ``content``) or column. ``truncate`` applies to ``ip_address``, ``strip_query`` to content and URLs.
+        Columns without a rule are kept.
     key : Secret, str or None
-        The key of the pseudonyms, of 16 characters or more. Read from ``PULSEFRAMES_PSEUDONYM_KEY`` if it is needed and not
-        given. It is never written or shown; who has it can find out whether a person is in the lake.
+        The key of the pseudonyms, at least 16 characters. If it is needed and not given, it is read from
+        ``PULSEFRAMES_PSEUDONYM_KEY``. It is never written or shown; whoever has it can check whether a person is in the lake.
 
     Raises
     ------
     InvalidQuery
-        If a class, column or action is not known, an action does not fit, or the key is missing or too short.
+        If a class, column or action is unknown, an action does not apply, or the key is missing or too short.
+
+    Examples
+    --------
+    >>> rules = {"personal": "pseudonymise", "ip_address": "truncate", "page": "strip_query"}
+    >>> policy = pf.PrivacyPolicy(rules, key="at least sixteen characters")
+    >>> policy.pseudonym("user_email_address", "ada@example.com")
+    '~...'
+    >>> lake = pf.Lake("private", privacy=policy)
     """
 
     rules: Mapping[str, str] = field(default_factory=dict)
     key: Secret | str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "rules", {name: _checked_rule(name, self.rules[name]) for name in sorted(self.rules)})
-        text = self.key.reveal() if isinstance(self.key, Secret) else self.key
-        if text is None and self.needs_key:
-            text = os.environ.get(ENV_PSEUDONYM_KEY, "")
-            if not text.strip():
-                raise InvalidQuery(f"key: pseudonyms need one, and {ENV_PSEUDONYM_KEY} is not set.", argument="key")
-        if text is not None and len(text.strip()) < SHORTEST_KEY:
-            wanted = f"has fewer than {SHORTEST_KEY} characters, and could be guessed"
-            raise InvalidQuery(f"key: the pseudonyms' key ({ENV_PSEUDONYM_KEY}) {wanted}.", argument="key")
-        object.__setattr__(self, "key", None if text is None else Secret(text.strip()))
+        object.__setattr__(
+            self, "rules", {name: _checked_action(name, self.rules[name]) for name in sorted(self.rules)}
+        )
+        key = self.key.reveal() if isinstance(self.key, Secret) else self.key
+        if key is None and self.needs_key:
+            key = os.environ.get(ENV_PSEUDONYM_KEY, "")
+            if not key.strip():
+                raise InvalidQuery(f"key: pseudonyms need a key; set {ENV_PSEUDONYM_KEY}.", argument="key")
+        if key is not None and len(key.strip()) < SHORTEST_KEY:
+            raise InvalidQuery(
+                f"key: the key of the pseudonyms ({ENV_PSEUDONYM_KEY}) has fewer than {SHORTEST_KEY} characters and could be "
+                "guessed; use a longer one.",
+                argument="key",
+            )
+        object.__setattr__(self, "key", None if key is None else Secret(key.strip()))
 
     @classmethod
     def parse(cls, rules: Iterable[str], key: Secret | str | None = None) -> Self:
-        """Read rules as the command line has them: ``personal=pseudonymise``, ``ip_address=truncate``.
+        """Parse rules in the command line's notation: ``personal=pseudonymise``, ``ip_address=truncate``.
 
         Raises
         ------
         InvalidQuery
-            As for the class; and if a text is no rule, or two are for the same column or class.
+            As for the class, and for a malformed rule or two different rules for one class or column.
         """
-        read: dict[str, str] = {}
+        actions: dict[str, str] = {}
         for rule in rules:
             name, equals, action = (part.strip() for part in rule.partition("="))
             if not equals:
                 raise InvalidQuery(
-                    f"rules: {rule!r} is not like 'personal=pseudonymise' or 'page=strip_query'.", argument="rules"
+                    f"rules: {rule!r} is not a rule. Example: 'personal=pseudonymise' or 'page=strip_query'.",
+                    argument="rules",
                 )
-            if read.setdefault(name, action) != action:
-                raise InvalidQuery(f"rules: {name} has two, {read[name]} and {action}.", argument="rules")
-        return cls(read, key)
+            if actions.setdefault(name, action) != action:
+                raise InvalidQuery(f"rules: {name} has two rules, {actions[name]} and {action}.", argument="rules")
+        return cls(actions, key)
 
     @classmethod
     def from_description(cls, description: Mapping[str, Any], key: Secret | str | None = None) -> Self:
-        """Make the policy again that ``describe()`` described.
+        """Recreate the policy that ``describe()`` described.
 
         Raises
         ------
         LakeError
-            If its key is missing or another one, or the description cannot be read.
+            If the key is missing or a different one, or the description is unreadable.
         """
-        expected = description.get("key_fingerprint")
-        if expected is not None and key is None and not os.environ.get(ENV_PSEUDONYM_KEY, "").strip():
-            raise LakeError(f"The lake holds pseudonyms, and their key is not set; set {ENV_PSEUDONYM_KEY}.")
+        fingerprint = description.get("key_fingerprint")
+        if fingerprint is not None and key is None and not os.environ.get(ENV_PSEUDONYM_KEY, "").strip():
+            raise LakeError(f"The lake contains pseudonyms, and their key is not set; set {ENV_PSEUDONYM_KEY}.")
         try:
             policy = cls(description["rules"], key)
         except (KeyError, TypeError, AttributeError, InvalidQuery) as problem:
-            raise LakeError(f"The lake's privacy policy cannot be used. {problem}") from None
-        if policy.describe()["key_fingerprint"] != expected:
+            raise LakeError(f"The lake's privacy policy is unusable. {problem}") from None
+        if policy.describe()["key_fingerprint"] != fingerprint:
             raise LakeError(f"The lake's pseudonyms were made with another key; set {ENV_PSEUDONYM_KEY} to that one.")
         return policy
 
     def describe(self) -> dict[str, object]:
-        """Give what a lake keeps of its policy, to be written as JSON: the rules, and by what to know the key, not the key."""
+        """Return what a lake stores of its policy, as JSON values: the rules, and a fingerprint of the key."""
         rules = {name: str(action) for name, action in self.rules.items()}
-        mark = self._hash(b"pulseframes key fingerprint").hex()[:16] if self.needs_key else None
-        return {"rules": rules, "key_fingerprint": mark}
+        fingerprint = self._hash(b"pulseframes key fingerprint").hex()[:16] if self.needs_key else None
+        return {"rules": rules, "key_fingerprint": fingerprint}
 
     @property
     def needs_key(self) -> bool:
-        """Whether anything is pseudonymised."""
+        """Whether any column is pseudonymised."""
         return any(self.action(name) is Action.PSEUDONYMISE for name in _COLUMNS)
 
     @property
     def keeps_all(self) -> bool:
-        """Whether nothing is done to any column."""
+        """Whether every column is kept unchanged."""
         return all(self.action(name) is Action.KEEP for name in _COLUMNS)
 
     def action(self, column_name: str) -> Action:
-        """Say what is done to a column of the tables; what no table declares is kept."""
+        """Return what happens to a column; columns that no table declares are kept."""
         column = _COLUMNS.get(column_name)
         if column is None or column_name in _KEYS or column.required:
             return Action.KEEP
         if column_name in self.rules:
             return Action(self.rules[column_name])
         action = Action(self.rules.get(str(column.privacy), Action.KEEP))
-        if action is Action.PSEUDONYMISE and _is_address(column):
+        if action is Action.PSEUDONYMISE and _is_url(column):
             return Action.DROP
-        spelled_out = _SPELLS_OUT.get(column_name)
-        if spelled_out is not None and self.action(spelled_out) in (Action.PSEUDONYMISE, Action.DROP):
+        contained = _CONTAINS.get(column_name)
+        if contained is not None and self.action(contained) in (Action.PSEUDONYMISE, Action.DROP):
             return Action.DROP
         return action
 
     def apply(self, table: Table, frame: pl.DataFrame) -> pl.DataFrame:
-        """Alter rows as the policy says: once, for what is a pseudonym already would become another one.
+        """Apply the rules to rows. Do so only once: a pseudonym would be hashed again.
 
         Parameters
         ----------
         table : Table
-            Which table they are of; ``REJECTED`` is one, too. Its ``reason`` is left, for no reason holds a personal value.
+            The table of the rows, which may be ``REJECTED``. Its ``reason`` never contains a personal value, and is kept.
         frame : polars.DataFrame
-            Some or all of its columns; others are carried along.
+            Some or all of the table's columns; other columns are kept.
 
         Returns
         -------
@@ -184,23 +200,25 @@ class PrivacyPolicy:
         return frame.with_columns(self._altered(frame[name]) for name in names if self.action(name) is not Action.KEEP)
 
     def pseudonym(self, column_name: str, value: str | int | None) -> str | int | None:
-        """Give what a value of a column has become in the lake, to look a person up by.
+        """Return the pseudonym of a column's value, to look somebody up by.
 
         Raises
         ------
         InvalidQuery
-            If the policy does not pseudonymise the column, or the value is of another type than the column.
+            If the policy does not pseudonymise the column, or the value has another type than the column.
         """
         if self.action(column_name) is not Action.PSEUDONYMISE:
             raise InvalidQuery(
-                f"column_name: {column_name!r} holds no pseudonyms by this policy.", argument="column_name"
+                f"column_name: {column_name!r} is not pseudonymised by this policy.", argument="column_name"
             )
-        whole = isinstance(_COLUMNS[column_name].dtype, pl.Int64)
         if value is None:
             return None
-        if isinstance(value, bool) or not isinstance(value, int if whole else str):
-            wanted = "a whole number" if whole else "a text"
-            raise InvalidQuery(f"value: {column_name} holds {wanted} in each row, and this is none.", argument="value")
+        wanted = int if isinstance(_COLUMNS[column_name].dtype, pl.Int64) else str
+        if isinstance(value, bool) or not isinstance(value, wanted):
+            kind = "an integer" if wanted is int else "a string"
+            raise InvalidQuery(
+                f"value: must be {kind}, as in {column_name}, not {type(value).__name__}.", argument="value"
+            )
         return self._pseudonym(column_name, value)
 
     def _altered(self, values: pl.Series) -> pl.Series:
@@ -223,62 +241,62 @@ class PrivacyPolicy:
         return "~" + base64.urlsafe_b64encode(digest[:16]).decode().rstrip("=")
 
     def _hash(self, message: bytes) -> bytes:
-        assert isinstance(self.key, Secret)  # noqa: S101  a policy that needs a key is not made without
+        assert isinstance(self.key, Secret)  # noqa: S101  a policy that needs a key is not created without
         return hmac.digest(self.key.reveal().encode(), message, "sha256")
 
 
 def network_of(address: str) -> str | None:
-    """Give the first address of the /24 (IPv4) or /48 (IPv6) that an address lies in; None for what is no address."""
+    """Return the first address of an IP address's /24 (IPv4) or /48 (IPv6); None if it is not an IP address."""
     try:
-        found = ipaddress.ip_address(address)
+        parsed = ipaddress.ip_address(address)
     except ValueError:
         return None
-    if isinstance(found, ipaddress.IPv6Address):
-        found = found.ipv4_mapped or found
-    spare = found.max_prefixlen - _KEEPS_OF_AN_ADDRESS[found.version]
-    return str(type(found)(int(found) >> spare << spare))
+    if isinstance(parsed, ipaddress.IPv6Address):
+        parsed = parsed.ipv4_mapped or parsed
+    cut_bits = parsed.max_prefixlen - _KEPT_BITS[parsed.version]
+    return str(type(parsed)(int(parsed) >> cut_bits << cut_bits))
 
 
 def _replaced(values: pl.Series, change: Callable[[Any], Any]) -> pl.Series:
-    """Change each value; each different one is worked out once."""
+    """Change each distinct value once."""
     old = values.drop_nulls().unique()
     return values.replace_strict(old, pl.Series([change(value) for value in old], dtype=values.dtype))
 
 
-def _is_address(column: Column) -> bool:
+def _is_url(column: Column) -> bool:
     return column.name.endswith("_url")
 
 
-def _checked_rule(name: str, action: str) -> Action:
-    """Give a rule's action, if it is one and fits all columns that it is for."""
-    try:
-        chosen = Action(action)
-    except ValueError:
-        raise InvalidQuery(f"rules: {action!r} ({name}) is none of {', '.join(Action)}.", argument="rules") from None
+def _checked_action(name: str, action: str) -> Action:
+    """Return a rule's action if it applies to all columns of the rule."""
+    if action not in [*Action]:
+        suggestion = did_you_mean(str(action), Action)
+        raise _not_a_rule(f"{name}={action} is not a rule; its action must be one of {', '.join(Action)}.{suggestion}")
+    chosen = Action(action)
     if name in _CLASSES:
         columns = [column for column in _COLUMNS.values() if column.privacy == name and column.name not in _KEYS]
-        unfit = [column.name for column in columns if not _fits(chosen, column)]
+        unfit = [column.name for column in columns if not _applies(chosen, column)]
+        fit = [column.name for column in columns if column.name not in unfit]
         if unfit:
-            others = ", ".join(column.name for column in columns if column.name not in unfit)
-            advice = f"name the columns that it is for: {others}" if others else "it fits none of them"
-            raise InvalidQuery(f"rules: {name}={chosen} does not fit {', '.join(unfit)}; {advice}.", argument="rules")
+            advice = f"set it for single columns: {', '.join(fit)}" if fit else "it applies to no column of the class"
+            raise _not_a_rule(f"{name}={chosen} does not apply to {', '.join(unfit)}; {advice}.")
     elif name not in _COLUMNS:
-        raise InvalidQuery(
-            f"rules: {name!r} is neither a class ({', '.join(_CLASSES)}) nor a column of the tables; "
-            "`pulseframes schema` shows them.",
-            argument="rules",
+        suggestion = did_you_mean(str(name), [*_CLASSES, *_COLUMNS])
+        raise _not_a_rule(
+            f"{name!r} is neither a class ({', '.join(_CLASSES)}) nor a column; `pulseframes schema` lists them.{suggestion}"
         )
-    elif chosen is not Action.KEEP and (name in _KEYS | _WORKED_WITH or _COLUMNS[name].required):
-        raise InvalidQuery(
-            f"rules: {name} is needed as it is, by calls, joins, partitions, or to tell which answer is newer.",
-            argument="rules",
-        )
-    elif not _fits(chosen, _COLUMNS[name]):
-        raise InvalidQuery(f"rules: {chosen} does not fit {name}.", argument="rules")
+    elif chosen is not Action.KEEP and (name in _KEYS | _NEEDED or _COLUMNS[name].required):
+        raise _not_a_rule(f"{name} must be kept: calls, joins, partitions or merges need it.")
+    elif not _applies(chosen, _COLUMNS[name]):
+        raise _not_a_rule(f"{chosen} does not apply to {name}.")
     return chosen
 
 
-def _fits(action: Action, column: Column) -> bool:
+def _not_a_rule(problem: str) -> InvalidQuery:
+    return InvalidQuery(f"rules: {problem}", argument="rules")
+
+
+def _applies(action: Action, column: Column) -> bool:
     is_text = isinstance(column.dtype, pl.String)
     match action:
         case Action.PSEUDONYMISE:
@@ -286,5 +304,5 @@ def _fits(action: Action, column: Column) -> bool:
         case Action.TRUNCATE:
             return column.name == "ip_address"
         case Action.STRIP_QUERY:
-            return is_text and (column.privacy is Privacy.CONTENT or _is_address(column))
+            return is_text and (column.privacy is Privacy.CONTENT or _is_url(column))
     return True
