@@ -1,4 +1,4 @@
-"""What ``session_details()`` returns: the three tables, and what could not be put into them."""
+"""The result of ``session_details()``: the three tables, and the rows that could not be put into them."""
 
 from __future__ import annotations
 
@@ -22,22 +22,30 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, repr=False)
 class SessionFrames:
-    """Sessions with their page views and errors.
+    """Sessions with their page views and errors, as ``session_details()`` returns them.
 
     Attributes
     ----------
     sessions : polars.DataFrame
-        One row a session, in ``session_start``, ``session_id`` order.
+        One row per session, in ``session_start``, ``session_id`` order.
     page_views : polars.DataFrame
-        One row a page view, in ``session_id``, ``view_index`` order. Times in ms, instants in UTC.
+        One row per page view, in ``session_id``, ``view_index`` order. Durations are in ms, times in UTC.
     errors : polars.DataFrame
-        One row an error, in ``session_id``, ``error_index`` order.
+        One row per error, in ``session_id``, ``error_index`` order.
     missing : list of int
-        Ids that the server does not know.
+        Session ids that the server does not know.
     rejected : polars.DataFrame
-        Rows that broke the schema: ``table``, ``session_id``, ``item_index``, ``reason``, ``raw_json``.
+        Rows that break the schema: ``table``, ``session_id``, ``item_index``, ``reason``, ``raw_json``.
     certificate : Certificate or None
-        What the frames are made of.
+        The provenance of the frames.
+
+    Examples
+    --------
+    >>> sessions = pf.search_sessions("2026-11-09", "2026-11-16")
+    >>> details = pf.session_details(sessions["session_id"].head(3))
+    >>> slowest = details.page_views.sort("loading_time_ms", descending=True, nulls_last=True).head(5)
+    >>> len(details.sessions), details.missing, details.rejected.is_empty()
+    (3, [], True)
     """
 
     sessions: pl.DataFrame
@@ -48,29 +56,41 @@ class SessionFrames:
     certificate: Certificate | None = None
 
     def tables(self) -> dict[str, pl.DataFrame]:
-        """Give the three frames by name.
+        """Return the three tables by name.
 
         Returns
         -------
         dict of str to polars.DataFrame
             ``sessions``, ``page_views`` and ``errors``.
+
+        Examples
+        --------
+        >>> details = pf.session_details(pf.search_sessions("2026-11-09", "2026-11-16")["session_id"].head(2))
+        >>> list(details.tables())
+        ['sessions', 'page_views', 'errors']
         """
         return {name: getattr(self, name) for name in TABLES}
 
     def to_arrow(self) -> dict[str, pa.Table]:
-        """Give the three tables as Arrow, by name.
+        """Return the three tables as Arrow tables, by name.
 
         Returns
         -------
         dict of str to pyarrow.Table
             Ids are int64, times are ``timestamp[us, tz=UTC]``.
+
+        Examples
+        --------
+        >>> details = pf.session_details(pf.search_sessions("2026-11-09", "2026-11-16")["session_id"].head(2))
+        >>> details.to_arrow()["sessions"].schema.field("session_start").type
+        TimestampType(timestamp[us, tz=UTC])
         """
         return {name: frame.to_arrow() for name, frame in self.tables().items()}
 
     def to_pandas(self) -> dict[str, pd.DataFrame]:
-        """Give the three tables as pandas frames with Arrow types, by name.
+        """Return the three tables as pandas frames with Arrow types, by name.
 
-        Arrow types, since pandas' own would turn an id column with a null into floats, which cannot hold the ids.
+        pandas' own types would turn an id column with a null into floats, which cannot hold the ids exactly.
 
         Returns
         -------
@@ -80,7 +100,13 @@ class SessionFrames:
         Raises
         ------
         ImportError
-            If pandas is not installed; ``pip install 'pulseframes[pandas]'`` gets it.
+            If pandas is not installed: ``pip install 'pulseframes[pandas]'``.
+
+        Examples
+        --------
+        >>> details = pf.session_details(pf.search_sessions("2026-11-09", "2026-11-16")["session_id"].head(2))
+        >>> details.to_pandas()["sessions"]["session_id"].dtype
+        int64[pyarrow]
         """
         try:
             import pandas as pd
@@ -94,30 +120,36 @@ class SessionFrames:
         Parameters
         ----------
         directory : path
-            Made if it is not there. Files of these names are replaced, each at once.
+            Created if missing. Existing files of these names are replaced, each atomically.
 
         Returns
         -------
         list of Path
-            The files written; ``rejected.parquet`` is among them if rows were rejected, and an earlier one is removed if none
-            were.
+            The files written. If rows were rejected, ``rejected.parquet`` is one of them; otherwise an existing file of
+            that name is deleted.
 
         Raises
         ------
         OSError
             If a file cannot be written.
+
+        Examples
+        --------
+        >>> details = pf.session_details(pf.search_sessions("2026-11-09", "2026-11-16")["session_id"].head(2))
+        >>> [path.name for path in details.write_parquet("details")]
+        ['sessions.parquet', 'page_views.parquet', 'errors.parquet']
         """
         return self.write(directory, "parquet")
 
     def write(self, directory: str | os.PathLike[str], file_format: str) -> list[Path]:
-        """Write each table as one file, as ``write_parquet()`` does.
+        """Write each table to one file, as ``write_parquet()`` does.
 
         Parameters
         ----------
         directory : path
-            Made if it is not there. Files of these names are replaced, each at once.
+            Created if missing. Existing files of these names are replaced, each atomically.
         file_format : {"parquet", "csv", "ndjson"}
-            The files' format, and the end of their names.
+            The format of the files, and their extension.
 
         Returns
         -------
@@ -127,16 +159,23 @@ class SessionFrames:
         Raises
         ------
         InvalidQuery
-            If there is no such format.
+            If the format is unknown.
         OSError
             If a file cannot be written.
+
+        Examples
+        --------
+        >>> details = pf.session_details(pf.search_sessions("2026-11-09", "2026-11-16")["session_id"].head(2))
+        >>> paths = details.write("details", "csv")
         """
         check_choice("file_format", file_format, [*FORMATS])
         folder = Path(directory)
         folder.mkdir(parents=True, exist_ok=True)
-        frames = self.tables() | ({} if self.rejected.is_empty() else {REJECTED.name: self.rejected})
-        if self.rejected.is_empty():  # an earlier run's would look like this one's
+        frames = self.tables()
+        if self.rejected.is_empty():  # an earlier run's file would look like this one's
             (folder / f"{REJECTED.name}.{file_format}").unlink(missing_ok=True)
+        else:
+            frames[REJECTED.name] = self.rejected
         paths = {folder / f"{name}.{file_format}": frame for name, frame in frames.items()}
         for path, frame in paths.items():
             write_frame(frame, path, file_format)
