@@ -1,4 +1,4 @@
-"""All answers of one run as one result."""
+"""All answers of a query as one result."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def numbered(*ids: int, **changes: Any) -> list[dict[str, Any]]:
     return [SUMMARY | {"id": number} | changes for number in ids]
 
 
-def test_a_session_that_comes_twice_is_one_row_and_the_newest_one() -> None:
+def test_of_a_session_received_twice_the_newest_row_is_kept() -> None:
     old = search_body(*numbered(*range(500)))
     new = search_body(*numbered(499, sessionUpdated="2026-01-01T00:00:00Z", sessionLength=7), *numbered(500))
     for bodies in ([old, new], [new, old]):
@@ -23,6 +23,6 @@ def test_a_session_that_comes_twice_is_one_row_and_the_newest_one() -> None:
         assert sessions.filter(session_id=499)["session_length_ms"].to_list() == [7]
 
 
-def test_a_server_that_gives_more_than_it_was_asked_for_is_cut_to_the_limit() -> None:
+def test_sessions_beyond_the_limit_are_dropped() -> None:
     result = parse_answers([search_body(*numbered(3, 1, 2))], endpoints.SEARCH, limit=2)
     assert sorted(result.frames["sessions"]["session_id"]) == [1, 3]

@@ -1,4 +1,4 @@
-"""Raw answers to frames: the documented answers, and each trap on the way."""
+"""Flattening: the documented answers, and everything that can be wrong with an answer."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_the_documented_detail_answer_fills_every_column_of_every_table() -> Non
     assert answers.rejected.is_empty()
 
 
-def test_no_answers_are_empty_frames_with_the_full_schema() -> None:
+def test_no_answers_give_empty_frames_with_the_full_schema() -> None:
     for answers in (flatten_answers([], endpoints.DETAIL), flatten_answers([], endpoints.SEARCH)):
         for name, table in TABLES.items():
             assert answers.frames[name].is_empty()
@@ -89,18 +89,18 @@ def test_a_time_is_read_to_the_microsecond_in_utc(text: str, expected: datetime)
         "yesterday",
     ],
 )
-def test_what_is_not_a_time_sets_its_row_aside(text: str) -> None:
+def test_a_row_with_an_invalid_time_is_rejected(text: str) -> None:
     answers = flatten_answers([detail_body(sessionEnd=text)], endpoints.DETAIL)
     assert rows(answers, "sessions") == []
     assert reasons(answers) == ["session_end: not an ISO 8601 time"]
 
 
-def test_several_bad_times_are_all_named() -> None:
+def test_the_reason_names_every_invalid_time() -> None:
     answers = flatten_answers([detail_body(sessionEnd="", sessionStart="x")], endpoints.DETAIL)
     assert reasons(answers) == ["session_start: not an ISO 8601 time; session_end: not an ISO 8601 time"]
 
 
-def test_year_1_is_null_for_when_a_user_was_seen_and_is_kept_elsewhere() -> None:
+def test_year_1_is_null_in_the_seen_columns_and_kept_elsewhere() -> None:
     never = "0001-01-01T00:00:00Z"
     user = {**DETAIL["user"], "firstSeen": never, "lastSeen": never}
     (row,) = rows(flatten_answers([detail_body(user=user, sessionEnd=never)], endpoints.DETAIL), "sessions")
@@ -135,7 +135,7 @@ def test_ids_above_2_to_the_53_keep_every_digit() -> None:
         pytest.param(json.dumps({"session": DETAIL | {"status": "naïve 🙂"}}, ensure_ascii=False).encode(), id="UTF-8"),
     ],
 )
-def test_a_body_is_read_however_it_is_written(body: bytes) -> None:
+def test_formatting_and_encoding_of_a_body_do_not_matter(body: bytes) -> None:
     plain = detail_body(id=7)
     for bodies in ([body], [plain, body], [body, plain]):
         answers = flatten_answers(bodies, endpoints.DETAIL)
@@ -164,7 +164,7 @@ def test_a_body_is_read_however_it_is_written(body: bytes) -> None:
         ({"user": DETAIL["user"] | {"fullName": "\ud83d"}}, "user_full_name: contains an unpaired surrogate"),
     ],
 )
-def test_a_value_of_the_wrong_type_sets_aside_its_session_and_no_other(changes: dict[str, Any], reason: str) -> None:
+def test_a_value_of_the_wrong_type_rejects_its_session_only(changes: dict[str, Any], reason: str) -> None:
     bodies = [detail_body(id=1), detail_body(**({"id": 2} | changes)), detail_body(id=3)]
     answers = flatten_answers(bodies, endpoints.DETAIL)
     assert [row["session_id"] for row in rows(answers, "sessions")] == [1, 3]
@@ -172,7 +172,7 @@ def test_a_value_of_the_wrong_type_sets_aside_its_session_and_no_other(changes: 
     assert reason in reasons(answers)[0]
 
 
-def test_a_bad_page_view_sets_aside_itself_and_the_others_keep_their_places() -> None:
+def test_an_invalid_page_view_is_rejected_and_the_others_keep_their_index() -> None:
     good = DETAIL["pageViews"][0]
     views = [good, good | {"loadingTime": "fast"}, None, 5, good]
     answers = flatten_answers([detail_body(pageViews=views)], endpoints.DETAIL)
@@ -186,14 +186,14 @@ def test_a_bad_page_view_sets_aside_itself_and_the_others_keep_their_places() ->
     ]
 
 
-def test_a_list_that_is_no_list_costs_the_list_and_not_the_session() -> None:
+def test_a_list_of_another_type_is_rejected_but_its_session_is_kept() -> None:
     answers = flatten_answers([detail_body(pageViews={"page": "x"})], endpoints.DETAIL)
     assert rows(answers, "sessions")[0]["page_view_count"] is None
     assert reasons(answers) == ["pageViews: expected a list, got an object"]
     assert len(rows(answers, "errors")) == 1
 
 
-def test_a_key_that_appears_twice_is_no_answer_to_which_value_it_has() -> None:
+def test_a_duplicate_key_rejects_the_row_unless_the_field_is_unknown() -> None:
     body = detail_body(id=5).replace(b'"id": 5', b'"id": 5, "id": 6')
     answers = flatten_answers([body], endpoints.DETAIL)
     assert reasons(answers) == ["session_id: id appears twice"]
@@ -201,14 +201,14 @@ def test_a_key_that_appears_twice_is_no_answer_to_which_value_it_has() -> None:
     assert [row["session_id"] for row in rows(flatten_answers([unknown], endpoints.DETAIL), "sessions")] == [5]
 
 
-def test_bytes_that_are_not_utf_8_cost_the_row_they_are_in() -> None:
+def test_bytes_that_are_not_utf_8_reject_only_their_row() -> None:
     body = detail_body(pageViews=[DETAIL["pageViews"][0], {"page": "MARK"}]).replace(b"MARK", b"caf\xe9")
     answers = flatten_answers([body], endpoints.DETAIL)
     assert [row["view_index"] for row in rows(answers, "page_views")] == [0]
     assert reasons(answers) == ["page: contains an unpaired surrogate or bytes that are not UTF-8"]
 
 
-def test_one_bad_session_in_a_page_of_a_search_leaves_the_others() -> None:
+def test_invalid_sessions_in_a_page_do_not_affect_the_others() -> None:
     sessions: list[Any] = [SUMMARY | {"id": number} for number in range(500)]
     sessions[250] = SUMMARY | {"id": "x"}
     sessions[251] = None
@@ -218,7 +218,7 @@ def test_one_bad_session_in_a_page_of_a_search_leaves_the_others() -> None:
     assert answers.totals == [500]
 
 
-def test_one_bad_body_among_many_is_found() -> None:
+def test_one_invalid_session_among_many_bodies_is_rejected() -> None:
     bodies = [detail_body(id=number) for number in range(300)]
     bodies[123] = detail_body(id=123, sessionLength="long")
     answers = flatten_answers(bodies, endpoints.DETAIL)
@@ -226,7 +226,7 @@ def test_one_bad_body_among_many_is_found() -> None:
     assert answers.rejected["session_id"].to_list() == [123]
 
 
-def test_raw_json_is_the_text_as_it_came() -> None:
+def test_raw_json_is_the_original_text() -> None:
     view = '{"page" : "a\\ud800",  "loadingTime":1e0}'
     body = detail_body(pageViews=["VIEW"]).replace(b'"VIEW"', view.encode())
     rejected = with_raw_json(flatten_answers([body], endpoints.DETAIL).rejected, [body], endpoints.DETAIL)
@@ -243,7 +243,7 @@ def test_raw_json_of_a_session_in_a_search_is_that_session_alone() -> None:
     assert json.loads(rejected["raw_json"][0]) == SUMMARY | {"id": "two"}
 
 
-def test_new_fields_are_named_and_cost_nothing() -> None:
+def test_unknown_fields_are_reported_and_reject_nothing() -> None:
     detail = detail_body(device={"model": "x"}, pageViews=[{"page": "a", "cached": True}])
     answers = flatten_answers([detail_body(), detail], endpoints.DETAIL)
     assert answers.unknown_fields == {"session.device", "session.pageViews[].cached"}
@@ -252,7 +252,7 @@ def test_new_fields_are_named_and_cost_nothing() -> None:
     assert search.unknown_fields == {"sessions[].score", "version"}
 
 
-def test_new_fields_may_have_any_type_in_any_answer() -> None:
+def test_an_unknown_field_may_have_a_different_type_in_each_answer() -> None:
     answers = flatten_answers(
         [detail_body(device=1), detail_body(device="x"), detail_body(device=[{}])], endpoints.DETAIL
     )
@@ -260,13 +260,13 @@ def test_new_fields_may_have_any_type_in_any_answer() -> None:
     assert len(rows(answers, "sessions")) == 3
 
 
-def test_a_new_field_is_named_where_another_value_is_wrong_too() -> None:
+def test_an_unknown_field_of_a_rejected_session_is_reported() -> None:
     answers = flatten_answers([detail_body(device=1, id="x")], endpoints.DETAIL)
     assert answers.unknown_fields == {"session.device"}
 
 
 @pytest.mark.parametrize("depth", [200, 100_000])
-def test_a_field_nested_too_deep_ends_neither_the_process_nor_the_run(depth: int) -> None:
+def test_a_deeply_nested_field_breaks_neither_the_process_nor_the_result(depth: int) -> None:
     # In a process of its own: overrunning the stack would take the test runner with it.
     code = f"""
 import sys; sys.path.insert(0, {str(sys.path[0])!r}); sys.path.insert(0, "tests")
@@ -303,7 +303,7 @@ print(sorted(answers.frames["sessions"]["session_id"].to_list()), len(answers.re
         '{"session": {}}'.encode("utf-16"),
     ],
 )
-def test_a_detail_body_that_is_not_the_documented_json_is_a_malformed_answer(body: bytes) -> None:
+def test_a_detail_body_that_is_not_the_documented_json_raises(body: bytes) -> None:
     with pytest.raises(MalformedAnswer) as caught:
         flatten_answers([detail_body(), body], endpoints.DETAIL)
     assert caught.value.body == body
@@ -327,19 +327,19 @@ def test_a_detail_body_that_is_not_the_documented_json_is_a_malformed_answer(bod
         b'{"totalSessions": 1, "sessions": [{"id": 1}',
     ],
 )
-def test_a_search_body_that_is_not_the_documented_json_is_a_malformed_answer(body: bytes) -> None:
+def test_a_search_body_that_is_not_the_documented_json_raises(body: bytes) -> None:
     with pytest.raises(MalformedAnswer) as caught:
         flatten_answers([search_body(), body], endpoints.SEARCH)
     assert caught.value.body == body
 
 
-def test_a_malformed_answer_says_nothing_of_what_is_in_it() -> None:
+def test_the_error_for_a_malformed_answer_does_not_quote_it() -> None:
     with pytest.raises(MalformedAnswer) as caught:
         flatten_answers([b'{"session": {"user": {"emailAddress": "ada@example.com"'], endpoints.DETAIL)
     assert "ada" not in str(caught.value)
 
 
-def test_raw_control_characters_in_a_text_are_read_as_they_are() -> None:
+def test_raw_control_characters_in_a_string_are_kept() -> None:
     body = detail_body(status="a-b").replace(b"a-b", b"a\tb")
     assert rows(flatten_answers([body, detail_body(id=1)], endpoints.DETAIL), "sessions")[-1]["status"] == "a\tb"
 
@@ -369,18 +369,18 @@ def test_brackets_that_do_not_match_are_not_json() -> None:
         flatten_answers([b'{"session": {"id": "x"}, "other": [}}'], endpoints.DETAIL)
 
 
-def test_null_sessions_are_no_sessions() -> None:
+def test_null_instead_of_a_list_of_sessions_is_an_empty_list() -> None:
     answers = flatten_answers([b'{"totalSessions": 0, "sessions": null}'], endpoints.SEARCH)
     assert answers.totals == [0]
     assert rows(answers, "sessions") == []
 
 
-def test_totals_stand_in_the_order_of_the_bodies() -> None:
+def test_totals_are_in_the_order_of_the_bodies() -> None:
     bodies = [search_body(SUMMARY, total=1), search_body(SUMMARY | {"id": "x"}, total=2), search_body(total=3)]
     assert flatten_answers(bodies, endpoints.SEARCH).totals == [1, 2, 3]
 
 
-def test_page_view_count_in_a_detail_is_the_length_of_its_list_unless_it_is_given() -> None:
+def test_page_view_count_of_a_detail_is_the_length_of_its_list_unless_given() -> None:
     answers = flatten_answers(
         [detail_body(id=1), detail_body(id=2, pageViewCount=9), detail_body(id=3, pageViews=None)], endpoints.DETAIL
     )

@@ -1,4 +1,4 @@
-"""Any document of the documented shape flattens to what the slow reference makes of it."""
+"""Any document of the documented shape flattens to the same rows as in the slow reference."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def times(draw: st.DrawFn) -> str:
 
 
 def maybe(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    """A value, or null, or nothing at all."""
+    """Return a strategy for a value, null or an absent field."""
     return st.one_of(values, values, values, st.none(), st.just(ABSENT))
 
 
 def objects(**fields: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
     drawn = st.fixed_dictionaries({name: maybe(values) for name, values in fields.items()})
-    return drawn.map(lambda found: {name: value for name, value in found.items() if value is not ABSENT})
+    return drawn.map(lambda fields: {name: value for name, value in fields.items() if value is not ABSENT})
 
 
 page_views = objects(page=texts, loadingTime=ids, viewingTime=ids, viewedOn=times())
@@ -87,8 +87,8 @@ def assert_same_rows(frame: pl.DataFrame, table: str, expected: list[dict[str, A
 
 
 @given(st.lists(sessions, max_size=4), writings)
-def test_details_flatten_to_what_the_reference_gives(found: list[dict[str, Any]], write: Any) -> None:
-    bodies = [write({"session": session}) for session in found]
+def test_details_equal_the_reference(documents: list[dict[str, Any]], write: Any) -> None:
+    bodies = [write({"session": session}) for session in documents]
     answers = flatten_answers(bodies, endpoints.DETAIL)
     assert answers.rejected.is_empty()
     assert answers.unknown_fields == frozenset()
@@ -97,7 +97,7 @@ def test_details_flatten_to_what_the_reference_gives(found: list[dict[str, Any]]
 
 
 @given(st.lists(st.lists(sessions, max_size=3), max_size=3), writings)
-def test_searches_flatten_to_what_the_reference_gives(pages: list[list[dict[str, Any]]], write: Any) -> None:
+def test_searches_equal_the_reference(pages: list[list[dict[str, Any]]], write: Any) -> None:
     bodies = [write({"totalSessions": len(page), "sessions": page, "links": None}) for page in pages]
     answers = flatten_answers(bodies, endpoints.SEARCH)
     assert answers.totals == [len(page) for page in pages]
@@ -108,12 +108,12 @@ SPOILED = st.sampled_from([0.5, "x", True, [], {}, [1], {"a": 1}, 2**64, "\ud800
 
 
 @given(st.lists(sessions, min_size=1, max_size=3), st.data())
-def test_whatever_one_value_is_replaced_by_nothing_is_lost_and_no_other_session_changes(
-    found: list[dict[str, Any]], data: st.DataObject
+def test_replacing_one_value_loses_no_row_and_changes_no_other_session(
+    documents: list[dict[str, Any]], data: st.DataObject
 ) -> None:
-    found = [session | {"id": number} for number, session in enumerate(found)]
-    victim = data.draw(st.integers(0, len(found) - 1))
-    spoiled = json.loads(json.dumps(found))
+    documents = [session | {"id": number} for number, session in enumerate(documents)]
+    victim = data.draw(st.integers(0, len(documents) - 1))
+    spoiled = json.loads(json.dumps(documents))
     key = data.draw(
         st.sampled_from(["sessionStart", "user", "status", "sessionLength", "pageViews", "errors", "links"])
     )
@@ -123,8 +123,8 @@ def test_whatever_one_value_is_replaced_by_nothing_is_lost_and_no_other_session_
     answers = flatten_answers(bodies, endpoints.DETAIL)
     kept = answers.frames["sessions"]["session_id"].to_list()
     rejected = answers.rejected.filter(pl.col("table") == "sessions")["session_id"].to_list()
-    assert sorted(kept + rejected) == list(range(len(found)))
-    others = [number for number in range(len(found)) if number != victim]
+    assert sorted(kept + rejected) == list(range(len(documents)))
+    others = [number for number in range(len(documents)) if number != victim]
     assert set(rejected) <= {victim}
     expected = reference_flatten.flatten_details([bodies[number] for number in others])
     for name in TABLES:
@@ -134,8 +134,10 @@ def test_whatever_one_value_is_replaced_by_nothing_is_lost_and_no_other_session_
 
 
 @given(st.lists(sessions, max_size=4))
-def test_every_row_is_either_valid_or_rejected_with_a_reason(found: list[dict[str, Any]]) -> None:
-    frames = flatten_answers([json.dumps({"session": session}).encode() for session in found], endpoints.DETAIL).frames
+def test_every_row_is_either_valid_or_rejected_with_a_reason(documents: list[dict[str, Any]]) -> None:
+    frames = flatten_answers(
+        [json.dumps({"session": session}).encode() for session in documents], endpoints.DETAIL
+    ).frames
     valid, invalid = check(frames)
     for name, table in TABLES.items():
         assert len(valid[name]) + len(invalid[name]) == len(frames[name])

@@ -1,4 +1,4 @@
-"""The two answers as the API's documentation shows them, copied by hand."""
+"""The two answers, copied by hand from the API's documentation."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Flattening again, slow and obvious, to hold the real one against: plain json, dicts and loops.
+"""A slow and obvious flattening to compare with: plain json, dicts and loops.
 
-Its field names are copied by hand from the API's documentation, on purpose: it must not share the tables' declarations.
+Its field names are copied by hand from the API's documentation, because it must not share the tables' declarations.
 """
 
 from __future__ import annotations
@@ -59,10 +59,10 @@ TIMES = {"session_start", "session_updated", "session_end", "user_first_seen", "
 
 
 def instant(text: str) -> datetime:
-    """Read a time to the microsecond; what comes after is cut off."""
-    found = TIME.fullmatch(text)
-    assert found is not None, text
-    *parts, fraction, zone = found.groups()
+    """Parse a time, truncated to microseconds."""
+    match = TIME.fullmatch(text)
+    assert match is not None, text
+    *parts, fraction, zone = match.groups()
     moment = datetime(*map(int, parts), int((fraction or "").ljust(6, "0")[:6]), tzinfo=UTC)
     if zone and zone != "Z":
         hours, minutes = int(zone[1:3]), int(zone[4:])

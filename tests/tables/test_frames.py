@@ -1,4 +1,4 @@
-"""SessionFrames: to Arrow, to pandas, to files that other tools read."""
+"""SessionFrames: conversion to Arrow and pandas, and files that other tools read."""
 
 from __future__ import annotations
 
@@ -47,14 +47,16 @@ def test_pandas_frames_keep_ids_that_a_float_could_not_hold(frames: SessionFrame
     assert users.isna().sum() == frames.sessions["user_id"].null_count() > 0
 
 
-def test_without_pandas_the_error_says_how_to_get_it(frames: SessionFrames, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_pandas_the_error_says_how_to_install_it(
+    frames: SessionFrames, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(ImportError, match=r"pulseframes\[pandas\]"):
         frames.to_pandas()
 
 
 @pytest.mark.parametrize("which", ["full", "empty"])
-def test_parquet_files_are_read_alike_by_polars_pyarrow_and_duckdb(
+def test_polars_pyarrow_and_duckdb_read_the_same_from_the_parquet_files(
     frames: SessionFrames, tmp_path: Path, which: str
 ) -> None:
     written = frames if which == "full" else EMPTY
@@ -82,7 +84,7 @@ def test_the_repr_has_counts_and_no_rows(frames: SessionFrames) -> None:
     assert "example" not in repr(frames)
 
 
-def test_a_file_that_cannot_be_written_whole_leaves_the_old_one_and_nothing_else(tmp_path: Path) -> None:
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("old")
     nested = pl.DataFrame({"lists": [[1]]})  # CSV has no lists
@@ -94,7 +96,7 @@ def test_a_file_that_cannot_be_written_whole_leaves_the_old_one_and_nothing_else
         write_frame(nested, tmp_path / "no" / "b.parquet", "parquet")
 
 
-def test_a_file_has_the_mode_that_any_new_file_has_and_keeps_the_one_it_had(tmp_path: Path) -> None:
+def test_a_new_file_gets_the_default_mode_and_a_replaced_one_keeps_its_own(tmp_path: Path) -> None:
     frame = pl.DataFrame({"a": [1]})
     (tmp_path / "plain").touch()
     write_frame(frame, tmp_path / "new.csv", "csv")
@@ -106,13 +108,13 @@ def test_a_file_has_the_mode_that_any_new_file_has_and_keeps_the_one_it_had(tmp_
     assert (tmp_path / "new.csv").stat().st_mode & 0o777 == 0o640
 
 
-def test_a_name_with_brackets_is_a_name_and_no_pattern(frames: SessionFrames, tmp_path: Path) -> None:
+def test_brackets_in_a_file_name_are_not_a_pattern(frames: SessionFrames, tmp_path: Path) -> None:
     write_frame(frames.sessions.head(3), tmp_path / "we[1]*.parquet", "parquet")
     write_frame(frames.sessions.tail(3), tmp_path / "we1x.parquet", "parquet")
     assert len(read_column(tmp_path / "we[1]*.parquet", "session_id")) == 3
 
 
-def test_a_clean_run_into_the_same_folder_leaves_no_rejected_rows_of_another(tmp_path: Path) -> None:
+def test_a_clean_run_deletes_the_rejected_rows_of_an_earlier_run(tmp_path: Path) -> None:
     row = pl.DataFrame([["sessions", 1, None, "x", "{}"]], schema=REJECTED.schema, orient="row")
     SessionFrames(EMPTY.sessions, EMPTY.page_views, EMPTY.errors, rejected=row).write_parquet(tmp_path)
     assert (tmp_path / "rejected.parquet").exists()
@@ -123,7 +125,7 @@ def test_a_clean_run_into_the_same_folder_leaves_no_rejected_rows_of_another(tmp
 
 
 @pytest.mark.parametrize("file_format", ["parquet", "csv", "ndjson"])
-def test_ids_survive_each_format(frames: SessionFrames, tmp_path: Path, file_format: str) -> None:
+def test_ids_survive_every_format(frames: SessionFrames, tmp_path: Path, file_format: str) -> None:
     path = tmp_path / f"sessions.{file_format.upper()}"
     write_frame(frames.sessions, path, file_format)
     assert read_column(path, "session_id") == frames.sessions["session_id"].to_list()
@@ -131,7 +133,7 @@ def test_ids_survive_each_format(frames: SessionFrames, tmp_path: Path, file_for
         read_column(path, "no_such")
 
 
-def test_times_are_written_as_utc_in_text(tmp_path: Path) -> None:
+def test_csv_and_ndjson_have_times_in_utc(tmp_path: Path) -> None:
     moments = pl.DataFrame({"at": [NOW, None]}, schema={"at": INSTANT})
     for file_format, text in (
         ("csv", "at\n2026-11-20T12:00:00.000000Z\n\n"),

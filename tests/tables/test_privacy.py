@@ -1,4 +1,4 @@
-"""A lake's privacy policy: joins still work, and no value that was to go is left."""
+"""A lake's privacy policy: joins still work, and no removed value is left."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ def hashed(values: list[str | None], *, column: str = "user_identifier", key: st
 
 
 @given(st.lists(st.none() | texts, max_size=20))
-def test_texts_are_equal_after_where_and_only_where_they_were_before(values: list[str | None]) -> None:
+def test_equal_strings_and_only_those_get_equal_pseudonyms(values: list[str | None]) -> None:
     after = hashed(values)
     assert [(a is None) for a in after] == [(b is None) for b in values]
     assert len(set(after)) == len(set(values)) == len(set(zip(values, after, strict=True)))
 
 
 @given(st.lists(st.none() | ids, max_size=20))
-def test_ids_stay_positive_ids_and_differ_where_they_did(values: list[int | None]) -> None:
+def test_pseudonyms_of_ids_are_positive_ids_equal_only_for_equal_ids(values: list[int | None]) -> None:
     frame = pl.DataFrame({"user_id": values}, schema={"user_id": pl.Int64})
     after = PrivacyPolicy.parse(["user_id=pseudonymise"], KEY).apply(SESSIONS, frame)["user_id"]
     assert after.dtype == pl.Int64
@@ -58,7 +58,7 @@ def test_ids_stay_positive_ids_and_differ_where_they_did(values: list[int | None
 
 
 @given(texts)
-def test_another_key_and_another_column_give_another_pseudonym(value: str) -> None:
+def test_the_pseudonym_depends_on_the_key_and_the_column(value: str) -> None:
     here = hashed([value])
     assert here == hashed([value])
     assert here != hashed([value], key=OTHER_KEY)
@@ -97,7 +97,7 @@ def test_a_person_can_be_looked_up_by_their_pseudonym() -> None:
 
 
 @pytest.mark.parametrize("table", TABLES.values(), ids=list(TABLES))
-def test_the_schema_and_the_rows_are_as_before_and_so_is_a_column_of_ones_own(table: Table) -> None:
+def test_schema_row_count_and_undeclared_columns_do_not_change(table: Table) -> None:
     before = TRUTH[table.name].with_columns(own=pl.lit("anna@example.com"))
     after = PrivacyPolicy.parse(EVERYTHING, KEY).apply(table, before)
     assert after.schema == before.schema
@@ -106,7 +106,7 @@ def test_the_schema_and_the_rows_are_as_before_and_so_is_a_column_of_ones_own(ta
     assert after.select(*untouched, "own").equals(before.select(*untouched, "own"))
 
 
-def test_no_value_that_was_to_go_is_left() -> None:
+def test_no_value_that_a_rule_removes_is_left() -> None:
     after = json.dumps([applied(EVERYTHING, table).write_json() for table in TABLES.values()])
     personal = [c.name for c in SESSIONS.columns if c.privacy is Privacy.PERSONAL]
     for name in [*personal, "user_web_url", "api_url", "web_url"]:
@@ -116,7 +116,7 @@ def test_no_value_that_was_to_go_is_left() -> None:
     assert not any("?" in page for page in applied(EVERYTHING, PAGE_VIEWS)["page"].drop_nulls())
 
 
-def test_sessions_still_join_with_their_views_and_errors_and_are_counted_by_user() -> None:
+def test_joins_and_counts_by_user_still_work() -> None:
     sessions = applied(EVERYTHING, SESSIONS)
     for table in (PAGE_VIEWS, ERRORS):
         assert len(applied(EVERYTHING, table).join(sessions, on="session_id")) == len(TRUTH[table.name])
@@ -124,14 +124,14 @@ def test_sessions_still_join_with_their_views_and_errors_and_are_counted_by_user
     assert by_user.equals(TRUTH["sessions"].group_by("user_identifier").len()["len"].sort())
 
 
-def test_part_of_a_frame_and_no_rows_at_all_will_do() -> None:
+def test_a_policy_applies_to_some_columns_and_to_empty_frames() -> None:
     policy = PrivacyPolicy.parse(EVERYTHING, KEY)
     for table in (*TABLES.values(), REJECTED):
         assert policy.apply(table, table.empty()).equals(table.empty())
     assert policy.apply(SESSIONS, pl.DataFrame({"country": ["NZ"]})).to_dicts() == [{"country": "NZ"}]
 
 
-def test_with_no_rules_all_is_kept() -> None:
+def test_without_rules_everything_is_kept() -> None:
     policy = PrivacyPolicy()
     assert policy.keeps_all
     for table in TABLES.values():
@@ -141,7 +141,7 @@ def test_with_no_rules_all_is_kept() -> None:
 # What goes with what
 
 
-def test_the_identifier_class_leaves_session_ids_and_drops_addresses() -> None:
+def test_the_identifier_class_keeps_session_ids_and_drops_urls() -> None:
     sessions, errors = applied(["identifier=pseudonymise"], SESSIONS), applied(["identifier=pseudonymise"], ERRORS)
     assert sessions["session_id"].equals(TRUTH["sessions"]["session_id"])
     assert sessions["user_email_address"].equals(TRUTH["sessions"]["user_email_address"])
@@ -150,20 +150,20 @@ def test_the_identifier_class_leaves_session_ids_and_drops_addresses() -> None:
 
 
 @pytest.mark.parametrize("action", ["drop", "pseudonymise"])
-def test_an_address_that_holds_the_user_id_goes_with_it(action: str) -> None:
+def test_the_url_that_contains_the_user_id_is_dropped_with_it(action: str) -> None:
     assert applied([f"user_id={action}"], SESSIONS)["user_web_url"].drop_nulls().is_empty()
     kept = applied([f"user_id={action}", "user_web_url=keep"], SESSIONS)["user_web_url"]
     assert kept.equals(TRUTH["sessions"]["user_web_url"])
 
 
-def test_a_columns_own_rule_wins_over_its_classs() -> None:
+def test_a_columns_rule_takes_precedence_over_its_classs() -> None:
     after = applied(["personal=drop", "ip_address=truncate", "user_full_name=keep"], SESSIONS)
     assert after["user_email_address"].drop_nulls().is_empty()
     assert after["user_full_name"].equals(TRUTH["sessions"]["user_full_name"])
     assert after["ip_address"].drop_nulls().str.contains(r"^(\d+\.\d+\.\d+\.0|2001:db8:[0-9a-f]+::)$").all()
 
 
-def test_a_query_is_cut_from_its_first_mark() -> None:
+def test_strip_query_cuts_at_the_first_mark() -> None:
     pages = ["https://shop.example/a?mail=anna%40example.com#top", "/a#b?c", "/plain", "", None, "/a?b\nc"]
     after = PrivacyPolicy({"page": "strip_query"}).apply(PAGE_VIEWS, pl.DataFrame({"page": pages}))
     assert after["page"].to_list() == ["https://shop.example/a", "/a", "/plain", "", None, "/a"]
@@ -197,7 +197,7 @@ def test_an_ipv6_address_becomes_its_48_bits(address: ipaddress.IPv6Address) -> 
         ("", None),
     ],
 )
-def test_what_is_no_address_becomes_null(address: str, network: str | None) -> None:
+def test_a_string_that_is_not_an_ip_address_becomes_null(address: str, network: str | None) -> None:
     frame = pl.DataFrame({"ip_address": [address, None]})
     assert PrivacyPolicy({"ip_address": "truncate"}).apply(SESSIONS, frame)["ip_address"].to_list() == [network, None]
 
@@ -206,7 +206,7 @@ def test_what_is_no_address_becomes_null(address: str, network: str | None) -> N
 
 
 def broken_session() -> dict[str, object]:
-    """A session whose personal values are all of another type, or where another value should be."""
+    """Return a session whose personal values have the wrong type or the wrong place."""
     user = {
         "id": "anna@example.com",
         "isAnonymous": "anna@example.com",
@@ -226,7 +226,7 @@ def broken_session() -> dict[str, object]:
     }
 
 
-def test_a_rejected_row_keeps_its_reason_which_holds_no_personal_value_and_not_its_json() -> None:
+def test_the_json_of_a_rejected_row_is_withheld_and_its_reason_quotes_no_personal_value() -> None:
     good = broken_session() | {"user": {"emailAddress": "anna@example.com"}, "sessionStart": "2026-11-01T00:00:00Z"}
     no_time = good | {"sessionStart": "anna@example.com"}
     bodies = [
@@ -247,8 +247,8 @@ def test_a_rejected_row_keeps_its_reason_which_holds_no_personal_value_and_not_i
     assert PrivacyPolicy({"page": "keep"}).apply(REJECTED, rejected).equals(rejected)
 
 
-def test_no_check_that_would_quote_a_personal_value_is_declared() -> None:
-    """A reason quotes the number that is below a minimum, and drift the value that is not known: of no such column."""
+def test_no_personal_column_has_a_check_that_would_quote_its_value() -> None:
+    """A reason quotes a number below the minimum, and a drift warning an unknown value."""
     for table in TABLES.values():
         for column in table.columns:
             if column.privacy is not Privacy.NONE:
@@ -287,20 +287,20 @@ def test_no_check_that_would_quote_a_personal_value_is_declared() -> None:
         ("status=drop", "must be kept"),
     ],
 )
-def test_a_rule_that_is_none_is_refused_with_what_would_be_right(rule: str, message: str) -> None:
+def test_an_invalid_rule_raises_and_the_message_says_what_is_valid(rule: str, message: str) -> None:
     with pytest.raises(InvalidQuery, match=message) as caught:
         PrivacyPolicy.parse([rule], KEY)
     assert caught.value.argument == "rules"
 
 
-def test_two_rules_for_one_column_are_refused_unless_they_are_the_same() -> None:
+def test_two_different_rules_for_one_column_raise() -> None:
     with pytest.raises(InvalidQuery, match="page has two rules, drop and keep"):
         PrivacyPolicy.parse(["page=drop", "page=keep"])
     assert PrivacyPolicy.parse([" page = drop", "page=drop"]).rules == {"page": Action.DROP}
 
 
 @pytest.mark.parametrize("rule", ["session_id=keep", "ip_city=drop", "user_last_seen=drop", "web_url=strip_query"])
-def test_rules_that_fit(rule: str) -> None:
+def test_rules_without_pseudonyms_need_no_key(rule: str) -> None:
     assert PrivacyPolicy.parse([rule]).describe()["key_fingerprint"] is None
 
 
@@ -312,7 +312,7 @@ def test_the_key_is_shown_nowhere() -> None:
     assert KEY not in repr(policy) + str(policy) + json.dumps(policy.describe())
 
 
-def test_the_key_comes_from_the_environment_where_it_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_key_that_is_needed_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InvalidQuery, match=ENV_PSEUDONYM_KEY):
         PrivacyPolicy({"personal": "pseudonymise"})
     monkeypatch.setenv(ENV_PSEUDONYM_KEY, "short")
@@ -326,7 +326,7 @@ def test_the_key_comes_from_the_environment_where_it_is_needed(monkeypatch: pyte
         PrivacyPolicy(key="x" * 15)
 
 
-def test_a_description_is_json_and_makes_the_policy_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_policy_can_be_recreated_from_its_description(monkeypatch: pytest.MonkeyPatch) -> None:
     policy = PrivacyPolicy.parse(EVERYTHING, KEY)
     described = json.loads(json.dumps(policy.describe()))
     assert list(described["rules"]) == sorted(described["rules"])
@@ -341,12 +341,12 @@ def test_a_description_is_json_and_makes_the_policy_again(monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("description", [{}, {"rules": None}, {"rules": {"future_column": "drop"}}, {"rules": ["a"]}])
-def test_a_description_that_is_none_is_told(description: dict[str, object]) -> None:
+def test_an_unreadable_description_raises(description: dict[str, object]) -> None:
     with pytest.raises(LakeError, match="unusable"):
         PrivacyPolicy.from_description(description)
 
 
-def test_a_million_rows_are_hashed_by_their_distinct_values() -> None:
+def test_a_million_rows_keep_their_number_of_distinct_values() -> None:
     frame = TRUTH["sessions"].select("user_identifier").sample(1_000_000, with_replacement=True, seed=1)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -1,4 +1,4 @@
-"""Frames against their declarations: everything that is wrong with a row, at once."""
+"""Validation: every reason why a row is invalid, at once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ COLUMNS = [(table, column) for table in TABLES.values() for column in table.colu
 
 
 def changed(table: str, column: str, value: object) -> dict[str, pl.DataFrame]:
-    """The truth with one value changed, in the first row of a table."""
+    """Return the simulated frames with one value changed, in the first row of a table."""
     frame = TRUTH[table].with_columns(
         pl.when(pl.int_range(pl.len()) == 0)
         .then(pl.lit(value, dtype=TABLES[table][column].dtype))
@@ -28,7 +28,7 @@ def changed(table: str, column: str, value: object) -> dict[str, pl.DataFrame]:
     return {**TRUTH, table: frame}
 
 
-def test_true_rows_are_valid() -> None:
+def test_simulated_rows_are_valid() -> None:
     valid, invalid = check(TRUTH)
     assert all(valid[name].equals(TRUTH[name]) for name in TABLES)
     assert all(frame.is_empty() for frame in invalid.values())
@@ -43,7 +43,7 @@ def test_empty_frames_are_valid() -> None:
 
 
 @pytest.mark.parametrize(("table", "column"), [case for case in COLUMNS if case[1].required])
-def test_a_required_value_that_is_missing_is_named(table: Table, column: Column) -> None:
+def test_a_missing_required_value_is_named(table: Table, column: Column) -> None:
     _, invalid = check(changed(table.name, column.name, None))
     assert f"{column.name}: required but missing" in invalid[table.name]["reason"][0]
 
@@ -56,7 +56,7 @@ def test_any_other_value_may_be_null(table: Table, column: Column) -> None:
 
 
 @pytest.mark.parametrize(("table", "column"), [case for case in COLUMNS if case[1].minimum is not None])
-def test_a_value_below_its_minimum_is_named_and_its_minimum_is_not(table: Table, column: Column) -> None:
+def test_a_value_below_the_minimum_is_invalid_and_the_minimum_itself_valid(table: Table, column: Column) -> None:
     assert column.minimum is not None
     _, invalid = check(changed(table.name, column.name, column.minimum - 1))
     assert f"{column.name}: -1 is less than 0" in invalid[table.name]["reason"][0]
@@ -64,7 +64,7 @@ def test_a_value_below_its_minimum_is_named_and_its_minimum_is_not(table: Table,
     assert len(changed_ok[table.name]) >= len(TRUTH[table.name]) - 1
 
 
-def test_all_that_is_wrong_with_a_row_is_said_at_once() -> None:
+def test_the_reason_lists_everything_that_is_wrong_with_a_row() -> None:
     frames = changed("sessions", "session_length_ms", -1)
     frames = {**frames, "sessions": frames["sessions"].with_columns(session_start=None).cast(TABLES["sessions"].schema)}
     _, invalid = check(frames)
@@ -73,20 +73,20 @@ def test_all_that_is_wrong_with_a_row_is_said_at_once() -> None:
     )
 
 
-def test_two_rows_with_one_key_are_both_set_aside() -> None:
+def test_both_rows_with_a_duplicate_key_are_invalid() -> None:
     twice = pl.concat([TRUTH["errors"], TRUTH["errors"].head(1)])
     _, invalid = check({**TRUTH, "errors": twice})
     assert invalid["errors"]["reason"].to_list() == ["session_id, error_index: duplicate key"] * 2
 
 
-def test_rows_without_a_key_are_not_the_same_row() -> None:
+def test_rows_without_a_key_are_not_duplicates() -> None:
     frames = {name: table.empty() for name, table in TABLES.items()}
     nameless = TRUTH["sessions"].head(2).with_columns(session_id=pl.lit(None, pl.Int64))
     _, invalid = check({**frames, "sessions": nameless})
     assert invalid["sessions"]["reason"].to_list() == ["session_id: required but missing"] * 2
 
 
-def test_a_page_view_or_error_of_no_session_is_set_aside() -> None:
+def test_page_views_and_errors_without_a_valid_session_are_invalid() -> None:
     missing = TRUTH["page_views"]["session_id"][0]
     frames = {**TRUTH, "sessions": TRUTH["sessions"].filter(pl.col("session_id") != missing)}
     valid, invalid = check(frames)
@@ -95,18 +95,18 @@ def test_a_page_view_or_error_of_no_session_is_set_aside() -> None:
     assert missing not in valid["errors"]["session_id"].to_list()
 
 
-def test_a_frame_with_a_column_of_another_type_is_no_frame_of_the_table() -> None:
+def test_a_frame_with_a_column_of_another_type_raises() -> None:
     with pytest.raises(ValueError, match="not a sessions frame: dtype"):
         check({**TRUTH, "sessions": TRUTH["sessions"].cast({"session_length_ms": pl.Float64})})
 
 
-def test_new_values_are_described_and_null_is_none() -> None:
+def test_undocumented_values_are_described_but_null_is_not() -> None:
     frames = changed("sessions", "status", "paused")
     assert new_values(frames) == ["sessions.status = 'paused'"]
     assert new_values(changed("sessions", "satisfaction_rating", None)) == []
 
 
-def test_the_schema_can_be_used_on_frames_of_ones_own() -> None:
+def test_frame_schema_validates_any_frame_and_may_be_changed() -> None:
     schema = frame_schema("sessions")
     assert isinstance(schema, pa.DataFrameSchema)
     assert schema.validate(TRUTH["sessions"]).equals(TRUTH["sessions"])
