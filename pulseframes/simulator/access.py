@@ -1,7 +1,8 @@
-"""Who may call, and how often: credentials, session keys and the daily limit."""
+"""Who may call, and how often: credentials, session keys, the daily limit, and the answers that refuse a call."""
 
 from __future__ import annotations
 
+import json
 import math
 import secrets
 import threading
@@ -10,17 +11,57 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
-from pulseframes.simulator.responses import Refusal
+from pulseframes.simulator.faults import Fault
 
-KEY_LIFE: Final = timedelta(minutes=15)
-DAY: Final = timedelta(hours=24)
+_KEY_LIFE: Final = timedelta(minutes=15)
+_DAY: Final = timedelta(hours=24)
+
+
+@dataclass(frozen=True)
+class Response:
+    """An answer.
+
+    Attributes
+    ----------
+    status : int
+        The HTTP status.
+    headers : mapping
+        The headers, without those about the connection and the length.
+    body : bytes
+        The body, not compressed.
+    fault : Fault or None
+        A ``reset``, ``truncate`` or ``delay``, which takes effect only while the answer is sent over a connection.
+    """
+
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    fault: Fault | None = None
+
+    def json(self) -> Any:
+        """Decode the body."""
+        return json.loads(self.body)
+
+
+def json_response(status: int, document: object, headers: Mapping[str, str] | None = None) -> Response:
+    """Return an answer with a JSON document."""
+    body = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+    return Response(status, {"Content-Type": "application/json; charset=utf-8", **(headers or {})}, body)
+
+
+class Refusal(Exception):
+    """A request that is answered with an error status."""
+
+    def __init__(self, status: int, message: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.response = json_response(status, {"message": message}, headers)
 
 
 @dataclass(frozen=True)
 class Credentials:
-    """What the authenticate call asks for; never printed."""
+    """The credentials that the authenticate call needs; never printed."""
 
     api_key: str = field(repr=False)
     client_id: str = field(repr=False)
@@ -35,36 +76,30 @@ class Credentials:
 
 
 class SessionKeys:
-    """The session keys that were handed out."""
+    """The session keys that were issued; safe to share between threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._given: dict[str, datetime] = {}
+        self._issued: dict[str, datetime] = {}
 
-    def give(self, now: datetime) -> str:
-        """Hand out a key."""
+    def issue(self, now: datetime) -> str:
+        """Return a new key."""
         key = f"simulated-{secrets.token_hex(16)}"
         with self._lock:
-            self._given = {old: at for old, at in self._given.items() if now < at + KEY_LIFE}
-            self._given[key] = now
+            self._issued = {old: at for old, at in self._issued.items() if now < at + _KEY_LIFE}
+            self._issued[key] = now
         return key
 
     def check(self, headers: Mapping[str, str], now: datetime) -> None:
-        """Refuse a request (401) without a key that is still valid."""
+        """Refuse a request (401) without a valid key."""
         with self._lock:
-            at = self._given.get(headers.get("x-sessionkey", ""))
-        if at is None or now >= at + KEY_LIFE:
+            at = self._issued.get(headers.get("x-sessionkey", ""))
+        if at is None or now >= at + _KEY_LIFE:
             raise Refusal(401, "Session key not supplied, not valid or expired")
 
 
 class DailyLimit:
-    """So many calls in any 24 hours.
-
-    Parameters
-    ----------
-    limit
-        The number of calls; None is no limit.
-    """
+    """A limit of calls in any 24 hours, or none; safe to share between threads."""
 
     def __init__(self, limit: int | None) -> None:
         if limit is not None and limit < 0:
@@ -74,15 +109,15 @@ class DailyLimit:
         self._spent: deque[datetime] = deque()
 
     def spend(self, now: datetime) -> None:
-        """Count a call, or refuse it (429) and say when the next may come; a refused call is not counted."""
+        """Count a call, or refuse it (429) with the time to wait; a refused call is not counted."""
         if self._limit is None:
             return
         with self._lock:
-            while self._spent and self._spent[0] + DAY <= now:
+            while self._spent and self._spent[0] + _DAY <= now:
                 self._spent.popleft()
             if len(self._spent) < self._limit:
                 self._spent.append(now)
                 return
-            wait = self._spent[0] + DAY - now if self._spent else DAY
+            wait = self._spent[0] + _DAY - now if self._spent else _DAY
         seconds = math.ceil(wait.total_seconds())
         raise Refusal(429, f"More than {self._limit} calls in 24 hours", {"Retry-After": str(seconds)})

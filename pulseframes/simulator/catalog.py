@@ -1,19 +1,61 @@
-"""What the made-up shop's traffic is made of: countries, devices, pages, errors and names."""
+"""What simulated traffic is drawn from: seeded random numbers, and the shop's countries, devices, pages and errors."""
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from random import Random
+from statistics import NormalDist
 from typing import Final, Generic, TypeVar
 
+from pulseframes._random import PermanentRandom
+
 T = TypeVar("T")
+
+_NORMAL: Final = NormalDist()
+#: Part of the formula. Visitors from before the history have negative numbers.
+_OFFSET: Final = 1 << 44
+
+
+class Draws(PermanentRandom):
+    """Random numbers for one purpose, the same on every machine and with every version of Python."""
+
+    def random(self, number: int) -> Random:
+        """Return a generator of many draws for one number. Only its ``random()`` is the same in every Python."""
+        return Random(self._add << 64 | (number + _OFFSET))  # noqa: S311 - simulated visitors need no cryptography
+
+
+def whole(rng: Random, below: int) -> int:
+    """Draw a whole number from 0 to `below` - 1."""
+    return int(rng.random() * below)
+
+
+def lognormal(rng: Random, median: float, spread: float) -> float:
+    """Draw from a log-normal distribution; `spread` is the standard deviation of the logarithm."""
+    # The inverse is not defined at 0, which is as likely as any other draw.
+    return median * math.exp(spread * _NORMAL.inv_cdf(rng.random() or 0.5))
+
+
+class Choice(Generic[T]):
+    """A weighted choice."""
+
+    def __init__(self, items: Sequence[T], weights: Sequence[float]) -> None:
+        total = sum(weights)
+        self._items = tuple(items)
+        #: Where the share of each item after the first begins.
+        self.bounds = [bound / total for bound in accumulate(weights)][:-1]
+
+    def __call__(self, draw: float) -> T:
+        """Return the item that a draw from [0, 1) falls on."""
+        return self._items[bisect_right(self.bounds, draw)]
 
 
 @dataclass(frozen=True)
 class Country:
-    """A country of visitors: its share of them, and how much longer pages take to load there."""
+    """A country: its share of the visitors, and the factor on load times there."""
 
     code: str
     name: str
@@ -24,7 +66,7 @@ class Country:
 
 @dataclass(frozen=True)
 class Device:
-    """A browser on an operating system: its share of visitors, its slowness, and how prone it is to errors."""
+    """A browser on an operating system: its share of the visitors, and the factors on load times and errors."""
 
     platform: str
     os: str
@@ -38,10 +80,10 @@ class Device:
 
 @dataclass(frozen=True)
 class Page:
-    """A kind of page: `address` is filled with a draw, `load_ms` is the median time to load.
+    """A kind of page.
 
-    `landing` and `weight` are how often it is a session's first and a later page; `trouble` is the chance of an
-    error in one view, and `errors` are the titles of those.
+    `address` is a template, and `load_ms` and `view_ms` are medians. `landing` and `weight` are how often it is a
+    session's first and a later page; `trouble` is the chance of an error in one view, and `errors` are their titles.
     """
 
     address: str
@@ -52,24 +94,6 @@ class Page:
     view_ms: float
     trouble: float
     errors: tuple[str, ...]
-
-
-class Choice(Generic[T]):
-    """A weighted choice."""
-
-    def __init__(self, items: Sequence[T], weights: Sequence[float]) -> None:
-        total = sum(weights)
-        self.items = tuple(items)
-        #: Where the share of each item after the first begins.
-        self.bounds = [bound / total for bound in accumulate(weights)][:-1]
-
-    def index(self, draw: float) -> int:
-        """Return the position of the item that a draw from [0, 1) falls on."""
-        return bisect_right(self.bounds, draw)
-
-    def __call__(self, draw: float) -> T:
-        """Return the item that a draw from [0, 1) falls on."""
-        return self.items[self.index(draw)]
 
 
 COUNTRIES: Final = (
@@ -110,7 +134,7 @@ DEVICES: Final = (
     Device("Tablet", "Android", ("15", "13", "12"), "Chrome Mobile", _CHROME, 1, 1.7, 1.5),
 )
 
-#: Errors that any page may have.
+#: Titles of errors that occur on any page.
 ANYWHERE: Final = (
     "Script error.",
     "ResizeObserver loop completed with undelivered notifications.",
@@ -140,7 +164,7 @@ PAGES: Final = (
     Page("/help/{topic}", 2, 1, 500, 0.35, 40_000, 0.001, ()),
 )
 
-#: Every title of an error; its position tells the group.
+#: Every title of an error; its position determines the group.
 TITLES: Final = (*ANYWHERE, *(title for page in PAGES for title in page.errors))
 
 CATEGORIES: Final = ("garden-tools", "pots", "seeds", "watering", "lighting", "outdoor-kitchen", "gifts", "sale")

@@ -1,113 +1,249 @@
-"""From rows to the JSON that the API sends, by the paths that the tables declare.
+"""What the server sends of a session, as JSON documents, and the frames that a perfect client builds from them.
 
-Where there is a choice of how to write a value, the value itself decides, so that it is always written alike: times
-have from 0 to 7 fractional digits, of which the first 6 are the row's value; null is written as null or left out.
+Both follow the declared columns. A column that the simulator has no rule for gets any value of its type.
+Where a value can be written in several ways, the value decides, so that it is always written alike: times have 0 to 7
+fractional digits, of which the first 6 are the row's value.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from pulseframes.endpoints import DETAIL, SEARCH
-from pulseframes.simulator.gaps import Gap
-from pulseframes.simulator.sessions import Row, Session, addressed
-from pulseframes.tables import ERRORS, PAGE_VIEWS, SESSIONS, Column
+import polars as pl
+
+from pulseframes.endpoints import DETAIL, SEARCH, Endpoint
+from pulseframes.simulator.catalog import Draws
+from pulseframes.simulator.sessions import Row, Session
+from pulseframes.tables import ERRORS, INSTANT, ITEM_TABLES, PAGE_VIEWS, SESSIONS, TABLES, Column, Table
 
 Document = dict[str, Any]
+Keys = tuple[str, ...]
+#: An object's keys, each with the column, the object or the null in its place.
+_Shape = dict[str, "Column | _Shape | None"]
 
-#: What .NET writes where a time was never set.
-NEVER: Final = "0001-01-01T00:00:00Z"
+#: What .NET writes for a time that was never set.
+_NEVER: Final = "0001-01-01T00:00:00Z"
+#: The share of nulls in a column that the simulator has no rule for.
+_UNKNOWN: Final = 0.05
+
+#: The share of sessions whose documents lack something.
+_GAPPY: Final = 0.15
+#: All that documents may lack. Part of the formula: another place would move everyone's gaps.
+_PLACES: Final = [
+    "sessionUpdated",
+    "sessionEnd",
+    "user",
+    "user.id",
+    "user.isAnonymous",
+    "user.identifier",
+    "user.firstName",
+    "user.fullName",
+    "user.emailAddress",
+    "user.firstSeen",
+    "user.lastSeen",
+    "user.links",
+    "user.links.web",
+    "satisfactionRating",
+    "browser",
+    "browser.name",
+    "browser.version",
+    "platform",
+    "platform.name",
+    "os",
+    "os.name",
+    "os.version",
+    "location",
+    "location.country",
+    "location.ipAddress",
+    "location.ipLookup",
+    "location.ipLookup.country",
+    "location.ipLookup.state",
+    "location.ipLookup.city",
+    "sessionLength",
+    "status",
+    "pageViewCount",
+    "links",
+    "links.self",
+    "links.web",
+    "pageViews",
+    "errors",
+]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Field:
-    """A column as the writer needs it: worked out once, as a page of sessions has thousands of values.
+class Gap(NamedTuple):
+    """A value, an object or a list that a session's documents lack; `null` is whether null is in its place."""
 
-    `null` is what a missing value is written as.
-    """
+    keys: Keys
+    null: bool
 
-    name: str
-    keys: tuple[str, ...]
-    null: str | None
-
-    @classmethod
-    def of(cls, column: Column) -> _Field:
-        return cls(column.name, column.keys, NEVER if column.never_is_null else None)
+    def hides(self, keys: Keys) -> bool:
+        """Return whether a value is at or below the gap."""
+        return keys[: len(self.keys)] == self.keys
 
 
-_Fields = tuple[_Field, ...]
-#: An object's keys, each with the field, the object or the null that stands there.
-_Shape = dict[str, "_Field | _Shape | None"]
+_GAPS: Final = [Gap(tuple(place.split(".")), null) for place in _PLACES for null in (True, False)]
 
-_SUMMARY: Final = tuple(_Field.of(column) for column in SESSIONS.sourced if SEARCH in column.endpoints)
-_DETAIL: Final = tuple(_Field.of(column) for column in SESSIONS.sourced if DETAIL in column.endpoints)
-_PAGE_VIEW: Final = tuple(map(_Field.of, PAGE_VIEWS.sourced))
-_ERROR: Final = tuple(map(_Field.of, ERRORS.sourced))
+
+def are_hidden(draws: pl.Series, places: Sequence[Keys]) -> pl.Series:
+    """Return for each session, by its plan's `gap`, whether its documents lack a value at one of some places."""
+    hiding = [index for index, gap in enumerate(_GAPS) if any(gap.hides(keys) for keys in places)]
+    return (draws / _GAPPY * len(_GAPS)).cast(pl.Int64).is_in(hiding)
 
 
 def write_summary(session: Session, base_url: str) -> Document:
-    """Write a session as an item of a search answer."""
-    return _fill(_shape(_SUMMARY, session.gap), addressed(session.row, base_url))
+    """Return a session as an item of a search answer."""
+    return _write(_shape(SESSIONS.name, SEARCH, _gap(session)), _session_row(session, base_url))
 
 
 def write_detail(session: Session, base_url: str) -> Document:
-    """Write a session as the object of a detail answer, with its lists."""
-    document = _fill(_shape(_DETAIL, session.gap), addressed(session.row, base_url))
-    lists = (PAGE_VIEWS.list_key, _PAGE_VIEW, session.page_views()), (ERRORS.list_key, _ERROR, session.errors())
-    for key, fields, rows in lists:
-        if session.gap is None or session.gap.keys != (key,):
-            document[key] = [_item(row, fields, index) for index, row in enumerate(rows)]
-        elif session.gap.null:
-            document[key] = None
+    """Return a session as the object of a detail answer, with its lists."""
+    gap = _gap(session)
+    document = _write(_shape(SESSIONS.name, DETAIL, gap), _session_row(session, base_url))
+    for table in ITEM_TABLES:
+        if gap is None or not gap.hides((table.list_key,)):
+            shape = _shape(table.name, DETAIL, None)
+            document[table.list_key] = [
+                # Every other item omits its nulls.
+                _write(shape, row, nulls=bool((row["session_id"] + row[table.index]) % 2))
+                for row in _item_rows(session, table)
+            ]
+        elif gap.null:
+            document[table.list_key] = None
     return document
 
 
-def _item(row: Row, fields: _Fields, index: int) -> Document:
-    """Write an item of a list; what is null is left out of every other item."""
-    keep_null = bool((row["session_id"] + index) % 2)
-    shown = tuple(field for field in fields if keep_null or row[field.name] is not None)
-    return _fill(_shape(shown, None), row)
+def detail_frames(sessions: Iterable[Session], base_url: str) -> dict[str, pl.DataFrame]:
+    """Return the frames that a perfect client builds from the details, with no JSON in between.
+
+    Returns
+    -------
+    dict of str to polars.DataFrame
+        ``sessions`` in the order of session_start, session_id; ``page_views`` and ``errors`` in that of their keys.
+    """
+    rows: dict[str, list[Row]] = {table.name: [] for table in TABLES.values()}
+    for session in sessions:
+        items = {table.list_key: _item_rows(session, table) for table in ITEM_TABLES}
+        lengths = {
+            column.name: len(items[column.length_of])
+            for column in SESSIONS.columns
+            if column.length_of and DETAIL not in column.endpoints
+        }
+        rows[SESSIONS.name].append(_known(session, base_url) | lengths)
+        for table in ITEM_TABLES:
+            rows[table.name] += items[table.list_key]
+    frames = {name: pl.DataFrame(rows[name], schema=table.schema, orient="row") for name, table in TABLES.items()}
+    return {name: frame.sort(_ORDER.get(name, TABLES[name].key)) for name, frame in frames.items()}
+
+
+_ORDER: Final = {SESSIONS.name: ("session_start", "session_id")}
+
+
+def summary_frame(sessions: Iterable[Session], base_url: str) -> pl.DataFrame:
+    """Return the sessions that a perfect client builds from searches, in the order of session_start, session_id."""
+    rows = [_known(session, base_url) for session in sessions]
+    only_in_details = [column.name for column in SESSIONS.columns if SEARCH not in column.endpoints]
+    frame = pl.DataFrame(rows, schema=SESSIONS.schema, orient="row").sort(_ORDER[SESSIONS.name])
+    return frame.with_columns(pl.lit(None, SESSIONS.schema[name]).alias(name) for name in only_in_details)
+
+
+def _gap(session: Session) -> Gap | None:
+    position = int(session.plan.gap / _GAPPY * len(_GAPS))
+    return _GAPS[position] if position < len(_GAPS) else None
+
+
+def _known(session: Session, base_url: str) -> Row:
+    """Return a session's row, null where its documents lack a value."""
+    row, gap = _session_row(session, base_url), _gap(session)
+    if gap is None:
+        return row
+    return row | {column.name: None for column in SESSIONS.sourced if gap.hides(column.keys)}
+
+
+def _session_row(session: Session, base_url: str) -> Row:
+    row = session.row | {"api_url": base_url + session.row["api_url"]}
+    counts = {PAGE_VIEWS.list_key: session.view_count, ERRORS.list_key: session.error_count}
+    row |= {column.name: counts[column.length_of] for column in SESSIONS.columns if column.length_of}
+    return _complete(row, SESSIONS, row["session_id"], row["session_start"])
+
+
+def _item_rows(session: Session, table: Table) -> list[Row]:
+    gap = _gap(session)
+    if gap is not None and gap.hides((table.list_key,)):
+        return []
+    rows = {PAGE_VIEWS.name: session.page_views, ERRORS.name: session.errors}[table.name]()
+    start, number = session.plan.start, session.row["session_id"]
+    return [_complete(row, table, number + index, start) for index, row in enumerate(rows)]
+
+
+def _complete(row: Row, table: Table, number: int, start: datetime) -> Row:
+    """Add the values of the columns that the simulator has no rule for."""
+    return row | {column.name: _any_value(column, number, start) for column in table.columns if column.name not in row}
+
+
+def _any_value(column: Column, number: int, start: datetime) -> object:
+    """Return any valid value of a column, or null: always the same for one number."""
+    draw = _draws(column.name).uniform(number)
+    if draw < _UNKNOWN and not column.required:
+        return None
+    if column.known_values:
+        return column.known_values[int(draw * len(column.known_values))]
+    least = column.minimum or 0
+    values = {
+        pl.String(): f"{column.name} {int(100 * draw)}",
+        pl.Int64(): least + int(1000 * draw),
+        pl.Float64(): least + 100 * draw,
+        pl.Boolean(): int(10 * draw) % 2 == 0,
+        INSTANT: start,
+    }
+    return values.get(column.dtype)
 
 
 @cache
-def _shape(fields: _Fields, gap: Gap | None) -> _Shape:
-    """Nest fields by their keys, without those that a gap hides, and with null in its place if it is of that kind."""
+def _draws(purpose: str) -> Draws:
+    return Draws(0, f"column {purpose}")
+
+
+@cache
+def _shape(table: str, endpoint: Endpoint, gap: Gap | None) -> _Shape:
+    """Nest a table's columns by their keys, without those that a gap hides, and with null in its place if it is of that kind."""
     shape: _Shape = {}
-    for field in fields:
-        if gap is None or not gap.hides(field.keys):
-            _place(shape, field.keys, field)
+    for column in TABLES[table].sourced:
+        if endpoint not in column.endpoints:
+            continue
+        if gap is None or not gap.hides(column.keys):
+            _place(shape, column.keys, column)
         elif gap.null:
             _place(shape, gap.keys, None)
     return shape
 
 
-def _place(shape: Document, keys: tuple[str, ...], item: _Field | None) -> None:
+def _place(shape: Document, keys: Keys, item: Column | None) -> None:
     for key in keys[:-1]:
         shape = shape.setdefault(key, {})
     shape[keys[-1]] = item
 
 
-def _fill(shape: _Shape, row: Row) -> Document:
-    """Write a row's values into a shape."""
+def _write(shape: _Shape, row: Row, *, nulls: bool = True) -> Document:
+    """Return a row's values in a shape; without nulls, keys with no value are omitted."""
     document: Document = {}
     for key, item in shape.items():
-        if isinstance(item, _Field):
-            value = row[item.name]
-            if value is None:
-                value = item.null
-            elif isinstance(value, datetime):
-                value = _time(value)
+        value = _value(row[item.name], item) if isinstance(item, Column) else item and _write(item, row, nulls=nulls)
+        if nulls or value not in (None, {}):
             document[key] = value
-        else:
-            document[key] = None if item is None else _fill(item, row)
     return document
 
 
+def _value(value: object, column: Column) -> object:
+    if value is None:
+        return _NEVER if column.never_is_null else None
+    return _time(value) if isinstance(value, datetime) else value
+
+
 def _time(value: datetime) -> str:
-    """Write a time in UTC with so many fractional digits that cutting after the sixth gives its value."""
+    """Return a time in UTC, with a number of fractional digits such that cutting after the sixth gives its value."""
     text = value.isoformat(timespec="microseconds")
     digits = text[20:26]
     fewest = len(digits.rstrip("0"))

@@ -12,19 +12,19 @@ from socketserver import TCPServer
 from typing import Any, Final, cast
 
 from pulseframes._version import __version__
+from pulseframes.simulator.access import Response, json_response
 from pulseframes.simulator.app import App
 from pulseframes.simulator.faults import Fault
-from pulseframes.simulator.responses import Response, json_response
 
 HOST: Final = "127.0.0.1"
 
-#: What the base class calls a connection and its address, and leaves open.
+#: The type of a connection and of its address, which the base class leaves open.
 Peer = Any
 
 #: Closing a socket with this option set sends a reset.
 _RESET_ON_CLOSE: Final = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
 _LONGEST_REQUEST_BODY: Final = 1 << 20
-#: Smaller answers are not worth the time to compress.
+#: Smaller answers are not worth compressing.
 _WORTH_COMPRESSING: Final = 1024
 
 
@@ -34,7 +34,7 @@ class Server(ThreadingHTTPServer):
     Parameters
     ----------
     app
-        What answers the requests.
+        Answers the requests.
     port
         The port; 0 is any free one.
     """
@@ -47,7 +47,7 @@ class Server(ThreadingHTTPServer):
         super().__init__((HOST, port), _Handler)
         self.app = app
         self.stopping = threading.Event()
-        #: Connections that are to end with a reset.
+        #: Connections that will end with a reset.
         self.to_reset: set[Peer] = set()
         self._open: set[Peer] = set()
         self._changed = threading.Condition()
@@ -56,11 +56,11 @@ class Server(ThreadingHTTPServer):
 
     @property
     def host(self) -> str:
-        """The address and port, as a Host header has them."""
+        """The address and port, as in a Host header."""
         return f"{HOST}:{self.server_address[1]}"
 
     def stop(self) -> None:
-        """Stop at once: break off delays, close every connection, and wait for the threads to end."""
+        """Stop at once: end delays, close every connection, and wait for the threads."""
         self.stopping.set()
         self.shutdown()
         self._thread.join()
@@ -71,18 +71,18 @@ class Server(ThreadingHTTPServer):
             self._changed.wait_for(lambda: not self._open, timeout=5)
 
     def server_bind(self) -> None:
-        """Bind the port, and don't ask a name server for the host's name, as the base class would."""
+        """Bind the port, without asking a name server for the host's name, as the base class would."""
         TCPServer.server_bind(self)
         self.server_name, self.server_port = HOST, self.server_address[1]
 
     def process_request(self, request: Peer, client_address: Peer) -> None:
-        """Note a new connection before its thread starts."""
+        """Remember a connection before its thread starts."""
         with self._changed:
             self._open.add(request)
         super().process_request(request, client_address)
 
     def process_request_thread(self, request: Peer, client_address: Peer) -> None:
-        """Serve a connection, and note its end."""
+        """Serve a connection, and forget it at its end."""
         try:
             super().process_request_thread(request, client_address)
         finally:
@@ -91,7 +91,7 @@ class Server(ThreadingHTTPServer):
                 self._changed.notify_all()
 
     def shutdown_request(self, request: Peer) -> None:
-        """Close a connection; one that is to be reset must not be closed politely first."""
+        """Close a connection, without the usual farewell if it will be reset."""
         if request in self.to_reset:
             self.to_reset.discard(request)
         else:
@@ -99,7 +99,7 @@ class Server(ThreadingHTTPServer):
         request.close()
 
     def handle_error(self, request: Peer, client_address: Peer) -> None:
-        """Say nothing where a client went away; that is its right."""
+        """Ignore clients that went away."""
         if not isinstance(sys.exception(), OSError):
             super().handle_error(request, client_address)
 
@@ -129,10 +129,10 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._send(response, fault)
 
-    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _serve  # noqa: N815 - looked for by name
+    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _serve  # noqa: N815 - names of the base class
 
     def _skip_body(self) -> bool:
-        """Read the request's body, so that the next request is found behind it; hang up where that fails."""
+        """Read past the request's body to where the next request begins; if that fails, hang up and return False."""
         length = self.headers.get("Content-Length", "0")
         if not length.isdecimal() or int(length) > _LONGEST_REQUEST_BODY or "Transfer-Encoding" in self.headers:
             self.send_error(400)
@@ -142,7 +142,7 @@ class _Handler(BaseHTTPRequestHandler):
         return True
 
     def _send(self, response: Response, fault: Fault | None) -> None:
-        """Send an answer, or the part of it that a fault lets through."""
+        """Send an answer, or the part that a fault lets through."""
         headers, body = dict(response.headers), response.body
         if len(body) >= _WORTH_COMPRESSING and "gzip" in self.headers.get("Accept-Encoding", ""):
             headers["Content-Encoding"] = "gzip"
@@ -172,17 +172,17 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def _reset(self) -> None:
-        """Let the connection end with a reset."""
+        """End the connection with a reset."""
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
         cast("Server", self.server).to_reset.add(self.connection)
         self.close_connection = True
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it so
-        """Write no log: the app remembers the requests."""
+        """Write no log, as the app remembers the requests."""
 
 
 def _hang_up(connection: socket.socket) -> None:
-    """End a connection in both directions, if the other side has not."""
+    """End a connection in both directions, unless the other side did."""
     try:
         connection.shutdown(socket.SHUT_RDWR)
     except OSError:

@@ -2,43 +2,74 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from types import TracebackType
 from typing import Any, Self
 
 import polars as pl
 
-from pulseframes.simulator.access import Credentials
-from pulseframes.simulator.app import BASE_PATH, DEFAULT_HOST, App, Request, Rules
-from pulseframes.simulator.clock import Clock, to_instant
-from pulseframes.simulator.documents import write_detail
+from pulseframes.endpoints import DETAIL
+from pulseframes.simulator.access import Credentials, Response
+from pulseframes.simulator.app import BASE_PATH, DEFAULT_HOST, App, Request, to_instant
+from pulseframes.simulator.documents import detail_frames, summary_frame, write_detail
 from pulseframes.simulator.faults import Faults
 from pulseframes.simulator.population import Population
-from pulseframes.simulator.responses import Response
 from pulseframes.simulator.server import Server
 from pulseframes.simulator.sessions import Session
-from pulseframes.simulator.truth import detail_frames, summary_frame
 
 When = str | date | datetime
 
 
-class Simulator:
-    """A Pulse server that follows the API's documentation, with a made-up shop's sessions.
+class Clock:
+    """A clock that stands still at `now`, or runs with real time if `now` is None.
 
-    As a context manager it serves on a loopback port; `handle` answers with no server at all.
+    Raises
+    ------
+    ValueError
+        If `now` has no time zone.
+    """
+
+    def __init__(self, now: datetime | None = None) -> None:
+        if now is not None and now.tzinfo is None:
+            raise ValueError("now needs a time zone, as in datetime(2026, 11, 1, tzinfo=UTC)")
+        self._lock = threading.Lock()
+        self._set_to = datetime.now(UTC) if now is None else now.astimezone(UTC)
+        self._running_since = time.monotonic() if now is None else None
+
+    def now(self) -> datetime:
+        """Return the clock's time, in UTC."""
+        with self._lock:
+            if self._running_since is None:
+                return self._set_to
+            return self._set_to + timedelta(seconds=time.monotonic() - self._running_since)
+
+    def advance(self, by: timedelta) -> None:
+        """Move the clock forward; raise ``ValueError`` if that is backward."""
+        if by < timedelta():
+            raise ValueError("the clock only moves forward")
+        with self._lock:
+            self._set_to += by
+
+
+class Simulator:
+    """A Pulse server that follows the API's documentation, with the sessions of a simulated shop.
+
+    As a context manager it serves on a loopback port; `handle` answers without a server.
 
     Parameters
     ----------
     sessions : int
-        How many sessions start in the `days` before `now`. Later ones follow at the same pace as the clock moves.
-        Any number: a session is computed when it is asked for.
+        The number of sessions that start in the `days` before `now`. Later ones follow at the same pace as the clock
+        moves. The number can be very large, as a session is computed when it is needed.
     seed : int
         The same seed, `sessions`, `days` and `now` give the same sessions on any machine.
     days : int
         The length of the history.
     now : datetime or None
-        A time with a time zone, at which the clock stands until `advance`; None is the present, on a running clock.
+        A time with a time zone, at which the clock stands until `advance`. None is the present, on a running clock.
     daily_limit : int or None
         Calls in any 24 hours by the clock; None is no limit, and 0 allows none. (``pulseframes simulate --daily-limit 0`` is no limit.)
     count_authenticate : bool
@@ -53,7 +84,16 @@ class Simulator:
     Raises
     ------
     ValueError
-        If a parameter has no such value.
+        If a parameter is not valid.
+
+    Examples
+    --------
+    >>> from pulseframes.simulator import Simulator
+    >>> with Simulator(sessions=1_000, seed=7) as simulator:
+    ...     credentials = pf.Credentials(simulator.api_key, simulator.client_id, simulator.client_secret)
+    ...     client = pf.PulseClient(credentials, settings=pf.Settings(base_url=simulator.url, home=":memory:"))
+    ...     sessions = pf.search_sessions(simulator.begin, simulator.now, client=client)
+    ...     client.close()
     """
 
     def __init__(
@@ -68,7 +108,7 @@ class Simulator:
         post_only: bool = False,
         api_key: str = "simulator-api-key",
         client_id: str = "simulator-client-id",
-        client_secret: str = "simulator-client-secret",  # noqa: S107 - made up, and opens nothing but a simulator
+        client_secret: str = "simulator-client-secret",  # noqa: S107 - it opens nothing but a simulator
         port: int = 0,
     ) -> None:
         self.api_key = api_key
@@ -79,14 +119,16 @@ class Simulator:
         self._clock = Clock(now)
         self._population = Population(sessions=sessions, seed=seed, days=days, now=self._clock.now())
         self._app = App(
-            population=self._population,
-            clock=self._clock,
-            credentials=Credentials(api_key, client_id, client_secret),
-            rules=Rules(daily_limit, count_authenticate, post_only),
+            self._population,
+            self._clock.now,
+            Credentials(api_key, client_id, client_secret),
+            daily_limit=daily_limit,
+            count_authenticate=count_authenticate,
+            post_only=post_only,
         )
 
     def start(self) -> None:
-        """Serve on the port, in the background; a second call changes nothing.
+        """Serve on the port, in the background; a second call does nothing.
 
         Raises
         ------
@@ -113,7 +155,7 @@ class Simulator:
 
     @property
     def url(self) -> str:
-        """The API's base address; one without a port while nothing is served."""
+        """The API's base address, without a port while nothing is served."""
         return f"http://{DEFAULT_HOST if self._server is None else self._server.host}{BASE_PATH}"
 
     @property
@@ -123,17 +165,17 @@ class Simulator:
 
     @property
     def begin(self) -> datetime:
-        """The start of the history, in UTC; no session starts before."""
+        """The start of the history, in UTC; no session starts before it."""
         return self._population.begin
 
     @property
     def faults(self) -> Faults:
-        """The faults to come."""
+        """The faults still to come: ``add()`` some, or ``clear()`` them."""
         return self._app.faults
 
     @property
     def requests(self) -> list[Request]:
-        """The requests so far, oldest first; of very many, the last 100,000."""
+        """The last 100,000 requests, oldest first."""
         return self._app.requests
 
     @property
@@ -144,24 +186,24 @@ class Simulator:
     def advance(
         self, by: timedelta = timedelta(), *, days: float = 0, hours: float = 0, minutes: float = 0, seconds: float = 0
     ) -> None:
-        """Move the clock forward, by the sum of all that is given.
+        """Move the clock forward, by the sum of the arguments.
 
         Parameters
         ----------
         by : datetime.timedelta
-            A length of time.
+            A duration.
         days, hours, minutes, seconds : float
-            More of it, in these units.
+            Durations in these units.
 
         Raises
         ------
         ValueError
-            If that is backward.
+            If the sum is negative.
         """
         self._clock.advance(by + timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds))
 
     def remove(self, *session_ids: int) -> None:
-        """Let sessions be gone from now on, as if the server had deleted them: lists get shorter.
+        """Delete sessions, so that lists get shorter.
 
         Parameters
         ----------
@@ -174,10 +216,7 @@ class Simulator:
             If there is no such session.
         """
         for session_id in session_ids:
-            number = self._population.find(session_id, self.now)
-            if number is None:
-                raise KeyError(session_id)
-            self._population.remove(number)
+            self._population.remove(self._number(session_id, self.now))
 
     def handle(
         self,
@@ -195,9 +234,9 @@ class Simulator:
         path : str
             The path, such as ``/api/v1/pulse/sessions``.
         query : str or mapping
-            The parameters, as text or by name.
+            The parameters, encoded or by name.
         headers : mapping or None
-            The request's headers; case does not matter.
+            The headers; case does not matter.
 
         Returns
         -------
@@ -207,23 +246,23 @@ class Simulator:
         return self._app.handle(method, path, query, headers)
 
     def truth(self, date_from: When | None = None, date_to: When | None = None) -> dict[str, pl.DataFrame]:
-        """Return what a faultless client would make of the details of a window's sessions, as of now.
+        """Return the frames that a perfect client would build from the details of a window's sessions, as of now.
 
         Parameters
         ----------
         date_from, date_to : str, date, datetime or None
-            The window, ``date_from <= session_start < date_to``; None is all that has happened. Naive is UTC.
+            The window, ``date_from <= session_start < date_to``; None is no limit. Naive times are UTC.
 
         Returns
         -------
         dict of str to polars.DataFrame
-            ``sessions``, in the order of session_start, session_id; ``page_views`` and ``errors``, in that of their
-            keys; each with the declared schema.
+            ``sessions``, in the order of session_start, session_id; ``page_views`` and ``errors``, in the order of
+            their keys.
         """
         return detail_frames(self._sessions(date_from, date_to), self.url)
 
     def summaries(self, date_from: When | None = None, date_to: When | None = None) -> pl.DataFrame:
-        """Return what a faultless client would make of a search of a window, as of now.
+        """Return the frame that a perfect client would build from a search of a window, as of now.
 
         Parameters
         ----------
@@ -233,12 +272,12 @@ class Simulator:
         Returns
         -------
         polars.DataFrame
-            The sessions, in the order of session_start, session_id; null in columns that only a detail answer has.
+            The sessions, in the order of session_start, session_id; columns that only details have are null.
         """
         return summary_frame(self._sessions(date_from, date_to), self.url)
 
     def detail(self, session_id: int) -> dict[str, Any]:
-        """Return the document that the API would send for a session now, and spend no call.
+        """Return the detail document that the API would send for a session now, without a call.
 
         Parameters
         ----------
@@ -256,15 +295,17 @@ class Simulator:
             If there is no such session.
         """
         now = self.now
-        number = self._population.find(session_id, now)
+        session = self._population.session(self._number(session_id, now), now)
+        return {DETAIL.sessions_key: write_detail(session, self.url)}
+
+    def _number(self, session_id: int, at: datetime) -> int:
+        number = self._population.find(session_id, at)
         if number is None:
             raise KeyError(session_id)
-        return {"session": write_detail(self._population.session(number, now), self.url)}
+        return number
 
     def _sessions(self, date_from: When | None, date_to: When | None) -> Iterator[Session]:
         now = self.now
-        until = now + timedelta.resolution
-        end = until if date_to is None else min(to_instant(date_to), until)
-        begin = self.begin if date_from is None else min(to_instant(date_from), end)
-        numbers = self._population.between(begin, end)
-        return (self._population.session(number, now) for number in numbers if number not in self._population.removed)
+        begin = self.begin if date_from is None else to_instant(date_from)
+        end = now + timedelta.resolution if date_to is None else to_instant(date_to)
+        return (self._population.session(number, now) for number in self._population.search(begin, end, now))

@@ -1,4 +1,4 @@
-"""Who visits: which visitor a session belongs to, and what is known of that visitor."""
+"""Who visits: which visitor a session belongs to, and what is known about that visitor."""
 
 from __future__ import annotations
 
@@ -10,28 +10,38 @@ from typing import Final
 
 import polars as pl
 
-from pulseframes.simulator.catalog import COUNTRIES, DEVICES, FIRST_NAMES, LAST_NAMES, Choice, Country, Device
-from pulseframes.simulator.draws import Draws, whole
+from pulseframes.simulator.catalog import (
+    COUNTRIES,
+    DEVICES,
+    FIRST_NAMES,
+    LAST_NAMES,
+    Choice,
+    Country,
+    Device,
+    Draws,
+    whole,
+)
 
-#: The share of sessions that are a return of somebody seen before, and the middle of the time since, in days.
+#: The share of sessions of returning visitors, and the median number of days since the session they return from.
 _RETURNS: Final = 0.55
 _RETURN_DAYS: Final = 1.5
-#: The share of visitors whom the shop cannot name.
+#: The share of anonymous visitors.
 _ANONYMOUS: Final = 0.6
 _AT_THE_FIRST_DOMAIN: Final = 0.8
+#: The address ranges reserved for documentation.
 _NETWORKS: Final = ("192.0.2", "198.51.100", "203.0.113")
 
 _COUNTRY: Final = Choice(COUNTRIES, [country.share for country in COUNTRIES])
 _DEVICE: Final = Choice(DEVICES, [device.share for device in DEVICES])
 
-#: Visitors from before the history have negative numbers; text shows them counted from here.
+#: Added to a visitor's number where it is written in an identifier, as numbers from before the history are negative.
 _OFFSET: Final = 1 << 44
 _IN_IDENTIFIER: Final = re.compile(r"[a-z]+\.[a-z]+\.([0-9a-f]{1,12})@example\.(?:com|org)|visitor-([0-9a-f]{1,12})")
 
 
 @dataclass(frozen=True)
 class Visitor:
-    """One visitor; `number` is the number of the first session, negative for one before the history."""
+    """One visitor; `number` is the number of the first session, negative if that was before the history."""
 
     number: int
     is_anonymous: bool
@@ -50,16 +60,16 @@ class Visitor:
 class Visitors:
     """The visitors of a population.
 
-    A session is either a visitor's first, or the return of the visitor of an earlier session, whose number is drawn.
-    So visitors have very different numbers of visits, with gaps of hours or days, and the visitor of a session is
-    found by stepping back from return to return.
+    A session is either a visitor's first, or a return of the visitor of an earlier session, whose number is drawn.
+    So the number of visits varies widely, with hours or days between them, and stepping back from return to return
+    leads to the visitor of any session.
 
     Parameters
     ----------
     seed
         The population's seed.
     per_day
-        The mean number of sessions in a day.
+        The mean number of sessions per day.
     """
 
     def __init__(self, seed: int, per_day: float) -> None:
@@ -80,30 +90,30 @@ class Visitors:
         return number
 
     def of_sessions(self, numbers: pl.Series) -> pl.Series:
-        """Do what `of_session` does for each of many sessions, whose numbers are an Int64 series."""
-        found = []
+        """Return what `of_session` does, for each number of an Int64 series."""
+        first_visits = []
         pending = pl.DataFrame({"row": pl.int_range(len(numbers), eager=True), "number": numbers})
         while len(pending):
             returns = self._is_return.uniforms(pending["number"]) < _RETURNS
-            found.append(pending.filter(~returns))
+            first_visits.append(pending.filter(~returns))
             pending = pending.filter(returns)
             since = self._since.uniforms(pending["number"])
             back = (since * self._gap / (1.1 - since)).cast(pl.Int64) + self._shortest
             pending = pending.with_columns(pending["number"] - back)
-        return pl.concat(found).sort("row")["number"]
+        return pl.concat(first_visits).sort("row")["number"]
 
     def are_anonymous(self, visitors: pl.Series) -> pl.Series:
-        """Tell for each of many visitors whether the shop cannot name them."""
+        """Return for each visitor whether they are anonymous."""
         return self._anonymous.uniforms(visitors) < _ANONYMOUS
 
     def are_from(self, visitors: pl.Series, codes: frozenset[str]) -> pl.Series:
-        """Tell for each of many visitors whether their country is among some."""
+        """Return for each visitor whether their country is one of some."""
         positions = pl.Series(_COUNTRY.bounds).search_sorted(self._country.uniforms(visitors), side="right")
         wanted = [index for index, country in enumerate(COUNTRIES) if country.code in codes]
         return positions.is_in(pl.Series(wanted, dtype=positions.dtype).implode())
 
     def find(self, identifier: str) -> int | None:
-        """Return the number of the visitor with an identifier; None where there is none."""
+        """Return the number of the visitor with an identifier, None if there is no such visitor."""
         match = _IN_IDENTIFIER.fullmatch(identifier)
         if match is None:
             return None
@@ -130,7 +140,7 @@ class Visitors:
             place=country.cities[whole(rng, len(country.cities))],
             ip_address=_address(rng.random(), whole(rng, 254) + 1),
             device=device,
-            # Squared, as most people keep their software up to date: the newest version is the first.
+            # Squared, as most people keep their software up to date: the newest version comes first.
             os_version=device.os_versions[int(rng.random() ** 2 * len(device.os_versions))],
             browser_version=device.browser_versions[int(rng.random() ** 2 * len(device.browser_versions))],
         )
@@ -138,13 +148,12 @@ class Visitors:
 
 @cache
 def _plain(name: str) -> str:
-    """Write a name in the letters of an e-mail address."""
+    """Return a name in the letters of an e-mail address."""
     letters = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
     return letters.replace("'", "")
 
 
 def _address(draw: float, last: int) -> str:
-    """Make an address from the ranges that are kept for documentation."""
     choice = int(5 * draw)
     if choice < len(_NETWORKS):
         return f"{_NETWORKS[choice]}.{last}"

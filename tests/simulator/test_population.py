@@ -12,11 +12,9 @@ import pytest
 from hypothesis import given, strategies as st
 
 from pulseframes.simulator import Simulator
-from pulseframes.simulator.arrivals import Arrivals
-from pulseframes.simulator.catalog import PAGES
-from pulseframes.simulator.draws import Draws
-from pulseframes.simulator.ids import Ids
-from pulseframes.simulator.visit import View, satisfaction
+from pulseframes.simulator.catalog import PAGES, Draws
+from pulseframes.simulator.population import Arrivals
+from pulseframes.simulator.sessions import Ids, View, satisfaction
 from pulseframes.simulator.visitors import Visitors
 
 from .caller import NOW, Caller
@@ -165,7 +163,7 @@ def test_counts_of_page_views_are_skewed_and_some_lists_are_cut_at_500(make: Cal
 
 def test_satisfaction_falls_with_load_times_and_errors(make: Callable[..., Caller]) -> None:
     def views(loading: int) -> list[View]:
-        return [View(0, PAGES[0], (0.5, 0.5), loading, loading, None)] * 4
+        return [View(0, PAGES[0], (0.5, 0.5), loading, loading, ())] * 4
 
     assert [satisfaction(views(ms), 0) for ms in (500, 3000, 9000)] == ["Excellent", "Average", "Poor"]
     assert [satisfaction(views(500), errors) for errors in (1, 2, 5)] == ["Excellent", "Good", "Average"]
