@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -22,9 +21,18 @@ LOCATED_REJECTED: Final = pl.Schema(
     {**{name: dtype for name, dtype in REJECTED.schema.items() if name != "raw_json"}, **LOCATORS}
 )
 
-Tree: TypeAlias = dict[str, "Tree | pa.DataType"]
+_JSON_TYPES: Final = {
+    pl.Int64: pa.int64(),
+    pl.Boolean: pa.bool_(),
+    pl.String: pa.string(),
+    pl.Datetime: pa.string(),
+}
+_LINKS: Final = pa.struct({"self": pa.string(), "next": pa.string(), "previous": pa.string()})
+
 #: The fields that an object, or each object of a list, may have; None where no object is expected.
 Names: TypeAlias = "dict[str, Names] | None"
+#: Types by their paths of keys.
+Fields: TypeAlias = dict[tuple[str, ...], pa.DataType]
 
 
 @dataclass(frozen=True)
@@ -61,35 +69,20 @@ def _shape(endpoint: Endpoint) -> Shape:
 
 
 def _session_type() -> pa.StructType:
-    lists = {table.list_key: pa.list_(_struct(_tree(table))) for table in ITEM_TABLES}
-    return _struct({**_tree(SESSIONS), **lists})
+    lists: Fields = {(table.list_key,): pa.list_(_struct(_fields(table))) for table in ITEM_TABLES}
+    return _struct({**_fields(SESSIONS), **lists})
 
 
-def _tree(table: Table) -> Tree:
-    tree: Tree = {}
-    for column in table.sourced:
-        branch = tree
-        for key in column.keys[:-1]:
-            child = branch.setdefault(key, {})
-            assert isinstance(child, dict)  # noqa: S101  a path that runs through another column's value
-            branch = child
-        branch[column.keys[-1]] = _json_type(column.dtype)
-    return tree
+def _fields(table: Table) -> Fields:
+    return {column.keys: _JSON_TYPES[type(column.dtype)] for column in table.sourced}
 
 
-def _struct(tree: Mapping[str, Tree | pa.DataType]) -> pa.StructType:
-    return pa.struct([(key, _struct(node) if isinstance(node, dict) else node) for key, node in tree.items()])
-
-
-def _json_type(dtype: pl.DataType) -> pa.DataType:
-    match dtype:
-        case pl.Int64():
-            return pa.int64()
-        case pl.Boolean():
-            return pa.bool_()
-        case pl.String() | pl.Datetime():
-            return pa.string()
-    raise TypeError(f"no JSON type is declared for {dtype}")
+def _struct(fields: Fields) -> pa.StructType:
+    """Nest fields by their keys."""
+    groups: dict[str, Fields] = {}
+    for (key, *rest), dtype in fields.items():
+        groups.setdefault(key, {})[tuple(rest)] = dtype
+    return pa.struct([(key, group[()] if () in group else _struct(group)) for key, group in groups.items()])
 
 
 def _names(known: pa.DataType) -> Names:
@@ -99,8 +92,6 @@ def _names(known: pa.DataType) -> Names:
         return {field.name: _names(field.type) for field in known}
     return None
 
-
-_LINKS: Final = pa.struct({"self": pa.string(), "next": pa.string(), "previous": pa.string()})
 
 #: The shape of each endpoint's answers, by the endpoint's name.
 SHAPES: Final = {name: _shape(endpoint) for name, endpoint in ENDPOINTS.items()}

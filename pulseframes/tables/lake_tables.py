@@ -44,33 +44,22 @@ DESIGN: Final = Table(
         integer(
             "page_view_count",
             NO_PATH,
-            "Page views of the session when it was selected; 1 if unknown.",
+            "Page views when it was selected; 1 if unknown.",
             unit="page views",
             required=True,
             minimum=1,
         ),
         number("inclusion_probability", NO_PATH, "Probability that the session was selected.", required=True),
-        boolean(
-            "responded",
-            NO_PATH,
-            "Whether the lake has the details; false after a 404 or if the row broke the schema.",
-            required=True,
-        ),
-        number(
-            "weight",
-            NO_PATH,
-            "How many sessions it represents, adjusted for those without details; null if it has none itself.",
-        ),
+        boolean("responded", NO_PATH, "False after a 404 or if the details broke the schema.", required=True),
+        number("weight", NO_PATH, "Sessions it represents, with adjustment for missing details; null without details."),
     ),
 )
 
 _FETCHED_AT: Final = instant("fetched_at", NO_PATH, "When the row's answer was requested.", required=True)
 _DETAIL_STATE: Final = (
     instant("detail_updated", NO_PATH, "Value of session_updated in the details that the lake has."),
-    instant(
-        "detail_fetched_at", NO_PATH, "When those details were requested; null without details, page views and errors."
-    ),
-    instant("detail_failed_at", NO_PATH, "When a request for details last failed: a 404, or the row broke the schema."),
+    instant("detail_fetched_at", NO_PATH, "When those details were requested; null if the lake has none."),
+    instant("detail_failed_at", NO_PATH, "When details were last requested in vain: a 404 or a broken schema."),
 )
 
 #: The tables as a lake stores them, by name.

@@ -22,16 +22,14 @@ SESSIONS: Final = Table(
         text(
             "user_identifier",
             "user.identifier",
-            "The identifier that the site gave the user, often an e-mail address.",
+            "Set by the site, often to an e-mail address.",
             privacy=Privacy.PERSONAL,
         ),
         text("user_first_name", "user.firstName", "The user's first name.", privacy=Privacy.PERSONAL),
         text("user_full_name", "user.fullName", "The user's full name.", privacy=Privacy.PERSONAL),
         text("user_email_address", "user.emailAddress", "The user's e-mail address.", privacy=Privacy.PERSONAL),
-        instant(
-            "user_first_seen", "user.firstSeen", "When the user was first seen; null if never.", never_is_null=True
-        ),
-        instant("user_last_seen", "user.lastSeen", "When the user was last seen; null if never.", never_is_null=True),
+        instant("user_first_seen", "user.firstSeen", "When the user was first seen, if ever.", never_is_null=True),
+        instant("user_last_seen", "user.lastSeen", "When the user was last seen, if ever.", never_is_null=True),
         text("user_web_url", "user.links.web", "The user's page in Raygun.", privacy=Privacy.IDENTIFIER),
         text(
             "satisfaction_rating",
@@ -46,9 +44,7 @@ SESSIONS: Final = Table(
         text("os_name", "os.name", "Name of the operating system."),
         text("os_version", "os.version", "Full version of the operating system."),
         text("country", "location.country", "Two-letter country code."),
-        text(
-            "ip_address", "location.ipAddress", "The public IP address used for the lookup.", privacy=Privacy.PERSONAL
-        ),
+        text("ip_address", "location.ipAddress", "Public IP address of the user.", privacy=Privacy.PERSONAL),
         text("ip_country", "location.ipLookup.country", "Country of the IP address, by name.", endpoints=(DETAIL,)),
         text("ip_state", "location.ipLookup.state", "State or region of the IP address.", endpoints=(DETAIL,)),
         text("ip_city", "location.ipLookup.city", "City of the IP address.", endpoints=(DETAIL,)),
