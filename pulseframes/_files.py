@@ -1,4 +1,4 @@
-"""One frame in one file: there whole, or not there at all."""
+"""Files that are written whole, or not at all."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import IO, Final
 
 import polars as pl
 
-#: How a time is written where the format has none of its own.
+#: The form of a time in formats that have no type for it.
 _TIME: Final = "%Y-%m-%dT%H:%M:%S%.6fZ"
 
 
@@ -19,7 +19,7 @@ def _write_csv(frame: pl.DataFrame, file: IO[bytes]) -> None:
 
 
 def _write_ndjson(frame: pl.DataFrame, file: IO[bytes]) -> None:
-    # polars would write a time with no sign that it is UTC.
+    # polars would write a time without saying that it is UTC.
     times = [name for name, dtype in frame.schema.items() if isinstance(dtype, pl.Datetime)]
     frame.with_columns(pl.col(times).dt.strftime(_TIME)).write_ndjson(file)
 
@@ -28,7 +28,7 @@ def _write_parquet(frame: pl.DataFrame, file: IO[bytes]) -> None:
     frame.write_parquet(file, compression="zstd")
 
 
-#: The formats by the ending of a file's name.
+#: The formats by file extension.
 FORMATS: Final[dict[str, Callable[[pl.DataFrame, IO[bytes]], None]]] = {
     "parquet": _write_parquet,
     "csv": _write_csv,
@@ -36,34 +36,39 @@ FORMATS: Final[dict[str, Callable[[pl.DataFrame, IO[bytes]], None]]] = {
 }
 
 
-def write_frame(frame: pl.DataFrame, path: Path, file_format: str) -> None:
-    """Write a frame beside its place and move it there, so that a reader never sees half of it.
+def format_of(path: Path) -> str:
+    """Return the format that a file's extension names.
 
-    Parameters
-    ----------
-    frame : polars.DataFrame
-        What to write.
-    path : Path
-        Where to; a file that is there is replaced.
-    file_format : {"parquet", "csv", "ndjson"}
-        How.
+    Raises
+    ------
+    ValueError
+        If it names none.
+    """
+    extension = path.suffix.lower().lstrip(".")
+    if extension not in FORMATS:
+        raise ValueError(f"{path} must end in .{', .'.join(FORMATS)}.")
+    return extension
+
+
+def write_frame(frame: pl.DataFrame, path: Path, file_format: str) -> None:
+    """Write a frame to a file, which is replaced if it exists.
 
     Raises
     ------
     OSError
-        If the folder is not there or cannot be written to; what was there before is still there.
+        If the folder does not exist or is read-only; an earlier file is then unchanged.
     """
     write_whole(path, lambda file: FORMATS[file_format](frame, file))
 
 
 def write_bytes(data: bytes, path: Path) -> None:
-    """Write bytes as ``write_frame()`` writes a frame."""
+    """Write bytes to a file, which is replaced if it exists."""
     write_whole(path, lambda file: file.write(data))
 
 
 def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
-    """Let a file be written beside its place, to the disk, and move it there."""
-    path = path.resolve()  # the file that a link leads to is replaced, not the link
+    """Write a temporary file beside the path, sync it to disk and move it there, so that no reader sees half of it."""
+    path = path.resolve()  # replaces the file that a link leads to, not the link
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
     temporary = Path(name)
     try:
@@ -79,22 +84,16 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
 
 
 def check_writable(path: Path) -> None:
-    """Try whether a file can be made or replaced, by doing so with nothing; for before something is paid for.
-
-    Raises
-    ------
-    OSError
-        If it cannot.
-    """
-    was_there = path.exists()
+    """Check that a file can be created or replaced, before any call is spent."""
+    existed = path.exists()
     with path.open("ab"):
         pass
-    if not was_there:
+    if not existed:
         path.unlink()
 
 
 def _mode(path: Path) -> int:
-    """Give the mode that a file has, or that a new one would have: a temporary file is for its owner alone."""
+    """Return the mode of a file, or of a new one: only its owner could read a temporary file."""
     if path.exists():
         return path.stat().st_mode & 0o777
     umask = os.umask(0)
@@ -103,23 +102,21 @@ def _mode(path: Path) -> int:
 
 
 def read_column(path: Path, name: str) -> list[int]:
-    """Read one column of integers from a file written by ``write_frame``.
+    """Read a column of integers from a file written by ``write_frame()``.
 
     Raises
     ------
     ValueError
-        If the file's ending is not a format's, or the file cannot be read or lacks the column.
+        If the extension is unknown, the file is unreadable or has no such column.
     """
-    # The bytes, not the path: polars would read a path with brackets or a star as a pattern.
+    # The bytes, because polars reads a path with brackets or a star as a pattern.
     readers = {
         "parquet": lambda: pl.read_parquet(path.read_bytes(), columns=[name]),
         "csv": lambda: pl.read_csv(path.read_bytes(), columns=[name]),
         "ndjson": lambda: pl.read_ndjson(path.read_bytes(), infer_schema_length=None).select(name),
     }
-    ending = path.suffix.lower().lstrip(".")
-    if ending not in readers:
-        raise ValueError(f"{path} ends in none of .{', .'.join(readers)}.")
+    read = readers[format_of(path)]
     try:
-        return readers[ending]()[name].to_list()
+        return read()[name].to_list()
     except (OSError, pl.exceptions.PolarsError) as problem:
-        raise ValueError(f"{path} cannot be read, or has no column {name}: {problem}") from None
+        raise ValueError(f"{path} is not readable, or has no column {name}: {problem}") from None

@@ -10,7 +10,7 @@ from typing import Any, Final
 import polars as pl
 
 from pulseframes._arguments import whole_number
-from pulseframes._text import percent, plural, some
+from pulseframes._text import format_percent, listed, plural
 from pulseframes.analysis.estimate import Names, estimate, level_for
 from pulseframes.analysis.sample import Sample
 from pulseframes.errors import InvalidQuery
@@ -95,7 +95,7 @@ class PrecisionPlan:
             none = "" if self.groups.columns[0] == "estimate" else " for any of these groups"
             return f"Too few details to tell how many it takes{none}: buy some dozens first."
         unknown = [label for label, needed in zip(self._labels(), self.groups["needed"], strict=True) if needed is None]
-        others = f" Too few details to tell for {some(unknown, 3)}." if unknown else ""
+        others = f" Too few details to tell for {listed(unknown, 3)}." if unknown else ""
         if not self.calls:
             return f"The sample is as precise already{' for the other groups' if unknown else ''}.{others}"
         least = "at least" if self.at_least else "about"
@@ -218,7 +218,7 @@ def _foretold(found: pl.DataFrame, sample: Sample, within: float, details_a_day:
 
 
 def _per_cent(share: float | None) -> str:
-    return "±?" if share is None or not math.isfinite(share) else f"±{percent(share)}"
+    return "±?" if share is None or not math.isfinite(share) else f"±{format_percent(share)}"
 
 
 def _number(value: float | None) -> str:

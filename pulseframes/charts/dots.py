@@ -136,7 +136,7 @@ def _rows(given: Sequence[Dot], unit: Unit, low: float, high: float, *, narrow: 
             {
                 "line": number + (0.7 if narrow else 0.5),
                 "text": number + 0.3,
-                "label": readable.shown(dot.label, 60),
+                "label": readable.printable(dot.label, 60),
                 "figure": figure * unit.scale,
                 "lower": max(lower, low) * unit.scale,
                 "upper": min(upper, high) * unit.scale,
@@ -154,7 +154,7 @@ def _rows(given: Sequence[Dot], unit: Unit, low: float, high: float, *, narrow: 
 def _interval(lower: float | None, upper: float | None, unit: Unit) -> str:
     if lower is None or upper is None or math.isinf(lower):
         return readable.UNKNOWN
-    return readable.span(lower, upper, unit.write)
+    return readable.format_range(lower, upper, unit.write)
 
 
 def _domain(given: Sequence[Dot], *, zero: bool, reference: float | None) -> tuple[float, float]:

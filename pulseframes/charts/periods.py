@@ -240,7 +240,7 @@ def _told(rows: pl.DataFrame, times: list[str], others: list[str]) -> list[dict[
     for row in told:
         row |= {name: _utc(row[name]) for name in times}
         if "part" in row:
-            row["part"] = readable.shown(row["part"], 24) if row["part"] else ""
+            row["part"] = readable.printable(row["part"], 24) if row["part"] else ""
     return told
 
 

@@ -49,9 +49,9 @@ class Unit(NamedTuple):
     scale: float = 1.0
 
 
-SECONDS: Final = Unit(readable.seconds, "~f", 0.001)
-SHARE: Final = Unit(readable.percent, "~%")
-COUNT: Final = Unit(readable.about, ",~f")
+SECONDS: Final = Unit(readable.format_seconds, "~f", 0.001)
+SHARE: Final = Unit(readable.format_percent, "~%")
+COUNT: Final = Unit(readable.format_rounded, ",~f")
 NUMBER: Final = Unit(lambda number: readable.UNKNOWN if number is None else f"{number:,.4g}", "~g")
 
 

@@ -102,9 +102,12 @@ class Sink:
         self._text_format = text_format
         if output is None:
             return
-        endings = [str(file_format) for file_format in FileFormat]
-        if output.suffix.lower().lstrip(".") not in endings:
-            raise typer.BadParameter(f"{output} ends in none of .{', .'.join(endings)}.", param_hint="--output")
+        from pulseframes._files import format_of
+
+        try:
+            format_of(output)
+        except ValueError as problem:
+            raise typer.BadParameter(str(problem), param_hint="--output") from None
         check_places([output])
 
     def __call__(self, frame: pl.DataFrame | None, *, rejected: pl.DataFrame | None = None) -> None:

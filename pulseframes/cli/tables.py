@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from pulseframes._text import plural, some
+from pulseframes._text import listed, plural
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -147,7 +147,7 @@ def _left_out(names: Sequence[str], all_of_it: str) -> str:
     """Say which columns are left out, and how to see them; nothing where none is."""
     if not names:
         return ""
-    text = f"and {plural(len(names), 'more column')}: {some(names, _NAMED)}. {all_of_it}"
+    text = f"and {plural(len(names), 'more column')}: {listed(names, _NAMED)}. {all_of_it}"
     return "\n" + textwrap.fill(text.strip(), _room(), break_on_hyphens=False)
 
 

@@ -10,7 +10,7 @@ from typing import Final
 
 import polars as pl
 
-from pulseframes._text import some
+from pulseframes._text import listed
 from pulseframes.client import PulseClient, default_client
 from pulseframes.endpoints import DETAIL, SEARCH, Endpoint
 from pulseframes.errors import IncompleteWarning, PulseError, QuotaExhausted, RejectedRowsWarning, warn
@@ -300,7 +300,7 @@ class _Sync:
             warn(
                 IncompleteWarning,
                 "By the server's counts more sessions were to come than came, since its list changed while it was read: "
-                f"{some(f'{start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC' for start, end in self._short)}. What has not "
+                f"{listed(f'{start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC' for start, end in self._short)}. What has not "
                 "settled yet is asked for again by the next sync; sync(refresh=True) asks for all.",
             )
         if loader.rejected:

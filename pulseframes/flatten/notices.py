@@ -7,7 +7,7 @@ from datetime import datetime
 
 import polars as pl
 
-from pulseframes._text import plural, some
+from pulseframes._text import listed, plural
 from pulseframes.errors import IncompleteWarning, MissingSessionsWarning, SchemaDriftWarning, warn
 from pulseframes.flatten.assemble import LONGEST_LIST
 from pulseframes.tables import ITEM_TABLES
@@ -18,7 +18,7 @@ def warn_of_drift(drift: Sequence[str]) -> None:
     if drift:
         warn(
             SchemaDriftWarning,
-            f"The API sent fields or values that this version of pulseframes does not know: {some(drift)}. Unknown values are "
+            f"The API sent fields or values that this version of pulseframes does not know: {listed(drift)}. Unknown values are "
             "kept. Unknown fields are left out of the frames but kept in the journal's raw answers: once a version supports "
             "them, `pulseframes replay` adds them.",
         )
@@ -34,14 +34,14 @@ def warn_of_truncated_lists(truncated: Iterable[tuple[str, int]]) -> None:
             warn(
                 IncompleteWarning,
                 f"{plural(len(ids), 'session')} came with exactly {LONGEST_LIST} {name.replace('_', ' ')}, so the API probably "
-                f"truncated the list (bots?): {some(ids)}.",
+                f"truncated the list (bots?): {listed(ids)}.",
             )
 
 
 def warn_of_missing(missing: Sequence[int]) -> None:
     """Warn of session ids that the server does not know."""
     if missing:
-        warn(MissingSessionsWarning, f"{plural(len(missing), 'session')} not found: {some(missing)}.")
+        warn(MissingSessionsWarning, f"{plural(len(missing), 'session')} not found: {listed(missing)}.")
 
 
 def describe_rejected(rejected: pl.DataFrame) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date, datetime, timedelta
 
-from pulseframes._text import count, percent
+from pulseframes._text import format_count, format_percent
 from pulseframes.reports.findings import Findings
 from pulseframes.reports.parts import Cell, Section, TableView
 from pulseframes.windows import Window
@@ -25,17 +25,19 @@ def summary(found: Findings) -> str:
     match found.basis:
         case "sample":
             return (
-                f"{count(standing.answered)} of {count(standing.population)} sessions were drawn at random and read in full. Load times, ratings "
+                f"{format_count(standing.answered)} of {format_count(standing.population)} sessions were drawn at random and read in full. Load times, ratings "
                 "and errors are estimates for all sessions, each with its 95% interval."
             )
         case "all":
             read = (
-                "The one session was" if standing.population == 1 else f"All {count(standing.population)} sessions were"
+                "The one session was"
+                if standing.population == 1
+                else f"All {format_count(standing.population)} sessions were"
             )
             return f"{read} read in full: the figures are exact."
         case "not drawn":
             return (
-                f"Load times, ratings and errors are of {count(standing.answered)} sessions that no design has drawn: they speak for themselves only, "
+                f"Load times, ratings and errors are of {format_count(standing.answered)} sessions that no design has drawn: they speak for themselves only, "
                 "and may be far from what all sessions would say."
             )
     if standing.sessions:
@@ -57,20 +59,28 @@ def coverage_section(found: Findings) -> Section:
     facts.append(
         (
             "Sessions",
-            f"{count(standing.sessions)}, of which {count(standing.going_on)} went on when they were last read",
+            f"{format_count(standing.sessions)}, of which {format_count(standing.going_on)} went on when they were last read",
         )
     )
     facts.append(
-        ("With details", f"{count(standing.details)} ({percent(standing.details / max(1, standing.sessions))})")
+        (
+            "With details",
+            f"{format_count(standing.details)} ({format_percent(standing.details / max(1, standing.sessions))})",
+        )
     )
     if standing.design is not None:
         facts += _sample(found)
     if standing.rejected:
         facts.append(
-            ("Rows that broke the schema", f"{count(standing.rejected)} in the whole lake, in none of the figures")
+            (
+                "Rows that broke the schema",
+                f"{format_count(standing.rejected)} in the whole lake, in none of the figures",
+            )
         )
     if standing.beyond:
-        facts.append(("Outside this report", f"{count(standing.beyond)} sessions of the lake started at other times"))
+        facts.append(
+            ("Outside this report", f"{format_count(standing.beyond)} sessions of the lake started at other times")
+        )
     if standing.dropped_before is not None:
         facts.append(("Dropped", f"what started before {_date(standing.dropped_before.astimezone(found.zone))}"))
     rows = [[Cell(what), Cell(value)] for what, value in facts]
@@ -88,12 +98,14 @@ def _sample(found: Findings) -> list[tuple[str, str]]:
     left_out = standing.sessions - standing.going_on - standing.population
     facts = [
         ("Sample", f"each session {how}{strata} ({design.name}, seed {design.seed})"),
-        ("Drawn", f"{count(standing.drawn)} of {count(standing.population)} sessions"),
-        ("Without an answer", f"{count(lost)}; the weights of the others make up for them" if lost else "none"),
-        ("Worth", f"{count(standing.effective)} sessions of equal weight"),
+        ("Drawn", f"{format_count(standing.drawn)} of {format_count(standing.population)} sessions"),
+        ("Without an answer", f"{format_count(lost)}; the weights of the others make up for them" if lost else "none"),
+        ("Worth", f"{format_count(standing.effective)} sessions of equal weight"),
     ]
     if left_out > 0:
-        facts.append(("Not spoken for", f"{count(left_out)} sessions of times that the sample was not drawn from"))
+        facts.append(
+            ("Not spoken for", f"{format_count(left_out)} sessions of times that the sample was not drawn from")
+        )
     return facts
 
 
@@ -103,10 +115,10 @@ def calls_section(calls: list[tuple[date, int]], limit: int) -> Section | None:
         return None
     most = max(number for _, number in calls)
     said = (
-        f"In the last {len(calls)} days with calls, {count(sum(number for _, number in calls))} were sent, {count(most)} on one day at most; the "
-        f"limit is set to {count(limit)} a day."
+        f"In the last {len(calls)} days with calls, {format_count(sum(number for _, number in calls))} were sent, {format_count(most)} on one day at most; the "
+        f"limit is set to {format_count(limit)} a day."
     )
-    rows = [[Cell(f"{day:%a} {_date(day)}"), Cell(count(number))] for day, number in calls]
+    rows = [[Cell(f"{day:%a} {_date(day)}"), Cell(format_count(number))] for day, number in calls]
     table = TableView("Calls of the Pulse API by day, as this machine's journal has them", ["Day", "Calls"], rows)
     return Section("calls", "Calls", [said], [], [table])
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 import polars as pl
 
 from pulseframes import charts
-from pulseframes._text import UNKNOWN, about, count, percent, seconds, shown
+from pulseframes._text import UNKNOWN, format_count, format_percent, format_rounded, format_seconds, printable
 from pulseframes.charts.groups import NO_TITLE
 from pulseframes.charts.style import TOP
 from pulseframes.reports.findings import FAILING, Findings
@@ -40,8 +40,8 @@ def speed_section(found: Findings) -> Section:
     said = []
     if slowest is not None:
         said.append(
-            f"Of the {min(TOP, len(rows))} most viewed pages, {shown(slowest['page_template'], 60)} is the slowest: three in four of its views load "
-            f"within {firmly(slowest, 'p75_ms', seconds)}."
+            f"Of the {min(TOP, len(rows))} most viewed pages, {printable(slowest['page_template'], 60)} is the slowest: three in four of its views load "
+            f"within {firmly(slowest, 'p75_ms', format_seconds)}."
         )
     said.append(_which(found, "pages", "the most viewed ones first"))
     caption = "Load times by page: median, 75th and 95th percentile"
@@ -65,8 +65,8 @@ def kinds_section(found: Findings) -> Section:
         if slowest is not None and len(largest) > 1:
             enough = "" if largest["p75_ms"][0] == slowest["p75_ms"] else ", of those that rest on enough sessions"
             said.append(
-                f"By {title.lower()}, pages are slowest for {shown(slowest[rows.columns[0]], 40)}{enough}: "
-                f"{firmly(slowest, 'p75_ms', seconds)} at the 75th percentile."
+                f"By {title.lower()}, pages are slowest for {printable(slowest[rows.columns[0]], 40)}{enough}: "
+                f"{firmly(slowest, 'p75_ms', format_seconds)} at the 75th percentile."
             )
         words = f"Load time by {title.lower()}, the slowest first. {said[-1] if said else ''}"
         pictures.append(drawn(charts.page_speed, largest, words))
@@ -82,14 +82,14 @@ def errors_section(found: Findings) -> Section:
     if rows.is_empty():
         return Section("errors", heading, ["No session with details has an error."])
     failing, first = spread(found.figures[FAILING], "share"), rows.row(0, named=True)
-    groups = "one group" if len(rows) == 1 else f"{count(len(rows))} groups"
-    title = shown(first["title"] or NO_TITLE, 90)
+    groups = "one group" if len(rows) == 1 else f"{format_count(len(rows))} groups"
+    title = printable(first["title"] or NO_TITLE, 90)
     most = (
-        f"The one that touches most sessions is “{title}”: {firmly(first, 'share_of_sessions', percent)} of all, "
-        f"{firmly(first, 'sessions_affected', about)} sessions."
+        f"The one that touches most sessions is “{title}”: {firmly(first, 'share_of_sessions', format_percent)} of all, "
+        f"{firmly(first, 'sessions_affected', format_rounded)} sessions."
     )
     said = [
-        f"{firmly(failing, 'share', percent)} of the sessions have an error; the errors are of {groups}.",
+        f"{firmly(failing, 'share', format_percent)} of the sessions have an error; the errors are of {groups}.",
         most,
         _which(found, "errors", "those that touch most first"),
     ]
@@ -98,10 +98,10 @@ def errors_section(found: Findings) -> Section:
         rows,
         {
             "Error": lambda row: name(row["title"] or NO_TITLE),
-            "Sessions": lambda row: measured(row, "sessions_affected", about),
-            "Share": lambda row: measured(row, "share_of_sessions", percent),
-            "Errors": lambda row: measured(row, "errors", about),
-            "Users seen": lambda row: Cell(count(row["users_seen"])),
+            "Sessions": lambda row: measured(row, "sessions_affected", format_rounded),
+            "Share": lambda row: measured(row, "share_of_sessions", format_percent),
+            "Errors": lambda row: measured(row, "errors", format_rounded),
+            "Users seen": lambda row: Cell(format_count(row["users_seen"])),
             "Seen": lambda row: Cell(_day(row["first_seen"], found), f"to {_day(row['last_seen'], found)}"),
             "Browsers": lambda row: Cell(_listed(row["browsers"])),
             "Pages of these sessions": lambda row: Cell(_listed(row["pages"])),
@@ -120,16 +120,18 @@ def ways_section(found: Findings) -> Section:
     if rows.is_empty():
         return Section("ways", heading, ["The details list no page views."])
     first = rows.row(0, named=True)
-    said = f"Most sessions begin on {shown(first['page_template'], 60)}: {firmly(first, 'entries', about)}."
+    said = (
+        f"Most sessions begin on {printable(first['page_template'], 60)}: {firmly(first, 'entries', format_rounded)}."
+    )
     if first["bounce_rate"] is not None:
-        said += f" {firmly(first, 'bounce_rate', percent)} of these end there at once."
+        said += f" {firmly(first, 'bounce_rate', format_percent)} of these end there at once."
     begin = tabulated(
         "Pages on which sessions begin",
         rows,
         {
             "Page": lambda row: name(row["page_template"]),
-            "Sessions": lambda row: measured(row, "entries", about),
-            "End at once": lambda row: measured(row, "bounce_rate", percent),
+            "Sessions": lambda row: measured(row, "entries", format_rounded),
+            "End at once": lambda row: measured(row, "bounce_rate", format_percent),
             "With details": rests_on,
         },
     )
@@ -139,8 +141,8 @@ def ways_section(found: Findings) -> Section:
         {
             "From": lambda row: Cell("(begin)") if row["from_page"] is None else name(row["from_page"]),
             "To": lambda row: Cell("(end)") if row["to_page"] is None else name(row["to_page"]),
-            "Times": lambda row: measured(row, "times", about),
-            "Of all from there": lambda row: Cell(percent(row["share"])),
+            "Times": lambda row: measured(row, "times", format_rounded),
+            "Of all from there": lambda row: Cell(format_percent(row["share"])),
             "With details": rests_on,
         },
         words=("To",),
@@ -157,8 +159,8 @@ def _speeds(rows: pl.DataFrame, title: str, caption: str) -> TableView:
         rows,
         {
             title: lambda row: name(row[group]),
-            "Views": lambda row: measured(row, "views", about),
-            **{head: partial(measured, figure=figure, write=seconds) for head, figure in figures.items()},
+            "Views": lambda row: measured(row, "views", format_rounded),
+            **{head: partial(measured, figure=figure, write=format_seconds) for head, figure in figures.items()},
             "With details": rests_on,
         },
     )
@@ -192,4 +194,4 @@ def _day(moment: datetime | None, found: Findings) -> str:
 
 
 def _listed(values: Iterable[str] | None) -> str:
-    return ", ".join(shown(value, 40) for value in values or []) or UNKNOWN
+    return ", ".join(printable(value, 40) for value in values or []) or UNKNOWN

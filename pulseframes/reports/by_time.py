@@ -8,7 +8,7 @@ from typing import Final
 import polars as pl
 
 from pulseframes import charts
-from pulseframes._text import count, percent, shown
+from pulseframes._text import format_count, format_percent, printable
 from pulseframes.charts.periods import hour_bars
 from pulseframes.reports.findings import POOR, Findings
 from pulseframes.reports.parts import MOST_ROWS, Cell, Section, TableView, firmly, measured, spread
@@ -32,8 +32,8 @@ def traffic_section(found: Findings) -> Section:
     a_day = found.standing.sessions / max(1.0, (window.end - window.start) / timedelta(days=1))
     said = [
         (
-            f"{count(found.standing.sessions)} session{'s' * (found.standing.sessions != 1)}, {count(a_day)} a day on average. The busiest {period} "
-            f"was {'' if period != 'week' else 'that from '}{start:%A} {start.day} {start:%B}, with {count(most['sessions'])}."
+            f"{format_count(found.standing.sessions)} session{'s' * (found.standing.sessions != 1)}, {format_count(a_day)} a day on average. The busiest {period} "
+            f"was {'' if period != 'week' else 'that from '}{start:%A} {start.day} {start:%B}, with {format_count(most['sessions'])}."
         ),
         (
             f"Most sessions start between {hour['hour']:02}:00 and {hour['hour'] + 1:02}:00 ({found.time_zone})."
@@ -43,7 +43,7 @@ def traffic_section(found: Findings) -> Section:
     rows = [
         [
             Cell(f"{row['period']:%a} {row['period'].day} {row['period']:%b %Y}"),
-            *(Cell(count(row[one])) for one in _COUNTED),
+            *(Cell(format_count(row[one])) for one in _COUNTED),
         ]
         for row in days.tail(_DAYS).to_dicts()
     ]
@@ -80,7 +80,7 @@ def satisfaction_section(found: Findings) -> Section:
         return Section("satisfaction", heading, ["No session with details has a rating."])
     poor = spread(found.figures[POOR], "share")
     said = [
-        f"Raygun rates {firmly(poor, 'share', percent)} of the sessions Poor.",
+        f"Raygun rates {firmly(poor, 'share', format_percent)} of the sessions Poor.",
         f"Each column is a {period}, named by its first day"
         + ("; the line is the interval of the share of Poor." if found.basis == "sample" else "."),
     ]
@@ -88,11 +88,11 @@ def satisfaction_section(found: Findings) -> Section:
     table = []
     for start in rows["period"].unique(maintain_order=True).tail(MOST_ROWS):
         here = {row["satisfaction_rating"]: row for row in rows.filter(period=start).to_dicts()}
-        cells = [measured(here[one], "share", percent) if one in here else Cell("") for one in ratings]
+        cells = [measured(here[one], "share", format_percent) if one in here else Cell("") for one in ratings]
         sessions = max((row["sessions"] for row in here.values()), default=0)
-        table.append([Cell(f"{start.day} {start:%b %Y}"), *cells, Cell(count(sessions))])
+        table.append([Cell(f"{start.day} {start:%b %Y}"), *cells, Cell(format_count(sessions))])
     caption = f"Share of sessions with each rating, by {period}"
-    header = [f"{period.capitalize()} from", *(shown(one, 24) for one in ratings), "Sessions"]
+    header = [f"{period.capitalize()} from", *(printable(one, 24) for one in ratings), "Sessions"]
     return Section(
         "satisfaction",
         heading,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final, overload
 
 from pulseframes._files import write_bytes
-from pulseframes._text import shown
+from pulseframes._text import printable
 from pulseframes._version import __version__
 from pulseframes.client import Settings
 from pulseframes.errors import InvalidQuery
@@ -146,7 +146,7 @@ def render(found: Findings, lake: Lake, *, title: str = TITLE) -> str:
     told += [coverage_section(found), *([] if calls is None else [calls])]
     return str(
         _template().render(
-            title=shown(title),
+            title=printable(title),
             window=window_text(found.standing.window, found),
             summary=summary(found),
             warns=found.basis in ("not drawn", "none"),

@@ -77,7 +77,7 @@ def interval(row: dict[str, Any], figure: str, write: Write) -> str:
     lower, upper = row[f"{figure}_lower"], row[f"{figure}_upper"]
     if lower is None or upper is None or lower == upper or math.isinf(lower):
         return ""
-    return readable.span(lower, upper, write)
+    return readable.format_range(lower, upper, write)
 
 
 def measured(row: dict[str, Any], figure: str, write: Write) -> Cell:
@@ -87,12 +87,12 @@ def measured(row: dict[str, Any], figure: str, write: Write) -> Cell:
 
 def rests_on(row: dict[str, Any]) -> Cell:
     """Give the cell of how many sessions a row rests on, and its flag."""
-    return Cell(readable.count(row["sessions"]), row["flag"] or "")
+    return Cell(readable.format_count(row["sessions"]), row["flag"] or "")
 
 
 def name(value: str | None) -> Cell:
     """Give the cell of a text that came with the data."""
-    return Cell(readable.shown(value))
+    return Cell(readable.printable(value))
 
 
 def firmly(row: dict[str, Any], figure: str, write: Write) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pulseframes._text import UNKNOWN, count, percent, seconds
+from pulseframes._text import UNKNOWN, format_count, format_percent, format_seconds
 from pulseframes.reports.by_group import errors_section, kinds_section, speed_section, ways_section
 from pulseframes.reports.by_time import satisfaction_section, traffic_section
 from pulseframes.reports.findings import FAILING, LOAD, POOR, Findings
@@ -15,14 +15,14 @@ def key_figures(found: Findings) -> list[KeyFigure]:
     counted = "counted, every session"
     views = counted
     if standing.views_unknown:
-        views = f"of those {count(standing.sessions - standing.views_unknown)} sessions that say how many"
+        views = f"of those {format_count(standing.sessions - standing.views_unknown)} sessions that say how many"
     return [
-        KeyFigure("Sessions", count(standing.sessions), counted),
-        KeyFigure("Users", count(standing.users), counted),
-        KeyFigure("Page views", count(standing.page_views), views),
-        _estimated(found, LOAD, "Load time, 75th percentile", seconds),
-        _estimated(found, POOR, "Sessions rated Poor", percent),
-        _estimated(found, FAILING, "Sessions with errors", percent),
+        KeyFigure("Sessions", format_count(standing.sessions), counted),
+        KeyFigure("Users", format_count(standing.users), counted),
+        KeyFigure("Page views", format_count(standing.page_views), views),
+        _estimated(found, LOAD, "Load time, 75th percentile", format_seconds),
+        _estimated(found, POOR, "Sessions rated Poor", format_percent),
+        _estimated(found, FAILING, "Sessions with errors", format_percent),
     ]
 
 
@@ -49,7 +49,7 @@ def _estimated(found: Findings, measure: str, title: str, write: Write) -> KeyFi
         case "all":
             certainty = "exact, from all details"
         case "not drawn":
-            certainty = f"of {count(row['sessions'])} sessions that were not drawn"
+            certainty = f"of {format_count(row['sessions'])} sessions that were not drawn"
         case _ if " and " in limits:
             certainty = f"between {limits}" + (f"; {row['flag']}" if row["flag"] else "")
         case _:

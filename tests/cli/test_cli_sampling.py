@@ -362,7 +362,7 @@ def test_estimate_of_a_lake_with_all_details_needs_no_sample(run: Run, lake: pf.
         (("mean(loading_time_ms)", "--from", "2026-10-01"), 0, ""),
         (("mean(loading_time_ms)", "--design", "uniform"), 2, "the lake has no sample uniform; it has pageviews"),
         (("mean(loading_time_ms)", "--calibrate", "ip_city"), 2, "'ip_city' is no column that search_sessions() fills"),
-        (("count()", "-o", "count.xlsx"), 2, "ends in none of .parquet"),
+        (("count()", "-o", "count.xlsx"), 2, "must end in .parquet"),
         ((), 2, "Missing argument 'MEASURE...'"),
     ],
 )

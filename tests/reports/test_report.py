@@ -61,9 +61,9 @@ def test_the_key_figures_of_a_sample_are_those_of_estimate_with_their_intervals(
     page, found = Page(pf.report(drawn)), reports.find(drawn).as_dict()
     assert found["basis"] == "sample"
     for name, measure, write in (
-        ("load_p75_ms", "p75(loading_time_ms)", _text.seconds),
-        ("poor_share", "share(satisfaction_rating = 'Poor')", _text.percent),
-        ("error_share", "share(error_count > 0)", _text.percent),
+        ("load_p75_ms", "p75(loading_time_ms)", _text.format_seconds),
+        ("poor_share", "share(satisfaction_rating = 'Poor')", _text.format_percent),
+        ("error_share", "share(error_count > 0)", _text.format_percent),
     ):
         estimate = pf.estimate(drawn, measure).row(0, named=True)
         assert found[name] == {part: estimate[part] for part in found[name]}
@@ -79,35 +79,39 @@ def test_the_tables_hold_what_the_analysis_functions_give(name: str, request: py
     page = Page(pf.report(lake))
     speed = pf.page_speed(lake).head(25)
     caption = "Load times by page: median, 75th and 95th percentile"
-    assert [cell[0] for cell in page.column(caption, "Page")] == [_text.shown(one) for one in speed["page_template"]]
-    assert [cell[0] for cell in page.column(caption, "75th pct.")] == [_text.seconds(one) for one in speed["p75_ms"]]
+    assert [cell[0] for cell in page.column(caption, "Page")] == [
+        _text.printable(one) for one in speed["page_template"]
+    ]
+    assert [cell[0] for cell in page.column(caption, "75th pct.")] == [
+        _text.format_seconds(one) for one in speed["p75_ms"]
+    ]
     assert [cell[0] for cell in page.column(caption, "With details")] == [str(one) for one in speed["sessions"]]
     errors = pf.error_impact(lake).head(25)
     caption = "Errors by how many sessions they touch"
-    assert [cell[0] for cell in page.column(caption, "Error")] == [_text.shown(one, 120) for one in errors["title"]]
+    assert [cell[0] for cell in page.column(caption, "Error")] == [_text.printable(one, 120) for one in errors["title"]]
     assert [cell[0] for cell in page.column(caption, "Share")] == [
-        _text.percent(one) for one in errors["share_of_sessions"]
+        _text.format_percent(one) for one in errors["share_of_sessions"]
     ]
     assert [cell[0] for cell in page.column(caption, "Users seen")] == [str(one) for one in errors["users_seen"]]
     days = pf.traffic(lake, by=None)
     caption = "Sessions, users and page views by day"
     for column in ("sessions", "users", "page_views"):
         cells = page.column(caption, column.replace("_", " ").capitalize())
-        assert [cell[0] for cell in cells] == [_text.count(one) for one in days[column]]
+        assert [cell[0] for cell in cells] == [_text.format_count(one) for one in days[column]]
     landings = pf.landings(lake).head(25)
     cells = page.column("Pages on which sessions begin", "End at once")
-    assert [cell[0] for cell in cells] == [_text.percent(one) for one in landings["bounce_rate"]]
+    assert [cell[0] for cell in cells] == [_text.format_percent(one) for one in landings["bounce_rate"]]
     times = page.column("The most frequent ways from page to page", "Times")
-    assert [cell[0] for cell in times] == [_text.about(one) for one in pf.paths(lake).head(25)["times"]]
+    assert [cell[0] for cell in times] == [_text.format_rounded(one) for one in pf.paths(lake).head(25)["times"]]
     for by, title in (("country", "Country"), ("browser_name", "Browser")):
         groups = pf.page_speed(lake, by=by).head(25)
         cells = page.column(f"Load times by {title.lower()}", "Median")
-        assert [cell[0] for cell in cells] == [_text.seconds(one) for one in groups["p50_ms"]]
+        assert [cell[0] for cell in cells] == [_text.format_seconds(one) for one in groups["p50_ms"]]
     shares = pf.satisfaction(lake, every="1w").filter(satisfaction_rating="Poor")
     found = reports.find(lake)
     if found.rating_period == "1w":
         cells = page.column("Share of sessions with each rating, by week", "Poor")
-        assert [cell[0] for cell in cells] == [_text.percent(one) for one in shares["share"]]
+        assert [cell[0] for cell in cells] == [_text.format_percent(one) for one in shares["share"]]
 
 
 def test_each_flag_and_interval_of_a_sample_is_told(drawn: pf.Lake) -> None:
@@ -119,7 +123,7 @@ def test_each_flag_and_interval_of_a_sample_is_told(drawn: pf.Lake) -> None:
     assert any(flags)
     first = speed.row(0, named=True)
     told = page.column(caption, "75th pct.")[0][1]
-    assert told == _text.span(first["p75_ms_lower"], first["p75_ms_upper"], _text.seconds)
+    assert told == _text.format_range(first["p75_ms_lower"], first["p75_ms_upper"], _text.format_seconds)
     assert " to " in told
 
 
@@ -262,19 +266,19 @@ def test_the_demo_says_how_to_get_a_report_where_the_extra_is_not_installed(
 @pytest.mark.parametrize(
     ("write", "value", "told"),
     [
-        (_text.seconds, 43.0, "0.04 s"),
-        (_text.seconds, 1_234.0, "1.2 s"),
-        (_text.seconds, 12_345.0, "12 s"),
-        (_text.seconds, 240_000.0, "4 min"),
-        (_text.seconds, None, "not known"),
-        (_text.percent, 0.1234, "12%"),
-        (_text.percent, 0.0412, "4.1%"),
-        (_text.percent, 0.0002, "<0.1%"),
-        (_text.percent, 0.0, "0%"),
-        (_text.count, 1_234_567, "1,234,567"),
-        (_text.about, 1_234_567.0, "1,230,000"),
-        (_text.about, 87.4, "87"),
-        (_text.about, math.inf, "not known"),
+        (_text.format_seconds, 43.0, "0.04 s"),
+        (_text.format_seconds, 1_234.0, "1.2 s"),
+        (_text.format_seconds, 12_345.0, "12 s"),
+        (_text.format_seconds, 240_000.0, "4 min"),
+        (_text.format_seconds, None, "not known"),
+        (_text.format_percent, 0.1234, "12%"),
+        (_text.format_percent, 0.0412, "4.1%"),
+        (_text.format_percent, 0.0002, "<0.1%"),
+        (_text.format_percent, 0.0, "0%"),
+        (_text.format_count, 1_234_567, "1,234,567"),
+        (_text.format_rounded, 1_234_567.0, "1,230,000"),
+        (_text.format_rounded, 87.4, "87"),
+        (_text.format_rounded, math.inf, "not known"),
     ],
 )
 def test_figures_are_written_as_people_say_them(write: object, value: float | None, told: str) -> None:
@@ -282,7 +286,7 @@ def test_figures_are_written_as_people_say_them(write: object, value: float | No
 
 
 def test_a_span_names_its_unit_once() -> None:
-    assert _text.span(4_520.0, 6_800.0, _text.seconds) == "4.5 to 6.8 s"
-    assert _text.span(0.04, 0.13, _text.percent) == "4.0% to 13%"
-    assert _text.span(500.0, math.inf, _text.seconds) == "0.50 s or more"
-    assert _text.span(59_000.0, 240_000.0, _text.seconds) == "59 s to 4 min"
+    assert _text.format_range(4_520.0, 6_800.0, _text.format_seconds) == "4.5 to 6.8 s"
+    assert _text.format_range(0.04, 0.13, _text.format_percent) == "4.0% to 13%"
+    assert _text.format_range(500.0, math.inf, _text.format_seconds) == "0.50 s or more"
+    assert _text.format_range(59_000.0, 240_000.0, _text.format_seconds) == "59 s to 4 min"

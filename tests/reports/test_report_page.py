@@ -79,7 +79,7 @@ def test_what_came_with_the_data_is_text_and_never_markup(shop: pf.SessionFrames
     texts = {cell[0] for cell in shown}
     assert {report_lakes.SCRIPT, report_lakes.IMAGE, report_lakes.ENTITY} <= texts
     assert "invoice\ufffdgpj.exe\ufffd\ufffd[31m" in texts
-    assert max(len(text) for text in texts) == _text.LONGEST
+    assert max(len(text) for text in texts) == _text.MAX_LENGTH
     assert source.count(report_lakes.SCRIPT) == 0
     assert not re.search("[\u202a-\u202e\u2066-\u2069\u0000-\u0008\u001b]", source)
 
