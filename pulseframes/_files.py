@@ -110,7 +110,7 @@ def read_column(path: Path, name: str) -> list[int]:
         If the extension is unknown, the file is unreadable or has no such column.
     """
     # The bytes, because polars reads a path with brackets or a star as a pattern.
-    readers = {
+    readers: dict[str, Callable[[], pl.DataFrame]] = {
         "parquet": lambda: pl.read_parquet(path.read_bytes(), columns=[name]),
         "csv": lambda: pl.read_csv(path.read_bytes(), columns=[name]),
         "ndjson": lambda: pl.read_ndjson(path.read_bytes(), infer_schema_length=None).select(name),
