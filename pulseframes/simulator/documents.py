@@ -31,46 +31,14 @@ _UNKNOWN: Final = 0.05
 
 #: The share of sessions whose documents lack something.
 _GAPPY: Final = 0.15
-#: All that documents may lack. Part of the formula: another place would move everyone's gaps.
-_PLACES: Final = [
-    "sessionUpdated",
-    "sessionEnd",
-    "user",
-    "user.id",
-    "user.isAnonymous",
-    "user.identifier",
-    "user.firstName",
-    "user.fullName",
-    "user.emailAddress",
-    "user.firstSeen",
-    "user.lastSeen",
-    "user.links",
-    "user.links.web",
-    "satisfactionRating",
-    "browser",
-    "browser.name",
-    "browser.version",
-    "platform",
-    "platform.name",
-    "os",
-    "os.name",
-    "os.version",
-    "location",
-    "location.country",
-    "location.ipAddress",
-    "location.ipLookup",
-    "location.ipLookup.country",
-    "location.ipLookup.state",
-    "location.ipLookup.city",
-    "sessionLength",
-    "status",
-    "pageViewCount",
-    "links",
-    "links.self",
-    "links.web",
-    "pageViews",
-    "errors",
-]
+#: Everything that documents may lack. Part of the formula: one more place would move all gaps.
+_PLACES: Final = """
+    sessionUpdated sessionEnd user user.id user.isAnonymous user.identifier user.firstName user.fullName
+    user.emailAddress user.firstSeen user.lastSeen user.links user.links.web satisfactionRating browser browser.name
+    browser.version platform platform.name os os.name os.version location location.country location.ipAddress
+    location.ipLookup location.ipLookup.country location.ipLookup.state location.ipLookup.city sessionLength status
+    pageViewCount links links.self links.web pageViews errors
+"""
 
 
 class Gap(NamedTuple):
@@ -84,7 +52,7 @@ class Gap(NamedTuple):
         return keys[: len(self.keys)] == self.keys
 
 
-_GAPS: Final = [Gap(tuple(place.split(".")), null) for place in _PLACES for null in (True, False)]
+_GAPS: Final = [Gap(tuple(place.split(".")), null) for place in _PLACES.split() for null in (True, False)]
 
 
 def are_hidden(draws: pl.Series, places: Sequence[Keys]) -> pl.Series:
@@ -116,37 +84,26 @@ def write_detail(session: Session, base_url: str) -> Document:
 
 
 def detail_frames(sessions: Iterable[Session], base_url: str) -> dict[str, pl.DataFrame]:
-    """Return the frames that a perfect client builds from the details, with no JSON in between.
-
-    Returns
-    -------
-    dict of str to polars.DataFrame
-        ``sessions`` in the order of session_start, session_id; ``page_views`` and ``errors`` in that of their keys.
-    """
+    """Return the frames that a perfect client builds from details; the sessions by their start, the others by their keys."""
     rows: dict[str, list[Row]] = {table.name: [] for table in TABLES.values()}
     for session in sessions:
-        items = {table.list_key: _item_rows(session, table) for table in ITEM_TABLES}
-        lengths = {
-            column.name: len(items[column.length_of])
-            for column in SESSIONS.columns
-            if column.length_of and DETAIL not in column.endpoints
-        }
-        rows[SESSIONS.name].append(_known(session, base_url) | lengths)
+        row = _known(session, base_url, DETAIL)
         for table in ITEM_TABLES:
-            rows[table.name] += items[table.list_key]
-    frames = {name: pl.DataFrame(rows[name], schema=table.schema, orient="row") for name, table in TABLES.items()}
-    return {name: frame.sort(_ORDER.get(name, TABLES[name].key)) for name, frame in frames.items()}
-
-
-_ORDER: Final = {SESSIONS.name: ("session_start", "session_id")}
+            items = _item_rows(session, table)
+            rows[table.name] += items
+            row |= {column.name: len(items) for column in _lengths(table) if DETAIL not in column.endpoints}
+        rows[SESSIONS.name].append(row)
+    return {name: _frame(table, rows[name]) for name, table in TABLES.items()}
 
 
 def summary_frame(sessions: Iterable[Session], base_url: str) -> pl.DataFrame:
-    """Return the sessions that a perfect client builds from searches, in the order of session_start, session_id."""
-    rows = [_known(session, base_url) for session in sessions]
-    only_in_details = [column.name for column in SESSIONS.columns if SEARCH not in column.endpoints]
-    frame = pl.DataFrame(rows, schema=SESSIONS.schema, orient="row").sort(_ORDER[SESSIONS.name])
-    return frame.with_columns(pl.lit(None, SESSIONS.schema[name]).alias(name) for name in only_in_details)
+    """Return the frame that a perfect client builds from searches."""
+    return _frame(SESSIONS, [_known(session, base_url, SEARCH) for session in sessions])
+
+
+def _frame(table: Table, rows: list[Row]) -> pl.DataFrame:
+    order = ("session_start", "session_id") if table is SESSIONS else table.key
+    return pl.DataFrame(rows, schema=table.schema, orient="row").sort(order)
 
 
 def _gap(session: Session) -> Gap | None:
@@ -154,19 +111,27 @@ def _gap(session: Session) -> Gap | None:
     return _GAPS[position] if position < len(_GAPS) else None
 
 
-def _known(session: Session, base_url: str) -> Row:
-    """Return a session's row, null where its documents lack a value."""
-    row, gap = _session_row(session, base_url), _gap(session)
-    if gap is None:
-        return row
-    return row | {column.name: None for column in SESSIONS.sourced if gap.hides(column.keys)}
+def _known(session: Session, base_url: str, endpoint: Endpoint) -> Row:
+    """Return a session's row, null where an endpoint's document lacks the value."""
+    gap = _gap(session)
+    lacking = (
+        column
+        for column in SESSIONS.columns
+        if endpoint not in column.endpoints or (gap is not None and gap.hides(column.keys))
+    )
+    return _session_row(session, base_url) | {column.name: None for column in lacking}
 
 
 def _session_row(session: Session, base_url: str) -> Row:
     row = session.row | {"api_url": base_url + session.row["api_url"]}
-    counts = {PAGE_VIEWS.list_key: session.view_count, ERRORS.list_key: session.error_count}
-    row |= {column.name: counts[column.length_of] for column in SESSIONS.columns if column.length_of}
+    for table, count in ((PAGE_VIEWS, session.view_count), (ERRORS, session.error_count)):
+        row |= {column.name: count for column in _lengths(table)}
     return _complete(row, SESSIONS, row["session_id"], row["session_start"])
+
+
+def _lengths(table: Table) -> list[Column]:
+    """Return the columns that hold the length of a table's list."""
+    return [column for column in SESSIONS.columns if column.length_of == table.list_key]
 
 
 def _item_rows(session: Session, table: Table) -> list[Row]:
@@ -208,7 +173,7 @@ def _draws(purpose: str) -> Draws:
 
 @cache
 def _shape(table: str, endpoint: Endpoint, gap: Gap | None) -> _Shape:
-    """Nest a table's columns by their keys, without those that a gap hides, and with null in its place if it is of that kind."""
+    """Nest a table's columns by their keys, without those that a gap hides."""
     shape: _Shape = {}
     for column in TABLES[table].sourced:
         if endpoint not in column.endpoints:

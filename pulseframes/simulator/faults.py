@@ -88,10 +88,12 @@ class Fault:
         check_choice("kind", self.kind, _KINDS)
         check_choice("on", self.on, _ENDPOINTS)
         check_choice("framing", self.framing, _FRAMINGS)
-        _check_number("times", self.times, 1, None)
-        _check_number("after", self.after, 0, None)
-        _check_number("status", self.status, 200, 599)
-        _check_number("at_bytes", self.at_bytes, 0, None)
+        whole_number("after", self.after)
+        whole_number("status", self.status, least=200, most=599)
+        if self.times is not None:
+            whole_number("times", self.times, least=1)
+        if self.at_bytes is not None:
+            whole_number("at_bytes", self.at_bytes)
         if not isinstance(self.seconds, int | float) or not 0 <= self.seconds < float("inf"):
             raise ValueError(f"seconds must be a number from 0, not {self.seconds!r}")
         if self.kind == "drift" and self.edit is None:
@@ -221,11 +223,6 @@ class Faults:
                 if hit.to_hit == 0:
                     self._pending.remove(hit)
             return hit.fault
-
-
-def _check_number(name: str, value: object, least: int, most: int | None) -> None:
-    if value is not None or name not in ("times", "at_bytes"):
-        whole_number(name, value, least=least, most=most)
 
 
 def _check_strings(entry: Mapping[str, object]) -> None:

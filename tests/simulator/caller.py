@@ -34,7 +34,7 @@ class Caller:
         return self.simulator.handle("GET", f"{BASE}/{endpoint}", query, headers)
 
     def search(self, date_from: str = "2026-10-01", date_to: str = "2026-12-01", **query: Any) -> dict[str, Any]:
-        """Search a window, by default all."""
+        """Search a window, by default everything."""
         response = self.get("sessions", dateFrom=date_from, dateTo=date_to, **query)
         assert response.status == 200, response.body
         document: dict[str, Any] = response.json()

@@ -12,12 +12,12 @@ from .caller import NOW, Caller
 
 @pytest.fixture
 def make() -> Callable[..., Caller]:
-    """Make a caller of a simulator in process; the clock stands still and nothing limits the calls."""
+    """Build callers of a simulator in process; the clock stands still and calls are not limited."""
 
-    def made(**parameters: Any) -> Caller:
+    def build(**parameters: Any) -> Caller:
         return Caller(Simulator(**{"sessions": 2000, "now": NOW, "daily_limit": None, **parameters}))
 
-    return made
+    return build
 
 
 @pytest.fixture(scope="session")
@@ -28,7 +28,7 @@ def shop() -> Caller:
 
 @pytest.fixture(scope="session")
 def everything(shop: Caller) -> list[dict[str, Any]]:
-    """Every session of the shop as a search tells it, newest first."""
+    """Every session of the shop as a search returns it, newest first."""
     return shop.search_all()
 
 

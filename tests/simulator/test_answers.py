@@ -21,7 +21,7 @@ def test_authenticate_answers_202_with_a_key_to_get_and_post(make: Callable[...,
     assert response.json()["sessionKey"]
 
 
-def test_authenticate_can_be_made_to_take_post_only(make: Callable[..., Caller]) -> None:
+def test_authenticate_can_accept_post_only(make: Callable[..., Caller]) -> None:
     caller = make(post_only=True)
     refused = caller.authenticate()
     assert (refused.status, refused.headers["Allow"]) == (405, "POST")
@@ -48,8 +48,8 @@ def test_a_key_is_valid_for_15_minutes(make: Callable[..., Caller]) -> None:
     assert caller.get("sessions", **WINDOW).status == 200
 
 
-def test_a_made_up_key_or_none_is_401(shop: Caller) -> None:
-    for headers in ({}, {"X-SessionKey": "made-up"}):
+def test_an_invalid_or_missing_key_is_401(shop: Caller) -> None:
+    for headers in ({}, {"X-SessionKey": "invalid"}):
         assert shop.simulator.handle("GET", f"{BASE}/sessions", WINDOW, headers).status == 401
         assert shop.simulator.handle("GET", f"{BASE}/session", {"id": 1}, headers).status == 401
 
@@ -105,12 +105,12 @@ def test_an_unknown_path_is_404(shop: Caller, path: str) -> None:
 
 
 @pytest.mark.parametrize("endpoint", ["sessions", "session"])
-def test_another_method_is_405_and_says_what_is_allowed(shop: Caller, endpoint: str) -> None:
+def test_another_method_is_405_with_the_allowed_ones(shop: Caller, endpoint: str) -> None:
     response = shop.simulator.handle("POST", f"{BASE}/{endpoint}")
     assert (response.status, response.headers["Allow"]) == (405, "GET")
 
 
-def test_after_50_calls_in_24_hours_the_answer_is_429_with_the_wait(make: Callable[..., Caller]) -> None:
+def test_after_50_calls_in_24_hours_the_answer_is_429_with_the_time_to_wait(make: Callable[..., Caller]) -> None:
     caller = make(daily_limit=50)
     caller.authenticate()
     caller.simulator.advance(minutes=10)
@@ -139,24 +139,24 @@ def test_authenticate_can_be_free_and_the_limit_absent(make: Callable[..., Calle
     free = make(daily_limit=1, count_authenticate=False)
     assert [free.authenticate().status for _ in range(5)] == [202] * 5
     assert [free.get("sessions", **WINDOW).status for _ in range(2)] == [200, 429]
-    boundless = make(daily_limit=None)
-    assert {boundless.authenticate().status for _ in range(100)} == {202}
+    unlimited = make(daily_limit=None)
+    assert {unlimited.authenticate().status for _ in range(100)} == {202}
 
 
 def test_the_links_lead_through_every_page_and_back(shop: Caller, everything: list[dict[str, Any]]) -> None:
     ids = [session["id"] for session in everything]
     assert len(set(ids)) == len(ids) == 2000
 
-    found, page = [], shop.search(limit=300)
+    listed, page = [], shop.search(limit=300)
     assert page["links"]["previous"] is None
     while True:
-        found += [session["id"] for session in page["sessions"]]
+        listed += [session["id"] for session in page["sessions"]]
         assert page["totalSessions"] == 2000
         if page["links"]["next"] is None:
             break
         link = urlsplit(page["links"]["next"])
         page = shop.simulator.handle("GET", link.path, link.query, {"X-SessionKey": shop.key}).json()
-    assert found == ids
+    assert listed == ids
     link = urlsplit(page["links"]["previous"])
     page = shop.simulator.handle("GET", link.path, link.query, {"X-SessionKey": shop.key}).json()
     assert [session["id"] for session in page["sessions"]] == ids[1500:1800]
@@ -178,7 +178,7 @@ def test_the_default_limit_is_50_and_beyond_the_end_there_is_nothing(shop: Calle
     assert (page["totalSessions"], page["sessions"], page["links"]["next"]) == (2000, [], None)
 
 
-def test_the_window_holds_its_start_and_not_its_end(shop: Caller) -> None:
+def test_a_window_includes_its_start_and_excludes_its_end(shop: Caller) -> None:
     starts = shop.simulator.truth()["sessions"]["session_start"]
     first, last = (starts[position].isoformat().replace("+00:00", "Z") for position in (100, 200))
     assert shop.search(first, last)["totalSessions"] == 100
@@ -187,20 +187,20 @@ def test_the_window_holds_its_start_and_not_its_end(shop: Caller) -> None:
     assert shop.search("2030-01-01", "9999-12-31")["totalSessions"] == 0
 
 
-def test_a_time_zone_in_the_window_is_heeded(shop: Caller) -> None:
+def test_a_time_zone_in_the_window_is_respected(shop: Caller) -> None:
     utc = shop.search("2026-10-20T00:00:00Z", "2026-10-21T00:00Z")["totalSessions"]
     assert utc == shop.search("2026-10-20T13:00:00.0000000+13:00", "2026-10-21")["totalSessions"] > 0
 
 
-def kept(sessions: list[dict[str, Any]], keep: Callable[[dict[str, Any]], bool]) -> list[int]:
+def ids_of(sessions: list[dict[str, Any]], keep: Callable[[dict[str, Any]], bool]) -> list[int]:
     return [session["id"] for session in sessions if keep(session)]
 
 
-def of(session: dict[str, Any], thing: str, key: str) -> Any:
-    return (session.get(thing) or {}).get(key)
+def of(session: dict[str, Any], member: str, key: str) -> Any:
+    return (session.get(member) or {}).get(key)
 
 
-def test_each_filter_finds_what_a_slow_scan_finds(shop: Caller, everything: list[dict[str, Any]]) -> None:
+def test_each_filter_matches_what_a_slow_scan_matches(shop: Caller, everything: list[dict[str, Any]]) -> None:
     regular = of(everything[0], "user", "identifier") or of(everything[1], "user", "identifier")
     scans: list[tuple[dict[str, Any], Callable[[dict[str, Any]], bool]]] = [
         ({"country": "NZ"}, lambda session: of(session, "location", "country") == "NZ"),
@@ -215,7 +215,7 @@ def test_each_filter_finds_what_a_slow_scan_finds(shop: Caller, everything: list
         ),
     ]
     for query, keep in scans:
-        expected = kept(everything, keep)
+        expected = ids_of(everything, keep)
         assert expected
         assert [session["id"] for session in shop.search_all(**query)] == expected
         assert shop.search(limit=1, **query)["totalSessions"] == len(expected)
@@ -224,7 +224,7 @@ def test_each_filter_finds_what_a_slow_scan_finds(shop: Caller, everything: list
 @pytest.mark.parametrize(
     "query", [{"country": "XX"}, {"userType": "vip"}, {"userIdentifier": "nobody"}, {"userIdentifier": "visitor-1"}]
 )
-def test_a_filter_that_fits_nobody_finds_nothing(shop: Caller, query: dict[str, str]) -> None:
+def test_a_filter_that_matches_nobody_returns_nothing(shop: Caller, query: dict[str, str]) -> None:
     assert shop.search(**query)["totalSessions"] == 0
 
 
@@ -239,7 +239,7 @@ def test_requests_are_recorded_without_credentials(make: Callable[..., Caller]) 
     assert not any(secret in repr(caller.simulator.requests) for secret in (caller.key, caller.simulator.api_key))
 
 
-def test_bad_parameters_of_the_simulator_are_refused() -> None:
+def test_invalid_parameters_of_the_simulator_are_refused() -> None:
     with pytest.raises(ValueError, match="at least 0"):
         Simulator(sessions=-1)
     with pytest.raises(ValueError, match="daily_limit"):

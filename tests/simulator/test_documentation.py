@@ -1,4 +1,4 @@
-"""The documents hold the documented fields; these are written down here by hand, from the documentation."""
+"""The documents have the documented fields, which are listed here by hand, from the documentation."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def paths(shape: Any, prefix: str = "") -> dict[str, type]:
 
 
 def seen(documents: list[dict[str, Any]]) -> dict[str, set[type]]:
-    """Collect the types at every path, leaving out null."""
+    """Collect the types at every path, except null."""
     types: dict[str, set[type]] = {}
     for document in documents:
         for path, kind in paths(document).items():
@@ -88,7 +88,7 @@ def test_ids_are_larger_than_a_float_can_hold(shop: Caller) -> None:
         assert session.get("user") is None or session["user"].get("id") is None or session["user"]["id"] > 2**53
 
 
-def test_what_is_missing_is_null_or_left_out_at_every_level(shop: Caller, everything: list[dict[str, Any]]) -> None:
+def test_missing_values_are_null_or_omitted_at_every_level(shop: Caller, everything: list[dict[str, Any]]) -> None:
     assert {"null", "absent"} == {
         "null" if "user" in session else "absent" for session in everything if session.get("user") is None
     }
@@ -106,7 +106,7 @@ def test_times_have_from_0_to_7_fractional_digits_and_never_is_year_1(everything
         assert any((session.get("user") or {}).get(key) == "0001-01-01T00:00:00Z" for session in everything)
 
 
-def test_people_and_addresses_are_made_up(everything: list[dict[str, Any]]) -> None:
+def test_email_and_ip_addresses_are_reserved_for_documentation(everything: list[dict[str, Any]]) -> None:
     for session in everything:
         email = (session.get("user") or {}).get("emailAddress") or "nobody@example.com"
         assert email.endswith(("@example.com", "@example.org"))

@@ -22,6 +22,11 @@ from .caller import NOW, Caller
 NUMBERS = st.integers(-(1 << 40), 1 << 40)
 
 
+def plans_computed(caller: Caller) -> int:
+    """How many sessions were computed so far, rather than taken from the cache."""
+    return caller.simulator._population._plan.cache_info().misses
+
+
 @given(st.integers(0, 1 << 64), st.lists(NUMBERS, min_size=1))
 def test_draws_for_many_numbers_are_those_for_each(seed: int, numbers: list[int]) -> None:
     draws = Draws(seed, "test")
@@ -63,7 +68,7 @@ def test_the_visitors_of_many_sessions_are_those_of_each() -> None:
     assert visitors.of_sessions(numbers).to_list() == [visitors.of_session(number) for number in numbers]
 
 
-def test_a_visitor_is_found_by_the_identifier_and_comes_back_later() -> None:
+def test_a_visitor_is_found_by_the_identifier_and_returns_later() -> None:
     visitors = Visitors(1, 700.0)
     numbers = visitors.of_sessions(pl.int_range(5000, eager=True))
     for number in numbers.unique().head(200):
@@ -79,7 +84,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_gives_others(make: Calla
     assert first == same != other
 
 
-def test_sessions_is_the_number_in_the_days_before_now_and_more_follow(make: Callable[..., Caller]) -> None:
+def test_the_number_of_sessions_is_of_the_days_before_now_and_more_follow(make: Callable[..., Caller]) -> None:
     caller = make(sessions=2800, days=28)
     assert caller.search(limit=1)["totalSessions"] == 2800
     newest = caller.search(limit=1)["sessions"][0]
@@ -112,12 +117,13 @@ def test_traffic_follows_the_hour_and_the_day() -> None:
     ]
 
 
-def test_millions_of_sessions_start_and_answer_at_once_in_little_memory(make: Callable[..., Caller]) -> None:
+def test_of_millions_of_sessions_only_those_on_a_page_are_computed_in_little_memory(
+    make: Callable[..., Caller],
+) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    began = time.perf_counter()
     caller = make(sessions=5_000_000)
     page = caller.search(skip=2_500_000, limit=100)
-    assert time.perf_counter() - began < 1
+    assert plans_computed(caller) == 100
     assert page["totalSessions"] == 5_000_000
     assert caller.detail(page["sessions"][50]["id"])["sessionStart"][:18] == page["sessions"][50]["sessionStart"][:18]
     filtered = caller.search("2026-10-31", "2026-11-01", country="NZ", limit=10)
@@ -190,17 +196,12 @@ def test_errors_cluster_on_pages_and_browsers(make: Callable[..., Caller]) -> No
     assert on_payment > 2 * truth["page_views"]["page"].drop_nulls().str.contains("/checkout/payment").mean()
 
 
-def test_a_page_of_500_and_a_detail_are_quick(shop: Caller) -> None:
-    shop.search(limit=500)
-    began = time.perf_counter()
-    page = shop.search(limit=500)
-    assert time.perf_counter() - began < 0.5
-    times = []
+def test_details_of_a_page_that_was_just_listed_compute_no_session_again(make: Callable[..., Caller]) -> None:
+    caller = make()
+    page = caller.search(limit=500)
     for session in page["sessions"][:100]:
-        began = time.perf_counter()
-        shop.detail(session["id"])
-        times.append(time.perf_counter() - began)
-    assert sorted(times)[50] < 0.01
+        caller.detail(session["id"])
+    assert plans_computed(caller) == 500
 
 
 def test_a_clock_needs_a_time_zone_and_goes_forward_only(make: Callable[..., Caller]) -> None:
@@ -226,15 +227,15 @@ def test_a_shop_that_nobody_visits_has_no_sessions() -> None:
         simulator.detail(2**61)
 
 
-def test_a_session_that_is_removed_is_gone_from_lists_and_details_and_truth() -> None:
+def test_a_removed_session_is_in_no_list_detail_or_truth() -> None:
     simulator = Simulator(sessions=300, now=NOW)
     before = simulator.summaries()["session_id"].to_list()
-    gone = before[10:13]
-    simulator.remove(*gone)
-    left = [session_id for session_id in before if session_id not in gone]
+    removed = before[10:13]
+    simulator.remove(*removed)
+    left = [session_id for session_id in before if session_id not in removed]
     assert simulator.summaries()["session_id"].to_list() == left
     assert simulator.truth()["sessions"]["session_id"].to_list() == left
-    for session_id in gone:
+    for session_id in removed:
         with pytest.raises(KeyError):
             simulator.detail(session_id)
         with pytest.raises(KeyError):

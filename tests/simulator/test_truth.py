@@ -1,4 +1,4 @@
-"""The truth is what a client makes of the documents; the client here is written by hand, field by field."""
+"""The truth is what a client builds from the documents; the client here is written by hand, field by field."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def error_rows(document: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("minutes", [0, 3])
-def test_the_truth_is_what_the_documents_say(make: Callable[..., Caller], minutes: int) -> None:
+def test_the_truth_is_what_a_client_builds_from_the_documents(make: Callable[..., Caller], minutes: int) -> None:
     caller = make(sessions=900, days=9)
     caller.simulator.advance(minutes=minutes)
     documents = caller.search_all()
@@ -111,7 +111,7 @@ def test_the_truth_is_what_the_documents_say(make: Callable[..., Caller], minute
     assert all(frame.height for frame in truth.values())
 
 
-def test_the_truth_of_a_window_is_a_part_of_the_whole(shop: Caller) -> None:
+def test_the_truth_of_a_window_is_part_of_the_whole(shop: Caller) -> None:
     whole = shop.simulator.truth()["sessions"]
     day = shop.simulator.truth("2026-10-20", "2026-10-21")["sessions"]
     assert_frame_equal(day, whole.filter(pl.col("session_start").dt.date() == date(2026, 10, 20)))
@@ -124,7 +124,7 @@ def test_the_truth_of_an_empty_window_has_the_schemas(shop: Caller) -> None:
     assert not any(frame.height for frame in truth.values())
 
 
-def test_a_detail_can_be_had_without_a_call(shop: Caller) -> None:
+def test_a_detail_is_available_without_a_call(shop: Caller) -> None:
     known = shop.search(limit=1)["sessions"][0]["id"]
     calls = shop.simulator.calls
     assert shop.simulator.detail(known)["session"] == shop.simulator.detail(known)["session"]
