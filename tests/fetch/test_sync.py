@@ -384,8 +384,14 @@ def test_details_of_a_session_that_went_on_are_fetched_again_once_it_has_changed
         ({"date_from": "2100-01-01"}, "date_from: 2100-01-01 00:00:00 is not before the present"),
         ({"date_from": "2026-02-01", "date_to": "2026-01-01"}, "is not before date_to, 2026-01-01"),
         ({"date_from": "2026-01-01", "details": -1}, "details must be a whole number of at least 0, or 'all', not -1"),
-        ({"date_from": "2026-01-01", "details": "some"}, "details: 'some' is not"),
-        ({"date_from": "2026-01-01", "details": True}, "details: True is not"),
+        (
+            {"date_from": "2026-01-01", "details": "some"},
+            "details must be a whole number of at least 0, or 'all', not 'some'",
+        ),
+        (
+            {"date_from": "2026-01-01", "details": True},
+            "details must be a whole number of at least 0, or 'all', not True",
+        ),
         ({"date_from": "2026-01-01", "look_back": 24}, "look_back: 24 is not a timedelta"),
         ({"date_from": "2026-01-01", "look_back": -DAY}, "look_back: .* is not a timedelta from 0 to 3650 days"),
     ],
