@@ -1,15 +1,15 @@
-"""A text that is shown to nobody."""
+"""Secrets: text that no log, ``repr`` or traceback shows."""
 
 from __future__ import annotations
 
 
 class Secret:
-    """A text that is shown to nobody: its ``repr`` and ``str`` are stars, so logs and tracebacks hold stars.
+    """A text whose ``repr`` and ``str`` are stars.
 
     Parameters
     ----------
     value : str
-        What to keep.
+        The text.
     """
 
     __slots__ = ("_value",)
@@ -18,12 +18,12 @@ class Secret:
         self._value = value
 
     def reveal(self) -> str:
-        """Give the text itself, for the one place that sends it."""
+        """Return the text itself, to send it."""
         return self._value
 
     @property
     def fits_a_header(self) -> bool:
-        """Whether an HTTP header can carry it: some text, printable, of ASCII letters."""
+        """Whether an HTTP header can carry it: non-empty, printable ASCII."""
         value: object = self._value  # what is read from a file or an answer may be anything
         return isinstance(value, str) and value != "" and value.isascii() and value.isprintable()
 

@@ -1,4 +1,4 @@
-"""The API's endpoints, each declared once: where it is, what it takes and what its answers hold."""
+"""The API's endpoints. Each is declared once: its path, its parameters and what its answers contain."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ class Endpoint:
     Attributes
     ----------
     name : str
-        What the journal and the messages call it.
+        Its name in the journal and in messages.
     path : str
-        Where it is, below the base address.
+        Its path below the base address.
     answer : str
-        What an answer is called in the documentation; empty for one that holds no sessions.
+        What the documentation calls an answer; empty for answers without sessions.
     methods : tuple of str
         The HTTP methods to try, in this order.
     parameters : mapping
-        For each of our arguments, the API's name of the query parameter.
+        The API's name of the query parameter for each of our arguments.
     sessions_key : str
         The member of an answer that holds the session, or the list of them.
     total_key : str
-        The member that holds the number of sessions in the whole list; empty where there is no list.
+        The member that holds the length of the whole list; empty if there is no list.
     page_size : int
-        The most sessions that one answer holds.
+        The maximum number of sessions in an answer.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Endpoint:
         return bool(self.total_key)
 
 
-#: The documentation's heading says GET, its example says POST.
+#: The heading of the documentation says GET, its example POST.
 AUTHENTICATE: Final = Endpoint("authenticate", "authenticate", methods=("GET", "POST"))
 
 SEARCH: Final = Endpoint(

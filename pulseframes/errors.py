@@ -1,27 +1,27 @@
-"""Every exception and warning that pulseframes raises.
+"""Every exception and warning of pulseframes.
 
 ::
 
     PulseError
-    ├── CredentialsMissing     nothing was sent: a key, an id or a secret is not set
-    ├── InvalidQuery           an argument is wrong (found here, or a 400); also a ValueError
-    ├── AuthenticationFailed   401 twice, or 403: the credentials are refused
-    ├── QuotaExhausted         no call is left: by our count (nothing was sent), or 429
-    ├── SessionNotFound        404: the server does not know this session
-    ├── ServerError            5xx, a timeout, a lost connection, a status that is not documented
+    ├── CredentialsMissing     an API key, client ID or client secret is not set; nothing was sent
+    ├── InvalidQuery           an argument is invalid (a local check, or a 400); also a ValueError
+    ├── AuthenticationFailed   the server rejects the credentials (401 twice, or 403)
+    ├── QuotaExhausted         no calls left: by our count (nothing was sent) or the server's (429)
+    ├── SessionNotFound        the server has no such session (404)
+    ├── ServerError            5xx, a timeout, a lost connection or an undocumented status
     ├── MalformedAnswer        2xx, but the body is not the documented JSON
     ├── JournalError           the journal cannot be opened, read or written; nothing was sent
     ├── LakeError              a lake cannot be opened, read, written or locked
-    └── SchemaViolation        the answer was read, and some of its rows break the schema
+    └── SchemaViolation        some rows of an answer break the schema
 
     PulseWarning (a UserWarning)
-    ├── SchemaDriftWarning     the API sent a field or a value that pulseframes does not know
-    ├── IncompleteWarning      fewer rows came back than the server declared, or a list looks cut
-    ├── RejectedRowsWarning    rows that break the schema were set aside in ``.rejected``
-    ├── JournalWarning         an answer came, and could not be put into the journal
-    └── MissingSessionsWarning some of the session ids asked for are not known to the server
+    ├── SchemaDriftWarning     the API sent an unknown field or value
+    ├── IncompleteWarning      fewer rows were received than the server reported, or a list looks truncated
+    ├── RejectedRowsWarning    rows that break the schema were moved to ``.rejected``
+    ├── JournalWarning         an answer could not be recorded in the journal
+    └── MissingSessionsWarning the server has no sessions with some of the ids
 
-No message, ``repr`` or ``__cause__`` of these holds a key, a secret or a session key.
+No message, ``repr`` or ``__cause__`` of these contains a key, a secret or a session key.
 """
 
 from __future__ import annotations
@@ -37,18 +37,25 @@ if TYPE_CHECKING:
 
 
 class PulseError(Exception):
-    """Base of all errors raised by pulseframes.
+    """Base class of all errors of pulseframes.
 
     Attributes
     ----------
-    partial : polars.DataFrame or SessionFrames or None
-        What had been paid for and read before the error; None where that is nothing.
+    partial : polars.DataFrame or SessionFrames or SyncReport or None
+        The results so far; None if nothing was received.
     remaining : int or None
-        How many sessions, or details, were still to come; None where that is not known.
+        How many sessions or details are left; None if unknown.
     retryable : bool
-        True where the same call may succeed later with nothing changed.
+        Whether the same call may succeed later.
     call_id : int or None
-        The call's number in the journal, where its raw answer is kept; None where there is none.
+        The call's number in the journal, which has its raw answer; None if there is none.
+
+    Examples
+    --------
+    >>> try:
+    ...     sessions = pf.search_sessions("2026-11-09", "2026-11-10")
+    ... except pf.QuotaExhausted as stopped:
+    ...     print(stopped.resets_at, stopped.partial)
     """
 
     partial: Any = None
@@ -58,18 +65,18 @@ class PulseError(Exception):
 
 
 class CredentialsMissing(PulseError):
-    """An API key, client id or client secret is not set. No call was spent."""
+    """An API key, client ID or client secret is not set. No call was spent."""
 
 
 class InvalidQuery(PulseError, ValueError):
-    """An argument cannot be asked of the API.
+    """An argument is invalid.
 
     Raised before anything is sent, or when the server answers 400.
 
     Attributes
     ----------
     argument : str or None
-        The name of the argument that is wrong; None when the server refused the query as a whole.
+        The name of the invalid argument; None if the server rejected the query as a whole.
     """
 
     def __init__(self, message: str, *, argument: str | None = None) -> None:
@@ -78,9 +85,9 @@ class InvalidQuery(PulseError, ValueError):
 
 
 class AuthenticationFailed(PulseError):
-    """The server refuses the credentials (401 or 403).
+    """The server rejects the credentials (401 or 403).
 
-    Not raised for a session key that ran out: that is renewed and the call repeated, once.
+    Not raised for an expired session key: it is renewed and the call is repeated once.
 
     Attributes
     ----------
@@ -94,14 +101,16 @@ class AuthenticationFailed(PulseError):
 
 
 class QuotaExhausted(PulseError):
-    """No call is left for now: by our own count, and then nothing was sent; or by the server's (429).
+    """No calls are left for now: by our own count (nothing was sent), or by the server's (429).
+
+    Not raised by ``sync()``, which returns a report with ``finished=False`` instead.
 
     Attributes
     ----------
     resets_at : datetime or None
-        When to ask again, in UTC; None where the server did not say.
+        When the next call is possible, in UTC; None if the server did not say.
     status : int or None
-        429 where the server refused; None where nothing was sent.
+        429 if the server refused; None if nothing was sent.
     """
 
     retryable = True
@@ -113,7 +122,7 @@ class QuotaExhausted(PulseError):
 
 
 class SessionNotFound(PulseError):
-    """The server does not know the session (404).
+    """The server has no such session (404).
 
     Not raised by ``session_details()``, which lists such ids in ``.missing`` instead.
 
@@ -129,14 +138,14 @@ class SessionNotFound(PulseError):
 
 
 class ServerError(PulseError):
-    """The server failed, or could not be reached, or answered with a status that is not documented.
+    """The server failed, could not be reached or answered with an undocumented status.
 
     Attributes
     ----------
     status : int or None
-        The HTTP status; None where there was no complete answer.
+        The HTTP status; None without a complete answer.
     timed_out : bool
-        Whether the answer took too long, for us or for the server.
+        Whether the answer took too long, for us or the server.
     """
 
     def __init__(
@@ -154,7 +163,7 @@ class MalformedAnswer(PulseError):
     Attributes
     ----------
     body : bytes
-        The answer as it came. It was paid for, and may hold personal data.
+        The answer as received. It may contain personal data.
     """
 
     def __init__(self, message: str, *, body: bytes = b"") -> None:
@@ -165,26 +174,26 @@ class MalformedAnswer(PulseError):
 class JournalError(PulseError):
     """The journal cannot be opened, read or written; the message says what to do.
 
-    No call is sent without it: an answer that could not be kept would be lost.
+    No call is sent without a journal, because its answer would be lost.
     """
 
 
 class LakeError(PulseError):
     """A lake cannot be opened, read, written or locked; the message says what to do.
 
-    What was being written is in the lake wholly or not at all.
+    A write that fails leaves the lake as it was, or as it was to be.
     """
 
 
 class SchemaViolation(PulseError):
-    """Some rows break the schema, and the caller asked to be stopped by that.
+    """Some rows break the schema, and ``on_invalid`` is ``"raise"``.
 
     Attributes
     ----------
     valid, partial : polars.DataFrame or SessionFrames
-        Everything that passed, as the function would have returned it.
+        The valid rows, as the function would have returned them.
     rejected : polars.DataFrame
-        The rows that did not pass, each with its reason and its raw JSON.
+        The other rows, each with its reason and raw JSON.
     """
 
     def __init__(self, message: str, *, valid: Any = None, rejected: pl.DataFrame | None = None) -> None:
@@ -194,39 +203,39 @@ class SchemaViolation(PulseError):
 
     @property
     def summary(self) -> str:
-        """How many rows, of which tables, and the first reason."""
+        """Number of rows by table, and the first reason."""
         return super().__str__()
 
     def __str__(self) -> str:
-        return f"{self.summary} .valid has the other rows and .rejected these; on_invalid='warn' goes on without them."
+        return f"{self.summary} The valid rows are in .valid, these in .rejected; on_invalid='warn' continues without them."
 
 
 class PulseWarning(UserWarning):
-    """Base of all warnings issued by pulseframes."""
+    """Base class of all warnings of pulseframes."""
 
 
 class SchemaDriftWarning(PulseWarning):
-    """The API sent a field, which is in no frame but in the journal's raw answer, or a value, which is kept as it is."""
+    """The API sent an unknown field (kept only in the journal's raw answer) or an unknown value (kept as it is)."""
 
 
 class IncompleteWarning(PulseWarning):
-    """A result holds fewer rows than the server has, as far as can be told."""
+    """A result probably has fewer rows than the server."""
 
 
 class RejectedRowsWarning(PulseWarning):
-    """Rows that break the schema were set aside in ``.rejected``."""
+    """Rows that break the schema were moved to ``.rejected``."""
 
 
 class JournalWarning(PulseWarning):
-    """An answer came, and could not be put into the journal: it is used, and will be paid for again."""
+    """An answer could not be recorded in the journal: it is used now and will be paid for again."""
 
 
 class MissingSessionsWarning(PulseWarning):
-    """Session ids that the server does not know; they are listed in ``.missing``."""
+    """The server has no sessions with some of the ids; ``.missing`` lists them."""
 
 
 def warn(category: type[PulseWarning], message: str) -> None:
-    """Warn, as if from the line outside this package that led here."""
+    """Warn with the location of the caller outside this package."""
     level, frame = 1, inspect.currentframe()
     while frame is not None and str(frame.f_globals.get("__name__")).split(".")[0] == "pulseframes":
         level, frame = level + 1, frame.f_back

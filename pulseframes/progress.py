@@ -1,4 +1,4 @@
-"""How a long call tells how far it is: one frozen record, and anything callable that takes it."""
+"""Progress of a long call: one record, and any callable that receives it."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Protocol
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a call is.
+    """The progress of a call.
 
     Attributes
     ----------
     what : str
-        What is counted: ``"sessions"`` while searching, ``"details"`` while fetching details.
+        The things counted: ``"sessions"`` while searching, ``"details"`` while fetching details.
     done, total : int
-        How many of them are here, and how many there will be.
+        How many have been received, and how many are expected.
     calls : int
-        Calls that the client has spent since the run began, authentication included.
+        Calls spent since the function was called, authentication included.
     """
 
     what: str
@@ -27,7 +27,7 @@ class Progress:
 
 
 class ProgressHook(Protocol):
-    """Called after each answer; an exception from it stops the run."""
+    """Called after each answer. An exception that it raises stops the run."""
 
     def __call__(self, progress: Progress, /) -> object:
-        """Take note of how far the call is."""
+        """Receive the progress."""

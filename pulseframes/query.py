@@ -1,4 +1,4 @@
-"""What may be asked of the API: checked, in one canonical form, with its cost in calls. Nothing is sent from here."""
+"""Queries: arguments checked and in canonical form, with their cost in calls."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ SessionIds: TypeAlias = int | SupportsIndex | Iterable[int] | pl.Series
 
 @dataclass(frozen=True)
 class SearchQuery:
-    """One search for sessions, in canonical form: equal questions are equal objects.
+    """A search for sessions, in canonical form: equal searches are equal objects.
 
     Attributes
     ----------
     date_from, date_to : datetime
         The window, in UTC.
     user_identifier : str or None
-        One user, by the identifier that the site gave them.
+        Only this user, by the identifier that the site provided.
     country : tuple of str
-        Two-letter codes, upper case, sorted, each once; empty for all.
+        Two-letter codes, upper case, sorted, unique; empty for all.
     user_type : str or None
-        Passed on as it is: the API's documentation does not list the values.
+        Passed on unchanged: the API's documentation lists no values.
     skip : int
-        How many sessions of the server's list to leave out.
+        Number of sessions to skip at the start of the server's list.
     limit : int or None
-        How many sessions to give at most; None for all.
+        Maximum number of sessions; None for all.
     """
 
     date_from: datetime
@@ -65,12 +65,12 @@ class SearchQuery:
         Raises
         ------
         InvalidQuery
-            Naming the first argument that is wrong, and what would be right.
+            With the first invalid argument and a valid example.
         """
         start, end = parse_instant("date_from", date_from), parse_instant("date_to", date_to)
         if start >= end:
             raise InvalidQuery(
-                f"date_to: {_wire_time(end)} is not after date_from, {_wire_time(start)}; a day is date_to one day later.",
+                f"date_to ({_wire_time(end)}) must be after date_from ({_wire_time(start)}). For one day, use the next day as date_to.",
                 argument="date_to",
             )
         return cls(
@@ -84,16 +84,16 @@ class SearchQuery:
         )
 
     def wanted(self, total_sessions: int) -> int:
-        """How many rows the result has when the server's list has ``total_sessions``."""
+        """Return the number of rows of the result, given the length of the server's list."""
         rest = max(0, total_sessions - self.skip)
         return rest if self.limit is None else min(rest, self.limit)
 
     def calls(self, total_sessions: int) -> int:
-        """How many search calls the result takes: one at least, then one for each full or started page."""
+        """Return the number of search calls: one per page of 500, at least one."""
         return max(1, -(-self.wanted(total_sessions) // SEARCH.page_size))
 
     def page_params(self, skip: int, size: int) -> dict[str, str]:
-        """Give the query string of one page, in the API's names."""
+        """Return the query string of one page, in the API's names."""
         given = {
             "date_from": _wire_time(self.date_from),
             "date_to": _wire_time(self.date_to),
@@ -113,7 +113,7 @@ class DetailQuery:
     Attributes
     ----------
     ids : tuple of int
-        Session ids, each once, in the order they were given.
+        Unique session ids, in the order given.
     """
 
     ids: tuple[int, ...]
@@ -125,46 +125,48 @@ class DetailQuery:
         Raises
         ------
         InvalidQuery
-            Saying which of them is not a session id, and what would be.
+            With the first invalid id and its position.
         """
         return cls(tuple(dict.fromkeys(_session_id(value, where) for where, value in _listed(ids))))
 
     @property
     def calls(self) -> int:
-        """How many detail calls the result takes."""
+        """The number of detail calls."""
         return len(self.ids)
 
     @staticmethod
     def params(session_id: int) -> dict[str, str]:
-        """Give the query string of one detail, in the API's names."""
+        """Return the query string of one detail, in the API's names."""
         return {DETAIL.parameters["session_id"]: str(session_id)}
 
 
 def parse_instant(argument: str, value: DateLike) -> datetime:
-    """Read a moment: a date is its first instant, and what has no zone is UTC.
+    """Return a time in UTC. A date means its first instant; a time without a zone is UTC.
 
     Raises
     ------
     InvalidQuery
-        Naming ``argument``.
+        With the name of the argument.
     """
-    wanted = "give a date or date-time, as in '2026-11-01' or '2026-11-01T09:30:00+13:00'"
+    example = "Give a date or time, such as '2026-11-01' or '2026-11-01T09:30:00+13:00'"
     if isinstance(value, str):
         try:
             value = datetime.fromisoformat(value.strip())
         except ValueError:
-            raise InvalidQuery(f"{argument}: {value!r} is not an ISO 8601 time; {wanted}.", argument=argument) from None
+            raise InvalidQuery(
+                f"{argument}: {value!r} is not an ISO 8601 date or time. {example}.", argument=argument
+            ) from None
     if isinstance(value, date) and not isinstance(value, datetime):
         value = datetime(value.year, value.month, value.day, tzinfo=UTC)
     if not isinstance(value, datetime) or value != value:  # noqa: PLR0124  pandas' NaT is a datetime, and not itself
-        raise InvalidQuery(f"{argument}: {value!r} is not a time; {wanted}.", argument=argument)
+        raise InvalidQuery(f"{argument}: {value!r} is not a date or time. {example}.", argument=argument)
     if value.tzinfo is None:
         value = value.replace(tzinfo=UTC)
     try:
         moved = value.astimezone(UTC)
     except OverflowError:
         raise InvalidQuery(f"{argument}: {value} is outside the years 1 to 9999 in UTC.", argument=argument) from None
-    # Built anew, so that a subclass (pandas' Timestamp, with nanoseconds) becomes a plain datetime.
+    # A new object, so that a subclass (pandas' Timestamp, with nanoseconds) becomes a plain datetime.
     return datetime(
         moved.year, moved.month, moved.day, moved.hour, moved.minute, moved.second, moved.microsecond, tzinfo=UTC
     )
@@ -178,43 +180,45 @@ def _text(argument: str, value: str | None) -> str | None:
     if value is None:
         return None
     if not isinstance(value, str) or not value.strip() or any("\ud800" <= letter <= "\udfff" for letter in value):
-        raise InvalidQuery(f"{argument}: {value!r} is not a text; leave it out to ask for all.", argument=argument)
+        raise InvalidQuery(
+            f"{argument} must be non-empty text, not {value!r}. Omit it to ask for all.", argument=argument
+        )
     return value
 
 
 def _country_codes(country: str | Iterable[str] | None) -> tuple[str, ...]:
-    wanted = "give two-letter codes, as in 'NZ' or ['NZ', 'US'], or None for all"
+    example = "Give two-letter codes, such as 'NZ' or ['NZ', 'US'], or None for all"
     if country is None:
         return ()
     if not isinstance(country, Iterable) or getattr(country, "ndim", 1) == 0:
-        raise InvalidQuery(f"country: {country!r} is not a country code; {wanted}.", argument="country")
+        raise InvalidQuery(f"country: {country!r} is not a country code. {example}.", argument="country")
     codes = country.split(",") if isinstance(country, str) else list(country)
     if not codes:
-        raise InvalidQuery(f"country: no code in it; {wanted}.", argument="country")
+        raise InvalidQuery(f"country: the list is empty. {example}.", argument="country")
     cleaned = set()
     for code in codes:
         stripped = code.strip() if isinstance(code, str) else ""
         if not (len(stripped) == 2 and stripped.isascii() and stripped.isalpha()):  # noqa: PLR2004  two letters
-            raise InvalidQuery(f"country: {code!r} is not a country code; {wanted}.", argument="country")
+            raise InvalidQuery(f"country: {code!r} is not a country code. {example}.", argument="country")
         cleaned.add(stripped.upper())
     return tuple(sorted(cleaned))
 
 
 def _listed(ids: SessionIds) -> Iterable[tuple[str, object]]:
-    """Give each value with the words for where it stood."""
+    """Yield each value with a description of its position."""
     if isinstance(ids, pl.DataFrame):
-        raise _not_ids("a whole frame; give one column, as in sessions['session_id']")
+        raise _not_ids("a DataFrame; give one column, such as sessions['session_id']")
     if hasattr(ids, "__arrow_c_stream__") or hasattr(ids, "__arrow_c_array__"):
         ids = pl.Series(ids)  # type: ignore[arg-type]  # of any library, by the methods just seen
         if isinstance(ids.dtype, pl.Struct):
-            raise _not_ids("a whole frame; give one column, as in sessions['session_id']")
+            raise _not_ids("a DataFrame; give one column, such as sessions['session_id']")
         if not ids.dtype.is_integer() and len(ids):
-            raise _not_ids(f"a column of {ids.dtype}; ids are integers, and a float has lost digits of theirs")
+            raise _not_ids(f"a column of {ids.dtype}; ids are integers, and floats lose some of their digits")
     elif isinstance(ids, str | bytes):
-        raise _not_ids(f"{ids!r}, a text; give int({ids!r})" if ids[:1].isalnum() else f"{ids!r}, a text")
+        raise _not_ids(f"{ids!r}, a string; give int({ids!r})" if ids[:1].isalnum() else f"{ids!r}, a string")
     elif not isinstance(ids, Iterable) or getattr(ids, "ndim", 1) == 0:
         return [("", ids)]
-    return [(f" (number {position} of those given, from 0)", value) for position, value in enumerate(ids)]
+    return [(f" (at position {position})", value) for position, value in enumerate(ids)]
 
 
 def _session_id(value: object, where: str) -> int:

@@ -48,7 +48,7 @@ def test_what_is_no_time_names_the_argument_and_shows_what_would_be_right(value:
 
 @pytest.mark.parametrize("end", ["2026-11-01", "2026-10-31"])
 def test_a_window_that_ends_before_it_starts_is_refused(end: str) -> None:
-    with pytest.raises(InvalidQuery, match="date_to: .* is not after date_from"):
+    with pytest.raises(InvalidQuery, match="date_to .* must be after date_from"):
         SearchQuery.parse("2026-11-01", end)
 
 
@@ -186,26 +186,26 @@ def test_no_ids_cost_no_calls(none: Any) -> None:
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ("123", "a text; give int"),
-        (b"123", "a text"),
+        ("123", "a string; give int"),
+        (b"123", "a string"),
         (None, "got None"),
         (True, "got True"),
         (1.0, "got 1.0"),
-        ([1, 2.0], "got 2.0 (number 1 "),
-        ([1, None], "got None (number 1 "),
-        ([1, "2"], "got '2' (number 1 "),
+        ([1, 2.0], "got 2.0 (at position 1"),
+        ([1, None], "got None (at position 1"),
+        ([1, "2"], "got '2' (at position 1"),
         ([False], "got False"),
         (-1, "-1, outside 0 to"),
         ([1, 2**63], "outside 0 to"),
         (pl.Series([1.0]), "a column of Float64"),
         (pl.Series(["1"]), "a column of String"),
         (pd.Series([1.0]), "a column of Float64"),
-        (pl.Series([1, None]), "got None (number 1 "),
-        (pl.DataFrame({"a": [1], "b": [2]}), "a whole frame"),
+        (pl.Series([1, None]), "got None (at position 1"),
+        (pl.DataFrame({"a": [1], "b": [2]}), "a DataFrame"),
         (object(), "got <object"),
         (np.array(5.0), "got array(5.)"),
         pytest.param([10**5000], "a number of thousands of digits", id="thousands of digits"),
-        (pl.DataFrame({"a": [1]}), "a whole frame"),
+        (pl.DataFrame({"a": [1]}), "a DataFrame"),
     ],
 )
 def test_what_is_no_id_is_named_with_its_place(wrong: Any, said: str) -> None:

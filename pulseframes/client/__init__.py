@@ -3,7 +3,6 @@
 from pulseframes.client.client import PulseClient, default_client
 from pulseframes.client.journal import JOURNAL_FILE, CallRecord, Journal
 from pulseframes.client.quota import Quota
-from pulseframes.client.sender import Answer
 from pulseframes.client.settings import (
     ENV_API_KEY,
     ENV_BASE_URL,
@@ -14,6 +13,7 @@ from pulseframes.client.settings import (
     Credentials,
     Settings,
 )
+from pulseframes.client.transport import Answer
 
 __all__ = [
     "ENV_API_KEY",

@@ -1,41 +1,44 @@
-"""The session key: fetched once, used until it is nearly 15 minutes old, shared by all threads of a client."""
+"""Authentication: the session key, shared by threads and, in a file, by processes; and the removal of secrets from texts."""
 
 from __future__ import annotations
 
 import base64
 import json
+import os
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, quote_plus
 
+from filelock import FileLock, Timeout
 from requests.auth import AuthBase, HTTPBasicAuth
 
 from pulseframes._secret import Secret
-from pulseframes.client.statuses import error_for
+from pulseframes.endpoints import AUTHENTICATE
 from pulseframes.errors import MalformedAnswer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from requests import PreparedRequest
 
-    from pulseframes.client.keystore import KeyStore
-    from pulseframes.client.sender import Answer
+    from pulseframes.client.sender import Sender
     from pulseframes.client.settings import Credentials
-    from pulseframes.client.transport import Reply
+    from pulseframes.client.transport import Answer
 
-#: A key lives 15 minutes at the server. It is renewed a minute earlier, so that it does not run out on the way there.
+#: A key lives 15 minutes at the server. It is renewed a minute earlier, so that it cannot expire on its way there.
 KEY_LIFETIME: Final = timedelta(minutes=14)
-
-#: Shorter texts than this may be part of other words.
+#: Shorter secrets may be part of ordinary words.
 SHORTEST_REDACTED: Final = 12
 
-METHOD_NOT_ALLOWED: Final = 405
+_METHOD_NOT_ALLOWED: Final = 405
+#: As long as an authentication can take; after that, this process gets a key of its own.
+_LOCK_SECONDS: Final = 45.0
 
 
 class ConsumerAuth(AuthBase):
-    """Signs an authentication request: the API key, and the consumer's id and secret as Basic authorization."""
+    """Signs an authentication: the API key, and the consumer's id and secret as Basic authorization."""
 
     def __init__(self, credentials: Credentials) -> None:
         self._credentials = credentials
@@ -59,53 +62,150 @@ class SessionKeyAuth(AuthBase):
         return request
 
 
-class SessionKeys:
-    """Holds the current session key and gets the next one.
+class Redactor:
+    """Replaces secrets by stars: the credentials, and each session key from the moment it is known.
 
     Parameters
     ----------
     credentials : Credentials
-        What to authenticate with.
-    send : callable
-        Sends one authentication request: ``send(method, auth)``; gives the reply, and the call's place in the journal.
-    takes_post : callable
-        Whether the server has taken a POST before.
+        The secrets to begin with.
+    """
+
+    def __init__(self, credentials: Credentials) -> None:
+        login = f"{credentials.client_id.reveal()}:{credentials.client_secret.reveal()}"
+        self._secrets = {
+            base64.b64encode(login.encode()).decode(),
+            *(secret.reveal() for secret in (credentials.client_secret, credentials.api_key, credentials.client_id)),
+        }
+
+    def add(self, secret: Secret) -> None:
+        """Redact this secret too."""
+        self._secrets = self._secrets | {secret.reveal()}  # a new set: another thread may be reading the old one
+
+    def text(self, text: str) -> str:
+        """Return a message without the secrets."""
+        for secret in self._longest_first():
+            for spelling in (secret, json.dumps(secret)[1:-1], quote(secret, safe=""), quote_plus(secret)):
+                text = text.replace(spelling, "***")
+        return text
+
+    def body(self, body: bytes) -> bytes:
+        """Return a body without the secrets. Short ones stay: they would be found in innocent data, which must not change."""
+        for secret in self._longest_first():
+            if len(secret) >= SHORTEST_REDACTED and secret.encode() in body:
+                body = body.replace(secret.encode(), b"***")
+        return body
+
+    def _longest_first(self) -> list[str]:
+        return sorted(self._secrets, key=len, reverse=True)  # one may be part of another
+
+
+class KeyStore:
+    """The file of one application's session key.
+
+    A file that is missing, damaged or unreadable is an empty store: all it can save is one call.
+
+    Parameters
+    ----------
+    folder : Path or None
+        The folder of the file; None stores nothing.
+    owner : str
+        A hash of everything the key depends on: address, API key and consumer.
+    """
+
+    def __init__(self, folder: Path | None, owner: str) -> None:
+        self._path = None if folder is None else folder / f"session-{owner}.json"
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes from authenticating at the same time."""
+        if self._path is None:
+            yield
+            return
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            lock = FileLock(self._path.with_suffix(".lock"), timeout=_LOCK_SECONDS, mode=0o600)
+            lock.acquire()
+        except (OSError, Timeout):
+            yield
+            return
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def load(self, now: datetime) -> tuple[Secret, datetime] | None:
+        """Return the key and its expiry; None if there is no usable one."""
+        if self._path is None:
+            return None
+        try:
+            stored = json.loads(self._path.read_text(encoding="utf-8"))
+            key, expires = Secret(stored["key"]), datetime.fromisoformat(stored["expires"])
+            usable = key.fits_a_header and expires > now
+        except (OSError, ValueError, TypeError, KeyError, RecursionError):
+            return None
+        return (key, expires) if usable else None
+
+    def save(self, key: Secret, expires: datetime) -> None:
+        """Store a key until it expires."""
+        if self._path is None:
+            return
+        temporary = self._path.with_suffix(f".{os.getpid()}.part")
+        try:
+            with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+                json.dump({"key": key.reveal(), "expires": expires.isoformat()}, file)
+            temporary.replace(self._path)
+        except OSError:  # the key still works for this process
+            temporary.unlink(missing_ok=True)
+
+
+class SessionKeys:
+    """The current session key, fetched when it is needed.
+
+    Parameters
+    ----------
+    credentials : Credentials
+        Used to authenticate.
+    sender : Sender
+        Sends the authentication.
     store : KeyStore
-        Where a key is kept for the next process.
+        Keeps the key for the next process.
+    redactor : Redactor
+        Is given each key.
     clock : callable
-        The present, in UTC.
+        The current time, in UTC.
     """
 
     def __init__(
         self,
         credentials: Credentials,
-        send: Callable[[str, AuthBase], tuple[Reply, Answer]],
-        *,
-        takes_post: Callable[[], bool],
+        sender: Sender,
         store: KeyStore,
+        redactor: Redactor,
+        *,
         clock: Callable[[], datetime],
     ) -> None:
         self._credentials = credentials
-        self._send = send
+        self._sender = sender
         self._store = store
+        self._redactor = redactor
         self._clock = clock
         self._lock = threading.Lock()
         self._key: Secret | None = None
         self._expires = datetime.min.replace(tzinfo=UTC)
         self._refused: frozenset[Secret] = frozenset()
-        # The documentation's heading says GET and its example says POST: GET until the server refuses that.
-        self._takes_post = takes_post
 
     def current(self) -> Secret:
-        """Give a key that is still good for a minute at least: this process's, a kept one, or a new one."""
+        """Return a key that is good for another minute: this process's, a stored one, or a new one."""
         with self._lock:
             if self._key is None or self._clock() >= self._expires:
                 with self._store.locked():
-                    self._key, self._expires = self._kept() or self._authenticated()
+                    self._key, self._expires = self._stored() or self._authenticate()
+            self._redactor.add(self._key)
             return self._key
 
     def replacing(self, refused: Secret) -> Secret:
-        """Give another key than the one the server refused; authenticate unless another thread or process just did."""
+        """Return another key than the one the server refused; authenticate unless another thread or process just did."""
         with self._lock:
             self._refused |= {refused}
             if self._key == refused:
@@ -114,68 +214,41 @@ class SessionKeys:
 
     @property
     def has_key(self) -> bool:
-        """Whether the next call needs no authentication first, as far as can be told."""
+        """Whether the next call needs no authentication, as far as is known."""
         with self._lock:
-            return (self._key is not None and self._clock() < self._expires) or self._kept() is not None
+            return (self._key is not None and self._clock() < self._expires) or self._stored() is not None
 
-    def _kept(self) -> tuple[Secret, datetime] | None:
-        kept = self._store.load(self._clock())
-        return None if kept is None or kept[0] in self._refused else kept
+    def _stored(self) -> tuple[Secret, datetime] | None:
+        stored = self._store.load(self._clock())
+        return None if stored is None or stored[0] in self._refused else stored
 
-    def redact(self, text: str) -> str:
-        """Replace each secret in a text by stars."""
-        for secret in self._secrets():
-            for written in (secret, json.dumps(secret)[1:-1], quote(secret, safe=""), quote_plus(secret)):
-                text = text.replace(written, "***")
-        return text
-
-    def redact_bytes(self, body: bytes) -> bytes:
-        """Replace each secret in a body by stars; a body that has none, as all should, is given back as it is.
-
-        A short one is left alone: it would be found in innocent data, which must not be changed.
-        """
-        for secret in self._secrets():
-            if len(secret) >= SHORTEST_REDACTED and secret.encode() in body:
-                body = body.replace(secret.encode(), b"***")
-        return body
-
-    def _secrets(self) -> list[str]:
-        credentials = self._credentials
-        login = f"{credentials.client_id.reveal()}:{credentials.client_secret.reveal()}"
-        held = [credentials.client_secret, credentials.api_key, credentials.client_id, *self._refused]
-        held += [] if self._key is None else [self._key]
-        texts = [base64.b64encode(login.encode()).decode(), *(secret.reveal() for secret in held)]
-        return sorted(texts, key=len, reverse=True)  # one may be a part of another
-
-    def _authenticated(self) -> tuple[Secret, datetime]:
+    def _authenticate(self) -> tuple[Secret, datetime]:
         asked_at = self._clock()
-        reply, answer = self._ask("POST" if self._takes_post() else "GET")
-        if reply.status == METHOD_NOT_ALLOWED and not self._takes_post():
-            reply, answer = self._ask("POST")
-        key = _session_key(reply) if reply.ok else None
+        auth = ConsumerAuth(self._credentials)
+        first, second = AUTHENTICATE.methods
+        method = second if self._sender.took_post() else first
+        answer = self._sender.send(AUTHENTICATE, auth, method=method)
+        if answer.status == _METHOD_NOT_ALLOWED and method == first:
+            answer = self._sender.send(AUTHENTICATE, auth, method=second)
+        if not answer.ok:
+            raise self._sender.error(answer)
+        key = _session_key(answer)
         if key is None:
             # The body may hold a key in some other place, so it is not kept in the exception.
-            problem = (
-                error_for(reply, redact=self.redact)
-                if not reply.ok
-                else MalformedAnswer(
-                    f"authenticate answered {reply.status} with no usable sessionKey in {len(reply.body)} bytes; "
-                    "is the base address that of the Pulse API?"
-                )
+            problem = MalformedAnswer(
+                f"authenticate answered {answer.status} with no usable sessionKey in {len(answer.body)} bytes. Is the base "
+                "address that of the Pulse API?"
             )
             problem.call_id = answer.call_id
             raise problem
         self._store.save(key, asked_at + KEY_LIFETIME)
         return key, asked_at + KEY_LIFETIME
 
-    def _ask(self, method: str) -> tuple[Reply, Answer]:
-        return self._send(method, ConsumerAuth(self._credentials))
 
-
-def _session_key(reply: Reply) -> Secret | None:
-    """Read the key; None where there is no usable one, so that no exception is raised beside what was read."""
+def _session_key(answer: Answer) -> Secret | None:
+    """Return the key in an answer; None if there is no usable one, so that no exception is raised next to the text."""
     try:
-        document = json.loads(reply.body)
+        document = json.loads(answer.body)
     except (ValueError, RecursionError):
         return None
     key = Secret(document.get("sessionKey", "") if isinstance(document, dict) else "")

@@ -1,4 +1,4 @@
-"""The client: authenticated calls to the two query endpoints, each one journalled, counted and tried again if it fails."""
+"""The client: authenticated calls to the API, each recorded in the journal, counted and retried if it fails."""
 
 from __future__ import annotations
 
@@ -13,38 +13,34 @@ from types import TracebackType
 from typing import Final, Self
 from urllib.parse import urlencode
 
-from requests.auth import AuthBase
-
-from pulseframes._secret import Secret
-from pulseframes.client.auth import SessionKeyAuth, SessionKeys
+from pulseframes.client.auth import KeyStore, Redactor, SessionKeyAuth, SessionKeys
 from pulseframes.client.journal import JOURNAL_FILE, CallRecord, Journal
-from pulseframes.client.keystore import KeyStore
 from pulseframes.client.quota import Quota
-from pulseframes.client.sender import Answer, Sender
+from pulseframes.client.sender import Sender
 from pulseframes.client.settings import ENV_HOME, IN_MEMORY, Credentials, Settings
-from pulseframes.client.transport import Reply
-from pulseframes.endpoints import AUTHENTICATE, DETAIL, Endpoint
+from pulseframes.client.transport import Answer
+from pulseframes.endpoints import DETAIL, Endpoint
 from pulseframes.errors import JournalWarning, warn
 
-UNAUTHORIZED: Final = 401
+_UNAUTHORIZED: Final = 401
 
 
 class PulseClient:
     """A connection to the Pulse API for one application, with its journal and quota.
 
-    It authenticates before the first call and whenever its session key has run out; each authentication is one call.
-    Each call, answered or not, is a row of the journal. It may be shared between threads, and used as a context manager.
+    It authenticates before the first call and whenever its session key has expired; each authentication is one call. Every
+    call, answered or not, is recorded in the journal. Safe to share between threads; also a context manager.
 
     Parameters
     ----------
     credentials : Credentials or None
-        Read from the environment if not given.
+        Default: from the environment.
     settings : Settings or None
-        Read from the environment if not given.
+        Default: from the environment.
     clock : callable
-        The present, in UTC; a test gives its own.
+        Returns the current time in UTC; for tests.
     sleep : callable
-        Waits between two tries; a test gives its own.
+        Waits between two attempts; for tests.
 
     Attributes
     ----------
@@ -52,11 +48,19 @@ class PulseClient:
         As given, or from the environment.
     application : str
         The journal's name for this application: a hash of the address and the API key.
+    journal : Journal
+        The journal; its file is opened at the first call.
 
     Raises
     ------
     CredentialsMissing
         If a credential is neither given nor set in the environment.
+
+    Examples
+    --------
+    >>> with pf.PulseClient(settings=pf.Settings(daily_limit=200)) as client:
+    ...     sessions = pf.search_sessions("2026-11-09", "2026-11-10", client=client)
+    ...     left = client.quota().left
     """
 
     def __init__(
@@ -71,96 +75,72 @@ class PulseClient:
         self.credentials = credentials or Credentials.from_env()
         self.clock = clock
         self.application = application_hash(self.settings, self.credentials)
-        self._lock = threading.Lock()
-        self._journal: Journal | None = None
-        folder = self.settings.folder if self.settings.keep_session_key else None
-        owner = _hashed(self.application, self.credentials.client_id.reveal(), self.credentials.client_secret.reveal())
-        self._keys = SessionKeys(
-            self.credentials,
-            self._authenticate,
-            takes_post=lambda: (
-                self.journal.newest_answer(self.application, AUTHENTICATE.name, AUTHENTICATE.methods[1]) is not None
-            ),
-            store=KeyStore(folder, owner),
-            clock=clock,
-        )
-        self._sender = Sender(
-            self.settings,
-            self.application,
-            lambda: self.journal,
-            redact=self._keys.redact_bytes,
-            redact_text=self._keys.redact,
-            clock=clock,
-            sleep=sleep,
-        )
+        folder = self.settings.folder
+        if folder is None and os.environ.get(ENV_HOME, "").strip() == IN_MEMORY:
+            warn(JournalWarning, f"{ENV_HOME}={IN_MEMORY} keeps no responses: a second run will pay again.")
+        self.journal = Journal(None if folder is None else folder / JOURNAL_FILE, clock=clock)
+        redactor = Redactor(self.credentials)
+        self._sender = Sender(self.settings, self.application, self.journal, redactor, clock=clock, sleep=sleep)
+        consumer = (self.credentials.client_id.reveal(), self.credentials.client_secret.reveal())
+        store = KeyStore(folder if self.settings.keep_session_key else None, _hashed(self.application, *consumer))
+        self._keys = SessionKeys(self.credentials, self._sender, store, redactor, clock=clock)
 
     @property
     def calls_spent(self) -> int:
-        """How many calls this client has spent, authentication and failures included."""
+        """Calls that this client has spent, authentication and failures included."""
         return self._sender.calls_spent
 
-    @property
-    def journal(self) -> Journal:
-        """The journal, opened when it is first needed.
-
-        Raises
-        ------
-        JournalError
-            If it cannot be opened.
-        """
-        with self._lock:
-            if self._journal is None:
-                folder = self.settings.folder
-                if folder is None and os.environ.get(ENV_HOME, "").strip() == IN_MEMORY:
-                    warn(JournalWarning, f"With {ENV_HOME}={IN_MEMORY} no answer is kept, and a second run pays again.")
-                self._journal = Journal(None if folder is None else folder / JOURNAL_FILE, clock=self.clock)
-            return self._journal
-
     def quota(self) -> Quota:
-        """Say how many calls are left and when the next one is; costs none.
+        """Return how many calls are left and when the next one is possible. Costs no calls.
 
-        Only calls that are in this journal are known: others may use the same application's quota.
+        Only calls recorded in this journal are known: other programs may use the same application's quota.
 
         Returns
         -------
         Quota
-            Limit, calls used and left, and the time of the next one, in UTC.
+            The limit, calls used and left, and the time of the next call, in UTC.
 
         Raises
         ------
         JournalError
             If the journal cannot be read.
+
+        Examples
+        --------
+        >>> pf.PulseClient().quota().limit
+        10000
         """
         return self._sender.quota()
 
     def last_calls(self, count: int = 10) -> list[CallRecord]:
-        """Give this application's last calls, without their bodies; costs none.
+        """Return this application's last calls, without their bodies. Costs no calls.
 
         Parameters
         ----------
         count : int
-            How many; 0 for none.
+            Maximum number of calls.
 
         Returns
         -------
         list of CallRecord
-            The newest first: ``id``, ``at`` (UTC), ``endpoint``, ``params`` and ``status``, which is None where no answer came.
+            Newest first: ``id``, ``at`` (UTC), ``endpoint``, ``params`` and ``status``, which is None without an answer.
+
+        Examples
+        --------
+        >>> endpoints = [call.endpoint for call in pf.PulseClient().last_calls(3)]
         """
         return self.journal.last_calls(self.application, count)
 
     def kept_answer(self, endpoint: Endpoint, params: Mapping[str, str]) -> Answer | None:
-        """Give the journal's newest answer to a question, however old; None where there is none. Costs none."""
-        entry = self.journal.newest_answer(self.application, endpoint.name, urlencode(params))
-        if entry is None or entry.status is None:
-            return None
-        return Answer(entry.body, entry.id, entry.at, entry.status, kept=True, forgotten=entry.forgotten)
+        """Return the journal's newest answer to a question, however old; None if there is none. Costs no calls."""
+        record = self.journal.newest_answer(self.application, endpoint.name, urlencode(params))
+        return None if record is None else record.answer()
 
     def answered_details(self) -> dict[int, int]:
-        """Give the ids of the sessions whose details the journal has, in whatever state, and how often; costs none."""
+        """Return, for each session whose details the journal has, in whatever state, how often. Costs no calls."""
         questions = self.journal.answered(self.application, DETAIL.name)
-        ids = (
-            (params.removeprefix(f"{DETAIL.parameters['session_id']}="), count) for params, count in questions.items()
-        )
+        prefix = f"{DETAIL.parameters['session_id']}="
+        ids = ((params.removeprefix(prefix), count) for params, count in questions.items())
         return {int(text): count for text, count in ids if text.isdecimal()}
 
     def call(
@@ -171,9 +151,9 @@ class PulseClient:
         session_id: int | None = None,
         retry_timeouts: bool = True,
     ) -> Answer:
-        """Ask one question of the server, whatever is kept.
+        """Ask the server one question, whatever the journal has.
 
-        Costs one call; one more where a session key has to be fetched first or is refused, and for each try again.
+        Costs one call; one more if a session key must be fetched first or is refused, and one for each retry.
 
         Parameters
         ----------
@@ -184,24 +164,25 @@ class PulseClient:
         session_id : int or None
             The session asked for, for the error message.
         retry_timeouts : bool
-            Whether a call that timed out is tried again as it is.
+            Whether to retry a call that timed out.
 
         Raises
         ------
         InvalidQuery, AuthenticationFailed, SessionNotFound, QuotaExhausted, ServerError, MalformedAnswer, JournalError
-            As the server's status, or the lack of one, says; ``call_id`` names the journal's row.
+            As the server's status, or the lack of one, requires; ``call_id`` is the call's number in the journal.
         """
         key = self._keys.current()
-        reply, answer = self._ask(endpoint, key, params, retry_timeouts=retry_timeouts)
-        if reply.status == UNAUTHORIZED:
-            reply, answer = self._ask(endpoint, self._keys.replacing(key), params, retry_timeouts=retry_timeouts)
-        if not reply.ok:
-            raise self._sender.error(reply, answer, session_id=session_id)
+        answer = self._sender.send(endpoint, SessionKeyAuth(key), params=params, retry_timeouts=retry_timeouts)
+        if answer.status == _UNAUTHORIZED:
+            auth = SessionKeyAuth(self._keys.replacing(key))
+            answer = self._sender.send(endpoint, auth, params=params, retry_timeouts=retry_timeouts)
+        if not answer.ok:
+            raise self._sender.error(answer, session_id=session_id)
         return answer
 
     @property
     def has_session_key(self) -> bool:
-        """Whether the next call needs no authentication first, as far as can be told."""
+        """Whether the next call needs no authentication, as far as is known."""
         return self._keys.has_key
 
     def check_credentials(self) -> int:
@@ -210,12 +191,16 @@ class PulseClient:
         Returns
         -------
         int
-            The calls spent.
+            The calls spent: 0 or more.
 
         Raises
         ------
         AuthenticationFailed, QuotaExhausted, ServerError, MalformedAnswer, JournalError
             If that fails.
+
+        Examples
+        --------
+        >>> calls = pf.PulseClient().check_credentials()
         """
         before = self.calls_spent
         self._keys.current()
@@ -224,10 +209,7 @@ class PulseClient:
     def close(self) -> None:
         """Close the connections and the journal; a later call opens them again."""
         self._sender.close()
-        with self._lock:
-            if self._journal is not None:
-                self._journal.close()
-                self._journal = None
+        self.journal.close()
 
     def __enter__(self) -> Self:
         return self
@@ -240,19 +222,9 @@ class PulseClient:
     def __repr__(self) -> str:
         return f"PulseClient({self.settings.base_url!r}, calls_spent={self.calls_spent})"
 
-    def _authenticate(self, method: str, auth: AuthBase) -> tuple[Reply, Answer]:
-        return self._sender.send(method, AUTHENTICATE, auth)
-
-    def _ask(
-        self, endpoint: Endpoint, key: Secret, params: Mapping[str, str], *, retry_timeouts: bool
-    ) -> tuple[Reply, Answer]:
-        return self._sender.send(
-            endpoint.methods[0], endpoint, SessionKeyAuth(key), params=params, retry_timeouts=retry_timeouts
-        )
-
 
 def application_hash(settings: Settings, credentials: Credentials) -> str:
-    """Name an application, at one address, without giving its key away."""
+    """Return a name for an application at one address that does not reveal its key."""
     return _hashed(settings.base_url, credentials.api_key.reveal())
 
 
@@ -265,14 +237,14 @@ _choosing_default = threading.Lock()
 
 
 def default_client() -> PulseClient:
-    """Give the client that is made from the environment: the same one, with its session key, while that stays as it is.
+    """Return the client of the environment: the same one, with its session key, until the environment changes.
 
     Raises
     ------
     CredentialsMissing
         If a credential is not set.
     """
-    global _default  # noqa: PLW0603  one client a process, so that each cell of a notebook does not authenticate anew
+    global _default  # noqa: PLW0603  one client per process, so that notebook cells do not authenticate again
     credentials, settings = Credentials.from_env(), Settings()
     with _choosing_default:
         if _default is None or (_default.credentials, _default.settings) != (credentials, settings):

@@ -1,4 +1,4 @@
-"""The journal's file as SQLite sees it: opened, brought to the newest version, read and written by one at a time."""
+"""The journal's SQLite file: opening, migrations, transactions and forks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Final
 
 from pulseframes.errors import JournalError
 
-#: How long to wait for another process that is writing.
+#: The longest wait for another process that is writing.
 _BUSY_SECONDS: Final = 30.0
 
 #: The databases that are open in this process.
@@ -22,31 +22,29 @@ _open_databases: weakref.WeakSet[Database] = weakref.WeakSet()
 
 
 class Database:
-    """The file; safe to share between threads, and between processes that each open it.
+    """The file, opened when it is first used. Safe to share between threads; each process opens it for itself.
+
+    Every method raises ``JournalError`` if the file cannot be opened, read or written, is damaged, or was written by a newer
+    version.
 
     Parameters
     ----------
     path : Path or None
-        The file; it and its folder are made if they are not there. None keeps everything in memory.
+        The file; it and its folder are created if necessary. None keeps everything in memory.
     migrations : sequence of str
-        Statements that each take the schema one version further.
-
-    Raises
-    ------
-    JournalError
-        If the file cannot be opened, read or written, is damaged, or was written by a newer version.
+        Statements that each raise the schema by one version.
     """
 
     def __init__(self, path: Path | None, migrations: Sequence[str]) -> None:
         self.path = path
         self._migrations = migrations
         self._lock = threading.RLock()
-        self._connection: sqlite3.Connection | None = self._open()
+        self._connection: sqlite3.Connection | None = None
         _open_databases.add(self)
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """Give the connection, to this thread alone."""
+        """Lend the connection to this thread alone."""
         with self._lock:
             if self._connection is None:
                 self._connection = self._open()
@@ -57,7 +55,7 @@ class Database:
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
-        """Do everything inside as one transaction that no other process can come between; one inside another is part of it."""
+        """Run everything inside as one transaction; a nested one is part of the outer one."""
         with self.reading() as connection:
             if connection.in_transaction:
                 yield connection
@@ -66,61 +64,55 @@ class Database:
                 yield connection
 
     def check(self) -> None:
-        """Read the whole file.
-
-        Raises
-        ------
-        JournalError
-            If it is damaged.
-        """
+        """Read the whole file; raise ``JournalError`` if it is damaged."""
         with self.reading() as connection:
-            (found,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
-        if found != "ok":
-            raise self.problem(f"is damaged: {found}")
+            (verdict,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
+        if verdict != "ok":
+            raise self.problem(f"is damaged: {verdict}")
 
     def scrub(self) -> None:
-        """Write the file anew, so that what was removed is in none of its pages, nor in those that wait to be written.
+        """Rewrite the file, so that what was deleted is in none of its pages, nor in the write-ahead log.
 
         Raises
         ------
         JournalError
-            If another process keeps the file in use.
+            Also if another process is reading the file.
         """
         with self.reading() as connection:
             connection.execute("VACUUM")
             busy, *_ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         if busy:
             raise self.problem(
-                "still holds what was removed, for another process is reading it; end that, and do the same again"
+                "still holds what was deleted, because another process is reading it; end that process and try again"
             )
 
     def close(self) -> None:
-        """Close the file; it is opened again when it is needed."""
+        """Close the file. The next use opens it again."""
         with self._lock:
             if self._connection is not None:
                 self._connection.close()
                 self._connection = None
 
     def before_fork(self) -> None:
-        """Close the file and hold the lock until the fork is over: SQLite's locks do not work across one."""
+        """Close the file and hold the lock until the fork is over: SQLite's locks do not survive one."""
         self._lock.acquire()
         if self.path is not None:
             self.close()
 
     def after_fork(self) -> None:
-        """Let go of the lock, in parent and child alike."""
+        """Release the lock, in parent and child alike."""
         self._lock.release()
 
     def problem(self, what: str) -> JournalError:
-        """Give the error that says what is wrong with the file."""
-        return JournalError(f"The journal {self.path or 'in memory'} {what}. No call is sent without it.")
+        """Return an error about the file."""
+        return JournalError(f"The journal {self.path or 'in memory'} {what}. No call is sent without a journal.")
 
     def _open(self) -> sqlite3.Connection:
         with ExitStack() as on_failure:
             try:
                 if self.path is not None:
                     self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-                    # Made with its mode, so that there is no moment at which others can read it.
+                    # Created with its mode, so that others can never read it.
                     os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
                 connection = sqlite3.connect(
                     ":memory:" if self.path is None else self.path,
@@ -145,7 +137,7 @@ class Database:
         with _transaction(connection):
             version = self._version(connection)  # another process may have been first
             if version > newest:
-                raise self.problem("was written by a newer version of pulseframes; update pulseframes")
+                raise self.problem("was written by a newer version of pulseframes: update pulseframes")
             for step in self._migrations[version:]:
                 for statement in step.split(";"):
                     connection.execute(statement)
@@ -158,20 +150,22 @@ class Database:
     def _explained(self, problem: OSError | sqlite3.Error) -> JournalError:
         text = str(problem)
         if "malformed" in text or "not a database" in text or "corrupt" in text:
-            return self.problem(f"is damaged ({text}); move it away to start anew: its answers will be paid for again")
+            return self.problem(
+                f"is damaged ({text}). Move it away to start a new one; its answers will have to be paid for again"
+            )
         if "locked" in text or "busy" in text:
-            return self.problem(f"is being written by another process for over {_BUSY_SECONDS:g} s; try again")
+            return self.problem(f"has been locked by another process for over {_BUSY_SECONDS:g} s: try again")
         if "full" in text:
-            return self.problem("cannot be written: the disk is full; make room and go on where you were")
+            return self.problem("cannot be written: the disk is full. Free some space and run the same command again")
         if isinstance(problem, OSError):
             text = problem.strerror or text
         return self.problem(
-            f"cannot be used ({text}); check the folder's permissions, or set PULSEFRAMES_HOME to another"
+            f"cannot be used ({text}). Check the folder's permissions, or set PULSEFRAMES_HOME to another folder"
         )
 
 
 def _use_wal(connection: sqlite3.Connection) -> None:
-    """Switch to WAL; SQLite does not wait for another process that is doing the same, so this does."""
+    """Switch to WAL. SQLite does not wait for another process that is doing the same, so this function does."""
     give_up = time.monotonic() + _BUSY_SECONDS
     while True:
         try:

@@ -1,7 +1,7 @@
-"""Every call that was ever sent: when, what for, and the raw answer. Quota, cache, resume and replay come from it.
+"""The journal: every call that was ever sent, with its raw answer. Quota, cache, resume and replay come from it.
 
 One SQLite file. A row is reserved before its call is sent, in the transaction that checks the quota, and completed before
-anything reads the answer: a process that is killed at any moment leaves either nothing, or a call that counts.
+anything reads the answer. A process killed at any moment leaves either nothing or a call that counts.
 """
 
 from __future__ import annotations
@@ -9,45 +9,122 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import pyarrow as pa
 
 from pulseframes.client.database import Database
-from pulseframes.client.records import CallRecord, Outcome, Request
+from pulseframes.client.transport import Answer
 
-__all__ = ["JOURNAL_FILE", "MIGRATIONS", "Admission", "CallRecord", "Journal", "Outcome", "Request"]
+Outcome: TypeAlias = Literal["answered", "lost", "unsent", "forgotten"]
 
-#: The file's name, in PULSEFRAMES_HOME.
+
+@dataclass(frozen=True)
+class Request:
+    """A call that is about to be sent.
+
+    Attributes
+    ----------
+    application : str
+        A hash of the application, never its key.
+    endpoint : str
+        The name of the endpoint.
+    params : str
+        The canonical query string.
+    attempt : int
+        1, and more for a retry.
+    counted : bool
+        Whether the call counts towards the quota.
+    """
+
+    application: str
+    endpoint: str
+    params: str = ""
+    attempt: int = 1
+    counted: bool = True
+
+
+@dataclass(frozen=True, repr=False)
+class CallRecord:
+    """One row of the journal.
+
+    Attributes
+    ----------
+    id : int
+        The call's number.
+    at : datetime
+        When the call was reserved, in UTC.
+    endpoint, params, attempt
+        As in ``Request``.
+    outcome : {"answered", "lost", "unsent", "forgotten"} or None
+        None if the call was reserved and never completed; ``"forgotten"`` if its answer was erased afterwards.
+    status : int or None
+        The HTTP status.
+    size : int or None
+        Size of the body in bytes.
+    duration_ms : int or None
+        Time until the answer.
+    forgotten : int
+        Number of sessions erased from the body afterwards.
+    body : bytes
+        The answer as received, less those. It holds personal data, so it is not in the ``repr``.
+    """
+
+    id: int
+    at: datetime
+    endpoint: str
+    params: str
+    attempt: int
+    outcome: Outcome | None
+    status: int | None
+    size: int | None
+    duration_ms: int | None
+    forgotten: int
+    body: bytes
+
+    def answer(self) -> Answer | None:
+        """Return the answer; None if there is none."""
+        if self.status is None:
+            return None
+        return Answer(
+            self.endpoint, self.status, self.body, None, self.id, self.at, kept=True, forgotten=self.forgotten
+        )
+
+    def __repr__(self) -> str:
+        return f"CallRecord({self.id}, {self.at:%Y-%m-%d %H:%M:%S}, {self.endpoint}, {self.outcome}, {self.status})"
+
+
+#: The file's name in PULSEFRAMES_HOME.
 JOURNAL_FILE: Final = "journal.sqlite"
 
-#: Takes when the calls of the day were sent, until when the server refuses more, and the present; raises to refuse.
+#: Takes the times of the day's calls, until when the server refuses more, and the current time; raises to refuse a call.
 Admission: TypeAlias = Callable[[Sequence[datetime], "datetime | None", datetime], object]
 
-#: Each takes the schema one version further. A released one is never changed: a new one is added.
+#: Each raises the schema by one version. A released one never changes; add a new one.
 MIGRATIONS: Final[tuple[str, ...]] = (
     """
     CREATE TABLE calls (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
-        at INTEGER NOT NULL,           -- when it was reserved, microseconds since 1970 in UTC
+        at INTEGER NOT NULL,           -- when it was reserved: microseconds since 1970, UTC
         application TEXT NOT NULL,     -- a hash of the address and the API key
         endpoint TEXT NOT NULL,
         params TEXT NOT NULL,          -- canonical: the query string
-        attempt INTEGER NOT NULL,      -- 1, and more for the same call tried again
-        counted INTEGER NOT NULL,      -- whether it is part of the quota
-        outcome TEXT,                  -- answered, lost (no complete answer), unsent, or NULL (not heard of again)
+        attempt INTEGER NOT NULL,      -- 1, and more for a retry
+        counted INTEGER NOT NULL,      -- whether it counts towards the quota
+        outcome TEXT,                  -- answered, lost (no complete answer), unsent, or NULL (never completed)
         status INTEGER,
-        size INTEGER,                  -- of the body, in bytes
-        body BLOB,                     -- as it came, compressed with zstd
+        size INTEGER,                  -- bytes of the body
+        body BLOB,                     -- as received, compressed with zstd
         duration_ms INTEGER,
-        blocked_until INTEGER          -- until when the server refuses more calls, where it said so
+        blocked_until INTEGER          -- until when the server refuses more calls, if it said so
     );
     CREATE INDEX calls_by_question ON calls (application, endpoint, params, id);
     CREATE INDEX calls_by_time ON calls (application, at);
     """,
-    # How many sessions were taken out of the answer afterwards.
+    # How many sessions were erased from the answer afterwards.
     "ALTER TABLE calls ADD COLUMN forgotten INTEGER NOT NULL DEFAULT 0",
 )
 
@@ -80,19 +157,17 @@ _SUCCESSES: Final = """
 
 
 class Journal:
-    """The file; safe to share between threads, and between processes that each open it.
+    """The journal's file, opened when it is first used. Safe to share between threads; each process opens it for itself.
+
+    Every method raises ``JournalError`` if the file cannot be opened, read or written, is damaged, or was written by a newer
+    version.
 
     Parameters
     ----------
     path : Path or None
-        The file; it and its folder are made if they are not there. None keeps everything in memory.
+        The file; it and its folder are created if necessary. None keeps everything in memory.
     clock : callable
-        The present, in UTC; a test gives its own.
-
-    Raises
-    ------
-    JournalError
-        If the file cannot be opened, read or written, is damaged, or was written by a newer version.
+        Returns the current time in UTC.
     """
 
     def __init__(self, path: Path | None, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
@@ -100,31 +175,25 @@ class Journal:
         self._clock = clock
         self._database = Database(path, MIGRATIONS)
 
-    def reserve(self, call: Request, admit: Admission, *, since: Callable[[datetime], datetime]) -> int:
-        """Put down a call that is about to be sent, if it is admitted; give its number.
+    def reserve(self, request: Request, admit: Admission, *, since: Callable[[datetime], datetime]) -> int:
+        """Record a call that is about to be sent, if it is admitted, and return its number.
 
         Parameters
         ----------
-        call : Request
-            What will be asked.
+        request : Request
+            The call.
         admit : callable
-            Told of the application's calls of the day; it raises to refuse this one. Not asked for a call that does
-            not count.
+            Receives the application's calls of the day and raises to refuse this one. Not called if the call does not count.
         since : callable
-            Gives the start of the day, from the present.
-
-        Raises
-        ------
-        JournalError
-            If it cannot be put down; the call must not be sent then.
+            Returns the start of the day, given the current time.
         """
         with self._database.writing() as connection:
             now = self._clock()
-            if call.counted:
-                admit(*self._spent(connection, call.application, since(now)), now)
+            if request.counted:
+                admit(*self._spent(connection, request.application, since(now)), now)
             cursor = connection.execute(
                 "INSERT INTO calls (at, application, endpoint, params, attempt, counted) VALUES (?, ?, ?, ?, ?, ?)",
-                (_number(now), call.application, call.endpoint, call.params, call.attempt, call.counted),
+                (_number(now), request.application, request.endpoint, request.params, request.attempt, request.counted),
             )
             assert cursor.lastrowid is not None  # noqa: S101  an insert has one
             return cursor.lastrowid
@@ -139,13 +208,7 @@ class Journal:
         duration_ms: int = 0,
         blocked_until: datetime | None = None,
     ) -> None:
-        """Put down how a call ended. One that was never sent no longer counts.
-
-        Raises
-        ------
-        JournalError
-            If it cannot be put down.
-        """
+        """Record how a call ended. A call that was never sent no longer counts."""
         blocked = None if blocked_until is None else _number(blocked_until)
         with self._database.writing() as connection:
             connection.execute(
@@ -155,23 +218,18 @@ class Journal:
             )
 
     def rewrite(self, call_id: int, body: bytes, *, forgotten: int = 0, params: str | None = None) -> None:
-        """Replace what came of a call; whether and when it counts stays as it is.
+        """Replace the answer of a call. Whether and when it counts does not change.
 
         Parameters
         ----------
         call_id : int
-            Its number.
+            The call's number.
         body : bytes
-            What is left of its answer; with nothing left, it is an answer to no question any more.
+            The rest of its answer; if empty, the answer is never used again.
         forgotten : int
-            How many sessions are no longer in the body.
+            How many sessions were erased from the body.
         params : str or None
-            What was asked, where that is not to stay as it was either.
-
-        Raises
-        ------
-        JournalError
-            If it cannot be put down.
+            A replacement for the query string, if that must change too.
         """
         with self._database.writing() as connection:
             connection.execute(
@@ -181,86 +239,74 @@ class Journal:
             )
 
     def remove(self, call_ids: Iterable[int]) -> None:
-        """Remove calls wholly; one of the last day would then no longer count.
-
-        Raises
-        ------
-        JournalError
-            If they cannot be removed.
-        """
+        """Delete calls. Deleted calls no longer count towards the quota."""
         with self._database.writing() as connection:
             connection.executemany("DELETE FROM calls WHERE id = ?", [(call_id,) for call_id in call_ids])
 
     @contextmanager
     def at_once(self) -> Iterator[None]:
-        """Put down everything inside or, if it fails or is killed, nothing; other processes wait until it is over."""
+        """Record everything inside or, if it fails or is killed, nothing. Other processes wait."""
         with self._database.writing():
             yield
 
     def scrub(self) -> None:
-        """Write the file anew, so that what was removed can be read in it no more, by no tool.
+        """Rewrite the file, so that no tool can recover what was deleted.
 
         Raises
         ------
         JournalError
-            If another process keeps the file in use.
+            Also if another process is reading the file.
         """
         self._database.scrub()
 
     def spent(self, application: str, since: datetime) -> tuple[list[datetime], datetime | None]:
-        """Give when an application's counted calls were sent, oldest first, and until when the server refuses more."""
+        """Return when an application's counted calls were sent, oldest first, and until when the server refuses more."""
         with self._database.reading() as connection:
             return self._spent(connection, application, since)
 
     def newest_answer(self, application: str, endpoint: str, params: str) -> CallRecord | None:
-        """Give the last success, or 404, for a question; None where there is none."""
+        """Return the last success, or 404, for a question; None if there is none."""
         with self._database.reading() as connection:
             row = connection.execute(_NEWEST, (application, endpoint, params)).fetchone()
         return None if row is None else self._entry(row)
 
     def answered(self, application: str, endpoint: str) -> dict[str, int]:
-        """Give the questions to an endpoint that have a success, and how many each has."""
+        """Return, for each question to an endpoint that was answered with success, how often."""
         with self._database.reading() as connection:
             return dict(connection.execute(_ANSWERED, (application, endpoint)).fetchall())
 
     def last_calls(self, application: str, count: int) -> list[CallRecord]:
-        """Give an application's last calls, newest first, without their bodies."""
+        """Return an application's last calls, newest first, without their bodies."""
         with self._database.reading() as connection:
             rows = connection.execute(_LAST, (application, count)).fetchall()
         return [self._entry(row) for row in rows]
 
     def entry(self, call_id: int) -> CallRecord | None:
-        """Give one call, with its body; None where there is none of this number."""
+        """Return one call with its body; None if there is no such number."""
         with self._database.reading() as connection:
             row = connection.execute(_ONE, (call_id,)).fetchone()
         return None if row is None else self._entry(row)
 
     def applications(self) -> list[str]:
-        """Give the hashes of the applications that have calls here."""
+        """Return the hashes of the applications in the journal."""
         with self._database.reading() as connection:
             return [row[0] for row in connection.execute("SELECT DISTINCT application FROM calls ORDER BY application")]
 
     def successes(self, application: str, date_from: datetime, date_to: datetime) -> Iterator[CallRecord]:
-        """Give each success of an application in a time range, oldest first; one at a time is in memory."""
+        """Yield each success of an application in a time range, oldest first, one at a time."""
         times = (_number(date_from), _number(date_to))
         yield from self._each(_SUCCESSES, (application, *times))
 
     def everything(self) -> Iterator[CallRecord]:
-        """Give each call of all applications, whatever came of it, oldest first; one at a time is in memory."""
+        """Yield each call of all applications, whatever its outcome, oldest first, one at a time."""
         yield from self._each("SELECT id FROM calls ORDER BY id", ())
 
     def check(self) -> None:
-        """Read the whole file.
-
-        Raises
-        ------
-        JournalError
-            If it is damaged.
-        """
+        """Read the whole file; raise ``JournalError`` if it is damaged."""
         self._database.check()
 
     def close(self) -> None:
-        """Close the file; it is opened again when it is needed."""
+        """Close the file. The next use opens it again."""
         self._database.close()
 
     def _each(self, query: str, values: tuple[str | int, ...]) -> Iterator[CallRecord]:
@@ -289,7 +335,7 @@ class Journal:
             raw = pa.decompress(body, decompressed_size=size, codec="zstd", asbytes=True) if body else b""
         except (OSError, ValueError, TypeError) as problem:
             raise self._database.problem(
-                f"has a damaged answer, call {call_id} ({problem}); refresh=True asks for it again"
+                f"has a damaged answer, call {call_id} ({problem}); refresh=True fetches it again"
             ) from None
         return CallRecord(
             call_id, _moment(at), endpoint, params, attempt, outcome, status, size, duration_ms, forgotten, raw

@@ -1,4 +1,4 @@
-"""How many calls are left, and when the next one is: worked out from the journal's rows, and refused before sending."""
+"""The quota: how many calls are left and when the next one is possible, from the journal's rows."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from pulseframes.errors import QuotaExhausted
 
 QuotaDay: TypeAlias = Literal["rolling", "utc"]
 
-#: The server counts a call a little after we do, as it travels; so it also forgets it a little later.
+#: The server counts a call a little later than we do, because it travels; so it also forgets it a little later.
 MARGIN: Final = timedelta(seconds=60)
 DAY: Final = timedelta(hours=24)
 
 
 @dataclass(frozen=True)
 class Quota:
-    """How an application stands.
+    """An application's quota.
 
     Attributes
     ----------
     limit : int
-        Calls a day.
+        Calls per day.
     used : int
-        Calls of the present day, as the journal has them.
+        Calls of the current day that the journal has recorded.
     left : int
         Calls that may be sent now.
     next_call_at : datetime
-        When the next call may be sent, in UTC: now, where some are left.
+        When the next call may be sent, in UTC; now if any are left.
     day : {"rolling", "utc"}
-        What a day is: the last 24 hours, or the day in UTC.
+        The day that counts: the last 24 hours, or the day in UTC.
     """
 
     limit: int
@@ -43,36 +43,36 @@ class Quota:
 
 @dataclass(frozen=True)
 class QuotaRule:
-    """The limit that is kept to.
+    """The limit, and how it is enforced.
 
     Parameters
     ----------
     limit : int
-        Calls a day.
+        Calls per day.
     day : {"rolling", "utc"}
-        What a day is. The API's documentation does not say; the last 24 hours are right whatever it is.
+        The day that counts. The API's documentation does not say; the last 24 hours are safe under any reading.
     """
 
     limit: int
     day: QuotaDay = "rolling"
 
     def since(self, now: datetime) -> datetime:
-        """Give the start of the present day: calls after it count."""
+        """Return the start of the current day: calls after it count."""
         if self.day == "utc":
-            return _midnight(now) - MARGIN  # the server may have counted the last calls of yesterday today
+            return _midnight(now) - MARGIN  # the server may have counted yesterday's last calls today
         return now - DAY - MARGIN
 
     def stand(self, spent: Sequence[datetime], blocked_until: datetime | None, now: datetime) -> Quota:
-        """Work out how an application stands.
+        """Return the quota, given the day's calls.
 
         Parameters
         ----------
         spent : sequence of datetime
-            When the calls of the present day were sent, oldest first.
+            When the day's calls were sent, oldest first.
         blocked_until : datetime or None
-            Until when the server refuses calls, where it said so.
+            Until when the server refuses calls, if it said so.
         now : datetime
-            The present.
+            The current time.
         """
         blocked = blocked_until is not None and blocked_until > now
         left = 0 if blocked else max(0, self.limit - len(spent))
@@ -84,27 +84,23 @@ class QuotaRule:
         return Quota(self.limit, len(spent), left, free_at, self.day)
 
     def admit(self, spent: Sequence[datetime], blocked_until: datetime | None, now: datetime) -> Quota:
-        """Let one more call through.
-
-        Raises
-        ------
-        QuotaExhausted
-            If none is left. Nothing was sent.
-        """
+        """Admit one more call, or raise ``QuotaExhausted``; nothing was sent then."""
         quota = self.stand(spent, blocked_until, now)
         if quota.left:
             return quota
-        why = f"{quota.used} of {self.limit} calls are spent"
+        why = f"{quota.used} of {self.limit} calls used"
         if blocked_until is not None and blocked_until > now:
-            why += ", and the server has refused more (429): others may use the same quota, or the plan has ended"
+            why += (
+                ", and the server refused more (429): another program may use the same quota, or the plan has expired"
+            )
         raise QuotaExhausted(
-            f"No call is left: {why}. The next one is at {quota.next_call_at:%Y-%m-%d %H:%M:%S} UTC. This one was not "
-            "sent; what is already known is still answered.",
+            f"Daily quota used up: {why}. Next call possible at {quota.next_call_at:%Y-%m-%d %H:%M:%S} UTC. This call was not "
+            "sent; cached responses are still available.",
             resets_at=quota.next_call_at,
         )
 
     def day_ends(self, now: datetime) -> datetime:
-        """Give the moment at which a day that is spent is surely over."""
+        """Return when a day that is used up is certainly over."""
         return self._forgotten_at(now)
 
     def _forgotten_at(self, sent: datetime) -> datetime:

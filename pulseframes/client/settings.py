@@ -1,4 +1,4 @@
-"""Settings and credentials: arguments first, then the environment."""
+"""Settings and credentials: from arguments, else from the environment."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import platformdirs
 
-from pulseframes._arguments import whole_number
+from pulseframes._arguments import check_choice, whole_number
 from pulseframes._secret import Secret
 from pulseframes.client.quota import QuotaDay
 from pulseframes.errors import CredentialsMissing, InvalidQuery
@@ -30,7 +30,7 @@ ENV_KEEP_SESSION_KEY: Final = "PULSEFRAMES_KEEP_SESSION_KEY"
 
 DEFAULT_DAILY_LIMIT: Final = 50
 LONGEST_TIMEOUT: Final = 3600.0
-#: The home that is no folder.
+#: The home that keeps nothing on disk.
 IN_MEMORY: Final = ":memory:"
 
 _FLAGS: Final = {
@@ -47,19 +47,24 @@ _FLAGS: Final = {
 
 @dataclass(frozen=True, init=False)
 class Credentials:
-    """What Raygun knows an application and a consumer by.
+    """API key, and a consumer's client ID and secret. Their ``repr`` shows none of them.
 
     Parameters
     ----------
     api_key : str
         The application's API key, from the application's settings in Raygun.
     client_id, client_secret : str
-        Of a consumer application, from the Consumers tab of the plan's settings.
+        From the Consumers tab of the plan's settings in Raygun.
 
     Raises
     ------
     CredentialsMissing
-        If one of them is empty or holds a character that an HTTP header cannot carry.
+        If one of them is empty or has a character that an HTTP header cannot carry.
+
+    Examples
+    --------
+    >>> pf.Credentials(api_key="...", client_id="...", client_secret="...")
+    Credentials(api_key=Secret('***'), client_id=Secret('***'), client_secret=Secret('***'))
     """
 
     api_key: Secret
@@ -72,8 +77,10 @@ class Credentials:
             if not isinstance(value, str) or not value.strip():
                 raise CredentialsMissing(f"{name} is empty.")
             if not value.strip().isascii() or not value.strip().isprintable():
-                raise CredentialsMissing(f"{name} holds a character that is not printable ASCII; copy it again.")
-            # A line break or a blank copied along from a web page is never part of a key.
+                raise CredentialsMissing(
+                    f"{name} has a character that is not printable ASCII. Copy it again from Raygun."
+                )
+            # White space copied along from a web page is never part of a key.
             object.__setattr__(self, name, Secret(value.strip()))
 
     @classmethod
@@ -89,46 +96,49 @@ class Credentials:
         missing = [name for name in names if not os.environ.get(name, "").strip()]
         if missing:
             raise CredentialsMissing(
-                f"Not set in the environment: {', '.join(missing)}. The API key is under the application's settings "
-                "in Raygun; the client id and secret are those of a consumer application (plan settings, Consumers)."
+                f"Not set in the environment: {', '.join(missing)}. In Raygun, the API key is in the application's settings; "
+                "client ID and secret are those of a consumer application (plan settings, Consumers tab)."
             )
         return cls(*(os.environ[name] for name in names))
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How to talk to the API, and what to keep.
+    """Where the API is, how many calls a day it allows, and where the journal lies.
 
-    What is not given is read from the environment.
+    Each default is read from the environment.
 
     Parameters
     ----------
     base_url : str
-        Where the API is (``PULSEFRAMES_BASE_URL``): ``https://``, or ``http://`` on this machine itself, as for a
-        simulator.
+        The API's address (``PULSEFRAMES_BASE_URL``): ``https://``, or ``http://`` on this machine, for a simulator.
     home : str or path
-        The folder of the journal and of the session key (``PULSEFRAMES_HOME``); the user's data folder if not set.
+        The folder of the journal and the session key (``PULSEFRAMES_HOME``); default: the user's data folder.
         ``":memory:"`` keeps nothing on disk: another process, or a second run, pays again.
     daily_limit : int
-        Calls a day (``PULSEFRAMES_DAILY_LIMIT``, 50). Raygun can raise it for an application.
+        Calls per day (``PULSEFRAMES_DAILY_LIMIT``, 50). Raygun can raise the limit of an application.
     quota_day : {"rolling", "utc"}
-        What a day is (``PULSEFRAMES_QUOTA_DAY``): the last 24 hours, which is right however the server counts, or the
-        day in UTC.
+        The day that counts (``PULSEFRAMES_QUOTA_DAY``): the last 24 hours, safe however the server counts, or the day in UTC.
     count_authenticate : bool
-        Whether authenticating is a call of the quota (``PULSEFRAMES_COUNT_AUTHENTICATE``, yes).
+        Whether an authentication counts towards the quota (``PULSEFRAMES_COUNT_AUTHENTICATE``, yes).
     keep_session_key : bool
         Whether the next process may use the session key (``PULSEFRAMES_KEEP_SESSION_KEY``, yes).
     allow_http : bool
-        Whether ``base_url`` may be ``http://`` on another machine, where others can read the credentials on the way.
+        Whether ``base_url`` may be ``http://`` on another machine, where others can read the credentials in transit.
     repair_calls : int
-        How many more calls a search may spend where its list changed while it was read.
+        How many extra calls a search may spend if its list changes while it is read.
     connect_timeout, read_timeout : float
         Seconds to wait for a connection, and between two pieces of an answer. The server gives up after 30.
 
     Raises
     ------
     InvalidQuery
-        If one of them is not as it should be; the message names it.
+        If one of them is invalid; the message names it.
+
+    Examples
+    --------
+    >>> pf.Settings(daily_limit=500, quota_day="utc").daily_limit
+    500
     """
 
     base_url: str = field(default_factory=lambda: _from_env(ENV_BASE_URL, DEFAULT_BASE_URL))
@@ -147,18 +157,15 @@ class Settings:
         for name in ("connect_timeout", "read_timeout"):
             seconds = getattr(self, name)
             if not isinstance(seconds, int | float) or not 0 < seconds <= LONGEST_TIMEOUT:
-                wanted = f"a number of seconds, positive and up to {LONGEST_TIMEOUT:g}"
-                raise InvalidQuery(f"{name}: {seconds!r} is not {wanted}.", argument=name)
+                message = f"{name} must be a number of seconds above 0 and up to {LONGEST_TIMEOUT:g}, not {seconds!r}."
+                raise InvalidQuery(message, argument=name)
         for name, least in (("daily_limit", 1), ("repair_calls", 0)):
             whole_number(name, getattr(self, name), least=least)
-        if self.quota_day not in get_args(QuotaDay):
-            raise InvalidQuery(
-                f"quota_day: {self.quota_day!r} is not 'rolling' or 'utc' ({ENV_QUOTA_DAY}).", argument="quota_day"
-            )
+        check_choice("quota_day", self.quota_day, get_args(QuotaDay))
 
     @property
     def folder(self) -> Path | None:
-        """The folder of the journal and the session key; None where nothing is kept on disk."""
+        """The folder of the journal and the session key; None if nothing is kept on disk."""
         if self.home == IN_MEMORY:
             return None
         return (
@@ -175,42 +182,44 @@ def _whole_from_env(name: str, default: int) -> int:
     try:
         return int(text)
     except ValueError:
-        raise InvalidQuery(f"{name}: {text!r} is not a whole number.", argument=name) from None
+        raise InvalidQuery(f"{name} must be a whole number, not {text!r}.", argument=name) from None
 
 
 def _flag_from_env(name: str) -> bool:
     text = _from_env(name, "yes").lower()
     if text not in _FLAGS:
-        raise InvalidQuery(f"{name}: {text!r} is not yes or no.", argument=name)
+        raise InvalidQuery(f"{name} must be yes or no, not {text!r}.", argument=name)
     return _FLAGS[text]
 
 
 def _checked_base_url(url: str, *, allow_http: bool) -> str:
-    """Give the address with no slash at its end, if credentials may be sent there."""
+    """Return the address without a slash at its end, if credentials may be sent there."""
     if not isinstance(url, str) or not url.isprintable() or any(letter in " ?#" for letter in url):
-        raise InvalidQuery(f"base_url: {url!r} is not an http(s) address.", argument="base_url")
+        raise InvalidQuery(
+            f"base_url: {url!r} is not an http(s) address. Example: {DEFAULT_BASE_URL}", argument="base_url"
+        )
     try:
         parts = urlsplit(url)
         host = parts.hostname or ""
         _ = parts.port  # reading it raises where the port is not a number
     except ValueError as problem:
         raise InvalidQuery(f"base_url: {problem}", argument="base_url") from None
-    wanted = f"give the API's address, as in {DEFAULT_BASE_URL} (argument base_url or {ENV_BASE_URL})"
+    wanted = f"Give the API's address, such as {DEFAULT_BASE_URL} (argument base_url or {ENV_BASE_URL})"
     if parts.username or parts.password:
-        raise InvalidQuery(f"base_url: holds a user name or password; {wanted}.", argument="base_url")
+        raise InvalidQuery(f"base_url: has a user name or password. {wanted}.", argument="base_url")
     if not host or parts.scheme not in ("http", "https"):
-        raise InvalidQuery(f"base_url: {url!r} is not an http(s) address; {wanted}.", argument="base_url")
+        raise InvalidQuery(f"base_url: {url!r} is not an http(s) address. {wanted}.", argument="base_url")
     if parts.scheme == "http" and not allow_http and not is_loopback(url):
         raise InvalidQuery(
-            f"base_url: {url!r} would send the credentials unencrypted; use https:// (http:// is for this machine "
-            "itself, as with `pulseframes simulate`; Settings(allow_http=True) allows it elsewhere).",
+            f"base_url: {url!r} would send the credentials unencrypted. Use https://. (http:// is for this machine, as with "
+            "`pulseframes simulate`; Settings(allow_http=True) allows it elsewhere.)",
             argument="base_url",
         )
     return url.rstrip("/")
 
 
 def is_loopback(url: str) -> bool:
-    """Tell whether an address is this machine's own."""
+    """Return whether an address is on this machine."""
     host = urlsplit(url).hostname or ""
     if host == "localhost":
         return True

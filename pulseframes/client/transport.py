@@ -1,8 +1,9 @@
-"""One request over one kept-alive connection: sent as it is, never redirected, read to its end."""
+"""HTTP: one request over a kept-alive connection, never redirected, its answer read to the end."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from http.cookiejar import DefaultCookiePolicy
 from typing import TYPE_CHECKING, Final
 
@@ -30,11 +31,13 @@ if TYPE_CHECKING:
 
 USER_AGENT: Final = f"pulseframes/{__version__}"
 
-#: More than any answer has; where one is longer, reading stops, before the memory is full.
+#: Longer than any answer; reading stops there, before memory is full.
 MAX_BODY: Final = 256 * 2**20
 _CHUNK: Final = 1 << 16
 
-#: There was no connection to send anything over.
+_NEVER: Final = datetime.min.replace(tzinfo=UTC)
+
+#: There was never a connection to send anything over.
 _NEVER_SENT: Final = (
     requests.ConnectTimeout,
     requests.exceptions.SSLError,
@@ -45,45 +48,57 @@ _NEVER_SENT: Final = (
 
 
 @dataclass(frozen=True)
-class Reply:
-    """What the server answered.
+class Answer:
+    """An answer, from the server or from the journal.
 
     Attributes
     ----------
     endpoint : str
-        ``authenticate``, ``sessions`` or ``session``.
+        The name of the endpoint.
     status : int
         The HTTP status.
     body : bytes
-        The body as it came, unzipped. Kept out of the ``repr``: it holds personal data.
+        The decompressed body. It holds personal data, so it is not in the ``repr``.
     retry_after : str or None
         The header of that name.
+    call_id : int
+        The call's number in the journal; 0 until it has one.
+    asked_at : datetime
+        When the call was sent, in UTC.
+    kept : bool
+        True if it came from the journal, at no cost.
+    forgotten : int
+        Number of sessions erased from the body since it was received.
     """
 
     endpoint: str
     status: int
     body: bytes = field(repr=False)
     retry_after: str | None = None
+    call_id: int = 0
+    asked_at: datetime = _NEVER
+    kept: bool = False
+    forgotten: int = 0
 
     @property
     def ok(self) -> bool:
         """Whether the status is 2xx."""
-        return 200 <= self.status < 300  # noqa: PLR2004  the statuses that mean success
+        return 200 <= self.status < 300  # noqa: PLR2004  the statuses of success
 
 
-class NoReply(Exception):
-    """There was no complete answer.
+class NoAnswer(Exception):
+    """No complete answer was received.
 
     Attributes
     ----------
     error : ServerError
-        What to raise.
+        The error to raise.
     unsent : bool
-        Whether the request surely never reached the server.
+        Whether the request certainly never reached the server.
     status : int or None
-        The status, where the answer came that far.
+        The status, if the answer got that far.
     received : bytes
-        What came of the body.
+        The part of the body that was received.
     """
 
     def __init__(self, error: ServerError, *, unsent: bool, status: int | None, received: bytes) -> None:
@@ -97,12 +112,12 @@ class NoReply(Exception):
 class Transport:
     """Sends requests to one base address.
 
-    It may be shared between threads: the connection pool beneath is safe, and there are no cookies to share.
+    Safe to share between threads: the connection pool is, and cookies are never kept.
 
     Parameters
     ----------
     settings : Settings
-        Where to, and how long to wait.
+        Base address and timeouts.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -111,22 +126,22 @@ class Transport:
         self._session.headers.update(
             {"User-Agent": USER_AGENT, "Accept": "application/json", "Accept-Encoding": "gzip"}
         )
-        # On this machine itself no proxy may come between: it could be on another, and HTTP shows it the credentials.
+        # No proxy for loopback: it could be on another machine, and plain HTTP would show it the credentials.
         self._session.trust_env = not is_loopback(settings.base_url)
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
 
     def send(
         self, method: str, endpoint: Endpoint, *, auth: AuthBase, params: Mapping[str, str] | None = None
-    ) -> Reply:
+    ) -> Answer:
         """Send one request and read the whole answer.
 
-        ``auth`` puts the secrets into the request's headers at the last moment, so that no variable of ours holds
-        them. It is always given: without it, requests would send what a .netrc file has for the host.
+        ``auth`` adds the secrets to the headers at the last moment, so no variable of ours holds them. It is required: without
+        it, requests would send the host's login from a .netrc file.
 
         Raises
         ------
-        NoReply
-            If no complete answer came.
+        NoAnswer
+            If no complete answer was received.
         """
         received = bytearray()
         status = None
@@ -145,19 +160,19 @@ class Transport:
                     received += chunk
                     if len(received) > MAX_BODY:
                         raise DecodeError
-                return Reply(endpoint.name, status, bytes(received), response.headers.get("Retry-After"))
-        # What is not its own, requests lets through from below: a header or an address that cannot be parsed.
+                return Answer(endpoint.name, status, bytes(received), response.headers.get("Retry-After"))
+        # requests passes on foreign exceptions: for a header or an address that cannot be parsed.
         except (requests.RequestException, HTTPError, ValueError, OverflowError) as caught:
             problem = self._explained(endpoint.name, caught, status, bytes(received))
-        # Raised out here, since an exception raised inside the handler would carry the request, with its headers, along.
+        # Raised outside the handler: inside, the exception would carry the request and its headers along.
         raise problem
 
     def close(self) -> None:
         """Close the connections."""
         self._session.close()
 
-    def _explained(self, endpoint: str, caught: Exception, status: int | None, received: bytes) -> NoReply:
-        """Say what happened, in words that hold neither the query (personal data) nor a header (secrets)."""
+    def _explained(self, endpoint: str, caught: Exception, status: int | None, received: bytes) -> NoAnswer:
+        """Describe the failure without the query (personal data) or a header (secrets)."""
         reason = caught if isinstance(caught, HTTPError) else _reason(caught)
         retryable, timed_out = True, False
         unsent = status is None and (
@@ -171,29 +186,29 @@ class Transport:
             case requests.ConnectTimeout():
                 what = f"no connection within {self._settings.connect_timeout:g} s"
             case requests.exceptions.SSLError():
-                what, retryable = "no secure connection (TLS): the certificate or the protocol is not accepted", False
+                what, retryable = "no secure connection (TLS): the certificate or the protocol was not accepted", False
             case requests.exceptions.ProxyError():
                 what = "the proxy could not be reached; check HTTPS_PROXY and HTTP_PROXY"
             case DecodeError() if len(received) > MAX_BODY:
-                what, retryable = f"the answer is longer than {MAX_BODY >> 20} MB, and was not read to its end", False
+                what, retryable = f"the answer is longer than {MAX_BODY >> 20} MB", False
             case _ if isinstance(caught, requests.Timeout) or isinstance(reason, ReadTimeoutError):
                 what, timed_out = f"no answer within {self._settings.read_timeout:g} s", True
             case ProtocolError() | DecodeError():
-                what = "the answer broke off or was garbled on the way"
+                what = "the answer was cut off or garbled"
             case _ if not isinstance(caught, requests.RequestException):
-                what, retryable = f"the answer, or the address, cannot be read as HTTP ({type(caught).__name__})", False
+                what, retryable = f"the answer or the address is not valid HTTP ({type(caught).__name__})", False
             case _:
                 what = f"the connection failed ({_operating_system_says(caught) or type(caught).__name__})"
         error = ServerError(
             f"{endpoint}: {what}. The address is {self._settings.base_url}.", retryable=retryable, timed_out=timed_out
         )
-        return NoReply(error, unsent=unsent, status=status, received=received)
+        return NoAnswer(error, unsent=unsent, status=status, received=received)
 
 
 def _pieces(response: requests.Response) -> Iterator[bytes]:
-    """Give a body as it comes: requests' own iterator would lose the part before a break."""
+    """Yield a body as it arrives: requests' own iterator would lose the part before a break."""
     raw = response.raw
-    if not isinstance(raw, HTTPResponse):  # what stands in for a connection in a test, such as vcrpy's
+    if not isinstance(raw, HTTPResponse):  # a stand-in of a test, such as vcrpy's
         yield from response.iter_content(_CHUNK)
         return
     while chunk := raw.read1(_CHUNK, decode_content=True):
@@ -201,17 +216,17 @@ def _pieces(response: requests.Response) -> Iterator[bytes]:
 
 
 def _reason(caught: Exception) -> BaseException | None:
-    """Find what urllib3 says is behind an exception of requests."""
+    """Return urllib3's reason for an exception of requests."""
     inner = caught.args[0] if caught.args else None
     reason = getattr(inner, "reason", None) or inner
     return reason if isinstance(reason, BaseException) else None
 
 
 def _operating_system_says(problem: BaseException | None) -> str | None:
-    """Find the innermost system error behind a chain of wrappers, as in "Connection refused"."""
-    found = None
+    """Return the innermost system error of a chain of exceptions, such as "Connection refused"."""
+    text = None
     while problem is not None:
         if isinstance(problem, OSError) and problem.strerror:
-            found = problem.strerror
+            text = problem.strerror
         problem = problem.__cause__ or problem.__context__
-    return found
+    return text

@@ -100,7 +100,7 @@ def test_when_the_quota_ends_what_had_come_is_written_and_the_exit_code_is_3(
         set_environment(monkeypatch, simulator)
         code, _, err = run("search", "2026-01-01", "2026-11-20T12:00", "-o", tmp_path / "all.parquet")
     assert code == 3
-    assert "error: No call is left" in err
+    assert "error: Daily quota used up" in err
     assert len(pl.read_parquet(tmp_path / "all.parquet")) == 1_000
 
 
@@ -373,7 +373,7 @@ def test_doctor_finds_nothing_wrong_and_spends_nothing_unless_it_may(run: Run, s
         ("PULSEFRAMES_DAILY_LIMIT", "many", "settings", "'many' is not a whole number"),
         ("PULSEFRAMES_QUOTA_DAY", "lunar", "settings", "'lunar' is not 'rolling' or 'utc'"),
         ("PULSEFRAMES_COUNT_AUTHENTICATE", "maybe", "settings", "'maybe' is not yes or no"),
-        ("PULSEFRAMES_HOME", "/dev/null/home", "journal", "check the folder's permissions"),
+        ("PULSEFRAMES_HOME", "/dev/null/home", "journal", "Check the folder's permissions"),
         ("PULSEFRAMES_BASE_URL", "http://127.0.0.1:1/api", "reachability", "Connection refused"),
         ("PULSEFRAMES_CLIENT_SECRET", "wrong", "credentials", "Check PULSEFRAMES_API_KEY"),
     ],

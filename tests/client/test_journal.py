@@ -207,7 +207,7 @@ def no_call_is_sent(match: str, home: Path) -> pf.JournalError:
             assert client.calls_spent == 0
         assert simulator.requests == []
     assert caught.value.__cause__ is None
-    assert "No call is sent without it" in str(caught.value)
+    assert "No call is sent without a journal" in str(caught.value)
     return caught.value
 
 
@@ -230,7 +230,7 @@ def damage(path: Path) -> None:
 def test_a_damaged_file(path: Path) -> None:
     written(path)
     damage(path)
-    no_call_is_sent("damaged.*move it away", path.parent)
+    no_call_is_sent("damaged.*Move it away", path.parent)
 
 
 def test_a_damaged_file_fails_the_check(path: Path) -> None:
@@ -259,7 +259,7 @@ def test_a_file_that_is_no_database(path: Path) -> None:
     content = b"no database at all, and long enough to see that" * 100
     path.parent.mkdir()
     path.write_bytes(content)
-    no_call_is_sent("damaged.*move it away", path.parent)
+    no_call_is_sent("damaged.*Move it away", path.parent)
     assert path.read_bytes() == content
 
 
@@ -286,14 +286,14 @@ def test_a_file_that_may_not_be_opened(path: Path, monkeypatch: pytest.MonkeyPat
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(database_module.os, "open", refuse)
-    no_call_is_sent("Permission denied.*check the folder's permissions", path.parent)
+    no_call_is_sent("Permission denied.*Check the folder's permissions", path.parent)
 
 
 def test_a_file_that_can_be_read_and_not_written(simulator: Simulator) -> None:
     with client_of(simulator) as client:
         with client.journal._database.reading() as connection:
             connection.execute("PRAGMA query_only = ON")  # what SQLite does with a file that it may only read
-        with pytest.raises(pf.JournalError, match="readonly.*check the folder's permissions"):
+        with pytest.raises(pf.JournalError, match="readonly.*Check the folder's permissions"):
             pf.search_sessions(*WEEK, client=client)
         assert client.calls_spent == 0
     assert simulator.requests == []
@@ -312,7 +312,7 @@ def test_a_full_disk(simulator: Simulator) -> None:
         with contextlib.suppress(pf.JournalError):
             for _ in range(1_000):  # until the last page is full
                 client.journal.reserve(CALL, admit, since=yesterday)
-        with pytest.raises(pf.JournalError, match="disk is full; make room"):
+        with pytest.raises(pf.JournalError, match="disk is full. Free some space"):
             client.call(endpoints.DETAIL, {"id": "1" * 4000})
         sent = len(simulator.requests)
         with client.journal._database.reading() as connection:
@@ -326,7 +326,7 @@ def test_a_file_of_a_newer_version(path: Path) -> None:
     written(path, rows=3)
     with contextlib.closing(sqlite3.connect(path)) as other:
         other.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
-    no_call_is_sent("newer version of pulseframes; update", path.parent)
+    no_call_is_sent("newer version of pulseframes: update", path.parent)
     with contextlib.closing(sqlite3.connect(path)) as other:
         assert other.execute("SELECT count(*) FROM calls").fetchone() == (3,)
 
@@ -350,7 +350,7 @@ def test_a_file_that_another_process_writes_for_too_long(path: Path, monkeypatch
     try:
         assert holder.stdout is not None
         assert holder.stdout.readline() == b"held\n"
-        no_call_is_sent("written by another process for over 0.1 s; try again", path.parent)
+        no_call_is_sent("locked by another process for over 0.1 s: try again", path.parent)
     finally:
         holder.kill()
         holder.communicate()
@@ -370,7 +370,7 @@ def search_and_break(simulator: Simulator, client: pf.PulseClient, break_it: obj
         answer = client.call(endpoints.SEARCH, {"dateFrom": WEEK[0], "dateTo": WEEK[1], "limit": "500"})
     assert b"totalSessions" in answer.body
     assert [warning.category for warning in caught] == [pf.JournalWarning]
-    assert "could not be kept" in str(caught[0].message)
+    assert "could not be recorded" in str(caught[0].message)
 
 
 def test_an_answer_that_the_disk_has_no_room_for_still_reaches_the_caller(
@@ -404,14 +404,14 @@ def test_an_older_file_is_taken_along_with_its_rows(path: Path, monkeypatch: pyt
     journal.close()
     monkeypatch.undo()
     with pytest.raises(pf.JournalError, match="newer version"):
-        Journal(path)
+        spent(Journal(path))
 
 
 def test_a_step_that_fails_leaves_the_file_as_it_was(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written(path, rows=5)
     monkeypatch.setattr(journal_module, "MIGRATIONS", (*MIGRATIONS, "ALTER TABLE calls ADD COLUMN a; BROKEN"))
     with pytest.raises(pf.JournalError, match="syntax error"):
-        Journal(path)
+        spent(Journal(path))
     monkeypatch.undo()
     journal = Journal(path)
     assert spent(journal) == 5

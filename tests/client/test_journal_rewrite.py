@@ -89,6 +89,7 @@ def test_a_reader_that_holds_on_to_what_was_is_told_of(
 ) -> None:
     journal.remove([])
     call_id = put(journal, "skip=0", MARK)
+    put(journal, "id=1", b"{}")
     monkeypatch.setattr(database_module, "_BUSY_SECONDS", 0.1)
     journal.close()
     other = sqlite3.connect(path, isolation_level=None)
@@ -106,11 +107,12 @@ def test_a_reader_that_holds_on_to_what_was_is_told_of(
 def test_a_writer_that_does_not_let_go_is_told_of(
     path: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    put(journal, "id=1", b"{}")
     monkeypatch.setattr(database_module, "_BUSY_SECONDS", 0.1)
     journal.close()
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    with pytest.raises(pf.JournalError, match="written by another process for over 0.1 s; try again"):
+    with pytest.raises(pf.JournalError, match="locked by another process for over 0.1 s: try again"):
         journal.scrub()
     other.execute("ROLLBACK")
     other.close()

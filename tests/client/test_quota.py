@@ -115,11 +115,11 @@ def test_more_calls_than_the_limit_as_after_it_was_lowered_leave_none(day: Quota
 
 
 def test_a_refusal_says_why_and_when_the_next_call_is() -> None:
-    with pytest.raises(pf.QuotaExhausted, match=r"2 of 2 calls are spent.*2026-11-03 00:00:30 UTC") as caught:
+    with pytest.raises(pf.QuotaExhausted, match=r"2 of 2 calls used.*2026-11-03 00:00:30 UTC") as caught:
         QuotaRule(2).admit([START, START + timedelta(hours=1)], None, START + timedelta(hours=2))
     assert caught.value.resets_at == START + DAY + MARGIN
     assert caught.value.status is None
-    with pytest.raises(pf.QuotaExhausted, match=r"0 of 2 calls are spent, and the server has refused more"):
+    with pytest.raises(pf.QuotaExhausted, match=r"0 of 2 calls used, and the server refused more"):
         QuotaRule(2).admit([], START + DAY, START)
 
 
@@ -193,7 +193,7 @@ def test_a_long_refusal_is_an_error_and_nothing_more_is_sent_until_it_is_over(
     clock.advance(hours=hours, seconds=-5)
     simulator.advance(hours=hours)
     sent = simulator.calls
-    with pytest.raises(pf.QuotaExhausted, match="the server has refused more") as caught:
+    with pytest.raises(pf.QuotaExhausted, match="the server refused more") as caught:
         pf.search_sessions(*WEEK, client=ready)
     assert caught.value.status is None
     assert simulator.calls == sent
@@ -211,7 +211,7 @@ def test_a_refusal_holds_for_other_clients_of_the_application_and_for_no_other_a
     with pytest.raises(pf.QuotaExhausted):
         pf.search_sessions(*WEEK, client=ready)
     sent = simulator.calls
-    with client_of(simulator, clock=clock) as other, pytest.raises(pf.QuotaExhausted, match="This one was not sent"):
+    with client_of(simulator, clock=clock) as other, pytest.raises(pf.QuotaExhausted, match="This call was not sent"):
         pf.search_sessions(*WEEK, client=other)
     assert simulator.calls == sent
     with (
@@ -249,7 +249,7 @@ def test_the_call_over_the_limit_is_not_sent(clock: Clock) -> None:
         ids = simulator.summaries()["session_id"].to_list()
         for session_id in ids[:3]:
             ask_for(client, session_id)
-        with pytest.raises(pf.QuotaExhausted, match="4 of 4 calls are spent"):
+        with pytest.raises(pf.QuotaExhausted, match="4 of 4 calls used"):
             ask_for(client, ids[3])
         assert simulator.calls == 4
         assert client.calls_spent == 4

@@ -266,7 +266,7 @@ def test_a_damaged_key_file_costs_one_call_at_most(simulator: Simulator, home: P
     assert len(asked(simulator, "authenticate")) == 2
 
 
-@pytest.mark.filterwarnings("ignore:With PULSEFRAMES_HOME")
+@pytest.mark.filterwarnings("ignore:PULSEFRAMES_HOME")
 def test_a_home_in_memory_leaves_no_file(
     simulator: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clock: Clock
 ) -> None:
