@@ -90,7 +90,7 @@ def _quota_exhausted(answer: Answer, blocked_until: datetime | None) -> QuotaExh
     when = "" if blocked_until is None else f" Ask again at {blocked_until:%Y-%m-%d %H:%M:%S} UTC."
     silent = "" if answer.retry_after else " The server did not say when."
     return QuotaExhausted(
-        f"The server refused the call: {answer.endpoint} answered 429.{when}{silent} By default an application has 50 calls a "
+        f"Daily quota used up: the server refused {answer.endpoint} (429).{when}{silent} By default an application has 50 calls a "
         "day; another program may have spent them, and an expired plan gives the same answer.",
         resets_at=blocked_until,
         status=answer.status,
