@@ -134,8 +134,8 @@ def test_rows_that_break_the_schema_are_written_beside_the_others(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["search", "yesterday", "2026-11-08"], "date_from: 'yesterday' is not an ISO 8601 time"),
-        (["search", "2026-11-08", "2026-11-01"], "is not after date_from"),
+        (["search", "yesterday", "2026-11-08"], "date_from: 'yesterday' is not an ISO 8601 date or time"),
+        (["search", "2026-11-08", "2026-11-01"], "must be after date_from"),
         (["search", *WEEK, "--country", "Neuseeland"], "country: 'Neuseeland'"),
         (["search", *WEEK, "--limit", "0"], "limit must be a whole number"),
         (["search", *WEEK, "-o", "week.xlsx"], "must end in .parquet, .csv, .ndjson"),
@@ -371,8 +371,8 @@ def test_doctor_finds_nothing_wrong_and_spends_nothing_unless_it_may(run: Run, s
     [
         ("PULSEFRAMES_API_KEY", "", "settings", "Not set in the environment: PULSEFRAMES_API_KEY"),
         ("PULSEFRAMES_DAILY_LIMIT", "many", "settings", "'many' is not a whole number"),
-        ("PULSEFRAMES_QUOTA_DAY", "lunar", "settings", "'lunar' is not 'rolling' or 'utc'"),
-        ("PULSEFRAMES_COUNT_AUTHENTICATE", "maybe", "settings", "'maybe' is not yes or no"),
+        ("PULSEFRAMES_QUOTA_DAY", "lunar", "settings", "quota_day must be one of rolling, utc, not 'lunar'"),
+        ("PULSEFRAMES_COUNT_AUTHENTICATE", "maybe", "settings", "must be yes or no, not 'maybe'"),
         ("PULSEFRAMES_HOME", "/dev/null/home", "journal", "Check the folder's permissions"),
         ("PULSEFRAMES_BASE_URL", "http://127.0.0.1:1/api", "reachability", "Connection refused"),
         ("PULSEFRAMES_CLIENT_SECRET", "wrong", "credentials", "Check PULSEFRAMES_API_KEY"),

@@ -380,7 +380,7 @@ def test_details_of_a_session_that_went_on_are_fetched_again_once_it_has_changed
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ({"date_from": "soon"}, "date_from: 'soon' is not an ISO 8601 time"),
+        ({"date_from": "soon"}, "date_from: 'soon' is not an ISO 8601 date or time"),
         ({"date_from": "2100-01-01"}, "date_from: 2100-01-01 00:00:00 is not before the present"),
         ({"date_from": "2026-02-01", "date_to": "2026-01-01"}, "is not before date_to, 2026-01-01"),
         ({"date_from": "2026-01-01", "details": -1}, "details must be a whole number of at least 0, or 'all', not -1"),
