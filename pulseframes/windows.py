@@ -1,35 +1,39 @@
-"""Which times have been read, when, and what is still to be asked for: plain windows, and no I/O."""
+"""Windows of time: which have been read and when, and which still have to be fetched. No I/O."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from typing import Final, NamedTuple, Protocol
+from datetime import datetime, timedelta
+from typing import Annotated, Final, NamedTuple, Protocol
 
-#: Any answer may be used again for so long: a notebook's cell that is run twice is one question.
+import msgspec
+
+#: How long any response is cached: a notebook cell that runs twice costs one call.
 FRESH: Final = timedelta(minutes=15)
-#: A session can still change for so long after its window has ended.
+#: How long after its window has ended a session can still change.
 SETTLED: Final = timedelta(hours=24)
-#: How long a session can still change, unless the caller says otherwise.
+#: The default look-back: how long a session can still change.
 LOOK_BACK: Final = SETTLED
-#: The present of a sync is a whole second, and asking takes a little longer.
+#: A sync's present is a whole second, and the request is sent a little later.
 _MOMENT: Final = timedelta(seconds=2)
+
+#: A time that has a zone; a stored one without a zone is damaged.
+Instant = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 class Window(NamedTuple):
     """A span of time: ``start <= moment < end``."""
 
-    start: datetime
-    end: datetime
+    start: Instant
+    end: Instant
 
 
-class Piece(NamedTuple):
-    """A window that was read; ``read_at`` is None where nothing in it can have changed since."""
+class ReadWindow(NamedTuple):
+    """A window that was read; ``read_at`` is None if nothing in it can have changed since."""
 
-    start: datetime
-    end: datetime
-    read_at: datetime | None
+    window: Window
+    read_at: Instant | None
 
 
 def union(windows: Iterable[Window]) -> list[Window]:
@@ -39,21 +43,20 @@ def union(windows: Iterable[Window]) -> list[Window]:
         if joined and window.start <= joined[-1].end:
             joined[-1] = Window(joined[-1].start, max(joined[-1].end, window.end))
         elif window.start < window.end:
-            joined.append(Window(*window))
+            joined.append(window)
     return joined
 
 
 def subtract(windows: Iterable[Window], taken: Iterable[Window]) -> list[Window]:
-    """Give what is left of windows without others."""
+    """Return the parts of windows that are in none of the others."""
     left = union(windows)
     for hole in union(taken):
-        parts = []
-        for window in left:
-            parts += [
-                Window(window.start, min(window.end, hole.start)),
-                Window(max(window.start, hole.end), window.end),
-            ]
-        left = [window for window in parts if window.start < window.end]
+        parts = [
+            part
+            for start, end in left
+            for part in (Window(start, min(end, hole.start)), Window(max(start, hole.end), end))
+        ]
+        left = [part for part in parts if part.start < part.end]
     return left
 
 
@@ -63,73 +66,62 @@ class Coverage:
 
     Attributes
     ----------
-    pieces : list of Piece
-        Sorted, none overlapping another.
+    reads : list of ReadWindow
+        In order, without overlaps.
     """
 
-    pieces: list[Piece] = field(default_factory=list)
+    reads: list[ReadWindow] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if any(window.start >= window.end for window, _ in self.reads):
+            raise ValueError("a window ends before it starts")
 
     def windows(self) -> list[Window]:
-        """Give all that was ever read."""
-        return union(Window(piece.start, piece.end) for piece in self.pieces)
+        """Return all windows that were ever read."""
+        return union(window for window, _ in self.reads)
 
     def settled(self, look_back: timedelta) -> list[Window]:
-        """Give what was read when it had ended ``look_back`` before, and does not change any more."""
+        """Return the windows that were read at least ``look_back`` after their end, and no longer change."""
         return union(
             Window(start, end if read_at is None else min(end, read_at - look_back))
-            for start, end, read_at in self.pieces
+            for (start, end), read_at in self.reads
         )
 
     def add(self, window: Window, read_at: datetime, look_back: timedelta) -> None:
-        """Put down that a window was read."""
-        pieces = [
-            Piece(*part, piece.read_at)
-            for piece in self.pieces
-            for part in subtract([Window(piece.start, piece.end)], [window])
-        ]
-        pieces.append(Piece(*window, read_at))
-        done = union(
-            [
-                *(Window(piece.start, piece.end) for piece in pieces if piece.read_at is None),
-                *Coverage(pieces).settled(look_back),
-            ]
+        """Record that a window was read."""
+        reads = [*_cut(self.reads, [window]), ReadWindow(window, read_at)]
+        settled = union(
+            [*(known for known, at in reads if at is None), *Coverage(reads).settled(look_back)],
         )
-        rest = [
-            Piece(*part, piece.read_at)
-            for piece in pieces
-            if piece.read_at is not None
-            for part in subtract([Window(piece.start, piece.end)], done)
-        ]
-        self.pieces = sorted([*(Piece(*window, None) for window in done), *rest], key=lambda piece: piece.start)
+        self.reads = sorted(
+            [*(ReadWindow(part, None) for part in settled), *_cut(reads, settled)],
+            key=lambda read: read.window,
+        )
 
     def remove(self, window: Window) -> None:
         """Forget that a window was read."""
-        self.pieces = [
-            Piece(*part, piece.read_at)
-            for piece in self.pieces
-            for part in subtract([Window(piece.start, piece.end)], [window])
-        ]
+        self.reads = _cut(self.reads, [window])
 
     def to_fetch(
         self, wanted: Window, now: datetime, look_back: timedelta, changing: Sequence[datetime] = ()
     ) -> list[Window]:
-        """Give the windows that have to be asked for.
+        """Return the windows that have to be fetched.
 
         Parameters
         ----------
         wanted : Window
-            What is to be known.
+            The window to cover.
         now : datetime
-            The present: what was read a moment ago is not asked for again.
+            The present: windows that were read a moment ago are not fetched again.
         look_back : timedelta
-            How long a session can still change, or come late.
+            How long a session can still change, or arrive late.
         changing : sequence of datetime
-            When the sessions started that are older than that and can still change.
+            The starts of older sessions that can still change.
         """
         just_read = [
-            # What was read up to its present stands for the moments since, too: no call for a gap of seconds.
+            # A window that was read up to its present also covers the moments since: no call for a gap of seconds.
             Window(start, now if end + _MOMENT > read_at else end)
-            for start, end, read_at in self.pieces
+            for (start, end), read_at in self.reads
             if read_at is not None and now - read_at < FRESH
         ]
         gaps = subtract([wanted], [*self.settled(look_back), *just_read])
@@ -138,41 +130,13 @@ class Coverage:
         ]
         return union([*gaps, *subtract(again, just_read)])
 
-    def as_lists(self) -> list[list[str | None]]:
-        """Give the pieces as JSON has them."""
-        return [
-            [start.isoformat(), end.isoformat(), None if read_at is None else read_at.isoformat()]
-            for start, end, read_at in self.pieces
-        ]
 
-    @classmethod
-    def from_lists(cls, pieces: Iterable[Sequence[str | None]]) -> Coverage:
-        """Read the pieces from JSON."""
-        read = [
-            Piece(instant(str(start)), instant(str(end)), None if read_at is None else instant(read_at))
-            for start, end, read_at in pieces
-        ]
-        if any(piece.start >= piece.end for piece in read):
-            raise ValueError("a window ends before it starts")
-        return cls(read)
-
-
-def instant(text: str) -> datetime:
-    """Read a time as JSON has it.
-
-    Raises
-    ------
-    ValueError
-        If it is none, or has no zone.
-    """
-    moment = datetime.fromisoformat(text)
-    if moment.tzinfo is None:
-        raise ValueError(f"{text} has no zone")
-    return moment.astimezone(UTC)
+def _cut(reads: Iterable[ReadWindow], taken: Sequence[Window]) -> list[ReadWindow]:
+    return [ReadWindow(part, read_at) for window, read_at in reads for part in subtract([window], taken)]
 
 
 class HasEnd(Protocol):
-    """What has an end: a search."""
+    """A search: it has an end."""
 
     @property
     def date_to(self) -> datetime:
@@ -180,23 +144,23 @@ class HasEnd(Protocol):
 
 
 def is_fresh(asked_at: datetime, now: datetime) -> bool:
-    """Tell whether an answer is young enough to be used again, whatever it says."""
+    """Return whether any response is young enough to be reused."""
     return now - asked_at < FRESH
 
 
-def is_settled(window: HasEnd, asked_at: datetime) -> bool:
-    """Tell whether a window had ended so long before that its sessions do not change any more."""
-    return window.date_to <= asked_at - SETTLED
+def is_settled(query: HasEnd, asked_at: datetime) -> bool:
+    """Return whether a window had ended so long before that its sessions no longer change."""
+    return query.date_to <= asked_at - SETTLED
 
 
-def page_is_final(window: HasEnd, asked_at: datetime, total_sessions: int) -> bool:
-    """Tell whether a page will say the same for ever: its window was settled, and is not empty.
+def page_is_final(query: HasEnd, asked_at: datetime, total_sessions: int) -> bool:
+    """Return whether a page will never change: its window was settled, and has sessions.
 
-    An empty window may be one whose sessions were late, or filtered by mistake; it costs one call to look again.
+    An empty window may be one whose sessions were late, or a mistaken filter; it costs one call to look again.
     """
-    return total_sessions > 0 and is_settled(window, asked_at)
+    return total_sessions > 0 and is_settled(query, asked_at)
 
 
 def detail_is_final(status: str | None) -> bool:
-    """Tell whether a session's details will say the same for ever: the session has ended."""
+    """Return whether a session's details will never change: the session has ended."""
     return status == "ended"

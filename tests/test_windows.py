@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
+import msgspec
 from hypothesis import given, strategies as st
 
 from pulseframes.windows import Coverage, Window, subtract, union
@@ -50,7 +51,7 @@ def test_what_was_read_is_asked_for_again_only_where_it_was_read_before_it_had_s
     assert hours(coverage.settled(look_back * HOUR)) == settled
     to_fetch = coverage.to_fetch(Window(at(0), at(100)), at(1_000), look_back * HOUR)
     assert hours(to_fetch) == set(range(100)) - settled
-    assert Coverage.from_lists(coverage.as_lists()) == coverage
+    assert msgspec.json.decode(msgspec.json.encode(coverage), type=Coverage) == coverage
 
 
 def test_what_was_read_a_moment_ago_is_not_asked_for_again() -> None:
@@ -69,13 +70,13 @@ def test_a_session_that_still_changes_is_asked_for_by_itself_though_its_time_has
     ]
 
 
-def test_pieces_that_have_settled_are_one_so_that_a_year_of_syncs_stays_small() -> None:
+def test_windows_that_have_settled_are_joined_so_that_a_year_of_syncs_stays_small() -> None:
     coverage = Coverage()
     for day in range(365):
         end = START + (day + 1) * DAY
         for window in coverage.to_fetch(Window(START, end), end, DAY):
             coverage.add(window, end, DAY)
-    assert len(coverage.pieces) == 2
+    assert len(coverage.reads) == 2
     assert coverage.windows() == [Window(START, START + 365 * DAY)]
     coverage.remove(Window(START, START + DAY))
     assert coverage.windows() == [Window(START + DAY, START + 365 * DAY)]

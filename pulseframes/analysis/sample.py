@@ -272,7 +272,7 @@ def _check_details(details: object) -> None:
 
 
 def _no_sample(lake: Lake) -> LakeError:
-    if any(drawn.buying for drawn in lake.state().designs):
+    if any(drawn.pending for drawn in lake.state().designs):
         return LakeError(
             f"The sync of the lake {lake.location} that drew a sample was cut short before it could put it down. Run it again: "
             "it goes on, and pays for nothing twice."

@@ -10,7 +10,7 @@ from datetime import date, datetime
 import polars as pl
 
 from pulseframes.erasure.person import Finder, Person
-from pulseframes.lake import STATE_FILE, Commit, Days, Lake, days_of
+from pulseframes.lake import Lake
 from pulseframes.tables import LAKE_TABLES, REJECTED, SESSIONS, Privacy, Table
 from pulseframes.tables.privacy import Action, PrivacyPolicy
 from pulseframes.windows import Window
@@ -83,22 +83,18 @@ def forget_in_lake(lake: Lake, person: Person) -> ForgottenInLake:
     """
     done = ForgottenInLake()
     finder = Finder(person)
-    with lake.locked() as state:
-        for drawn in state.designs:
-            drawn.buying = {one: views for one, views in drawn.buying.items() if one not in person.session_ids}
-        commit = Commit(lake.store)
-        commit.put(STATE_FILE, state.as_json())
-        days = Days(lake.store, commit)
+    with lake.rewrite(save_state=True) as partitions:
+        for design in lake.state().designs:
+            design.pending = {id_: views for id_, views in design.pending.items() if id_ not in person.session_ids}
         for table in LAKE_TABLES.values():
-            for day in days_of(lake.store, table.name):
-                rows = days.read(table.name, [day])
+            for day in partitions.days(table.name):
+                rows = partitions.read(table.name, [day])
                 left = _without(rows, table, person, finder)
                 clean = left.with_columns(_redacted(left[name], finder, done) for name in _contents(table))
                 if not clean.equals(rows):
                     done.rows[table.name] += len(rows) - len(left)
                     done.days.add(day)
-                    days.replace(table.name, day, clean)
-        commit.done()
+                    partitions.replace(table.name, day, clean)
     return done
 
 
@@ -111,22 +107,19 @@ def retain_in_lake(lake: Lake, cutoff: datetime) -> ForgottenInLake:
         If the lake cannot be written.
     """
     done = ForgottenInLake()
-    with lake.locked() as state:
-        commit = Commit(lake.store)
-        days = Days(lake.store, commit)
+    with lake.rewrite(save_state=True) as partitions:
         for name in LAKE_TABLES:
-            for day in days_of(lake.store, name):
+            for day in partitions.days(name):
                 if day < cutoff.date():
-                    done.rows[name] += len(days.read(name, [day]))
+                    done.rows[name] += len(partitions.read(name, [day]))
                     done.days.add(day)
-                    days.replace(name, day, LAKE_TABLES[name].empty())
+                    partitions.replace(name, day, LAKE_TABLES[name].empty())
+        state = lake.state()
         state.kept_from = max(cutoff, state.kept_from or cutoff)
         state.coverage.remove(Window(datetime.min.replace(tzinfo=cutoff.tzinfo), cutoff))
         state.reading = [window for window in state.reading if window.start >= cutoff]
-        for drawn in state.designs:
-            drawn.drop_before(cutoff)
-        lake.save_state()  # first: what is dropped is not to be asked for again
-        commit.done()
+        for design in state.designs:
+            design.drop_before(cutoff)
     return done
 
 

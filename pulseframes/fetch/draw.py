@@ -95,7 +95,7 @@ class SampleDraw:
         known = same_design(state.designs, design) or DesignState(design)
         # Details count page views in another way than summaries: the chance is by what was known when a session was drawn.
         being_bought = pl.DataFrame(
-            [*known.buying.items()], schema={"session_id": pl.Int64, VIEWS: pl.Int64}, orient="row"
+            [*known.pending.items()], schema={"session_id": pl.Int64, VIEWS: pl.Int64}, orient="row"
         )
         self._views = pl.concat([self._members(), being_bought]).unique("session_id", keep="first")
         others = [one for one in state.designs if one.rate_windows and one is not known]
@@ -116,7 +116,7 @@ class SampleDraw:
         chosen = self._views.filter(pl.col("session_id").is_in(pl.Series(list(ids), dtype=pl.Int64).implode()))
         drawn = self._drawn()
         drawn.design = self._design  # one that has drawn nothing may be begun with another allocation
-        drawn.buying |= dict(chosen.select("session_id", VIEWS).iter_rows())
+        drawn.pending |= dict(chosen.select("session_id", VIEWS).iter_rows())
         self._lake.save_state()
 
     def record(self, useless: Collection[int] = (), *, came: bool = True) -> SampleReport:
@@ -133,7 +133,7 @@ class SampleDraw:
         if came:
             state = self._lake.state()
             state.designs = [*(one for one in state.designs if one is not drawn), drawn]
-        drawn.buying = {}
+        drawn.pending = {}
         population = self._population([*self._windows, *(rate_window.window for rate_window in drawn.rate_windows)])
         here = population.filter(_within(self._windows))
         given_up = pl.col(DETAILED) | pl.col("session_id").is_in(pl.Series(list(useless), dtype=pl.Int64).implode())

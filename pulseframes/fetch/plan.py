@@ -25,7 +25,7 @@ from pulseframes.fetch.backlog import (
 from pulseframes.fetch.draw import SampleDraw, design_to_use
 from pulseframes.fetch.pagination import Page
 from pulseframes.fetch.plan_report import Plan, PlannedWindow
-from pulseframes.lake import Lake, LakeState, as_lake, check_place
+from pulseframes.lake import Lake, LakeState, as_lake
 from pulseframes.progress import ProgressHook
 from pulseframes.query import DateLike, SearchQuery
 from pulseframes.sampling.design import Design
@@ -78,7 +78,6 @@ def plan(
     now = client.clock()
     wanted = wanted_window(date_from, date_to, now)
     lake = as_lake(lake)
-    check_place(lake.store)
     state = lake.state() if lake.is_there() else None
     if state is not None:
         check_lake(lake, state, client.application)

@@ -29,7 +29,7 @@ from pulseframes.fetch.draw import SampleDraw, design_to_use
 from pulseframes.fetch.loader import Loader
 from pulseframes.fetch.sync_report import SyncReport
 from pulseframes.flatten import describe_rejected, warn_of_drift, warn_of_truncated_lists
-from pulseframes.lake import Lake, LakeState, Refreshing, as_lake
+from pulseframes.lake import Lake, LakeState, Refresh, as_lake
 from pulseframes.progress import ProgressHook
 from pulseframes.query import DateLike, DetailQuery, SearchQuery
 from pulseframes.sampling.design import Design
@@ -180,10 +180,10 @@ class _Sync:
         if start >= end:
             return []
         begun = state.refreshing
-        if begun is None or begun.start != start or begun.end > end:
-            begun = state.refreshing = Refreshing(start, end, now)
+        if begun is None or begun.window.start != start or begun.window.end > end:
+            begun = state.refreshing = Refresh(Window(start, end), now)
         self._not_before = begun.since
-        return [Window(begun.start, begun.end)]
+        return [begun.window]
 
     @contextmanager
     def _as_far_as_calls_go(self) -> Iterator[None]:

@@ -1,4 +1,4 @@
-"""A lake: sessions, page views and errors as Parquet files by day, which any tool reads, and which are added to by key."""
+"""A lake: sessions, page views and errors as Parquet files by day, updated by key and readable by any tool."""
 
 from __future__ import annotations
 
@@ -13,26 +13,22 @@ import polars as pl
 
 from pulseframes.errors import InvalidQuery, LakeError
 from pulseframes.lake.commit import Commit, recover
-from pulseframes.lake.files import Days, days_of
-from pulseframes.lake.inputs import Writable, as_batches
-from pulseframes.lake.opening import check_place, opened
-from pulseframes.lake.places import open_store
-from pulseframes.lake.reading import arrow_dataset, check_files, collected, scan
-from pulseframes.lake.state import STATE_FILE, LakeState
-from pulseframes.lake.storage import LOCK_SECONDS
-from pulseframes.lake.upsert import Batch, Written, add_rejected, mark_failed, upsert
+from pulseframes.lake.partitions import Partitions, scan
+from pulseframes.lake.state import STATE_FILE, LakeState, is_lake, open_state
+from pulseframes.lake.storage import LOCK_SECONDS, open_store
+from pulseframes.lake.upsert import (
+    Batch,
+    Writable,
+    Written,
+    add_rejected,
+    as_batches,
+    mark_failed,
+    replace_design,
+    upsert,
+)
 from pulseframes.query import DateLike, parse_instant
 from pulseframes.sampling.rates import DesignState
-from pulseframes.tables import (
-    DATE,
-    DESIGN,
-    ERRORS,
-    LAKE_TABLES,
-    PAGE_VIEWS,
-    REJECTED,
-    SESSIONS,
-    TABLES,
-)
+from pulseframes.tables import DATE, DESIGN, ERRORS, PAGE_VIEWS, REJECTED, SESSIONS, TABLES
 from pulseframes.tables.privacy import PrivacyPolicy
 from pulseframes.windows import Window
 
@@ -41,24 +37,30 @@ if TYPE_CHECKING:
 
 
 class Lake:
-    """Parquet files in a folder or an object store, partitioned by the UTC day on which the session started.
+    """Parquet files in a folder or a bucket, partitioned by the UTC day on which the session started.
 
-    It is made when it is first written to. Writers take turns, in this process and others; readers wait for nobody.
+    The first write creates the lake. Writers take turns, in this process and others; readers never wait.
 
     Parameters
     ----------
     path : str or path
-        A folder, or an address such as ``s3://bucket/prefix`` (with the ``cloud`` extra).
+        A folder, or an address such as ``s3://bucket/folder`` (with the ``cloud`` extra).
     privacy : PrivacyPolicy or None
-        How personal data is altered before it is written. It is settled when the lake is made, and kept with it.
+        How to alter personal data before it is written. Fixed when the lake is created, and stored in it.
     storage_options : mapping or None
-        For an object store: what polars takes by this name, such as ``aws_region``. What is not given is taken from the
-        environment.
+        For a bucket: options as polars takes them, such as ``aws_region``. Others come from the environment.
 
     Raises
     ------
     InvalidQuery
-        If the path is none.
+        If an argument is invalid.
+
+    Examples
+    --------
+    >>> lake = pf.Lake("lake")
+    >>> lake.sessions().filter(country="NZ").select(pl.len()).collect().shape
+    (1, 1)
+    >>> by_day = lake.sql("SELECT date, count(*) AS sessions FROM sessions GROUP BY date ORDER BY date")
     """
 
     def __init__(
@@ -70,13 +72,14 @@ class Lake:
     ) -> None:
         if privacy is not None and not isinstance(privacy, PrivacyPolicy):
             raise InvalidQuery(
-                f"privacy: {type(privacy).__name__} is no PrivacyPolicy; give PrivacyPolicy({{...}}).",
+                f"privacy must be a PrivacyPolicy, not {type(privacy).__name__}. Pass "
+                "PrivacyPolicy({'user_email_address': 'drop'}), for example.",
                 argument="privacy",
             )
         self.store = open_store(path, storage_options)
         self._privacy = privacy
         self._turn = threading.RLock()
-        self._held: LakeState | None = None  # while it is this lake's turn to write
+        self._held: LakeState | None = None  # while this lake holds its lock
 
     @property
     def location(self) -> str:
@@ -84,31 +87,38 @@ class Lake:
         return self.store.location
 
     def write(self, frames: Writable, *, fetched_at: DateLike | None = None) -> Written:
-        """Put sessions into the lake; costs no call.
+        """Add or update sessions; costs no calls.
 
-        A session that is there already is replaced if its ``session_updated`` is not older; what only details know stays,
-        and newer details replace all page views and errors of their session.
+        A session that the lake has already is replaced unless its ``session_updated`` is older. A summary never erases values
+        that only details have; newer details replace all page views and errors of their session.
 
         Parameters
         ----------
         frames : polars.DataFrame or SessionFrames or path
-            What ``search_sessions()`` or ``session_details()`` returned, or a folder that ``write_parquet()`` or ``pulseframes
+            The result of ``search_sessions()`` or ``session_details()``, or a folder that ``write_parquet()`` or ``pulseframes
             replay`` wrote.
         fetched_at : str, date, datetime or None
-            When the answers came, which decides between two with the same ``session_updated``; what the certificate
-            says, when the folder was written, or the present, if not given.
+            When the sessions were fetched, which decides between two with the same ``session_updated``. By default, the
+            time in the certificate, when the folder was written, or the present.
 
         Returns
         -------
         Written
-            How many rows were new, updated and unchanged, and the days that were rewritten.
+            The numbers of new, updated and unchanged rows, and the days that were rewritten.
 
         Raises
         ------
         InvalidQuery
-            If the frames are none of these, lack columns, have other types, or hold some details but not their page views.
+            If the frames are something else, lack columns, have other types, or hold details without their page views.
         LakeError
-            If the lake cannot be written. It is then as it was, or as it was to be.
+            If the lake cannot be written. Either all of the change is made, or none.
+
+        Examples
+        --------
+        >>> sessions = pf.search_sessions("2026-11-01", "2026-11-02")
+        >>> written = pf.Lake("another").write(sessions)
+        >>> written.rows["sessions"].new == len(sessions)
+        True
         """
         at = None if fetched_at is None else parse_instant("fetched_at", fetched_at)
         batches = as_batches(frames, at)
@@ -119,58 +129,34 @@ class Lake:
         return written
 
     def put(self, batch: Batch) -> Written:
-        """Put a checked batch into the lake, for ``write()`` and ``sync()``."""
+        """Write a checked batch, for ``write()`` and ``sync()``."""
         written = Written()
-        with self.locked():
+        with self.rewrite() as partitions:
             batch = self._altered(batch)
-            commit = Commit(self.store)
-            days = Days(self.store, commit)
             if not batch.sessions.is_empty():
-                upsert(days, batch, self._known(batch.sessions["session_id"]), written)
+                upsert(partitions, batch, self._known(batch.sessions["session_id"]), written)
             if not batch.rejected.is_empty():
-                add_rejected(
-                    days,
-                    batch.rejected,
-                    self.read(self.rejected().select(REJECTED.schema.names())),
-                    written,
-                )
-            commit.done()
+                known = self.read(self.rejected().select(REJECTED.schema.names()))
+                add_rejected(partitions, batch.rejected, known, written)
         return written
 
     def mark_failed(self, session_ids: Sequence[int], at: datetime) -> None:
-        """Put down that the details of sessions were asked for in vain."""
-        with self.locked():
-            known = self._known(pl.Series(session_ids, dtype=pl.Int64))
-            commit = Commit(self.store)
-            mark_failed(
-                Days(self.store, commit),
-                known.with_columns(pl.lit(at).cast(pl.Datetime("us", "UTC")).alias("detail_failed_at")),
-            )
-            commit.done()
+        """Record that sessions had no details at a time."""
+        with self.rewrite() as partitions:
+            mark_failed(partitions, self._known(pl.Series(session_ids, dtype=pl.Int64)), at)
 
     def put_design(self, name: str, seed: int, rows: pl.DataFrame) -> None:
-        """Put down what a design has drawn, in the place of all it had drawn before, together with the state.
+        """Replace the sampled sessions of a design, and write the state.
 
         Parameters
         ----------
-        name : str
-            The design, as the table calls it.
-        seed : int
-            Its seed.
+        name, seed : str, int
+            The design's name and seed.
         rows : polars.DataFrame
             The design table's columns and ``date``.
         """
-        with self.locked() as state:
-            commit = Commit(self.store)
-            days = Days(self.store, commit)
-            for day in sorted({*days_of(self.store, DESIGN.name), *rows[DATE]}):
-                old = days.read(DESIGN.name, [day])
-                others = old.filter((pl.col("design") != name) | (pl.col("seed") != seed))
-                new = pl.concat([others, rows.filter(pl.col(DATE) == day).select(old.columns)])
-                if not new.sort(DESIGN.key).equals(old.sort(DESIGN.key)):
-                    days.replace(DESIGN.name, day, new)
-            commit.put(STATE_FILE, state.as_json())
-            commit.done()
+        with self.rewrite(save_state=True) as partitions:
+            replace_design(partitions, name, seed, rows)
 
     def sessions(self) -> pl.LazyFrame:
         """Scan the sessions.
@@ -179,12 +165,17 @@ class Lake:
         -------
         polars.LazyFrame
             The columns of the sessions table; ``fetched_at``, ``detail_updated``, ``detail_fetched_at`` and
-            ``detail_failed_at``; and ``date``, the UTC day of ``session_start``. A filter on ``date`` reads those days only.
+            ``detail_failed_at``; and ``date``, the UTC day of ``session_start``. A filter on ``date`` reads only those days.
 
         Raises
         ------
         LakeError
-            If there is no lake.
+            If there is no lake; when the query is collected, if a file is damaged.
+
+        Examples
+        --------
+        >>> from datetime import date
+        >>> monday = pf.Lake("lake").sessions().filter(date=date(2026, 11, 9)).collect()
         """
         return self._scan(SESSIONS.name)
 
@@ -195,6 +186,10 @@ class Lake:
         -------
         polars.LazyFrame
             The table's columns and ``date``, the session's day.
+
+        Examples
+        --------
+        >>> slow = pf.Lake("lake").page_views().filter(pl.col("loading_time_ms") > 4_000).collect()
         """
         return self._scan(PAGE_VIEWS.name)
 
@@ -205,82 +200,116 @@ class Lake:
         -------
         polars.LazyFrame
             The table's columns and ``date``, the session's day.
+
+        Examples
+        --------
+        >>> titles = pf.Lake("lake").errors().group_by("title").len().collect()
         """
         return self._scan(ERRORS.name)
 
     def design(self) -> pl.LazyFrame:
-        """Scan what the lake's designs have drawn.
+        """Scan the sampled sessions, with their inclusion probabilities and weights.
 
         Returns
         -------
         polars.LazyFrame
             The design table's columns and ``date``, the session's day.
+
+        Examples
+        --------
+        >>> weights = pf.Lake("lake").design().select("session_id", "weight").collect()
         """
         return self._scan(DESIGN.name)
 
     def rejected(self) -> pl.LazyFrame:
-        """Scan the rows that broke a schema.
+        """Scan the invalid rows.
 
         Returns
         -------
         polars.LazyFrame
-            Reason and raw JSON; ``fetched_at``; ``date`` is the day on which they were fetched.
+            Reason and raw JSON; ``fetched_at``; and ``date``, the day on which they were fetched.
+
+        Examples
+        --------
+        >>> pf.Lake("lake").rejected().collect().height
+        0
         """
         return self._scan(REJECTED.name)
 
     def sql(self, query: str) -> pl.DataFrame:
-        """Ask a question in DuckDB's SQL of the views ``sessions``, ``page_views``, ``errors``, ``design`` and ``rejected``.
+        """Run a DuckDB query on the views ``sessions``, ``page_views``, ``errors``, ``design`` and ``rejected``.
 
-        Nothing else can be read, and nothing written, by a query.
+        A query can read nothing else, and cannot write.
 
         Parameters
         ----------
         query : str
-            The question.
+            The query.
 
         Returns
         -------
         polars.DataFrame
-            The answer. Times are in UTC.
+            The result. Times are in UTC.
 
         Raises
         ------
         InvalidQuery
-            If DuckDB refuses the query; the message is its own.
+            If DuckDB rejects the query, with DuckDB's message.
         LakeError
-            If there is no lake, or a file of it is damaged.
+            If there is no lake, or a file is damaged.
         ImportError
-            If DuckDB is not installed; ``pip install 'pulseframes[duckdb]'`` gets it.
-        """
-        from pulseframes.lake.sql import ask
+            If DuckDB is not installed; ``pip install 'pulseframes[duckdb]'`` installs it.
 
-        with self.duckdb() as connection:
-            try:
-                return ask(connection, query)
-            except InvalidQuery:
-                check_files(self.store)  # it may not be the query's fault
-                raise
+        Examples
+        --------
+        >>> countries = pf.Lake("lake").sql("SELECT country, count(*) AS sessions FROM sessions GROUP BY ALL")
+        """
+        from pulseframes.lake import sql
+
+        self.state()
+        return sql.run(self.store, query)
 
     def duckdb(self) -> duckdb.DuckDBPyConnection:
-        """Give a DuckDB connection with the views of ``sql()``.
+        """Return a DuckDB connection with the views of ``sql()``.
 
         Returns
         -------
         duckdb.DuckDBPyConnection
-            One of its own, which sees the files that are there now.
+            A new connection, which sees the files that are there now. A damaged file is an error of DuckDB's.
 
         Raises
         ------
         LakeError, ImportError
             As for ``sql()``.
+
+        Examples
+        --------
+        >>> with pf.Lake("lake").duckdb() as connection:
+        ...     users = connection.sql("SELECT count(DISTINCT user_id) FROM sessions").fetchone()
         """
-        from pulseframes.lake.sql import connect
+        from pulseframes.lake import sql
 
         self.state()
-        return connect({name: arrow_dataset(self.store, name) for name in LAKE_TABLES})
+        return sql.connect(self.store)
+
+    def coverage(self) -> list[Window]:
+        """Return the windows that ``sync()`` has read.
+
+        Returns
+        -------
+        list of Window
+            In order, each with ``start`` and ``end`` in UTC.
+
+        Examples
+        --------
+        >>> [window] = pf.Lake("lake").coverage()
+        >>> f"{window.start:%d %B} to {window.end:%d %B}"
+        '09 November to 16 November'
+        """
+        return self.state().coverage.windows()
 
     def read(self, query: pl.LazyFrame) -> pl.DataFrame:
-        """Collect a query over the lake's tables.
+        """Collect a query on the lake's tables.
 
         Parameters
         ----------
@@ -290,24 +319,14 @@ class Lake:
         Returns
         -------
         polars.DataFrame
-            Its result.
+            The result.
 
         Raises
         ------
         LakeError
-            If a file is damaged; the message names the file.
+            If a file is damaged; the message names it.
         """
-        return collected(self.store, query)
-
-    def coverage(self) -> list[Window]:
-        """Give the windows that ``sync()`` has read.
-
-        Returns
-        -------
-        list of Window
-            In order; each with ``start`` and ``end``, in UTC.
-        """
-        return self.state().coverage.windows()
+        return query.collect(engine="streaming")
 
     def default_window(self, drawn: DesignState | None = None) -> Window | None:
         """Return the window to analyse if the user names none.
@@ -333,39 +352,45 @@ class Lake:
         return None if first is None else Window(first, last + timedelta.resolution)
 
     def state(self) -> LakeState:
-        """Read what the lake knows of itself.
+        """Return what the lake records of itself.
 
         Raises
         ------
         LakeError
-            If there is no lake, or it is of a newer version.
+            If there is no lake, or a newer version wrote it.
         """
         if self._held is not None:
             return self._held
         data = self.store.read(STATE_FILE)
         if data is None:
-            raise LakeError(f"There is no lake at {self.location}; sync() or Lake.write() makes one.")
-        return LakeState.from_json(data, self.location)
+            raise LakeError(
+                f"No lake at {self.location}. Create one with `pulseframes sync {self.location} --from …`, or with Lake.write()."
+            )
+        return LakeState.decode(data, self.location)
+
+    def is_there(self) -> bool:
+        """Return whether there is a lake; raise ``LakeError`` if there is something else."""
+        return is_lake(self.store)
 
     @contextmanager
     def locked(self) -> Iterator[LakeState]:
-        """Take the turn to write, and give the state; what a killed writer began is finished first.
+        """Keep other writers out, and return the state; what a killed writer began is finished first.
 
         Raises
         ------
         LakeError
-            If somebody else is writing for too long, or this is no place for a lake.
+            If another writer takes too long, or the folder holds something else.
         """
         if not self._turn.acquire(timeout=LOCK_SECONDS):
-            raise LakeError(f"The lake {self.location} is being written by another thread; try again later.")
+            raise LakeError(f"Another thread is writing to the lake {self.location}. Try again later.")
         try:
             if self._held is not None:
                 yield self._held
                 return
-            check_place(self.store)
+            is_lake(self.store)
             with self.store.locked():
                 recover(self.store)
-                self._held = opened(self.store, self._privacy or PrivacyPolicy())
+                self._held = open_state(self.store, self._privacy or PrivacyPolicy())
                 try:
                     yield self._held
                 finally:
@@ -373,29 +398,35 @@ class Lake:
         finally:
             self._turn.release()
 
-    def save_state(self) -> None:
-        """Write the state of the turn."""
-        self.store.write(STATE_FILE, self.state().as_json())
+    @contextmanager
+    def rewrite(self, *, save_state: bool = False) -> Iterator[Partitions]:
+        """Change partitions, and the state if wanted, in one commit: a killed writer leaves all of the change, or none."""
+        with self.locked() as state:
+            commit = Commit(self.store)
+            yield Partitions(self.store, commit)
+            if save_state:
+                commit.put(STATE_FILE, state.encode())
+            commit.done()
 
-    def is_there(self) -> bool:
-        """Tell whether there is a lake."""
-        return self.store.read(STATE_FILE) is not None
+    def save_state(self) -> None:
+        """Write the state; only while the lake is locked."""
+        self.store.write(STATE_FILE, self.state().encode())
 
     def policy(self) -> PrivacyPolicy:
-        """Give the rules by which personal data is altered.
+        """Return the rules by which personal data is altered.
 
         Raises
         ------
         LakeError
-            If they need a key and there is none, or another than the lake was begun with.
+            If they need a key that is not set, or differ from those the lake was created with.
         """
-        settled = self.state().privacy
+        stored = self.state().privacy
         if self._privacy is None:
-            return PrivacyPolicy.from_description(settled)
-        if self._privacy.describe() != settled:
+            return PrivacyPolicy.from_description(stored)
+        if self._privacy.describe() != stored:
             raise LakeError(
-                f"The lake {self.location} was begun with other privacy rules ({settled.get('rules')}), or another key. "
-                "Leave them out to go on with those, or begin another lake: what the journal has costs nothing."
+                f"The lake {self.location} was created with other privacy rules ({stored.get('rules')}), or with another key. "
+                "Omit the rules to use the lake's own, or create another lake: responses in the journal cost no calls."
             )
         return self._privacy
 
@@ -411,12 +442,9 @@ class Lake:
         return scan(self.store, table)
 
     def _known(self, session_ids: pl.Series) -> pl.DataFrame:
-        """Give ``session_id`` and ``date`` of those sessions that the lake has."""
-        wanted = pl.DataFrame({"session_id": session_ids}).unique()
-        found = (
-            scan(self.store, SESSIONS.name).select("session_id", DATE).join(wanted.lazy(), on="session_id", how="semi")
-        )
-        return self.read(found)
+        """Return ``session_id`` and ``date`` of the sessions that the lake has."""
+        ids = session_ids.unique().to_frame("session_id").lazy()
+        return self.read(self._scan(SESSIONS.name).select("session_id", DATE).join(ids, on="session_id", how="semi"))
 
 
 def as_lake(lake: Lake | str | os.PathLike[str]) -> Lake:

@@ -1,20 +1,71 @@
-"""A lake in a bucket of S3, Google Cloud Storage or Azure."""
+"""A lake in a bucket of S3, Google Cloud Storage or Azure, by obstore; each failure becomes a ``LakeError``.
+
+obstore is the Rust layer that polars reads with, so both take the same options and environment variables.
+"""
 
 from __future__ import annotations
 
+import os
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, Literal, TypeVar
+from urllib.parse import urlsplit
 
-from pulseframes.errors import LakeError
-from pulseframes.lake.lease import Lease
+import obstore
+from obstore.exceptions import (
+    AlreadyExistsError,
+    BaseError,
+    NotSupportedError,
+    PermissionDeniedError,
+    PreconditionError,
+    UnauthenticatedError,
+    UnknownConfigurationKeyError,
+)
+
+from pulseframes.errors import InvalidQuery, LakeError
+from pulseframes.lake.lease import ConditionsUnknown, Lease, StoredObject, Version
 from pulseframes.lake.storage import LOCK_FILE, LOCK_SECONDS
 
-if TYPE_CHECKING:
-    from pyarrow.fs import FileSystem
+Result = TypeVar("Result")
+
+#: Options of the connection, which obstore takes apart from those of the service, and polars among them.
+_CLIENT_OPTION: Final = re.compile(
+    "allow_http|allow_invalid_certificates|connect_timeout|default_content_type|http1_only|http2_[a-z_]+|pool_[a-z_]+"
+    "|proxy_[a-z_]+|randomize_addresses|read_timeout|timeout|user_agent"
+)
+#: Options that only polars knows.
+_POLARS_OPTION: Final = re.compile("file_cache_ttl|max_retries|(retry|rate)_[a-z_]+")
+#: A server that does not answer is given up within a minute; a large file that keeps coming is not.
+_CLIENT: Final = {"connect_timeout": "5s", "read_timeout": "15s", "timeout": "300s"}
+_RETRIES: Final[Any] = {"max_retries": 3, "retry_timeout": timedelta(seconds=45)}
+
+#: What a pattern in the text of obstore's exceptions means, and what to do; the first that matches counts. The text itself is
+#: never shown: it holds what the server sent, and servers send back what they were sent.
+_NO_BUCKET: Final = "NoSuchBucket|ContainerNotFound|FilesystemNotFound"
+_REASONS: Final = (
+    (_NO_BUCKET, "there is no such bucket or container. Create it first, or correct the address"),
+    ("BadScheme", "the endpoint is plain http. If that is intended, set aws_allow_http (AWS_ALLOW_HTTP) to true"),
+    (
+        "PermanentRedirect|without LOCATION|AuthorizationHeaderMalformed",
+        "the bucket is in another region. Set aws_region (AWS_REGION)",
+    ),
+    ("RequestTimeTooSkewed", "the clock of this machine is wrong. Set it"),
+    (
+        r"169\.254\.|/latest/api/token|metadata\.google|metadata/identity|MissingCredentials|InstanceCredentials",
+        "no credentials were found. Pass storage_options, or set the environment (S3: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY)",
+    ),
+    ("Account must be specified", "no account is given. Set azure_storage_account_name (AZURE_STORAGE_ACCOUNT_NAME)"),
+    ("kind: Timeout|kind: Interrupted", "the server did not answer in time. Try again later"),
+    ("kind: Connect", "cannot reach the server. Check the network, the endpoint and the region"),
+    (
+        "status: 40[13]",
+        "the server rejects the credentials, or they lack a permission. They must allow to list, read, write and delete",
+    ),
+)
 
 
 class ObjectStore:
@@ -27,17 +78,14 @@ class ObjectStore:
     url : str
         Such as ``s3://bucket/folder``, ``gs://bucket/folder`` or ``az://container/folder``.
     storage_options : mapping of str to str, optional
-        What polars takes under this name, such as ``aws_region``. What is not in it, the environment may say
-        (``AWS_REGION``).
+        Options as polars takes them, such as ``aws_region``. Others come from the environment (``AWS_REGION``).
     clock, sleep : callable
-        What tells the time, and what waits; for tests.
+        The present, and a pause of some seconds; for tests.
 
     Raises
     ------
-    LakeError
-        If obstore is not installed.
     InvalidQuery
-        If the address holds a password, or an option is none of the service's.
+        If the address holds a password, or the service does not know an option.
     """
 
     def __init__(
@@ -48,70 +96,117 @@ class ObjectStore:
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        try:
-            from pulseframes.lake.objects import Objects
-        except ModuleNotFoundError as problem:
-            if problem.name is None or problem.name.partition(".")[0] != "obstore":
-                raise
-            raise LakeError("A lake in a bucket needs obstore: pip install 'pulseframes[cloud]'") from None
+        self.location = _checked(url)
         self._options = dict(storage_options or {})
-        self._objects = Objects(url, self._options)
-        self._lease = Lease(self._objects, LOCK_FILE, clock=clock, sleep=sleep)
+        bare = {name: re.sub("^(aws|azure|google)_", "", name.lower()) for name in self._options}
+        client = {bare[name]: value for name, value in self._options.items() if _CLIENT_OPTION.fullmatch(bare[name])}
+        client_options: Any = _CLIENT | _client_options_of_the_environment(url) | client
+        config: Any = {
+            name: value
+            for name, value in self._options.items()
+            if bare[name] not in client and not _POLARS_OPTION.fullmatch(bare[name])
+        }
+
+        def connect() -> Any:
+            return obstore.store.from_url(
+                self.location, config=config, client_options=client_options, retry_config=_RETRIES
+            )
+
+        self._store = self._explained(connect)
+        self._lease = Lease(self, LOCK_FILE, clock=clock, sleep=sleep)
         self._one_thread = threading.Lock()
 
     def __repr__(self) -> str:
         return f"ObjectStore({self.location!r})"
 
     @property
-    def location(self) -> str:
-        """The address, without a slash at its end."""
-        return self._objects.location
-
-    @property
     def storage_options(self) -> dict[str, str] | None:
-        """What polars needs besides the address; None where the environment says it."""
+        """The options as polars takes them; None if all are in the environment."""
         return dict(self._options) or None
 
     def names(self) -> list[str]:
-        """Give the names of the files and folders at the top."""
-        return sorted({path.partition("/")[0] for path in self._objects.list("")})
+        """Return the names of the files and folders at the top."""
+        return sorted({path.partition("/")[0] for path in self.list("")})
 
     def list(self, folder: str) -> list[str]:
-        """Give the paths of all files below a folder, sorted."""
-        return sorted(self._objects.list(folder))
+        """Return the paths of all files below a folder, sorted."""
+        metas = self._explained(lambda: obstore.list(self._store, folder or None, chunk_size=1_000).collect())
+        return sorted(meta["path"] for meta in metas)
+
+    def get(self, path: str) -> StoredObject | None:
+        """Return an object, or None if there is none."""
+
+        def get() -> StoredObject:
+            response = obstore.get(self._store, path)
+            meta = response.meta
+            return StoredObject(response.bytes().to_bytes(), _version(meta), meta["last_modified"])
+
+        return self._unless_missing(get)
 
     def read(self, path: str) -> bytes | None:
-        """Give a file's bytes; None where there is no such file."""
-        found = self._objects.get(path)
-        return None if found is None else found.data
+        """Return a file's bytes, or None if there is no such file."""
+        stored = self.get(path)
+        return None if stored is None else stored.data
 
     def write(self, path: str, data: bytes) -> None:
-        """Put a file there; a server shows it when it has all of it."""
-        self._objects.put(path, data)
+        """Write a file, which the server shows once it has all of it."""
+        self._explained(lambda: obstore.put(self._store, path, data))
+
+    def put_if(self, path: str, data: bytes, condition: Version | Literal["create"]) -> Version | None:
+        """Write an object if there is none, or if it is still of the version given; return None otherwise.
+
+        A request whose response was lost is sent again, so None may also mean that the first try has written it.
+
+        Raises
+        ------
+        ConditionsUnknown
+            If the server cannot do that.
+        """
+
+        def put() -> Version | None:
+            try:
+                return _version(obstore.put(self._store, path, data, mode=condition))  # type: ignore[arg-type]  # a dict
+            except (AlreadyExistsError, PreconditionError):
+                return None
+
+        return self._unless_missing(put)
 
     def move(self, source: str, target: str) -> None:
-        """Have the server copy a file, then remove the first one: no server knows how to rename."""
-        if self._objects.copy(source, target):
-            self._objects.delete([source])
+        """Copy a file within the server, then delete the source, since no server can rename."""
+
+        def copy() -> bool:
+            obstore.copy(self._store, source, target)
+            return True
+
+        if self._unless_missing(copy):
+            self.delete([source])
 
     def delete(self, paths: Sequence[str]) -> None:
-        """Remove files; one that is not there is no error."""
-        self._objects.delete(paths)
+        """Delete files; a missing one is ignored."""
+
+        def delete() -> bool:
+            obstore.delete(self._store, list(paths))
+            return True
+
+        # Google and Azure delete one at a time, and stop at the first that is missing.
+        if paths and not self._unless_missing(delete) and len(paths) > 1:
+            for path in paths:
+                self.delete([path])
 
     @contextmanager
     def locked(self, wait: float = LOCK_SECONDS) -> Iterator[None]:
-        """Hold a lease, which runs out after 15 minutes unless ``keep_lock()`` is called now and then."""
+        """Hold a lease, which expires after 15 minutes unless ``keep_lock()`` is called now and then."""
         started = time.monotonic()
         if not self._one_thread.acquire(timeout=wait):
             raise LakeError(
-                f"The lake {self.location} is being written by another thread for over {wait:g} s; try again later."
+                f"Another thread has been writing to the lake {self.location} for over {wait:g} s. Try again later."
             )
         try:
             self._lease.acquire(max(0.0, wait - (time.monotonic() - started)))
             try:
                 yield
             finally:
-                with suppress(LakeError):  # what was written is written; the lease runs out by itself
+                with suppress(LakeError):  # what was written is written; the lease expires by itself
                     self._lease.release()
         finally:
             self._one_thread.release()
@@ -122,14 +217,82 @@ class ObjectStore:
         Raises
         ------
         LakeError
-            If it ran out, and another writer took over.
+            If it expired, and another writer took over.
         """
         self._lease.renew()
 
-    def filesystem(self) -> tuple[FileSystem, str]:
-        """Give a file system of pyarrow's in which the lake is all there is."""
-        from pyarrow.fs import PyFileSystem
+    def _unless_missing(self, work: Callable[[], Result]) -> Result | None:
+        def unless_missing() -> Result | None:
+            try:
+                return work()
+            except FileNotFoundError as problem:
+                if re.search(_NO_BUCKET, str(problem)):
+                    raise
+                return None
 
-        from pulseframes.lake.object_files import ObjectFiles
+        return self._explained(unless_missing)
 
-        return PyFileSystem(ObjectFiles(self._objects)), ""
+    def _explained(self, work: Callable[[], Result]) -> Result:
+        try:
+            return work()
+        except (BaseError, OSError, ValueError) as problem:
+            error = _explain(problem, self.location)
+        raise error  # out here, so that the problem is not even its __context__
+
+
+def _checked(url: str) -> str:
+    """Return an address without a slash at its end; refuse one with a secret, which would be shown and not be used."""
+    parts = urlsplit(url)
+    names_container = parts.scheme.startswith("abfs")  # abfss://container@account...
+    if parts.query or parts.fragment or parts.password is not None or (parts.username and not names_container):
+        raise InvalidQuery(
+            "path: a lake's address must not hold a user name, password, query or token. Pass them in storage_options, or"
+            " set them in the environment.",
+            argument="path",
+        )
+    if not parts.netloc:
+        raise InvalidQuery(
+            f"path: {url!r} has no bucket or container. A valid address is s3://bucket/folder.", argument="path"
+        )
+    return url.rstrip("/")
+
+
+def _client_options_of_the_environment(url: str) -> dict[str, str]:
+    """Return the connection's options in the environment, which obstore ignores once one is given."""
+    prefix = {"s3": "AWS_", "gs": "GOOGLE_"}.get(url[:2].lower(), "AZURE_")
+    options = {
+        name.removeprefix(prefix).lower(): value for name, value in os.environ.items() if name.startswith(prefix)
+    }
+    return {name: value for name, value in options.items() if _CLIENT_OPTION.fullmatch(name)}
+
+
+def _version(meta: Any) -> Version:
+    # A name whose value is None must be omitted: it would be a condition of its own.
+    return {name: meta[name] for name in ("e_tag", "version") if meta.get(name) is not None}
+
+
+def _explain(problem: Exception, location: str) -> Exception:
+    text = str(problem)
+    if isinstance(problem, UnknownConfigurationKeyError):
+        named = re.search(r"Configuration key: '(\w+)'", text)
+        option = repr(named[1]) if named else "one"
+        return InvalidQuery(
+            f"storage_options: {option} is not a valid option of {location}.", argument="storage_options"
+        )
+    if isinstance(problem, ValueError) or "Generic Config error" in text:
+        return InvalidQuery(
+            f"{location}: the address, or an option in storage_options or the environment, has an invalid value.",
+            argument="storage_options",
+        )
+    if isinstance(problem, NotSupportedError) or re.search("status: 501", text):
+        return ConditionsUnknown(f"{location}: the server does not support this request.")
+    if isinstance(problem, (PermissionDeniedError, UnauthenticatedError)):
+        text += " status: 403"
+    for pattern, reason in _REASONS:
+        if re.search(pattern, text):
+            return LakeError(f"{location}: {reason}.")
+    # A code such as SlowDown or InternalError, and nothing that could be a key.
+    code = re.search("<Code>((?:[A-Z][a-z]+){1,5})</Code>", text)
+    status = re.search(r"status: (\d{3})", text)
+    what = f"answered {status[1]}{f' ({code[1]})' if code else ''}" if status else f"failed ({type(problem).__name__})"
+    return LakeError(f"{location}: the server {what}. Try again later, and check the address and storage_options.")

@@ -1,14 +1,17 @@
-"""A lake's tables as DuckDB views, and nothing else within a query's reach."""
+"""A lake's tables as DuckDB views; a query can reach nothing else."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import polars as pl
 import pyarrow as pa
+from pyarrow.fs import FileSystemHandler, LocalFileSystem, PyFileSystem
 
 from pulseframes.errors import InvalidQuery
+from pulseframes.lake.partitions import check_files, files_of
+from pulseframes.lake.storage import LocalStore, Store
+from pulseframes.tables import DATE, LAKE_TABLES, partitioned
 
 if TYPE_CHECKING:
     import duckdb
@@ -24,8 +27,8 @@ _CLOSED: Final = (
 )
 
 
-def connect(tables: Mapping[str, object]) -> duckdb.DuckDBPyConnection:
-    """Give a connection that has these tables, Arrow ones, as views.
+def connect(store: Store) -> duckdb.DuckDBPyConnection:
+    """Return a DuckDB connection that has a lake's tables as views.
 
     Raises
     ------
@@ -37,35 +40,91 @@ def connect(tables: Mapping[str, object]) -> duckdb.DuckDBPyConnection:
     except ImportError:
         raise ImportError("SQL over a lake needs DuckDB: pip install 'pulseframes[duckdb]'") from None
     connection = duckdb.connect()
-    for name, table in tables.items():
-        connection.register(name, table)
+    for table in LAKE_TABLES:
+        connection.register(table, _dataset(store, table))
     for statement in _CLOSED:
         connection.execute(statement)
     return connection
 
 
-def ask(connection: duckdb.DuckDBPyConnection, query: str) -> pl.DataFrame:
-    """Give a query's result.
+def run(store: Store, query: str) -> pl.DataFrame:
+    """Return a query's result.
 
     Raises
     ------
     InvalidQuery
-        If DuckDB refuses it.
+        If DuckDB rejects the query.
+    LakeError
+        If a file is damaged.
     """
-    import duckdb
+    with connect(store) as connection:
+        import duckdb
 
-    try:
-        relation = connection.sql(query)
-        return pl.DataFrame() if relation is None else _as_frame(relation)
-    except (duckdb.Error, pl.exceptions.PolarsError, pa.ArrowException) as problem:
-        raise InvalidQuery(f"query: {problem}", argument="query") from None
+        try:
+            relation = connection.sql(query)
+            return pl.DataFrame() if relation is None else _as_frame(relation)
+        except (duckdb.Error, pl.exceptions.PolarsError, pa.ArrowException) as problem:
+            if not isinstance(problem, duckdb.ParserException | duckdb.BinderException | duckdb.CatalogException):
+                check_files(store)  # the query may be sound
+            raise InvalidQuery(f"query: {problem}", argument="query") from None
 
 
 def _as_frame(relation: duckdb.DuckDBPyRelation) -> pl.DataFrame:
-    """Give a result; polars has no type for an interval, so one is turned into microseconds first, and then into a duration."""
+    """Convert a result; intervals become durations by way of microseconds, since polars has no interval type."""
     spans = [name for name, kind in zip(relation.columns, relation.types, strict=True) if str(kind) == "INTERVAL"]
     if spans:
         quoted = ['"' + name.replace('"', '""') + '"' for name in spans]
         relation = relation.project(f"* REPLACE ({', '.join(f'epoch_us({name}) AS {name}' for name in quoted)})")
     frame: pl.DataFrame = relation.pl()
     return frame.with_columns(pl.col(spans).cast(pl.Duration("us")))
+
+
+def _dataset(store: Store, table: str) -> object:
+    """Return a table as a pyarrow dataset, or as an empty table if it has no files.
+
+    DuckDB streams a dataset, and pushes filters down to its files. Of a LazyFrame, DuckDB 2 holds all that a query selects in
+    memory, whatever its LIMIT, and DuckDB 1 the whole table as soon as it is registered.
+    """
+    from pyarrow.dataset import dataset, partitioning
+
+    schema: pa.Schema = pl.DataFrame(schema=partitioned(LAKE_TABLES[table])).to_arrow().schema
+    paths = files_of(store, table)
+    if not paths:
+        return schema.empty_table()
+    local = isinstance(store, LocalStore)
+    root = f"{store.location}/" if local else ""
+    return dataset(
+        [root + path for path in paths],
+        schema=schema,
+        filesystem=LocalFileSystem() if local else PyFileSystem(_BucketFiles(store)),
+        format="parquet",
+        partitioning=partitioning(pa.schema([(DATE, pa.date32())]), flavor="hive"),
+        partition_base_dir=root + table,
+    )
+
+
+class _BucketFiles(FileSystemHandler):  # type: ignore[misc]  # pyarrow has no types
+    """A bucket as pyarrow opens its files: with the lake's own connection, each file read in one request."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def get_type_name(self) -> str:
+        return "pulseframes"
+
+    def normalize_path(self, path: str) -> str:
+        return path
+
+    def open_input_file(self, path: str) -> pa.NativeFile:
+        data = self._store.read(path)
+        if data is None:
+            raise FileNotFoundError(f"There is no file {self._store.location}/{path}.")
+        return pa.BufferReader(data)
+
+    def _refuse(self, *_: Any, **__: Any) -> NoReturn:
+        raise NotImplementedError
+
+    # A dataset whose paths are given only opens them.
+    get_file_info = get_file_info_selector = open_input_stream = _refuse
+    create_dir = delete_dir = delete_dir_contents = delete_root_dir_contents = delete_file = _refuse
+    move = copy_file = open_output_stream = open_append_stream = _refuse

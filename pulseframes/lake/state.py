@@ -1,29 +1,38 @@
-"""What a lake knows of itself: its version, its privacy rules, whose sessions it has and of which times."""
+"""What a lake records of itself: its version, its privacy rules, its application, and the windows it has read."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any, Final, NamedTuple
 
+import msgspec
+
 from pulseframes.errors import InvalidQuery, LakeError
-from pulseframes.lake.storage import OWN_FOLDER
+from pulseframes.lake.commit import Commit
+from pulseframes.lake.partitions import Partitions
+from pulseframes.lake.storage import OWN_FOLDER, Store
 from pulseframes.sampling.design import Design
 from pulseframes.sampling.rates import DesignState, names_of, same_design
-from pulseframes.tables import LAKE_VERSION
-from pulseframes.windows import Coverage, Window, instant
+from pulseframes.tables import LAKE_TABLES, LAKE_VERSION
+from pulseframes.tables.privacy import PrivacyPolicy
+from pulseframes.windows import Coverage, Instant, Window
 
 STATE_FILE: Final = f"{OWN_FOLDER}/lake.json"
 
+#: The first version whose state is stored as ``LakeState`` is declared.
+_DECLARED: Final = 3
+_RESTORE: Final = (
+    f"{STATE_FILE}, which holds its privacy rules and the windows it covers. Restore that file, or create another lake with the "
+    "same rules: responses in the journal cost no calls."
+)
 
-class Refreshing(NamedTuple):
-    """A window that is read again, but for the answers that came since that was begun."""
 
-    start: datetime
-    end: datetime
-    since: datetime
+class Refresh(NamedTuple):
+    """A window that is read again, except for the responses that arrived since that began."""
+
+    window: Window
+    since: Instant
 
 
 @dataclass
@@ -32,37 +41,40 @@ class LakeState:
 
     Attributes
     ----------
+    about : str
+        For a reader of the file.
     version : int
-        Of the tables' columns.
+        The version of the tables' columns and of this state.
     application : str or None
-        The journal's name for the application that is synced here; None before the first sync.
+        The journal's name for the application that is synced; None before the first sync.
     privacy : mapping
-        The rules by which personal data is altered, without their key.
+        The privacy rules, without their key.
     coverage : Coverage
-        Which windows have been read, and when.
+        The windows that were read, and when.
     reading : list of Window
-        Settled windows that were begun and not read to the end: gone on with as they are, since their pages are kept.
+        Settled windows whose reading began and did not finish. They resume unchanged, since their pages are cached.
     incomplete : list of Window
-        What was read and, by the server's count, lacks sessions; until it is read again and lacks none.
+        Windows that lack sessions, by the server's count, until they are read again and lack none.
     active_asked_at : datetime or None
-        When sessions that went on were last asked for again.
-    refreshing : Refreshing or None
-        A refresh that was begun and not finished.
+        When active sessions were last fetched again.
+    refreshing : Refresh or None
+        A refresh that began and did not finish.
     kept_from : datetime or None
-        What started before was dropped by ``retain``, and is not asked for again.
+        Sessions that started before were deleted by ``retain()``, and are not fetched again.
     designs : list of DesignState
-        How details were drawn, the design that was used last at the end.
+        The designs that sampled details, the last one used at the end.
     """
 
+    about: str = "A pulseframes lake. Its tables are the folders beside this one; any Parquet reader can open them."
     version: int = LAKE_VERSION
     application: str | None = None
     privacy: Mapping[str, Any] = field(default_factory=dict)
     coverage: Coverage = field(default_factory=Coverage)
     reading: list[Window] = field(default_factory=list)
     incomplete: list[Window] = field(default_factory=list)
-    active_asked_at: datetime | None = None
-    refreshing: Refreshing | None = None
-    kept_from: datetime | None = None
+    active_asked_at: Instant | None = None
+    refreshing: Refresh | None = None
+    kept_from: Instant | None = None
     designs: list[DesignState] = field(default_factory=list)
 
     def find_design(self, design: Design | str | None = None) -> DesignState | None:
@@ -96,25 +108,12 @@ class LakeState:
             )
         return state
 
-    def as_json(self) -> bytes:
-        """Give the state as a file's content."""
-        told = {
-            "about": "A pulseframes lake: its tables are the folders beside this one, and any reader of Parquet reads them.",
-            "version": self.version,
-            "application": self.application,
-            "privacy": dict(self.privacy),
-            "covered": self.coverage.as_lists(),
-            "reading": [[moment.isoformat() for moment in window] for window in self.reading],
-            "incomplete": [[moment.isoformat() for moment in window] for window in self.incomplete],
-            "active_asked_at": self.active_asked_at and self.active_asked_at.isoformat(),
-            "refreshing": self.refreshing and [moment.isoformat() for moment in self.refreshing],
-            "kept_from": None if self.kept_from is None else self.kept_from.isoformat(),
-            "designs": [drawn.as_dict() for drawn in self.designs],
-        }
-        return json.dumps(told, indent=1).encode()
+    def encode(self) -> bytes:
+        """Return the state as the content of its file."""
+        return msgspec.json.format(msgspec.json.encode(self), indent=1)
 
     @classmethod
-    def from_json(cls, data: bytes, location: str) -> LakeState:
+    def decode(cls, data: bytes, location: str) -> LakeState:
         """Read the state.
 
         Raises
@@ -123,28 +122,76 @@ class LakeState:
             If it is damaged, or of a newer version.
         """
         try:
-            told = json.loads(data)
-            version = int(told["version"])
+            stored = msgspec.json.decode(data, type=dict[str, Any])
+            version = msgspec.convert(stored["version"], int)
             if version <= LAKE_VERSION:
-                return cls(
-                    version=version,
-                    application=told["application"],
-                    privacy=dict(told["privacy"]),
-                    coverage=Coverage.from_lists(told["covered"]),
-                    reading=[Window(instant(start), instant(end)) for start, end in told["reading"]],
-                    incomplete=[Window(instant(start), instant(end)) for start, end in told["incomplete"]],
-                    active_asked_at=told["active_asked_at"] and instant(told["active_asked_at"]),
-                    refreshing=told["refreshing"] and Refreshing(*map(instant, told["refreshing"])),
-                    kept_from=None if told["kept_from"] is None else instant(told["kept_from"]),
-                    designs=[DesignState.from_dict(drawn) for drawn in told.get("designs", [])],
-                )
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+                return msgspec.convert(stored if version >= _DECLARED else _declared(stored), cls, str_keys=True)
+        except (msgspec.MsgspecError, ValueError, TypeError, LookupError, RecursionError):
             raise LakeError(
-                f"The lake {location} has a damaged {STATE_FILE}, which holds its privacy rules and what it covers. Restore that "
-                "file, or begin another lake with the same rules: what the journal has costs nothing. The Parquet files can be read "
-                "as they are."
+                f"The lake {location} has a damaged {_RESTORE} Its Parquet files can still be read directly."
             ) from None
         raise LakeError(
-            f"The lake {location} was written by a newer version of pulseframes (its version is {version}, this one "
-            f"knows {LAKE_VERSION}); update pulseframes. Its Parquet files can be read as they are."
+            f"A newer version of pulseframes wrote the lake {location} (version {version}; this one reads up to {LAKE_VERSION}). "
+            "Update pulseframes. The lake's Parquet files can still be read directly."
         )
+
+
+def _declared(stored: dict[str, Any]) -> dict[str, Any]:
+    """Return the state of a version before 3, which had windows and designs in flat lists, in its present form."""
+    refresh = stored["refreshing"]
+    return stored | {
+        "coverage": {"reads": [((start, end), read_at) for start, end, read_at in stored["covered"]]},
+        "refreshing": refresh and ((refresh[0], refresh[1]), refresh[2]),
+        "designs": [
+            {
+                "design": {name: design[name] for name in ("kind", "seed", "strata", "allocation")},
+                "rate_windows": [((start, end), rates) for start, end, rates in design["cohorts"]],
+                "pending": dict(design["buying"]),
+            }
+            for design in stored.get("designs", [])
+        ],
+    }
+
+
+def is_lake(store: Store) -> bool:
+    """Return whether there is a lake.
+
+    Raises
+    ------
+    LakeError
+        If there is something else: a lake's files must not mix with others, and tables that have lost their state must not be
+        continued under other privacy rules.
+    """
+    if store.read(STATE_FILE) is not None:
+        return True
+    names = set(store.names()) - {OWN_FOLDER}
+    if names and names <= set(LAKE_TABLES):
+        raise LakeError(f"The lake {store.location} has lost its {_RESTORE}")
+    if names:
+        raise LakeError(
+            f"{store.location} is not a lake, and not empty. Name a new folder, so that a lake's files do not mix with others."
+        )
+    return False
+
+
+def open_state(store: Store, privacy: PrivacyPolicy) -> LakeState:
+    """Return the state for the holder of the lock: created, with these privacy rules, if there is none, or upgraded.
+
+    Raises
+    ------
+    LakeError
+        If it is damaged, or of a newer version.
+    """
+    data = store.read(STATE_FILE)
+    if data is None:
+        state = LakeState(privacy=privacy.describe())
+        store.write(STATE_FILE, state.encode())
+        return state
+    state = LakeState.decode(data, store.location)
+    if state.version < LAKE_VERSION:
+        commit = Commit(store)
+        Partitions(store, commit).upgrade()
+        state.version = LAKE_VERSION
+        commit.put(STATE_FILE, state.encode())
+        commit.done()
+    return state

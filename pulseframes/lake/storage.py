@@ -1,57 +1,63 @@
-"""Where a lake's files are: what a lake needs of a place, and the place that is a folder of this machine."""
+"""A lake's storage: what a lake needs of it, the storage in a local folder, and which storage a path or address names."""
 
 from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import Final, Protocol
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from filelock import FileLock, Timeout
 
 from pulseframes._files import write_bytes
 from pulseframes.errors import InvalidQuery, LakeError
 
-if TYPE_CHECKING:
-    from pyarrow.fs import FileSystem
-
-#: How long a writer waits for another one, in seconds.
+#: How long a writer waits for another, in seconds.
 LOCK_SECONDS: Final = 60.0
-#: The folder of what is no table: lock, state, and files that are not in their place yet.
+#: The folder of everything that is not a table: lock, state and staged files.
 OWN_FOLDER: Final = "_pulseframes"
 LOCK_FILE: Final = f"{OWN_FOLDER}/lock"
 
+#: The schemes of addresses that both polars and obstore know.
+_SCHEMES: Final = ("s3", "s3a", "gs", "az", "azure", "adl", "abfs", "abfss")
+_VALID: Final = (
+    "A lake is in a folder (or file:///folder), or in s3://bucket/folder, gs://bucket/folder or az://container/folder"
+)
+
 
 class Store(Protocol):
-    """A place for files, named by paths with slashes, relative to the lake."""
+    """Storage of files by paths with slashes, relative to the lake."""
 
     @property
     def location(self) -> str:
-        """What a user calls the place: a folder or an address."""
+        """The folder or address, as a user names it."""
 
     @property
     def storage_options(self) -> dict[str, str] | None:
-        """What polars needs besides the address, to read there."""
+        """What polars needs to read there, apart from the address."""
 
     def names(self) -> list[str]:
-        """Give the names of the files and folders at the top."""
+        """Return the names of the files and folders at the top."""
 
     def list(self, folder: str) -> list[str]:
-        """Give the paths of all files below a folder, sorted; none where there is no such folder."""
+        """Return the paths of all files below a folder, sorted; none if there is no such folder."""
 
     def read(self, path: str) -> bytes | None:
-        """Give a file's bytes; None where there is no such file."""
+        """Return a file's bytes, or None if there is no such file."""
 
     def write(self, path: str, data: bytes) -> None:
-        """Put a file there, whole or not at all, in the place of one that is there."""
+        """Write or replace a file, whole or not at all."""
 
     def move(self, source: str, target: str) -> None:
-        """Put a file in the place of another, at once; nothing happens where there is no such source."""
+        """Replace a file by another at once; do nothing if there is no such source."""
 
     def delete(self, paths: Sequence[str]) -> None:
-        """Remove files; one that is not there is no error."""
+        """Delete files; a missing one is ignored."""
 
     def locked(self, wait: float = LOCK_SECONDS) -> AbstractContextManager[None]:
         """Keep other writers out, in this process and others.
@@ -63,10 +69,57 @@ class Store(Protocol):
         """
 
     def keep_lock(self) -> None:
-        """Tell that the holder of the lock is still at work, where a lock runs out by itself."""
+        """Renew the lock, if it expires by itself."""
 
-    def filesystem(self) -> tuple[FileSystem, str]:
-        """Give a file system of pyarrow's and the lake's path in it, to read with."""
+
+def open_store(path: str | os.PathLike[str], storage_options: Mapping[str, str] | None = None) -> Store:
+    """Return the storage that a path or an address names. Nothing is read or created.
+
+    Parameters
+    ----------
+    path : str or path-like
+        A folder, or an address such as ``s3://bucket/folder``.
+    storage_options : mapping of str to str, optional
+        For an address: options as polars takes them.
+
+    Raises
+    ------
+    InvalidQuery
+        If it is neither.
+    LakeError
+        If an address needs obstore, which is not installed.
+    """
+    if not isinstance(path, str | os.PathLike):
+        raise InvalidQuery(f"path must be a folder or an address, not {type(path).__name__}.", argument="path")
+    text = os.fspath(path)
+    if not text:
+        raise InvalidQuery(f"path is empty. {_VALID}.", argument="path")
+    # One letter is a drive of Windows; a path object is a path whatever is in it.
+    scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]+):/", text) if isinstance(path, str) else None
+    if scheme is not None and scheme[1].lower() in _SCHEMES:
+        return _open_bucket(text, storage_options)
+    if scheme is not None and scheme[1].lower() != "file":
+        raise InvalidQuery(f"path: unknown scheme {scheme[1]}://. {_VALID}.", argument="path")
+    if storage_options:
+        raise InvalidQuery("storage_options are for a lake in a bucket. Omit them.", argument="storage_options")
+    return LocalStore(Path(text) if scheme is None else _folder_of(text))
+
+
+def _open_bucket(url: str, storage_options: Mapping[str, str] | None) -> Store:
+    try:
+        from pulseframes.lake.remote_storage import ObjectStore
+    except ModuleNotFoundError as problem:
+        if problem.name is None or problem.name.partition(".")[0] != "obstore":
+            raise
+        raise LakeError("A lake in a bucket needs obstore: pip install 'pulseframes[cloud]'") from None
+    return ObjectStore(url, storage_options)
+
+
+def _folder_of(url: str) -> Path:
+    parts = urlsplit(url)
+    if parts.netloc not in {"", "localhost"} or not parts.path.strip("/"):
+        raise InvalidQuery(f"path: {url!r} is not a folder of this machine. {_VALID}.", argument="path")
+    return Path(url2pathname(parts.path))
 
 
 class LocalStore:
@@ -75,7 +128,7 @@ class LocalStore:
     Parameters
     ----------
     folder : Path
-        Made when the first file is written.
+        Created when the first file is written.
     """
 
     storage_options = None
@@ -85,7 +138,8 @@ class LocalStore:
             self._folder = folder.expanduser().absolute()
         except RuntimeError:
             raise InvalidQuery(
-                f"path: {str(folder)!r} names the home of a user who is not there.", argument="path"
+                f"path: {str(folder)!r} is in the home of a user who does not exist. Write the whole path.",
+                argument="path",
             ) from None
 
     @property
@@ -94,22 +148,22 @@ class LocalStore:
         return str(self._folder)
 
     def names(self) -> list[str]:
-        """Give the names of the files and folders at the top, but for hidden ones."""
+        """Return the names of the files and folders at the top, except hidden ones."""
         with self._explained():
             if not self._folder.exists():
                 return []
             return [path.name for path in self._folder.iterdir() if not path.name.startswith(".")]
 
     def list(self, folder: str) -> list[str]:
-        """Give the paths of all files below a folder, sorted; hidden ones, which are not in their place yet, are left out."""
-        found = []
+        """Return the paths of all files below a folder, sorted, except hidden ones, which are not complete yet."""
+        paths = []
         for parent, _, names in os.walk(self._folder / folder):
-            inside = Path(parent).relative_to(self._folder)
-            found += [(inside / name).as_posix() for name in names if not name.startswith(".")]
-        return sorted(found)
+            inside = Path(parent).relative_to(self._folder).as_posix()
+            paths += [f"{inside}/{name}".removeprefix("./") for name in names if not name.startswith(".")]
+        return sorted(paths)
 
     def read(self, path: str) -> bytes | None:
-        """Give a file's bytes; None where there is no such file."""
+        """Return a file's bytes, or None if there is no such file."""
         with self._explained():
             try:
                 return (self._folder / path).read_bytes()
@@ -124,7 +178,7 @@ class LocalStore:
             write_bytes(data, place)
 
     def move(self, source: str, target: str) -> None:
-        """Rename a file, have the disk know it, and leave no empty folder behind."""
+        """Rename a file, sync the folder to the disk, and leave no empty folder behind."""
         place = self._folder / target
         with self._explained():
             place.parent.mkdir(parents=True, exist_ok=True)
@@ -133,22 +187,22 @@ class LocalStore:
             except FileNotFoundError:
                 return
             _sync_folder(place.parent)
-            with suppress(OSError):  # others are still in it
+            with suppress(OSError):  # other files are still in it
                 (self._folder / source).parent.rmdir()
 
     def delete(self, paths: Sequence[str]) -> None:
-        """Remove files, and the folders that are empty then."""
+        """Delete files, and the folders that are empty then."""
         for path in paths:
             place = self._folder / path
             with self._explained():
                 place.unlink(missing_ok=True)
-            with suppress(OSError):  # the first that is not empty ends it
+            with suppress(OSError):  # the first folder that is not empty ends it
                 for parent in place.relative_to(self._folder).parents[:-1]:
                     (self._folder / parent).rmdir()
 
     @contextmanager
     def locked(self, wait: float = LOCK_SECONDS) -> Iterator[None]:
-        """Lock a file, which the system unlocks when the process ends, however it does."""
+        """Lock a file, which the system unlocks when the process ends, however it ends."""
         place = self._folder / LOCK_FILE
         lock = FileLock(place, timeout=wait)
         try:
@@ -157,7 +211,7 @@ class LocalStore:
                 lock.acquire()
         except Timeout:
             raise LakeError(
-                f"The lake {self.location} is being written by another process or thread for over {wait:g} s; try again later."
+                f"Another process or thread has been writing to the lake {self.location} for over {wait:g} s. Try again later."
             ) from None
         try:
             yield
@@ -167,25 +221,18 @@ class LocalStore:
     def keep_lock(self) -> None:
         """Do nothing: this lock lasts as long as its holder."""
 
-    def filesystem(self) -> tuple[FileSystem, str]:
-        """Give this machine's file system."""
-        from pyarrow.fs import LocalFileSystem
-
-        return LocalFileSystem(), self.location
-
     @contextmanager
     def _explained(self) -> Iterator[None]:
-        """Say what a failure of the file system means, and what to do."""
         try:
             yield
         except Timeout:
             raise
         except OSError as problem:
             if problem.errno in (errno.ENOSPC, errno.EDQUOT):
-                what = "cannot be written: the disk is full; make room, and do the same again: it goes on where it was"
+                advice = "the disk is full. Free some space and run it again: it resumes where it stopped"
             else:
-                what = f"cannot be used ({problem.strerror or problem}); check the path and its permissions"
-            raise LakeError(f"The lake {self.location} {what}.") from None
+                advice = f"{problem.strerror or problem}. Check the path and its permissions"
+            raise LakeError(f"Cannot use the lake {self.location}: {advice}.") from None
 
 
 def _sync_folder(folder: Path) -> None:

@@ -6,14 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import pairwise
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import polars as pl
 
 from pulseframes.sampling.design import Design
 from pulseframes.sampling.selection import STRATUM
 from pulseframes.tables import INSTANT
-from pulseframes.windows import Window, instant
+from pulseframes.windows import Window
 
 #: The column that a rate_window's rate is joined as; null for a session of no rate_window.
 RATE: Final = "rate"
@@ -36,13 +36,13 @@ class DesignState:
         The design.
     rate_windows : list of RateWindow
         What was drawn from: disjoint, in order; none before the first session is drawn.
-    buying : dict of int to int
+    pending : dict of int to int
         The page views by which those were drawn whose details are being bought; empty once they are put down.
     """
 
     design: Design
     rate_windows: list[RateWindow] = field(default_factory=list)
-    buying: dict[int, int] = field(default_factory=dict)
+    pending: dict[int, int] = field(default_factory=dict)
 
     @property
     def window(self) -> Window | None:
@@ -116,27 +116,6 @@ class DesignState:
             .with_columns(pl.when(pl.col("_cohort").is_not_null()).then(pl.col(RATE).fill_null(0.0)).alias(RATE))
             .drop("_start", "_end", "_cohort", strict=False)
         )
-
-    def as_dict(self) -> dict[str, Any]:
-        """Give it as JSON takes it."""
-        return {
-            "kind": self.design.kind,
-            "seed": self.design.seed,
-            "strata": list(self.design.strata),
-            "allocation": self.design.allocation and dict(self.design.allocation),
-            "cohorts": [[*(moment.isoformat() for moment in window), rates] for window, rates in self.rate_windows],
-            "buying": [*self.buying.items()],
-        }
-
-    @classmethod
-    def from_dict(cls, told: Mapping[str, Any]) -> DesignState:
-        """Read it; raises ``ValueError``, ``TypeError`` or ``KeyError`` where it is damaged."""
-        design = Design(told["kind"], told["seed"], tuple(told["strata"]), told["allocation"])
-        rate_windows = [
-            RateWindow(Window(instant(start), instant(end)), {str(name): float(rate) for name, rate in rates.items()})
-            for start, end, rates in told["cohorts"]
-        ]
-        return cls(design, rate_windows, {int(session_id): int(views) for session_id, views in told["buying"]})
 
 
 def same_design(drawn: Sequence[DesignState], design: Design) -> DesignState | None:

@@ -675,5 +675,5 @@ def test_days_are_groups() -> None:
 
 
 def test_without_a_lake_there_is_a_lake_error(tmp_path: Any) -> None:
-    with pytest.raises(pf.LakeError, match="There is no lake"):
+    with pytest.raises(pf.LakeError, match="No lake at"):
         pf.estimate(tmp_path / "none", "count()")

@@ -130,7 +130,7 @@ def test_a_lake_without_a_sample_says_how_to_draw_one(lake: pf.Lake, shop: Simul
     lake.write(frames_of(shop, shop.summaries(START, END)["session_id"].head(9)), fetched_at=NOW)
     with pytest.raises(pf.LakeError, match="details were not drawn by a design"):
         pf.Sample.of_lake(lake)
-    with pytest.raises(pf.LakeError, match="There is no lake at"):
+    with pytest.raises(pf.LakeError, match="No lake at"):
         pf.Sample.of_lake(pf.Lake(tmp_path / "none"))
     empty = pf.Lake(tmp_path / "empty")
     with empty.locked():
@@ -317,4 +317,4 @@ def test_a_sample_shows_nothing_personal(lake: pf.Lake, shop: Simulator) -> None
     buy(lake, shop, 30, START, END)
     sample = pf.Sample.of_lake(lake)
     assert repr(sample) == f"Sample({len(sample.population)} sessions, 30 drawn, 30 with details)" == str(sample)
-    assert LakeState.from_json(lake.state().as_json(), "x").designs == lake.state().designs
+    assert LakeState.decode(lake.state().encode(), "x").designs == lake.state().designs

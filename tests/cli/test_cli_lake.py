@@ -190,7 +190,7 @@ def test_a_result_that_a_format_cannot_hold_is_wrong_usage(run: Run, library: Li
     ("problem", "code"),
     [
         (InvalidQuery("query: Parser Error: syntax error"), 2),
-        (LakeError("There is no lake at /lake"), 1),
+        (LakeError("No lake at /lake"), 1),
         (ImportError("SQL over a lake needs DuckDB: pip install 'pulseframes[duckdb]'"), 1),
     ],
 )
@@ -334,5 +334,5 @@ def test_a_window_that_is_none_is_wrong_usage_and_a_lake_that_is_not_there_a_fai
         code, _, err = run(command, tmp_path / "lake", "--from", "yesterday")
         assert (code, "date_from: 'yesterday'" in err) == (2, True)
     code, _, err = run("sql", tmp_path / "lake", "select 1")
-    assert (code, "There is no lake at" in err) == (1, True)
+    assert (code, "No lake at" in err) == (1, True)
     assert simulator.requests == []

@@ -230,7 +230,7 @@ def test_a_precision_without_a_sample_says_how_to_draw_one_and_costs_nothing(
     assert "has no sample" in err
     code, _, err = run("plan", tmp_path / "none", "--from", "2026-11-01", "--precision", "10%")
     assert (code, simulator.calls) == (1, 0)
-    assert "There is no lake at" in err
+    assert "No lake at" in err
 
 
 # estimate
@@ -382,7 +382,7 @@ def test_estimate_without_a_lake_or_a_sample_exits_with_1(run: Run, lake: pf.Lak
     assert run("estimate", lake.location, "count()", "--by", "country")[0] == 0, "what all summaries say needs none"
     code, _, err = run("estimate", tmp_path / "none", "count()")
     assert code == 1
-    assert "There is no lake at" in err
+    assert "No lake at" in err
 
 
 # With few calls left

@@ -18,7 +18,7 @@ from lake.test_remote_storage import _no_cloud_of_the_developer, endpoint, optio
 from polars.testing import assert_frame_equal
 
 import pulseframes as pf
-from pulseframes.lake.files import VERSION_KEY
+from pulseframes.lake.partitions import VERSION_KEY
 from pulseframes.lake.state import STATE_FILE
 from pulseframes.sampling.rates import DesignState, RateWindow
 from pulseframes.simulator import Fault, Simulator
@@ -632,10 +632,15 @@ def test_an_allocation_is_gone_on_with_and_kept_with_the_lake(
 def test_a_damaged_design_in_the_state_is_told(sampled: pf.Lake) -> None:
     state = Path(sampled.location) / STATE_FILE
     whole = state.read_text()
-    for change in ({"kind": "views"}, {"cohorts": [["x", "y", {}]]}, {"buying": [[1]]}, {"seed": None}):
-        told = json.loads(whole)
-        told["designs"][0] |= change
-        state.write_text(json.dumps(told))
+    for change in (
+        {"design": {"kind": "views"}},
+        {"rate_windows": [[["x", "y"], {}]]},
+        {"pending": [[1]]},
+        {"design": None},
+    ):
+        stored = json.loads(whole)
+        stored["designs"][0] |= change
+        state.write_text(json.dumps(stored))
         with pytest.raises(pf.LakeError, match="damaged _pulseframes/lake.json"):
             pf.Lake(sampled.location).design()
 

@@ -221,7 +221,7 @@ def test_a_wrong_argument_is_named(
 
 
 def test_where_there_is_no_lake_none_is_made(tmp_path: Path) -> None:
-    with pytest.raises(pf.LakeError, match="There is no lake"):
+    with pytest.raises(pf.LakeError, match="No lake at"):
         pf.report(tmp_path / "lake", tmp_path / "report.html")
     assert list(tmp_path.iterdir()) == []
 

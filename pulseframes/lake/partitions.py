@@ -1,0 +1,213 @@
+"""The partitions of a lake's tables: one Parquet file per UTC day, scanned by readers and rewritten by writers."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Iterator
+from datetime import date
+from typing import Final
+
+import polars as pl
+import pyarrow.parquet as pq
+from polars.io.plugins import register_io_source
+
+from pulseframes.errors import LakeError
+from pulseframes.lake.commit import Commit
+from pulseframes.lake.storage import Store
+from pulseframes.tables import DATE, LAKE_ORDER, LAKE_TABLES, LAKE_VERSION, partitioned
+
+#: The key of each file's metadata that holds the version of its columns.
+VERSION_KEY: Final = "pulseframes.lake_version"
+#: The rows of a row group, which a reader skips or reads as a whole; also those of a batch of a scan.
+_ROW_GROUP: Final = 20_000
+
+
+def scan(store: Store, table: str) -> pl.LazyFrame:
+    """Scan the files that a table has when the query runs; a damaged one is a ``LakeError`` in whatever way it is collected.
+
+    polars pushes columns and filters down to the files: a filter on ``date`` reads only those days.
+    """
+
+    def batches(
+        columns: list[str] | None, predicate: pl.Expr | None, limit: int | None, _: int | None
+    ) -> Iterator[pl.DataFrame]:
+        query = _scan_files(store, table)
+        if predicate is not None:
+            query = query.filter(predicate)
+        if columns is not None:
+            query = query.select(columns)
+        if limit is not None:
+            query = query.head(limit)
+        try:
+            yield from query.collect_batches(chunk_size=_ROW_GROUP)
+        except (pl.exceptions.PolarsError, OSError) as problem:
+            check_files(store, table)
+            if isinstance(problem, OSError):
+                raise _unreadable(store.location, problem) from None
+            raise  # all files are sound, so it is the query
+
+    return register_io_source(batches, schema=partitioned(LAKE_TABLES[table]), is_pure=True)
+
+
+def _scan_files(store: Store, table: str) -> pl.LazyFrame:
+    schema = partitioned(LAKE_TABLES[table])
+    paths = files_of(store, table)
+    if not paths:
+        return pl.LazyFrame(schema=schema)
+    return pl.scan_parquet(
+        [f"{store.location}/{path}" for path in paths],
+        glob=False,  # a folder's name may hold brackets or a star
+        schema=schema,
+        hive_partitioning=True,
+        hive_schema={DATE: pl.Date()},
+        missing_columns="insert",
+        extra_columns="ignore",
+        storage_options=store.storage_options,
+    )
+
+
+def files_of(store: Store, table: str) -> list[str]:
+    """Return the paths of a table's files, by day."""
+    return [path for paths in _files_by_day(store, table).values() for path in paths]
+
+
+def _files_by_day(store: Store, table: str) -> dict[date, list[str]]:
+    days: dict[date, list[str]] = {}
+    for path in store.list(table):
+        _, partition, *rest = path.split("/")
+        if partition.startswith("date=") and rest and path.endswith(".parquet"):
+            try:
+                day = date.fromisoformat(partition.removeprefix("date="))
+            except ValueError:
+                continue
+            days.setdefault(day, []).append(path)
+    return dict(sorted(days.items()))
+
+
+def check_files(store: Store, *tables: str) -> None:
+    """Read the files of some tables, or of all, since neither polars nor DuckDB always names the file it cannot read.
+
+    Raises
+    ------
+    LakeError
+        If a file is damaged.
+    """
+    for table in tables or LAKE_TABLES:
+        for path in files_of(store, table):
+            data = store.read(path)
+            if data is not None:
+                decode(table, data, f"{store.location}/{path}")
+
+
+class Partitions:
+    """The partitions of a lake as they are, and as a commit will leave them.
+
+    Parameters
+    ----------
+    store : Store
+        The lake's storage.
+    commit : Commit
+        Collects the changes.
+    """
+
+    def __init__(self, store: Store, commit: Commit) -> None:
+        self._store = store
+        self._commit = commit
+
+    def days(self, table: str) -> list[date]:
+        """Return the days of which a table has rows, in order."""
+        return list(_files_by_day(self._store, table))
+
+    def read(self, table: str, days: Iterable[date]) -> pl.DataFrame:
+        """Return the rows of some days, with the table's present columns.
+
+        Raises
+        ------
+        LakeError
+            If a file is damaged, or was written by a newer version.
+        """
+        paths = [path for day in days for path in self._files(table, day)]
+        return pl.concat([LAKE_TABLES[table].empty(), *(self._frame(table, path) for path in paths)])
+
+    def replace(self, table: str, day: date, rows: pl.DataFrame) -> None:
+        """Replace all rows of a day: the partition will be one file, or none if there are no rows."""
+        target = f"{_folder_of(table, day)}/data.parquet"
+        if not rows.is_empty():
+            self._commit.put(target, encode(table, rows))
+        for path in self._files(table, day):
+            if path != target or rows.is_empty():
+                self._commit.delete(path)
+
+    def upgrade(self) -> None:
+        """Rewrite the files that lack present columns."""
+        for table in LAKE_TABLES:
+            for path in files_of(self._store, table):
+                data = self._store.read(path)
+                if data is not None and not _has_present_columns(table, data, path):
+                    self._commit.put(path, encode(table, decode(table, data, path)))
+
+    def _files(self, table: str, day: date) -> list[str]:
+        return [path for path in self._store.list(_folder_of(table, day)) if path.endswith(".parquet")]
+
+    def _frame(self, table: str, path: str) -> pl.DataFrame:
+        data = self._store.read(path)
+        if data is None:  # nobody else writes, so the user removed it
+            return LAKE_TABLES[table].empty()
+        return decode(table, data, f"{self._store.location}/{path}")
+
+
+def _folder_of(table: str, day: date) -> str:
+    return f"{table}/date={day.isoformat()}"
+
+
+def encode(table: str, rows: pl.DataFrame) -> bytes:
+    """Encode rows as a file: sorted, compressed, with statistics of each column and the version of the columns."""
+    file = io.BytesIO()
+    rows.select(LAKE_TABLES[table].schema.names()).sort(LAKE_ORDER[table]).write_parquet(
+        file,
+        compression="zstd",
+        statistics="full",
+        row_group_size=_ROW_GROUP,
+        metadata={VERSION_KEY: str(LAKE_VERSION)},
+    )
+    return file.getvalue()
+
+
+def decode(table: str, data: bytes, name: str) -> pl.DataFrame:
+    """Decode a file's rows; columns that an older version lacked are null.
+
+    Raises
+    ------
+    LakeError
+        If the file is damaged, or was written by a newer version.
+    """
+    schema = LAKE_TABLES[table].schema
+    try:
+        version = _version(data)
+        rows = pl.read_parquet(io.BytesIO(data))
+        missing = [pl.lit(None, dtype).alias(column) for column, dtype in schema.items() if column not in rows.columns]
+        rows = rows.with_columns(missing).select(schema.names()).cast(schema)
+    except (OSError, pl.exceptions.PolarsError, ValueError) as problem:
+        raise _unreadable(name, problem) from None
+    if version > LAKE_VERSION:
+        raise LakeError(f"{name} was written by a newer version of pulseframes. Update pulseframes.")
+    return rows
+
+
+def _has_present_columns(table: str, data: bytes, name: str) -> bool:
+    try:
+        return pl.read_parquet_schema(io.BytesIO(data)) == dict(LAKE_TABLES[table].schema)
+    except (OSError, pl.exceptions.PolarsError) as problem:
+        raise _unreadable(name, problem) from None
+
+
+def _unreadable(name: str, problem: Exception) -> LakeError:
+    return LakeError(
+        f"{name} cannot be read ({problem}). Move the file away; `pulseframes replay -o FOLDER` rebuilds its rows from the "
+        "journal, and Lake.write(FOLDER) puts them back, without any calls."
+    )
+
+
+def _version(data: bytes) -> int:
+    metadata = pq.read_metadata(io.BytesIO(data)).metadata or {}
+    return int(metadata.get(VERSION_KEY.encode(), b"0"))
