@@ -305,7 +305,7 @@ def test_frames_that_do_not_belong_together_are_refused(shop: Simulator) -> None
         (lambda: make(population, chosen, details, design="newest"), "design", "not 'newest'"),
         (lambda: make(population, chosen, details.sessions), "details", "DataFrame is not what session_details"),
         (lambda: pf.Sample.of_details(details.sessions), "details", "DataFrame is not what session_details"),
-        (lambda: pf.Sample.of_lake(5), "path", "path: "),
+        (lambda: pf.Sample.of_lake(5), "path", "path must be a folder"),
     ]
     for ask, argument, message in wrong:
         with pytest.raises(pf.InvalidQuery, match=message) as caught:

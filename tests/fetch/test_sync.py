@@ -495,7 +495,7 @@ def test_privacy_rules_that_are_not_the_lakes_cost_nothing(
         other = pf.Lake(lake.location, privacy=pf.PrivacyPolicy(rules))
         for end in (window[1], clock.now - 2 * DAY):
             for function in (pf.sync, pf.plan):
-                with pytest.raises(pf.LakeError, match="begun with other privacy rules"):
+                with pytest.raises(pf.LakeError, match="created with other privacy rules"):
                     function(other, window[0], end, client=client)
     assert shop.calls == before
 
