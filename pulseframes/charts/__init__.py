@@ -1,6 +1,6 @@
-"""Pictures of frames: each function takes what the function of that name returned, and gives an Altair chart.
+"""Charts of results: each function takes the DataFrame that the function of the same name returned, and draws an Altair chart.
 
-Intervals are drawn as lines. What rests on few sessions, or was not drawn by a design, is hollow, its line dashed.
+Lines are intervals. Figures that rest on few sessions, or on sessions that were not sampled at random, are hollow dots with dashed lines.
 """
 
 from pulseframes.charts.frames import errors, page_views, sessions

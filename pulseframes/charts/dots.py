@@ -1,33 +1,34 @@
-"""One row a group: its figure as a dot, the figure's interval as a line."""
+"""One row per group: a dot for the figure, and a line for its interval."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import polars as pl
 
-from pulseframes import _text as readable
+from pulseframes._text import UNKNOWN, format_range, printable
 from pulseframes.charts.style import COLOURS, FONT_SIZE, NARROW, Unit, altair, check_width, nothing, styled
 
 if TYPE_CHECKING:
     import altair as alt
 
-#: Pixels from row to row, and for labels and figures.
+#: Pixels from row to row, for labels and for figures.
 _STEP: Final = 30
 _NARROW_STEP: Final = 46
 _LABELS: Final = 262
 _FIGURES: Final = 76
 _AXIS: Final = 46
-#: A reader's font can be wider than the one that labels are measured in.
+#: The share of the room that labels may take, as a reader's font can be wider than the one they are measured in.
 _FONTS_DIFFER: Final = 0.84
-#: Of what is drawn: how far the axis goes beyond the largest figure for intervals that are no firm ones.
-_BEYOND: Final = 1.6
+#: How far flagged intervals may extend the axis, as a share of its length.
+_BEYOND: Final = 0.6
+_TOOLTIP: Final = ("label", "estimate", "interval", "sessions", "flag")
 
 
 class Dot(NamedTuple):
-    """A group, its figure, the limits of its interval, how many sessions it rests on, and the flag."""
+    """A group, its figure with the limits of its interval, the number of sessions it rests on, and its flag."""
 
     label: str
     figure: float | None
@@ -37,48 +38,47 @@ class Dot(NamedTuple):
     flag: str | None = None
 
 
-def read_dots(frame: pl.DataFrame, labels: Sequence[str], figure: str) -> list[Dot]:
-    """Read the dots of a frame that has a figure's columns, with its limits', ``sessions`` and ``flag``."""
-    columns = [figure, f"{figure}_lower", f"{figure}_upper", "sessions", "flag"]
+def read_dots(frame: pl.DataFrame, labels: Sequence[str], columns: Sequence[str]) -> list[Dot]:
+    """Return a dot for each row, from the columns of its figure, lower and upper limit, sessions and flag."""
     return [Dot(label, *values) for label, values in zip(labels, frame.select(columns).iter_rows(), strict=True)]
 
 
 def dots(
-    given: Sequence[Dot], unit: Unit, title: str, *, width: int, zero: bool = True, reference: float | None = None
+    groups: Sequence[Dot], unit: Unit, title: str, *, width: int, zero: bool = True, reference: float | None = None
 ) -> alt.LayerChart:
     """Draw dots and their intervals.
 
     Parameters
     ----------
-    given : sequence of Dot
-        The rows, from above.
+    groups : sequence of Dot
+        The rows, from the top; those without a figure are omitted.
     unit : Unit
-        How the figure is written.
+        How figures are formatted.
     title : str
-        What the axis is of.
+        The title of the axis.
     width : int
-        Pixels, all in all.
+        The total width in pixels.
     zero : bool
-        Whether the axis begins at 0.
+        Whether the axis includes 0.
     reference : float or None
-        A value that a line is drawn at.
+        Where to draw a reference line.
     """
     check_width(width)
-    given = [dot for dot in given if dot.figure is not None and math.isfinite(dot.figure)]
-    if not given:
+    groups = [dot for dot in groups if dot.figure is not None and math.isfinite(dot.figure)]
+    if not groups:
         return nothing(width)
     alt = altair()
     narrow = width < NARROW
     left, right = (4, 12) if narrow else (_LABELS, _FIGURES)
     plot = width - left - right
-    low, high = _domain(given, zero=zero, reference=reference)
-    rows = alt.Data(values=_rows(given, unit, low, high, narrow=narrow))
+    low, high = _domain(groups, zero=zero, reference=reference)
+    rows = alt.Data(values=_rows(groups, unit, low, high, narrow=narrow))
     x = alt.X(
         "figure:Q",
         scale=alt.Scale(domain=[low * unit.scale, high * unit.scale], nice=False, zero=False),
         axis=alt.Axis(title=title, format=unit.axis, tickCount=4 if narrow else 6, grid=True),
     )
-    y = alt.Y("line:Q", axis=None, scale=alt.Scale(domain=[0, len(given)], reverse=True, nice=False, zero=False))
+    y = alt.Y("line:Q", axis=None, scale=alt.Scale(domain=[0, len(groups)], reverse=True, nice=False, zero=False))
     color = alt.condition("datum.firm", alt.value(COLOURS["accent"]), alt.value(COLOURS["other"]))
     base = alt.Chart(rows).encode(y=y, tooltip=[alt.Tooltip(f"{name}:N") for name in _TOOLTIP])
     layers = [
@@ -101,15 +101,12 @@ def dots(
     if reference is not None:
         mark = alt.Chart(alt.Data(values=[{"figure": reference * unit.scale}]))
         layers.insert(0, mark.mark_rule(color=COLOURS["muted"], strokeDash=[2, 2]).encode(x="figure:Q"))
-    height = len(given) * (_NARROW_STEP if narrow else _STEP)
+    height = len(groups) * (_NARROW_STEP if narrow else _STEP)
     return styled(alt.layer(*layers), size=(plot, height), padding=(left, 6, right, _AXIS))
 
 
-_TOOLTIP: Final = ("label", "estimate", "interval", "sessions", "flag")
-
-
 def _texts(base: alt.Chart, plot: int, *, narrow: bool) -> list[alt.Chart]:
-    """Give the labels and the figures in words: beside the lines, or above them where there is little room."""
+    """Return the layers of labels and figures: beside the lines, or above them in a narrow chart."""
     alt = altair()
     place = alt.Y("text:Q") if narrow else alt.Y("line:Q")
     room = plot - _FIGURES if narrow else _LABELS - 12
@@ -128,15 +125,16 @@ def _texts(base: alt.Chart, plot: int, *, narrow: bool) -> list[alt.Chart]:
     ]
 
 
-def _rows(given: Sequence[Dot], unit: Unit, low: float, high: float, *, narrow: bool) -> list[dict[str, Any]]:
+def _rows(groups: Sequence[Dot], unit: Unit, low: float, high: float, *, narrow: bool) -> list[dict[str, Any]]:
     rows = []
-    for number, dot in enumerate(given):
-        figure, lower, upper = (_or(limit, dot.figure or 0.0) for limit in (dot.figure, dot.lower, dot.upper))
+    for number, dot in enumerate(groups):
+        figure = dot.figure or 0.0
+        lower, upper = _drawable(dot.lower, figure), _drawable(dot.upper, figure)
         rows.append(
             {
                 "line": number + (0.7 if narrow else 0.5),
                 "text": number + 0.3,
-                "label": readable.printable(dot.label, 60),
+                "label": printable(dot.label, 60),
                 "figure": figure * unit.scale,
                 "lower": max(lower, low) * unit.scale,
                 "upper": min(upper, high) * unit.scale,
@@ -153,25 +151,31 @@ def _rows(given: Sequence[Dot], unit: Unit, low: float, high: float, *, narrow: 
 
 def _interval(lower: float | None, upper: float | None, unit: Unit) -> str:
     if lower is None or upper is None or math.isinf(lower):
-        return readable.UNKNOWN
-    return readable.format_range(lower, upper, unit.write)
+        return UNKNOWN
+    return format_range(lower, upper, unit.write)
 
 
-def _domain(given: Sequence[Dot], *, zero: bool, reference: float | None) -> tuple[float, float]:
-    """Give from where to where the axis goes: around all figures and firm intervals, and what of the others is not too far."""
-    figures = [dot.figure or 0.0 for dot in given] + ([] if reference is None else [reference])
-    firm = [limit for dot in given if dot.flag is None for limit in (dot.lower, dot.upper)]
-    known = [limit for limit in firm if limit is not None and math.isfinite(limit)]
-    top, bottom = max(figures + known), min(figures + known)
+def _domain(groups: Sequence[Dot], *, zero: bool, reference: float | None) -> tuple[float, float]:
+    """Return the limits of the axis: all figures and firm intervals, and as much of flagged intervals as is near."""
+    figures = [dot.figure or 0.0 for dot in groups] + ([] if reference is None else [reference])
+    firm = figures + _finite_limits(dot for dot in groups if dot.flag is None)
+    top, bottom = max(firm), min(firm)
     span = (top - min(bottom, 0.0)) or 1.0
-    loose = [limit for dot in given for limit in (dot.lower, dot.upper) if limit is not None and math.isfinite(limit)]
-    far = top + (_BEYOND - 1) * span
-    top = min(far, max([top, *loose]))
-    bottom = max(min([bottom, *loose]), bottom - (_BEYOND - 1) * span)
+    limits = _finite_limits(groups)
+    top, bottom = (
+        min(top + _BEYOND * span, max([top, *limits])),
+        max(bottom - _BEYOND * span, min([bottom, *limits])),
+    )
     return (min(0.0, bottom) if zero else bottom - 0.03 * span), top + 0.03 * span
 
 
-def _or(value: float | None, instead: float) -> float:
-    if value is None:
-        return instead
-    return value if math.isfinite(value) else math.copysign(1e18, value)
+def _finite_limits(groups: Iterable[Dot]) -> list[float]:
+    limits = (limit for dot in groups for limit in (dot.lower, dot.upper))
+    return [limit for limit in limits if limit is not None and math.isfinite(limit)]
+
+
+def _drawable(limit: float | None, figure: float) -> float:
+    """Return a limit as a finite number: the figure if it is unknown, far away if it is infinite."""
+    if limit is None:
+        return figure
+    return limit if math.isfinite(limit) else math.copysign(1e18, limit)

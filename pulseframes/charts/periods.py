@@ -1,4 +1,4 @@
-"""Charts of results by time: traffic, the hours of the day, satisfaction."""
+"""Charts of results by time: traffic, hours of the day, satisfaction."""
 
 from __future__ import annotations
 
@@ -7,25 +7,37 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
-from pulseframes import _text as readable
-from pulseframes.charts.style import COLOURS, NARROW, PARTS, WIDE, altair, check_width, need, nothing, styled
+from pulseframes._text import printable
+from pulseframes.charts.style import (
+    AXIS,
+    COLOURS,
+    LEFT,
+    NARROW,
+    PARTS,
+    RIGHT,
+    TITLE,
+    WIDE,
+    altair,
+    check_width,
+    height,
+    histogram,
+    need,
+    nothing,
+    styled,
+)
 from pulseframes.errors import InvalidQuery
 from pulseframes.tables import RATINGS
 
 if TYPE_CHECKING:
     import altair as alt
 
-_LEFT: Final = 52
-_RIGHT: Final = 16
-_AXIS: Final = 44
 _LEGEND: Final = 30
-_TITLE: Final = 28
 _HEIGHT: Final = 200
 
-#: Where all periods are of a shorter time, the axis says their hours.
+#: If all periods span less than this, the axis shows hours.
 _LONG: Final = timedelta(days=3)
-_EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001  by the clock, as the periods are
-#: More bars than pixels cannot be told from each other.
+_EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001  in local time, like the periods
+#: More bars than pixels cannot be distinguished.
 _MOST: Final = 3_000
 #: The ratings from bottom to top, and the part for unknown ones.
 _RATINGS: Final = RATINGS[::-1]
@@ -33,28 +45,37 @@ _OTHER: Final = "Other"
 
 
 def traffic(frame: pl.DataFrame, *, figure: str = "sessions", width: int = WIDE) -> alt.LayerChart:
-    """Draw a bar for each period: what ``traffic()`` returned; parted by the five largest groups, where it is by a column.
+    """Draw a bar for each period, from the result of ``traffic()``, stacked by the five largest groups if it has groups.
 
     Parameters
     ----------
     frame : polars.DataFrame
-        What ``traffic()`` returned.
+        The result of ``traffic()``.
     figure : str
-        Which column: ``sessions``, ``users`` or ``page_views``.
+        The column to draw: ``sessions``, ``users`` or ``page_views``.
     width : int
-        Pixels; under 520, as for a phone.
+        Width in pixels; below 520, the chart is laid out for a phone.
+
+    Returns
+    -------
+    altair.LayerChart
+        The chart, in the time zone of the periods.
 
     Raises
     ------
     InvalidQuery
-        If the frame is another one, or of more than 3,000 periods.
+        If the frame is not such a result, or has more than 3,000 periods.
+
+    Examples
+    --------
+    >>> chart = pf.charts.traffic(pf.traffic("lake", by="country"))
     """
     need(frame, ["period", "sessions", figure], "traffic()")
     check_width(width)
     groups = frame.columns[1 : frame.columns.index("sessions")]
     if frame["period"].n_unique() > _MOST:
         raise InvalidQuery(
-            f"frame: {frame['period'].n_unique():,} periods are more than can be drawn; ask traffic() for longer ones.",
+            f"frame has {frame['period'].n_unique():,} periods, and at most {_MOST:,} can be drawn. Use a larger every=.",
             argument="frame",
         )
     bars = _spans(frame.select("period", figure, *groups))
@@ -63,20 +84,24 @@ def traffic(frame: pl.DataFrame, *, figure: str = "sessions", width: int = WIDE)
     bars = _largest(bars, groups[0], figure) if groups else bars.with_columns(pl.lit("").alias("part"))
     bars = _stacked(bars, figure)
     title = figure.replace("_", " ").capitalize()
-    return _drawn(bars, [*bars["part"].unique(maintain_order=True)], title=title, axis=",~f", width=width)
+    return _draw_stacked(bars, [*bars["part"].unique(maintain_order=True)], title=title, axis=",~f", width=width)
 
 
 def hours(frame: pl.DataFrame, *, figure: str = "sessions", width: int = WIDE) -> alt.LayerChart:
-    """Draw how many there are on average in each hour of the day: what ``traffic(every="1h", by=None)`` returned.
+    """Draw the mean of each hour of the day, from the result of ``traffic(every="1h", by=None)``.
 
-    An hour that the frame does not have counts as one with none. Arguments as for ``traffic()``.
+    Hours that the frame lacks count as 0. Parameters as for ``traffic()``.
+
+    Examples
+    --------
+    >>> chart = pf.charts.hours(pf.traffic("lake", every="1h", by=None))
     """
     need(frame, ["period", figure], 'traffic(every="1h")')
-    return hour_bars(by_hour(frame, figure), f"{figure.replace('_', ' ').capitalize()} in an hour, mean", width=width)
+    return hour_bars(by_hour(frame, figure), f"{figure.replace('_', ' ').capitalize()} per hour, mean", width=width)
 
 
 def hour_bars(rows: pl.DataFrame, title: str, *, width: int) -> alt.LayerChart:
-    """Draw what ``by_hour()`` gives."""
+    """Draw the result of ``by_hour()``."""
     check_width(width)
     if rows.is_empty():
         return nothing(width)
@@ -87,21 +112,13 @@ def hour_bars(rows: pl.DataFrame, title: str, *, width: int) -> alt.LayerChart:
         labelExpr="(datum.value < 10 ? '0' : '') + datum.value + ':00'",
         grid=False,
     )
-    bars = (
-        alt.Chart(alt.Data(values=rows.with_columns(end=pl.col("hour") + 0.88).to_dicts()))
-        .mark_rect(color=COLOURS["accent"], tooltip=True)
-        .encode(
-            x=alt.X("hour:Q", scale=alt.Scale(domain=[0, 24], nice=False), axis=axis),
-            x2="end:Q",
-            y=_height("mean:Q", title, ",~f", None),
-            y2=alt.datum(0),
-        )
-    )
-    return styled(alt.layer(bars), size=(width - _LEFT - _RIGHT, _HEIGHT - 40), padding=(_LEFT, _TITLE, _RIGHT, _AXIS))
+    x = alt.X("hour:Q", scale=alt.Scale(domain=[0, 24], nice=False), axis=axis)
+    ends = rows.with_columns(end=pl.col("hour") + 0.88)
+    return histogram(ends, x, height("mean:Q", title, ",~f"), size=(width, _HEIGHT - 40))
 
 
 def by_hour(frame: pl.DataFrame, figure: str = "sessions") -> pl.DataFrame:
-    """Give the mean of each hour of the day, ``hour`` and ``mean``, over the days from a frame's first to its last."""
+    """Return the mean of each hour of the day, as ``hour`` and ``mean``, over the days from a frame's first to its last."""
     if frame.is_empty():
         return pl.DataFrame(schema={"hour": pl.Int64, "mean": pl.Float64})
     days = (
@@ -115,17 +132,18 @@ def by_hour(frame: pl.DataFrame, figure: str = "sessions") -> pl.DataFrame:
 
 
 def satisfaction(frame: pl.DataFrame, *, width: int = WIDE) -> alt.LayerChart:
-    """Draw the shares of the ratings by time, Poor at the bottom, with the interval of Poor: what ``satisfaction()`` returned.
+    """Draw the shares of the ratings by time, with the interval of Poor, from the result of ``satisfaction()``.
 
-    Raises
-    ------
-    InvalidQuery
-        If the frame is another one, or has several groups besides: filter it to one.
+    ``width`` is as for ``traffic()``. If the result has groups, filter it to one of them.
+
+    Examples
+    --------
+    >>> chart = pf.charts.satisfaction(pf.satisfaction("lake", every="1w"))
     """
     need(frame, ["period", "satisfaction_rating", "share", "share_lower", "share_upper", "flag"], "satisfaction()")
     check_width(width)
     if frame.select("period", "satisfaction_rating").is_duplicated().any():
-        raise InvalidQuery("frame: it has several groups; filter it to one of them.", argument="frame")
+        raise InvalidQuery("frame has several groups. Filter it to one of them.", argument="frame")
     known = frame.filter(pl.col("share").is_not_null())
     if known.is_empty():
         return nothing(width)
@@ -140,10 +158,12 @@ def satisfaction(frame: pl.DataFrame, *, width: int = WIDE) -> alt.LayerChart:
         (pl.col("start") + (pl.col("end") - pl.col("start")) / 2).alias("middle"),
         pl.col("flag").is_null().alias("firm"),
     )
-    return _drawn(bars, parts, title="Share of sessions", axis="~%", width=width, limits=poor.drop_nulls("share_lower"))
+    return _draw_stacked(
+        bars, parts, title="Share of sessions", axis="~%", width=width, limits=poor.drop_nulls("share_lower")
+    )
 
 
-def _drawn(
+def _draw_stacked(
     bars: pl.DataFrame, parts: list[str], *, title: str, axis: str, width: int, limits: pl.DataFrame | None = None
 ) -> alt.LayerChart:
     """Draw stacked bars, and the intervals of the lowest part."""
@@ -159,21 +179,21 @@ def _drawn(
     span = bars.select(pl.col("start").min(), pl.col("end").max()).row(0)
     scale = alt.Scale(type="utc", domain=[_utc(moment) for moment in span], nice=False)
     time = _time_axis(bars, 4 if narrow else 8)
-    data = alt.Data(values=_told(bars, ["start", "end"], ["part", "bottom", "top"]))
+    data = alt.Data(values=_values(bars, ["start", "end"], ["part", "bottom", "top"]))
     base = alt.Chart(data)
     layers = [
         base.mark_rect(x2Offset=-1.5, tooltip=True).encode(
             x=alt.X("start:T", scale=scale, axis=time),
             x2="end:T",
-            y=_height("bottom:Q", title, axis, 1.0 if axis == "~%" else None),
+            y=height("bottom:Q", title, axis, 1.0 if axis == "~%" else None),
             y2="top:Q",
             color=color,
         )
     ]
     if limits is not None and not limits.is_empty():
-        told = alt.Data(values=_told(limits, ["middle"], ["share_lower", "share_upper", "firm"]))
+        intervals = alt.Data(values=_values(limits, ["middle"], ["share_lower", "share_upper", "firm"]))
         dash = alt.condition("datum.firm", alt.value([1, 0]), alt.value([3, 2]))
-        rule = alt.Chart(told).encode(x=alt.X("middle:T", scale=scale, axis=time))
+        rule = alt.Chart(intervals).encode(x=alt.X("middle:T", scale=scale, axis=time))
         layers.append(
             rule.mark_rule(color=COLOURS["ink"], strokeWidth=1.5).encode(
                 y="share_lower:Q", y2="share_upper:Q", strokeDash=dash
@@ -181,16 +201,16 @@ def _drawn(
         )
         tick = rule.mark_tick(color=COLOURS["ink"], size=7, thickness=1.5, orient="horizontal")
         layers += [tick.encode(y=f"{limit}:Q") for limit in ("share_lower", "share_upper")]
-    top = _TITLE if len(parts) == 1 else _LEGEND + _TITLE + 6
-    return styled(alt.layer(*layers), size=(width - _LEFT - _RIGHT, _HEIGHT), padding=(_LEFT, top, _RIGHT, _AXIS - 12))
+    top = TITLE if len(parts) == 1 else _LEGEND + TITLE + 6
+    return styled(alt.layer(*layers), size=(width - LEFT - RIGHT, _HEIGHT), padding=(LEFT, top, RIGHT, AXIS - 12))
 
 
 def _legend(*, narrow: bool) -> Any:
-    """Give a legend that stands above the chart, its labels cut so that some have room beside one another."""
+    """Return a legend above the chart, with labels short enough for several in a row."""
     return altair().Legend(
         orient="none",
-        legendX=4 - _LEFT,
-        legendY=-_LEGEND - _TITLE,
+        legendX=4 - LEFT,
+        legendY=-_LEGEND - TITLE,
         direction="horizontal",
         title=None,
         columnPadding=8 if narrow else 14,
@@ -198,21 +218,8 @@ def _legend(*, narrow: bool) -> Any:
     )
 
 
-def _height(field: str, title: str, axis: str, most: float | None) -> Any:
-    alt = altair()
-    scale = alt.Scale(zero=True) if most is None else alt.Scale(domain=[0, most], nice=False)
-    above: dict[str, Any] = {
-        "titleAngle": 0,
-        "titleAlign": "left",
-        "titleBaseline": "bottom",
-        "titleX": -_LEFT + 4,
-        "titleY": -10,
-    }
-    return alt.Y(field, scale=scale, axis=alt.Axis(title=title, format=axis, tickCount=4, grid=True, **above))
-
-
 def _spans(frame: pl.DataFrame) -> pl.DataFrame:
-    """Give when each period starts and ends, by the clocks of its time zone; one period alone is taken for a day."""
+    """Replace each period by its start and end, in local time; a single period counts as a day."""
     clock = pl.col("period").dt.replace_time_zone(None)
     starts = frame.select(clock.alias("start")).unique().sort("start")
     length = starts["start"].diff().min() or timedelta(days=1)
@@ -220,7 +227,7 @@ def _spans(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def _largest(bars: pl.DataFrame, group: str, figure: str) -> pl.DataFrame:
-    """Put all but the largest groups together."""
+    """Combine all but the largest groups."""
     sums = bars.group_by(group).agg(pl.col(figure).sum()).sort(figure, group, descending=[True, False], nulls_last=True)
     named = sums[group].drop_nulls().cast(pl.String).to_list()[: len(PARTS) - 1]
     part = pl.col(group).cast(pl.String)
@@ -234,23 +241,23 @@ def _stacked(bars: pl.DataFrame, figure: str) -> pl.DataFrame:
     return bars.with_columns((top - pl.col(figure)).alias("bottom"), top.alias("top"))
 
 
-def _told(rows: pl.DataFrame, times: list[str], others: list[str]) -> list[dict[str, Any]]:
-    """Give rows as JSON takes them."""
-    told = rows.select(*times, *others).to_dicts()
-    for row in told:
+def _values(frame: pl.DataFrame, times: list[str], others: list[str]) -> list[dict[str, Any]]:
+    """Return rows for JSON."""
+    rows = frame.select(*times, *others).to_dicts()
+    for row in rows:
         row |= {name: _utc(row[name]) for name in times}
         if "part" in row:
-            row["part"] = readable.printable(row["part"], 24) if row["part"] else ""
-    return told
+            row["part"] = printable(row["part"], 24) if row["part"] else ""
+    return rows
 
 
 def _utc(moment: Any) -> int:
-    """Give a clock's time in milliseconds, as if it were UTC: charts are drawn alike on every machine."""
+    """Return a local time in milliseconds, as if it were UTC, so that charts are the same on every machine."""
     return int((moment - _EPOCH) / timedelta(milliseconds=1))
 
 
 def _time_axis(bars: pl.DataFrame, most: int) -> Any:
-    """Give an axis that says under the middle of some bars when they begin; with hours, where all are of a few days."""
+    """Return an axis with the starts of some bars, below their middle."""
     alt = altair()
     starts = bars["start"].unique().sort()
     length: timedelta = bars.select((pl.col("end") - pl.col("start")).max()).item()

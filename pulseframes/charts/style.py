@@ -1,4 +1,4 @@
-"""How all charts look: colours, sizes, and what a figure's axis says."""
+"""The look of all charts: colours, sizes, and the format of figures."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pulseframes.errors import InvalidQuery
 if TYPE_CHECKING:
     import altair as alt
 
-#: The colours by their names in the report's style sheet, which has darker and lighter ones for a dark screen.
+#: The colours, by their names in the report's style sheet, which has others for dark mode.
 COLOURS: Final = {
     "paper": "#ffffff",
     "ink": "#1d2730",
@@ -28,13 +28,13 @@ COLOURS: Final = {
     "other": "#8b949d",
     "second": "#b5651d",
 }
-#: One for each part of a whole; told apart by those who do not see red and green, too.
+#: The colours for parts of a whole; colour-blind readers can distinguish them.
 PARTS: Final = ("accent", "average", "excellent", "poor", "good", "other")
-#: Pixels: a chart in a notebook or on a desktop.
+#: The default width, in pixels: a chart in a notebook or on a desktop.
 WIDE: Final = 720
-#: A chart that is less wide is for a phone: its labels stand above the lines.
+#: A narrower chart is for a phone: its labels stand above the lines.
 NARROW: Final = 520
-#: How many of many groups are drawn.
+#: The default number of groups.
 TOP: Final = 12
 
 FONT_SIZE: Final = 13
@@ -42,7 +42,7 @@ SMALL: Final = 12
 
 
 class Unit(NamedTuple):
-    """How a figure is written: in the chart, on its axis, and what the axis' numbers are of its own."""
+    """How a figure is formatted in the chart and on its axis, and the factor for the numbers on the axis."""
 
     write: Callable[[float | None], str]
     axis: str
@@ -56,13 +56,7 @@ NUMBER: Final = Unit(lambda number: readable.UNKNOWN if number is None else f"{n
 
 
 def altair() -> Any:
-    """Import Altair.
-
-    Raises
-    ------
-    ImportError
-        If it is not installed.
-    """
+    """Return the module Altair; raise ``ImportError`` if it is not installed."""
     try:
         import altair as alt
     except ImportError:
@@ -70,41 +64,33 @@ def altair() -> Any:
     return alt
 
 
-def need(frame: pl.DataFrame, columns: list[str], source: str) -> None:
-    """Check that a frame is what a chart is drawn of.
-
-    Raises
-    ------
-    InvalidQuery
-        If it is none, or lacks columns.
-    """
+def need(frame: object, columns: list[str], source: str) -> None:
+    """Raise ``InvalidQuery`` if a frame is not a DataFrame with some columns."""
     if not isinstance(frame, pl.DataFrame):
-        raise InvalidQuery(
-            f"frame: {type(frame).__name__} is no polars DataFrame; give what {source} returned.", argument="frame"
-        )
-    missing = [name for name in columns if name not in frame.columns]
-    if missing:
-        raise InvalidQuery(
-            f"frame: there is no column {', '.join(missing)}; give what {source} returned.", argument="frame"
-        )
+        problem = f"is a {type(frame).__name__}, not a polars DataFrame"
+    elif missing := [name for name in columns if name not in frame.columns]:
+        problem = f"has no column {', '.join(missing)}"
+    else:
+        return
+    raise InvalidQuery(f"frame {problem}. Pass the DataFrame from {source}.", argument="frame")
 
 
 def check_width(width: int) -> None:
-    """Check a width; raises ``InvalidQuery`` where nothing could be drawn in it."""
+    """Raise ``InvalidQuery`` if nothing can be drawn in a width."""
     whole_number("width", width, least=200, most=10_000)
 
 
 def styled(chart: alt.LayerChart, *, size: tuple[int, int], padding: tuple[int, int, int, int]) -> alt.LayerChart:
-    """Give a chart its size and look.
+    """Return a chart with the common look, of a fixed size whatever its labels are.
 
     Parameters
     ----------
     chart : altair.LayerChart
         The layers.
     size : tuple of int
-        Width and height of what is within the axes, in pixels.
+        Width and height of the area within the axes, in pixels.
     padding : tuple of int
-        What is left around it: left, top, right, bottom. All of the chart is exactly so large, whatever its labels are.
+        Pixels around that area: left, top, right, bottom.
     """
     alt = altair()
     left, top, right, bottom = padding
@@ -127,12 +113,36 @@ def styled(chart: alt.LayerChart, *, size: tuple[int, int], padding: tuple[int, 
 
 
 def nothing(width: int) -> alt.LayerChart:
-    """Give a chart that says that there is nothing to be drawn."""
+    """Return a chart with a note that there is nothing to draw."""
     alt = altair()
-    text = alt.Chart(alt.Data(values=[{"said": "Nothing to be drawn: the frame has no rows."}]))
+    text = alt.Chart(alt.Data(values=[{"note": "Nothing to draw: the frame has no rows."}]))
     layer = alt.layer(
         text.mark_text(align="left", color=COLOURS["muted"], fontSize=FONT_SIZE).encode(
-            text="said:N", x=alt.value(0), y=alt.value(16)
+            text="note:N", x=alt.value(0), y=alt.value(16)
         )
     )
     return styled(layer, size=(width - 8, 32), padding=(4, 4, 4, 4))
+
+
+#: Pixels around the area of a chart of bars: for numbers on the left, a margin, the title, and the axis below.
+LEFT: Final = 52
+RIGHT: Final = 16
+TITLE: Final = 28
+AXIS: Final = 44
+
+
+def height(field: str, title: str, axis: str, most: float | None = None) -> Any:
+    """Return a vertical encoding from 0 with its title on top, up to `most` if given."""
+    alt = altair()
+    scale = alt.Scale(zero=True) if most is None else alt.Scale(domain=[0, most], nice=False)
+    above: dict[str, Any] = {"titleAngle": 0, "titleAlign": "left", "titleBaseline": "bottom"}
+    above |= {"titleX": 4 - LEFT, "titleY": -10}
+    return alt.Y(field, scale=scale, axis=alt.Axis(title=title, format=axis, tickCount=4, grid=True, **above))
+
+
+def histogram(rows: pl.DataFrame, x: Any, y: Any, *, size: tuple[int, int]) -> alt.LayerChart:
+    """Draw a bar for each row, from the field of `x` to ``end`` and from 0 to the field of `y`."""
+    alt = altair()
+    marks = alt.Chart(alt.Data(values=rows.to_dicts())).mark_rect(color=COLOURS["accent"], tooltip=True)
+    chart = marks.encode(x=x, x2="end:Q", y=y, y2=alt.datum(0))
+    return styled(alt.layer(chart), size=(size[0] - LEFT - RIGHT, size[1]), padding=(LEFT, TITLE, RIGHT, AXIS))

@@ -1,4 +1,4 @@
-"""The charts: each takes what its function returned, draws figures, intervals and flags as they are, and refuses other frames."""
+"""The charts: each draws the figures, intervals and flags of its function's result as they are, and refuses other frames."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pulseframes import charts
 SHOP = truth(400)
 SAMPLE = pf.Sample.of_frames(SHOP.sessions, pf.choose_details(SHOP.sessions, 40), SHOP, design="pageviews")
 
-#: Each chart, and a frame that it is for.
+#: Each chart, with a frame for it.
 FRAMES: dict[str, Callable[[], pl.DataFrame]] = {
     "page_speed": lambda: pf.page_speed(SAMPLE),
     "apdex": lambda: pf.apdex(SAMPLE, by="country"),
@@ -40,9 +40,9 @@ FRAMES: dict[str, Callable[[], pl.DataFrame]] = {
 
 
 def values(chart: Any, layer: int = 0) -> list[dict[str, Any]]:
-    """The rows of a layer, which a chart has but once where all layers share them."""
-    told = chart.to_dict()
-    return list(told["layer"][layer].get("data", told.get("data"))["values"])
+    """The rows of a layer, which a chart has only once if all layers share them."""
+    specification = chart.to_dict()
+    return list(specification["layer"][layer].get("data", specification.get("data"))["values"])
 
 
 def drawn(chart: Any) -> list[dict[str, Any]]:
@@ -52,7 +52,7 @@ def drawn(chart: Any) -> list[dict[str, Any]]:
 
 
 def speeds(**columns: list[Any]) -> pl.DataFrame:
-    """What page_speed() might return of some pages."""
+    """What page_speed() might return."""
     rows = len(next(iter(columns.values())))
     empty = pf.page_speed(SAMPLE).clear()
     filled = {name: columns.get(name, [None] * rows) for name in empty.columns}
@@ -61,7 +61,7 @@ def speeds(**columns: list[Any]) -> pl.DataFrame:
 
 @pytest.mark.parametrize("width", [720, 350])
 @pytest.mark.parametrize("name", FRAMES)
-def test_each_chart_is_valid_and_drawn_exactly_as_wide_as_it_is_asked_to_be(name: str, width: int) -> None:
+def test_each_chart_is_valid_and_has_exactly_the_requested_width(name: str, width: int) -> None:
     chart = getattr(charts, name)(FRAMES[name](), width=width)
     svg = vl_convert.vegalite_to_svg(chart.to_dict(), allowed_base_urls=[])
     assert f'width="{width}"' in svg.partition(">")[0]
@@ -69,21 +69,23 @@ def test_each_chart_is_valid_and_drawn_exactly_as_wide_as_it_is_asked_to_be(name
 
 
 @pytest.mark.parametrize("name", FRAMES)
-def test_a_frame_with_no_rows_is_said_to_have_none(name: str) -> None:
+def test_a_chart_of_an_empty_frame_notes_that_there_are_no_rows(name: str) -> None:
     chart = getattr(charts, name)(FRAMES[name]().clear())
     assert "the frame has no rows" in vl_convert.vegalite_to_svg(chart.to_dict())
 
 
 @pytest.mark.parametrize("name", FRAMES)
-def test_another_frame_is_refused_with_what_was_expected(name: str) -> None:
+def test_another_frame_is_refused_with_the_expected_source(name: str) -> None:
     for frame in (pl.DataFrame({"a": [1]}), {"a": [1]}):
-        with pytest.raises(pf.InvalidQuery, match=r"frame: .*give what \S+ returned|frame: .*give what ") as caught:
+        with pytest.raises(
+            pf.InvalidQuery, match=r"frame (is a dict|has no column).*\. Pass the DataFrame from \S+\("
+        ) as caught:
             getattr(charts, name)(frame)
         assert caught.value.argument == "frame"
 
 
 @pytest.mark.parametrize("width", [0, 199, 10_001, 3.5, True, "wide"])
-def test_a_width_in_which_nothing_can_be_drawn_is_refused(width: Any) -> None:
+def test_an_invalid_width_is_refused(width: Any) -> None:
     for name in ("page_speed", "traffic", "hours", "satisfaction", "page_views"):
         with pytest.raises(pf.InvalidQuery, match="width must be") as caught:
             getattr(charts, name)(FRAMES[name](), width=width)
@@ -117,7 +119,7 @@ def test_flagged_rows_are_hollow_and_dashed() -> None:
     assert svg.count(f'fill="{paper}"') == 2  # the background, and the hollow dot
 
 
-def test_an_interval_without_an_end_goes_to_the_edge_and_on() -> None:
+def test_an_infinite_interval_reaches_the_edge_with_an_arrow() -> None:
     frame = speeds(
         page_template=["/a", "/b"],
         p75_ms=[1_000.0, 2_000.0],
@@ -140,7 +142,7 @@ def test_without_intervals_only_the_dots_are_drawn() -> None:
     assert not row["firm"]
 
 
-def test_labels_are_text_that_is_cut_and_cleaned() -> None:
+def test_labels_are_truncated_and_cleaned() -> None:
     frame = speeds(page_template=[SCRIPT, ENTITY, REVERSED, LONG, None], p75_ms=[1_000.0] * 5, sessions=[20] * 5)
     chart = charts.page_speed(frame)
     labels = [row["label"] for row in drawn(chart)]
@@ -153,14 +155,14 @@ def test_labels_are_text_that_is_cut_and_cleaned() -> None:
     assert "&lt;script&gt;" in svg
 
 
-def test_rows_of_one_label_are_drawn_apart() -> None:
+def test_rows_with_the_same_label_stay_separate() -> None:
     frame = pf.error_impact(SAMPLE).head(2).with_columns(title=pl.lit("Script error."))
     rows = drawn(charts.error_impact(frame))
     assert [row["label"] for row in rows] == ["Script error.", "Script error."]
     assert rows[0]["line"] != rows[1]["line"]
 
 
-def test_traffic_is_stacked_to_its_sums_the_largest_groups_by_name() -> None:
+def test_traffic_is_stacked_to_its_sums_with_the_largest_groups_by_name() -> None:
     frame = pf.traffic(SHOP, by="country")
     rows = values(charts.traffic(frame))
     tops: dict[int, float] = {}
@@ -173,7 +175,7 @@ def test_traffic_is_stacked_to_its_sums_the_largest_groups_by_name() -> None:
     assert parts == {*largest["country"].drop_nulls().head(5), "others"}
 
 
-def test_periods_are_drawn_by_the_clocks_of_their_time_zone() -> None:
+def test_periods_are_drawn_in_their_time_zone() -> None:
     frame = pf.traffic(SHOP, by=None, time_zone="Pacific/Auckland")
     first = values(charts.traffic(frame))[0]["start"]
     clock = frame["period"][0].replace(tzinfo=UTC)
@@ -199,9 +201,9 @@ def test_satisfaction_has_the_interval_of_poor_and_one_group_at_a_time() -> None
         charts.satisfaction(pf.satisfaction(SAMPLE, every="1w", by="country"))
 
 
-def test_ratings_that_are_not_known_are_drawn_together_and_all_shares_add_up_to_one() -> None:
+def test_unknown_ratings_are_combined_and_all_shares_add_up_to_one() -> None:
     frame = pf.satisfaction(SAMPLE, every="1w").with_columns(
-        pl.col("satisfaction_rating").replace({"Good": "Splendid", "Average": "Awful"})
+        pl.col("satisfaction_rating").replace({"Good": "Superb", "Average": "Awful"})
     )
     rows = values(charts.satisfaction(frame))
     assert {row["part"] for row in rows} == {"Poor", "Excellent", "Other"}
@@ -209,17 +211,17 @@ def test_ratings_that_are_not_known_are_drawn_together_and_all_shares_add_up_to_
 
 
 def test_the_unit_of_estimates_is_read_from_the_measure() -> None:
-    for measure, told in (
+    for measure, unit in (
         ("p75(loading_time_ms)", " s"),
         ("share(satisfaction_rating = 'Poor')", "%"),
         ("mean(page_view_count)", ""),
     ):
         (row,) = drawn(charts.estimates(pf.estimate(SAMPLE, measure)))
-        assert row["estimate"].endswith(told)
+        assert row["estimate"].endswith(unit)
         assert row["label"] == measure
 
 
-def test_charts_without_altair_say_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_altair_the_error_names_the_extra_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "altair", None)
     with pytest.raises(ImportError, match="pip install 'pulseframes\\[report\\]'"):
         charts.page_speed(pf.page_speed(SAMPLE))
