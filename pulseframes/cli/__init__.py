@@ -1,21 +1,21 @@
 """The command line: commands, their arguments and exit codes.
 
-Data goes to stdout, everything else to stderr. Modules are imported inside the commands, so that ``--help`` does not wait
-for polars.
+Data goes to stdout, everything else to stderr. The commands call the public API; ``import pulseframes`` loads each name on first
+use, so ``--help`` does not wait for polars.
 """
 
 from typing import Final
 
-from pulseframes.cli import fetch, lake, maintenance, query, remove, report, try_it
+from pulseframes.cli import demo, fetch, lake, maintenance, query
 from pulseframes.cli.app import app, main
 
-__all__ = ["app", "fetch", "lake", "main", "maintenance", "query", "remove", "report", "try_it"]
+__all__ = ["app", "demo", "fetch", "lake", "main", "maintenance", "query"]
 
 #: The order in which ``--help`` lists the commands.
 COMMANDS: Final = (
     *("search", "details", "quota"),
-    *("plan", "sync", "sql", "estimate", "report", "forget", "retain"),
-    *("replay", "doctor"),
+    *("plan", "sync", "sql", "estimate", "report"),
+    *("forget", "retain", "replay", "doctor"),
     *("schema", "demo", "simulate"),
 )
 

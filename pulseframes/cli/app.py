@@ -1,16 +1,20 @@
-"""The application that the commands belong to, how it is run, and its exit codes."""
+"""The application that the commands belong to, how it runs, and its exit codes."""
 
 from __future__ import annotations
 
 import io
 import os
+import re
 import sys
 import warnings
-from typing import Annotated, Final
+from collections.abc import Sequence
+from contextvars import ContextVar
+from typing import Annotated, Any, Final
 
 import typer
 
-from pulseframes.cli.output import be_quiet, say, show_warnings
+import pulseframes as pf
+from pulseframes.cli.output import alert, print_warnings, set_quiet
 
 DONE: Final = 0
 FAILED: Final = 1
@@ -18,27 +22,30 @@ WRONG_USAGE: Final = 2
 QUOTA_EXHAUSTED: Final = 3
 STOPPED: Final = 130
 
-#: What the exit codes mean; after the last two, the same command goes on where it stopped.
+#: The meaning of each exit code.
 EXIT_CODES: Final = {
     DONE: "done",
     FAILED: "failed",
     WRONG_USAGE: "wrong usage",
-    QUOTA_EXHAUSTED: "no call is left, and what had come is saved: later, the same command goes on",
-    STOPPED: "stopped by Ctrl-C: the same command goes on",
+    QUOTA_EXHAUSTED: "quota used up; results so far are saved, and the same command resumes later",
+    STOPPED: "stopped by Ctrl-C; the same command resumes",
 }
 
 app = typer.Typer(
     help="Raygun Real User Monitoring sessions as typed tables.",
-    epilog="\n\n".join(["Exit codes:", *(f"- {code}: {what}" for code, what in EXIT_CODES.items())]),
+    epilog="\n\n".join(["Exit codes:", *(f"- {code}: {meaning}" for code, meaning in EXIT_CODES.items())]),
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+#: The parameters of the command that runs.
+_PARAMETERS: ContextVar[Sequence[Any]] = ContextVar("parameters", default=())
+
 
 def examples(*lines: str) -> str:
-    """Give what a command's help ends with: lines that can be run as they are."""
+    """Return the end of a command's help: command lines to copy."""
     return "\n\n".join(["Examples:", *(f"- `pulseframes {line}`" for line in lines)])
 
 
@@ -46,57 +53,68 @@ def main() -> None:
     """Run the command line; the entry point of the ``pulseframes`` script."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a closed one is None
-            stream.reconfigure(errors="replace")  # a terminal that lacks a letter is no failure
+            stream.reconfigure(errors="replace")  # a terminal that lacks a character is no failure
     with warnings.catch_warnings():
-        show_warnings()
+        print_warnings()
         code = _exit_code()
     sys.exit(code)
 
 
-def _exit_code() -> int:  # noqa: PLR0911  one return a kind of end
-    """Run a command, and say on stderr what went wrong."""
-    from pulseframes.errors import CredentialsMissing, InvalidQuery, PulseError, QuotaExhausted, SchemaViolation
-
+def _exit_code() -> int:  # noqa: PLR0911  one return for each outcome
+    """Run a command, report errors on stderr and return the exit code."""
     try:
         app()
     except SystemExit as done:
         return done.code if isinstance(done.code, int) else DONE
-    except SchemaViolation as problem:
-        say(f"error: {problem.summary} The other rows are written, and these beside them where there is an --output.")
+    except pf.SchemaViolation as problem:
+        alert(
+            f"error: {problem.summary} The other rows are written; with --output, so are these, to *.rejected.ndjson."
+        )
         return FAILED
-    except (InvalidQuery, CredentialsMissing) as problem:
-        return _failed(problem, WRONG_USAGE)
-    except QuotaExhausted as problem:
-        code = _failed(problem, QUOTA_EXHAUSTED)
-        if problem.remaining:
-            say(
-                f"{problem.remaining} are still to come: run the same command again then, and it goes on where it stopped."
-            )
-        return code
+    except (pf.InvalidQuery, pf.CredentialsMissing) as problem:
+        return _failed(_in_options(str(problem)), WRONG_USAGE)
+    except pf.QuotaExhausted as problem:
+        rest = (
+            f"\n{problem.remaining:,} still to download: run the same command again then." if problem.remaining else ""
+        )
+        return _failed(f"{problem}{rest}", QUOTA_EXHAUSTED)
     except BrokenPipeError:
-        # Whoever read our output has read enough. Python would complain once more when it flushes stdout at the end.
+        # The reader of our output has stopped. Python would raise again when it flushes stdout at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
-    except (PulseError, OSError, ImportError) as problem:  # an extra that is not installed is the last of these
-        return _failed(problem, FAILED)
+    except (pf.PulseError, OSError, ImportError) as problem:  # ImportError: an extra that is not installed
+        return _failed(str(problem), FAILED)
     return DONE
 
 
-def _failed(problem: Exception, code: int) -> int:
-    say(f"error: {problem}")
+def _failed(message: str, code: int) -> int:
+    alert(f"error: {message}")
     return code
+
+
+def _in_options(message: str) -> str:
+    """Replace the names of Python arguments in a message by those of the running command's arguments and options."""
+    for parameter in _PARAMETERS.get():
+        name = parameter.name
+        argument = (parameter.metavar or name).rstrip(".")
+        written = parameter.opts[0] if parameter.param_type_name == "option" else argument
+        anywhere = rf"|\b{name}\b" if "_" in name else ""  # a name without an underscore may be just a word
+        message = re.sub(rf"^{name}\b|\b{name}(?==){anywhere}", written, message)
+    return message
 
 
 @app.callback(invoke_without_command=True)
 def _options(
+    context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Show the version.", is_eager=True)] = False,
     quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Say only errors and warnings on stderr; goes before the command.")
+        bool, typer.Option("--quiet", "-q", help="Print only errors and warnings on stderr; goes before the command.")
     ] = False,
 ) -> None:
-    be_quiet(quiet)
+    set_quiet(quiet)
+    if context.invoked_subcommand is not None:
+        group: Any = context.command
+        _PARAMETERS.set(group.commands[context.invoked_subcommand].params)
     if version:
-        from pulseframes._version import __version__
-
-        typer.echo(__version__)
+        typer.echo(pf.__version__)
         raise typer.Exit

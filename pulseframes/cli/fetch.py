@@ -1,34 +1,30 @@
-"""Commands that ask the API: sessions, their details, and how many calls are left."""
+"""Commands that download sessions and their details, and that show the quota."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Literal
 
 import typer
 
+import pulseframes as pf
 from pulseframes._text import plural
 from pulseframes.cli.app import app, examples
-from pulseframes.cli.options import AsJson, PrintFormat, TableName
+from pulseframes.cli.options import AsJson, OutputFile, PrintFormat, Refresh, TableName
 from pulseframes.cli.output import (
-    FileFormat,
-    Sink,
-    TextFormat,
-    check_places,
+    Destination,
+    check_writable,
     counted_client,
     ids_in,
-    note,
+    info,
     print_frame,
     print_quota,
     progress_bar,
 )
 
-if TYPE_CHECKING:
-    from pulseframes.tables.frames import SessionFrames
-
 
 @app.command(
-    rich_help_panel="Ask",
+    rich_help_panel="Fetch",
     epilog=examples(
         "search 2026-11-01 2026-11-08 --country NZ -o week.parquet",
         "search 2026-11-01T09:00 2026-11-01T10:00 --limit 20",
@@ -41,22 +37,17 @@ def search(
     user_identifier: Annotated[str | None, typer.Option(help="Only this user.")] = None,
     country: Annotated[list[str] | None, typer.Option(help="Only this country, two letters; may be repeated.")] = None,
     user_type: Annotated[str | None, typer.Option(help="Only this type of user.")] = None,
-    refresh: Annotated[bool, typer.Option("--refresh", help="Ask again what is kept.")] = False,
-    skip: Annotated[int, typer.Option(help="Leave out so many sessions of the server's list.")] = 0,
-    limit: Annotated[int | None, typer.Option(help="Give so many sessions at most.")] = None,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="File to write: NAME.parquet, NAME.csv or NAME.ndjson.")
-    ] = None,
-    text_format: PrintFormat = TextFormat.TABLE,
+    refresh: Refresh = False,
+    skip: Annotated[int, typer.Option(help="Skip the first sessions of the server's list.")] = 0,
+    limit: Annotated[int | None, typer.Option(help="Maximum number of sessions to return.")] = None,
+    output: OutputFile = None,
+    text_format: PrintFormat = "table",
 ) -> None:
-    """Find the sessions of a time window: one call for every 500 of them that are not kept already."""
-    from pulseframes.errors import PulseError, SchemaViolation
-    from pulseframes.fetch.sessions import search_sessions
-
-    put = Sink(output, text_format)
+    """List the sessions of a time window: one call for every 500 sessions that are not cached."""
+    destination = Destination(output, text_format).checked()
     with counted_client() as client, progress_bar(client) as progress:
         try:
-            sessions = search_sessions(
+            sessions = pf.search_sessions(
                 date_from,
                 date_to,
                 user_identifier=user_identifier,
@@ -68,67 +59,69 @@ def search(
                 refresh=refresh,
                 progress=progress,
             )
-        except PulseError as problem:
-            put(problem.partial, rejected=problem.rejected if isinstance(problem, SchemaViolation) else None)
+        except pf.PulseError as problem:
+            destination.write(problem.partial)
+            if problem.partial is not None:
+                destination.write_rejected(problem.rejected if isinstance(problem, pf.SchemaViolation) else None)
             raise
-    put(sessions)
+    destination.write(sessions)
+    destination.write_rejected(None)
 
 
 @app.command(
-    rich_help_panel="Ask",
+    rich_help_panel="Fetch",
     epilog=examples(
         "details --ids-from week.parquet --limit 20 -o week", "details 3112576962600745828 --table page_views"
     ),
 )
 def details(
     ids: Annotated[list[int] | None, typer.Argument(metavar="ID", help="Session ids.", show_default=False)] = None,
-    ids_from: Annotated[
-        Path | None, typer.Option(help="A file written by `search`: take its session ids as well.")
+    ids_from: Annotated[Path | None, typer.Option(help="A file written by `search`, whose session ids to add.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(help="Maximum number of details to download: the first ones.", min=1)
     ] = None,
-    limit: Annotated[int | None, typer.Option(help="Get so many details at most: the first ones.", min=1)] = None,
-    refresh: Annotated[bool, typer.Option("--refresh", help="Ask again what is kept.")] = False,
+    refresh: Refresh = False,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder to write the tables to.")] = None,
-    file_format: Annotated[FileFormat, typer.Option("--as", help="What to write there.")] = FileFormat.PARQUET,
-    table: Annotated[TableName, typer.Option(help="What to print where there is no --output.")] = TableName.SESSIONS,
-    text_format: PrintFormat = TextFormat.TABLE,
+    file_format: Annotated[
+        Literal["parquet", "csv", "ndjson"], typer.Option("--as", help="Format of these files.")
+    ] = "parquet",
+    table: Annotated[TableName, typer.Option(help="Table to print, if there is no --output.")] = "sessions",
+    text_format: PrintFormat = "table",
 ) -> None:
-    """Get sessions with their page views and errors: one call for each of them that is not kept already."""
-    from pulseframes.errors import PulseError
-    from pulseframes.fetch.sessions import session_details
+    """Download sessions with their page views and errors: one call for each session that is not cached."""
     from pulseframes.query import DetailQuery
+    from pulseframes.tables import TABLES
 
     wanted = DetailQuery.parse([*(ids or []), *ids_in(ids_from)]).ids[:limit]
     if not wanted:
-        raise typer.BadParameter("no session id: give some, or --ids-from a file that has some.", param_hint="ID")
+        raise typer.BadParameter("no session id: pass some, or a file with --ids-from.", param_hint="ID")
     if output is not None:
         output.mkdir(parents=True, exist_ok=True)
-        check_places(output / f"{name}.{file_format}" for name in TableName)
+        check_writable(output / f"{name}.{file_format}" for name in TABLES)
 
-    def put(frames: SessionFrames) -> None:
+    def write(frames: pf.SessionFrames) -> None:
         if output is None:
-            print_frame(frames.tables()[table], text_format, table)
+            print_frame(frames.tables()[table], text_format)
             return
         for path in frames.write(output, file_format):
-            note(f"{path} written.")
+            info(f"Wrote {path}.")
 
-    note(f"{plural(len(wanted), 'call')} at most, and one more if a session key has to be fetched.")
+    info(f"At most {plural(len(wanted), 'call')}, plus one if a session key is needed.")
     with counted_client() as client, progress_bar(client) as progress:
         try:
-            frames = session_details(wanted, client=client, refresh=refresh, progress=progress)
-        except PulseError as problem:
+            frames = pf.session_details(wanted, client=client, refresh=refresh, progress=progress)
+        except pf.PulseError as problem:
             if problem.partial is not None:
-                put(problem.partial)
+                write(problem.partial)
             raise
-    put(frames)
+    write(frames)
 
 
-@app.command(rich_help_panel="Ask", epilog=examples("quota", "quota --json --last 0 | jq .left"))
+@app.command(rich_help_panel="Fetch", epilog=examples("quota", "quota --json --last 0 | jq .left"))
 def quota(
-    last: Annotated[int, typer.Option(help="How many of the last calls to show.", min=0)] = 10,
+    last: Annotated[int, typer.Option(help="Number of recent calls to show.", min=0)] = 10,
     as_json: AsJson = False,
 ) -> None:
-    """Show how many calls are left, when the next one is, and the last calls. Costs no call."""
-    from pulseframes.client import PulseClient
-
-    with PulseClient() as client:
+    """Show how many calls are left, when the next one is possible, and the last calls. Costs no call."""
+    with pf.PulseClient() as client:
         print_quota(client.quota(), client.last_calls(last), as_json=as_json)

@@ -1,53 +1,52 @@
-"""Commands that fill a lake: plan what that will cost, and sync."""
+"""Commands that update a lake: plan what that costs, and sync."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import timedelta
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Final, Literal, TypeAlias
 
 import typer
 
+import pulseframes as pf
 from pulseframes.cli.app import QUOTA_EXHAUSTED, app, examples
-from pulseframes.cli.options import AsJson, By, DesignKind
-from pulseframes.cli.output import counted_client, note, print_json, progress_bar, say
-from pulseframes.cli.places import LakePlace, StorageOptions, open_lake
+from pulseframes.cli.options import AsJson, By, LakeArgument, Refresh, StorageOptions, open_lake
+from pulseframes.cli.output import alert, counted_client, info, print_json, progress_bar
 
-if TYPE_CHECKING:
-    from pulseframes.analysis.precision import PrecisionPlan
-    from pulseframes.lake import Lake
-    from pulseframes.sampling.design import Design
-    from pulseframes.tables.privacy import PrivacyPolicy
-
-#: Of a day's calls, those that are likely to go to authenticating and searching.
-_OTHER_CALLS = 3
+#: Calls of a day that are likely to go to authenticating and searching.
+_OTHER_CALLS: Final = 3
 #: A smaller number without a percent sign may be meant as a share.
-_ONE_PER_CENT = 0.01
+_ONE_PER_CENT: Final = 0.01
+
+DesignName: TypeAlias = Literal["pageviews", "uniform", "newest"]
 
 From = Annotated[str, typer.Option("--from", metavar="DATE", help="Start of the window: a date, or a time in UTC.")]
 To = Annotated[
     str | None,
-    typer.Option("--to", metavar="DATE", help="End of the window: a date, or a time in UTC; now, if left out."),
+    typer.Option("--to", metavar="DATE", help="End of the window: a date, or a time in UTC.", show_default="now"),
 ]
 Details = Annotated[
-    str, typer.Option(metavar="N|all", help="Get the details of so many sessions as well, or of all; one call each.")
+    str, typer.Option(metavar="N|all", help="Also download details for N sessions, or all; one call each.")
 ]
-DesignState = Annotated[
-    DesignKind | None,
+DesignOption = Annotated[
+    DesignName | None,
     typer.Option(
         "--design",
-        help="Whose details: a probability sample, for questions about page views or about sessions (uniform), or the "
-        "newest sessions. The lake's last sample, if left out; the newest where it has none.",
+        help="How to select sessions for details: at random, by page views (for questions about page views) or uniformly (about "
+        "sessions), or the newest.",
+        show_default="the lake's last sample, or the newest",
     ),
 ]
 Strata = Annotated[
     list[str] | None,
     typer.Option("--strata", metavar="COLUMN", help="Stratify the sample by this column; may be repeated."),
 ]
-Seed = Annotated[int, typer.Option(help="Another seed is another sample.", min=0)]
+Seed = Annotated[int, typer.Option(help="Random seed; a different seed draws a different sample.", min=0)]
 LookBack = Annotated[
     int,
-    typer.Option(metavar="HOURS", help="Read so much before what is there again, for late changes.", min=0, max=87_600),
+    typer.Option(
+        metavar="HOURS", help="Re-read the hours before the newest data, to catch late changes.", min=0, max=87_600
+    ),
 ]
 
 
@@ -60,74 +59,79 @@ LookBack = Annotated[
     ),
 )
 def plan(
-    lake: LakePlace,
+    lake: LakeArgument,
     date_from: From,
     date_to: To = None,
     details: Details = "0",
-    design: DesignState = None,
+    design: DesignOption = None,
     strata: Strata = None,
     seed: Seed = 0,
     look_back: LookBack = 24,
     no_probe: Annotated[
-        bool, typer.Option("--no-probe", help="Spend no call on counting sessions: say less, or estimate.")
+        bool, typer.Option("--no-probe", help="Spend no call on counting sessions; the plan says less, or estimates.")
     ] = False,
     precision: Annotated[
         str | None,
         typer.Option(
             metavar="PERCENT",
-            help="Say, too, how many details it takes to know --measure so closely, such as 10%. Spends no call: it is foretold "
-            "from what is known.",
+            help="Also forecast how many details it takes to know --measure within this margin, such as 10%. Costs no call: "
+            "the forecast uses the sample so far.",
         ),
     ] = None,
     measure: Annotated[
-        str | None, typer.Option(metavar="MEASURE", help="What is to be known; the median load time, if left out.")
+        str | None,
+        typer.Option(
+            metavar="MEASURE", help="Statistic that --precision is about.", show_default="median(loading_time_ms)"
+        ),
     ] = None,
     by: By = None,
     top: Annotated[
-        int | None, typer.Option(help="For how many of the groups, those with the most rows; 10, if left out.", min=1)
+        int | None, typer.Option(help="Number of groups, those with the most rows.", min=1, show_default="10")
     ] = None,
     whole: Annotated[
-        bool,
-        typer.Option(
-            "--whole", help="For all sessions as a whole; for each page_template, if neither this nor --by is given."
-        ),
+        bool, typer.Option("--whole", help="Forecast for all sessions together, not for each page_template.")
     ] = False,
     storage_option: StorageOptions = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say what a sync would cost in calls and days.
+    """Estimate how many calls and days a sync needs.
 
-    Costs one call at most, besides a session key; none with --no-probe or --precision.
+    Costs at most one call, plus one for a session key; none with --no-probe or --precision.
     """
-    wanted, chosen = _how_many(details), _design(design, strata, seed)
+    count, chosen = _how_many(details), _design(design, strata, seed)
     within = None if precision is None else _share(precision)
-    _check_asked(precision, {"--measure": measure, "--by": by, "--top": top, "--whole": whole})
+    given = [name for name, value in {"measure": measure, "by": by, "top": top, "whole": whole}.items() if value]
+    _check_forecast(given, precision, design)
     place = open_lake(lake, storage_option)
-    from pulseframes.fetch.plan import plan as make_plan
-
     with counted_client() as client:
-        takes = None
+        forecast = None
         if within is not None:  # first, as it costs no call
-            a_day = wanted if isinstance(wanted, int) and wanted else client.settings.daily_limit - _OTHER_CALLS
-            takes = _precision(
-                place, measure, within=within, by=by, top=top, whole=whole, details_a_day=max(1, a_day), design=chosen
+            from pulseframes.analysis.precision import BY, MEASURE, TOP
+
+            a_day = count if isinstance(count, int) and count else client.settings.daily_limit - _OTHER_CALLS
+            forecast = pf.plan_precision(
+                place,
+                measure or MEASURE,
+                within=within,
+                by=None if whole else by or BY,
+                top=top or TOP,
+                details_a_day=max(1, a_day),
+                design=chosen,
             )
-        planned = make_plan(
+        planned = pf.plan(
             place,
             date_from,
             date_to,
-            details=wanted,
+            details=count,
             design=chosen,
             look_back=timedelta(hours=look_back),
             client=client,
             probe=not no_probe and within is None,
         )
     if as_json:
-        print_json(planned.as_dict() | ({} if takes is None else {"precision": takes.as_dict()}))
+        print_json(planned.as_dict() | ({} if forecast is None else {"precision": forecast.as_dict()}))
     else:
-        typer.echo(str(planned))
-        if takes is not None:
-            typer.echo(f"\n{takes}")
+        typer.echo(str(planned) if forecast is None else f"{planned}\n\n{forecast}")
 
 
 @app.command(
@@ -139,11 +143,11 @@ def plan(
     ),
 )
 def sync(
-    lake: LakePlace,
+    lake: LakeArgument,
     date_from: From,
     date_to: To = None,
     details: Details = "0",
-    design: DesignState = None,
+    design: DesignOption = None,
     strata: Strata = None,
     seed: Seed = 0,
     look_back: LookBack = 24,
@@ -151,111 +155,89 @@ def sync(
         list[str] | None,
         typer.Option(
             metavar="CLASS_OR_COLUMN=ACTION",
-            help="What is done to personal data before it is written: personal=pseudonymise, ip_address=truncate, "
-            "page=strip_query; may be repeated. Settled when the lake is made.",
+            help="Rule for personal data before it is written: personal=pseudonymise, ip_address=truncate, page=strip_query; may "
+            "be repeated. Fixed when the lake is created.",
         ),
     ] = None,
-    refresh: Annotated[bool, typer.Option("--refresh", help="Ask again what is kept.")] = False,
+    refresh: Refresh = False,
     storage_option: StorageOptions = None,
     as_json: AsJson = False,
 ) -> None:
-    """Bring a lake up to date: read what is new or may have changed, in as few calls as there can be.
+    """Update a lake: download new and changed sessions in as few calls as possible.
 
-    When no call is left, what had come is in the lake, the exit code is 3, and the same command goes on later.
+    If the quota runs out, the results so far are in the lake, the exit code is 3, and the same command resumes later.
     """
-    wanted, chosen = _how_many(details), _design(design, strata, seed)
-    if design is not None and not wanted:
-        raise typer.BadParameter("say how many, with --details.", param_hint="--design")
-    place = open_lake(lake, storage_option, privacy=_policy(privacy))
-    from pulseframes.errors import PulseError
-    from pulseframes.fetch.sync import sync as run_sync
-
-    stopped = "Stopped: what had come is in the lake or the journal; run the same command again and it goes on."
+    count, chosen = _how_many(details), _design(design, strata, seed)
+    if design is not None and not count:
+        raise typer.BadParameter("it needs --details, such as --details 45.", param_hint="--design")
+    place = open_lake(lake, storage_option, privacy=pf.PrivacyPolicy.parse(privacy) if privacy else None)
+    stopped = "Stopped. Results so far are in the lake or the journal: run the same command again to resume."
     with counted_client(stopped) as client, progress_bar(client) as progress:
         try:
-            report = run_sync(
+            report = pf.sync(
                 place,
                 date_from,
                 date_to,
-                details=wanted,
+                details=count,
                 design=chosen,
                 look_back=timedelta(hours=look_back),
                 client=client,
                 progress=progress,
                 refresh=refresh,
             )
-        except PulseError as problem:
+        except pf.PulseError as problem:
             if problem.partial is not None:
-                note(str(problem.partial))
+                info(str(problem.partial))
             raise
-    (note if report.finished else say)(str(report))  # when to come back is what a user must know
+    (info if report.finished else alert)(str(report))  # a user must know when to resume
     if as_json:
         print_json(report.as_dict())
     if not report.finished:
         raise typer.Exit(QUOTA_EXHAUSTED)
 
 
-def _precision(
-    place: Lake, measure: str | None, *, by: list[str] | None, top: int | None, whole: bool, **options: Any
-) -> PrecisionPlan:
-    from pulseframes.analysis.precision import BY, MEASURE, TOP, plan_precision
-
-    if options["design"] == "newest":
-        raise typer.BadParameter("newest is no sample, and nothing can be estimated from it.", param_hint="--design")
-    groups = None if whole else by or BY
-    return plan_precision(place, measure or MEASURE, by=groups, top=top or TOP, **options)
-
-
-def _check_asked(precision: str | None, asked: Mapping[str, object]) -> None:
-    """Refuse options that say of what the precision is, where none is asked for or they contradict each other."""
-    given = [name for name, value in asked.items() if value]
+def _check_forecast(given: list[str], precision: str | None, design: str | None) -> None:
+    """Refuse options of the forecast if there is none, or if they contradict each other."""
     if given and precision is None:
-        raise typer.BadParameter("say how closely it is to be known, with --precision.", param_hint=given[0])
-    for name in ("--by", "--top"):
-        if asked["--whole"] and name in given:
-            raise typer.BadParameter("the whole has no groups.", param_hint=name)
-
-
-def _policy(rules: Iterable[str] | None) -> PrivacyPolicy | None:
-    """Read the privacy rules; none leave it to the lake."""
-    if not rules:
-        return None
-    from pulseframes.tables.privacy import PrivacyPolicy
-
-    return PrivacyPolicy.parse(rules)
+        raise typer.BadParameter("it needs --precision, such as --precision 10%.", param_hint=f"--{given[0]}")
+    for name in ("by", "top"):
+        if "whole" in given and name in given:
+            raise typer.BadParameter("not with --whole, which has no groups.", param_hint=f"--{name}")
+    if precision is not None and design == "newest":
+        raise typer.BadParameter("newest is not a random sample, so nothing can be estimated.", param_hint="--design")
 
 
 def _how_many(details: str) -> int | Literal["all"]:
-    """Read the number of details that are wanted."""
+    """Parse the number of details."""
     if details == "all":
         return "all"
     if details.isascii() and details.isdigit():
         return int(details)
-    raise typer.BadParameter(f"{details!r} is neither a whole number from 0 nor all.", param_hint="--details")
+    raise typer.BadParameter(f"{details!r} is neither a whole number nor all.", param_hint="--details")
 
 
-def _design(kind: DesignKind | None, strata: Iterable[str] | None, seed: int) -> Design | str | None:
-    """Read the design; none leaves it to the lake."""
-    if kind is None or kind is DesignKind.NEWEST:
+def _design(kind: DesignName | None, strata: Iterable[str] | None, seed: int) -> pf.Design | str | None:
+    """Return the design; None leaves it to the lake."""
+    if kind is None or kind == "newest":
         if strata or seed:
-            raise typer.BadParameter("say pageviews or uniform, too.", param_hint="--design")
-        return kind and kind.value
-    from pulseframes.sampling.design import Design
-
-    return Design("pageviews" if kind is DesignKind.PAGEVIEWS else "uniform", seed, tuple(strata or ()))
+            raise typer.BadParameter("--strata and --seed need pageviews or uniform.", param_hint="--design")
+        return kind
+    return pf.Design(kind, seed, tuple(strata or ()))
 
 
 def _share(percent: str) -> float:
-    """Read a percentage."""
+    """Parse a percentage."""
     try:
         share = float(percent.strip().removesuffix("%")) / 100
     except ValueError:
         share = 0.0
     if not 0 < share < 1:
-        raise typer.BadParameter(f"{percent!r} is no percentage between 0% and 100%.", param_hint="--precision")
+        raise typer.BadParameter(
+            f"{percent!r} is not a percentage between 0% and 100%, such as 10%.", param_hint="--precision"
+        )
     if share < _ONE_PER_CENT and not percent.strip().endswith("%"):
         raise typer.BadParameter(
-            f"{percent!r} may be a share or a percentage: say {float(percent) * 100:.4g}% or {float(percent):.4g}%.",
+            f"{percent!r} is ambiguous: write {float(percent) * 100:.4g}% or {float(percent):.4g}%.",
             param_hint="--precision",
         )
     return share

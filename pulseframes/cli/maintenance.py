@@ -1,59 +1,193 @@
-"""Commands that look after what is there already: the journal's answers and the set-up."""
+"""Commands that maintain the journal, a lake and the set-up: erase, rebuild, check."""
 
 from __future__ import annotations
 
+import socket
+import ssl
+import sys
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
+from urllib.parse import urlsplit
 
 import typer
 
+import pulseframes as pf
+from pulseframes._text import plural
 from pulseframes.cli.app import FAILED, app, examples
-from pulseframes.cli.options import AsJson
-from pulseframes.cli.output import note, print_json, say
+from pulseframes.cli.options import AsJson, OptionalLakeArgument, StorageOptions, open_lake
+from pulseframes.cli.output import alert, info, print_json
+
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Skip the confirmation prompt.")]
 
 
 @app.command(
-    rich_help_panel="Look after",
+    rich_help_panel="Maintenance",
+    epilog=examples("forget lake --user jane@example.com", "forget lake --user jane@example.com --yes --json"),
+)
+def forget(
+    user: Annotated[str, typer.Option(help="The user's identifier on the site, e-mail address, or Raygun user id.")],
+    lake: OptionalLakeArgument = None,
+    yes: Yes = False,
+    storage_option: StorageOptions = None,
+    as_json: AsJson = False,
+) -> None:
+    """Erase a user from a lake and the journal: sessions, page views, errors and raw responses. Costs no call."""
+    place = None if lake is None else open_lake(lake, storage_option)
+    _confirm(f"Erase all data of user {user!r} from {_places(lake)}?", yes=yes)
+    _report(pf.forget(place, user), as_json=as_json)
+
+
+@app.command(
+    rich_help_panel="Maintenance", epilog=examples("retain lake --days 90", "retain lake --days 90 --yes --json")
+)
+def retain(
+    days: Annotated[int, typer.Option(help="Keep this many days.", min=1)],
+    lake: OptionalLakeArgument = None,
+    yes: Yes = False,
+    storage_option: StorageOptions = None,
+    as_json: AsJson = False,
+) -> None:
+    """Delete data older than a number of days from a lake and the journal. Costs no call."""
+    place = None if lake is None else open_lake(lake, storage_option)
+    _confirm(f"Delete all data older than {plural(days, 'day')} from {_places(lake)}?", yes=yes)
+    _report(pf.retain(place, days), as_json=as_json)
+
+
+def _places(lake: str | None) -> str:
+    return "the journal" if lake is None else f"the lake {lake} and the journal"
+
+
+def _confirm(question: str, *, yes: bool) -> None:
+    """Have the user confirm a deletion."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise typer.BadParameter("required without a terminal. Nothing was removed.", param_hint="--yes")
+    # Typer's own prompt would print on stdout, where JSON may have to go.
+    typer.echo(f"{question} This cannot be undone. [y/N]: ", nl=False, err=True)
+    if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
+        alert("Nothing was removed.")
+        raise typer.Exit(FAILED)
+
+
+def _report(removed: pf.Forgotten, *, as_json: bool) -> None:
+    info(str(removed))
+    if as_json:
+        print_json(removed.as_dict())
+
+
+@app.command(
+    rich_help_panel="Maintenance",
     epilog=examples("replay -o everything", "replay --from 2026-11-01 --to 2026-11-08 -o week --json"),
 )
 def replay(
     directory: Annotated[Path, typer.Option("--output", "-o", help="Folder to write the tables to.")],
-    date_from: Annotated[str, typer.Option("--from", help="Answers fetched from this time on.")] = "2000-01-01",
-    date_to: Annotated[str, typer.Option("--to", help="Answers fetched before this time.")] = "9999-01-01",
-    application: Annotated[str | None, typer.Option(help="Whose answers, where the journal has several.")] = None,
+    date_from: Annotated[str, typer.Option("--from", help="Use responses fetched from this time on.")] = "2000-01-01",
+    date_to: Annotated[str, typer.Option("--to", help="Use responses fetched before this time.")] = "9999-01-01",
+    application: Annotated[
+        str | None, typer.Option(help="Application to replay, if the journal holds more than one.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make all tables again from the journal's answers, with no network. Costs no call."""
+    """Rebuild all tables from the journal, offline. Costs no call."""
     from pulseframes.fetch.replay import replay_journal
 
-    done = replay_journal(directory, date_from=date_from, date_to=date_to, application=application)
-    for path in done.paths:
-        note(f"{path} written{f': {done.rows[path.stem]} rows' if path.stem in done.rows else ''}.")
-    for call_id in done.malformed:
-        say(f"warning: the answer of call {call_id} is not the documented JSON, and was left out.")
-    note(f"{done.calls} answers read, {done.rejected} rows rejected.")
+    result = replay_journal(directory, date_from=date_from, date_to=date_to, application=application)
+    for path in result.paths:
+        rows = f": {plural(result.rows[path.stem], 'row')}" if path.stem in result.rows else ""
+        info(f"Wrote {path}{rows}.")
+    for call_id in result.malformed:
+        alert(f"warning: skipped the response of call {call_id}, which is not the documented JSON.")
+    info(f"{plural(result.calls, 'response')} read, {plural(result.rejected, 'row')} rejected.")
     if as_json:
-        print_json(asdict(done) | {"paths": [str(path) for path in done.paths]})
+        print_json(asdict(result))
 
 
-@app.command(rich_help_panel="Look after", epilog=examples("doctor", "doctor --spend --json"))
+@app.command(rich_help_panel="Maintenance", epilog=examples("doctor", "doctor --spend --json"))
 def doctor(
-    spend: Annotated[bool, typer.Option("--spend", help="Try the credentials too; this may cost one call.")] = False,
+    spend: Annotated[bool, typer.Option("--spend", help="Also check the credentials, which may cost a call.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Look for what is wrong: settings, journal, network, credentials. Costs no call without --spend."""
-    from pulseframes.cli.doctor import examine
-
+    """Check settings, journal, network and credentials, and explain how to fix problems. Costs no call without --spend."""
     if spend:
-        note("The last step may cost one call.")
-    findings = []
-    for finding in examine(may_spend=spend):
+        info("Checking the credentials may cost one call.")
+    checks = []
+    for check in _examine(may_spend=spend):
         if not as_json:
-            typer.echo(f"{'ok  ' if finding.ok else 'FAIL'} {finding.step}: {finding.said}")
-        findings.append(finding)
-    ok = all(finding.ok for finding in findings)
+            typer.echo(f"{'ok  ' if check.ok else 'FAIL'} {check.step}: {check.text}")
+        checks.append(check)
+    ok = all(check.ok for check in checks)
     if as_json:
-        print_json({"ok": ok, "steps": [asdict(finding) for finding in findings]})
+        print_json({"ok": ok, "steps": [{"step": step, "ok": passed, "said": text} for step, passed, text in checks]})
     if not ok:
         raise typer.Exit(FAILED)
+
+
+class _Check(NamedTuple):
+    """The result of one step: what it found or, if it failed, what to do."""
+
+    step: str
+    ok: bool
+    text: str
+
+
+def _examine(*, may_spend: bool) -> Iterator[_Check]:
+    """Check settings, journal, reachability and credentials, and stop at the first failure."""
+    try:
+        settings = pf.Settings()
+        credentials = pf.Credentials.from_env()
+    except pf.PulseError as problem:
+        yield _Check("settings", False, str(problem))
+        return
+    home = settings.folder or "in memory: nothing is cached, so a second run costs the same calls again"
+    limit = f"{settings.daily_limit:,} calls a day ({settings.quota_day})"
+    yield _Check("settings", True, f"pulseframes {pf.__version__}; {settings.base_url}; {limit}; home {home}")
+    with pf.PulseClient(credentials, settings=settings) as client:
+        try:
+            client.journal.check()
+            quota = client.quota()
+        except pf.PulseError as problem:
+            yield _Check("journal", False, str(problem))
+            return
+        yield _Check("journal", True, f"{quota.used:,} of {quota.limit:,} calls used, {quota.left:,} left")
+        problem_of_network = _unreachable(settings)
+        if problem_of_network is not None:
+            yield _Check("reachability", False, problem_of_network)
+            return
+        yield _Check("reachability", True, f"{urlsplit(settings.base_url).hostname} is reachable; no call spent")
+        yield _credentials(client, may_spend=may_spend)
+
+
+def _credentials(client: pf.PulseClient, *, may_spend: bool) -> _Check:
+    if not may_spend and not client.has_session_key:
+        return _Check("credentials", True, "not checked, as it would cost a call; `pulseframes doctor --spend` does")
+    try:
+        spent = client.check_credentials()
+    except pf.PulseError as problem:
+        return _Check("credentials", False, str(problem))
+    cost = f"{spent} call spent" if spent else "a session key is cached, so no call spent"
+    return _Check("credentials", True, f"accepted; {cost}")
+
+
+def _unreachable(settings: pf.Settings) -> str | None:
+    """Connect to the API's host; return what is wrong if that fails."""
+    parts = urlsplit(settings.base_url)
+    host = parts.hostname or ""
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    try:
+        with socket.create_connection((host, port), timeout=settings.connect_timeout) as connection:
+            if parts.scheme == "https":
+                with ssl.create_default_context().wrap_socket(connection, server_hostname=host):
+                    pass
+    except ssl.SSLError as problem:
+        return f"no secure connection to {host}: {problem.reason}. If a proxy inspects TLS, trust its certificate."
+    except socket.gaierror:
+        return f"cannot resolve {host}: check the network, a VPN, or PULSEFRAMES_BASE_URL."
+    except OSError as problem:
+        return (
+            f"no connection to {host} port {port}: {problem.strerror or 'timed out'}. Check the network and firewall; "
+            "behind a proxy (HTTPS_PROXY) this check fails, but calls may still work."
+        )
+    return None

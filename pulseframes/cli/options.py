@@ -2,42 +2,63 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Literal, TypeAlias
 
 import typer
 
-from pulseframes.cli.output import TextFormat
+import pulseframes as pf
 
+TableName: TypeAlias = Literal["sessions", "page_views", "errors"]
+TextFormat: TypeAlias = Literal["table", "csv", "ndjson"]
 
-class TableName(StrEnum):
-    """The tables."""
-
-    SESSIONS = "sessions"
-    PAGE_VIEWS = "page_views"
-    ERRORS = "errors"
-
-
-class DescribedTable(StrEnum):
-    """The tables that the data dictionary has: these, and the one that a lake's sample is in."""
-
-    SESSIONS = "sessions"
-    PAGE_VIEWS = "page_views"
-    ERRORS = "errors"
-    DESIGN = "design"
-
-
-class DesignKind(StrEnum):
-    """How details are chosen."""
-
-    PAGEVIEWS = "pageviews"
-    UNIFORM = "uniform"
-    NEWEST = "newest"
-
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
-PrintFormat = Annotated[TextFormat, typer.Option("--format", "-f", help="How to print where there is no --output.")]
+LakeArgument = Annotated[
+    str, typer.Argument(metavar="LAKE", help="A folder, or s3://bucket/prefix (also gs:// and az://).")
+]
+OptionalLakeArgument = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="LAKE", help="A folder, or s3://bucket/prefix (also gs:// and az://); without it, only the journal."
+    ),
+]
+StorageOptions = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--storage-option",
+        metavar="KEY=VALUE",
+        help="Option for s3://, such as aws_region=...; may be repeated. Others come from the environment, where secrets belong.",
+    ),
+]
+WindowFrom = Annotated[
+    str | None,
+    typer.Option("--from", metavar="DATE", help="Start of the window.", show_default="the sample's, or the lake's"),
+]
+WindowTo = Annotated[
+    str | None,
+    typer.Option("--to", metavar="DATE", help="End of the window.", show_default="the sample's, or the lake's"),
+]
+SampleName = Annotated[
+    str | None, typer.Option("--design", metavar="NAME", help="Sample of the lake to use.", show_default="the last")
+]
 By = Annotated[
     list[str] | None,
-    typer.Option(metavar="COLUMN", help="For each value of this column, or SQL expression; may be repeated."),
+    typer.Option(metavar="COLUMN", help="Group by this column or SQL expression; may be repeated."),
 ]
+Refresh = Annotated[bool, typer.Option("--refresh", help="Ignore cached responses and query the API again.")]
+OutputFile = Annotated[
+    Path | None, typer.Option("--output", "-o", help="File to write: NAME.parquet, NAME.csv or NAME.ndjson.")
+]
+PrintFormat = Annotated[TextFormat, typer.Option("--format", "-f", help="Format on stdout, if there is no --output.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
+
+
+def open_lake(location: str, storage_options: list[str] | None, *, privacy: pf.PrivacyPolicy | None = None) -> pf.Lake:
+    """Return the lake at a location; nothing is read or created yet."""
+    options = {}
+    for option in storage_options or []:
+        key, equals, value = option.partition("=")
+        if not key or not equals:
+            # Without the value, which may be a secret.
+            raise typer.BadParameter(f"{key!r} is not KEY=VALUE, such as aws_region=...", param_hint="--storage-option")
+        options[key] = value
+    return pf.Lake(location, privacy=privacy, storage_options=options or None)

@@ -1,6 +1,6 @@
-"""What the command line shows and writes: frames, files, bars and messages.
+"""What the command line prints and writes: frames, files, progress bars and messages.
 
-Like the commands, it imports what is heavy where it is used.
+Like the commands, it imports heavy modules where it uses them.
 """
 
 from __future__ import annotations
@@ -9,146 +9,104 @@ import io
 import json
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from enum import StrEnum
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import typer
 
+import pulseframes as pf
 from pulseframes._text import plural
+from pulseframes.cli.options import TextFormat
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from pulseframes.client import CallRecord, PulseClient, Quota
-    from pulseframes.progress import Progress, ProgressHook
+    from pulseframes.client import CallRecord
 
-#: What is said after Ctrl-C where a command writes its result at its end.
+#: Printed after Ctrl-C by a command that writes its result at the end.
 STOPPED: Final = (
-    "Stopped, and nothing written: what had come is in the journal; run the same command again and it goes on."
+    "Stopped; nothing was written. Responses so far are in the journal: run the same command again to resume."
 )
 
-#: Whether only errors and warnings are said on stderr.
+#: Whether stderr gets only errors and warnings.
 _QUIET: ContextVar[bool] = ContextVar("quiet", default=False)
 
-#: What is shown of a table where the terminal has no room for all of it.
-FIRST_COLUMNS: Final = {
-    "sessions": (
-        "session_id",
-        "session_start",
-        "status",
-        "page_view_count",
-        "country",
-        "browser_name",
-        "satisfaction_rating",
-        "session_length_ms",
-        "os_name",
-        "platform_name",
-        "user_identifier",
-    ),
-    "page_views": ("session_id", "view_index", "loading_time_ms", "page"),
-    "errors": ("session_id", "error_index", "title"),
-    "design": ("session_id", "inclusion_probability", "weight", "responded", "stratum"),
-}
-#: How to see what the terminal has no room for.
-ALL_OF_IT: Final = "-f csv prints all of it, -o writes it."
 
+@dataclass(frozen=True)
+class Destination:
+    """Where a frame goes.
 
-class FileFormat(StrEnum):
-    """What a file can be."""
-
-    PARQUET = "parquet"
-    CSV = "csv"
-    NDJSON = "ndjson"
-
-
-class TextFormat(StrEnum):
-    """What can be printed."""
-
-    TABLE = "table"
-    CSV = "csv"
-    NDJSON = "ndjson"
-
-
-class Sink:
-    """Where a frame goes: checked before the first call is spent.
-
-    Parameters
+    Attributes
     ----------
-    output : Path or None
-        A file; its ending says the format. None prints.
-    text_format : TextFormat
-        How to print.
-    table : str or None
-        Which table it is, for what is shown of it first; None for the result of a query.
-    draw : callable or None
-        How to draw it as a table, where that is not as any other frame.
+    path : Path or None
+        A file, whose extension names the format; None prints.
+    text_format : {"table", "csv", "ndjson"}
+        The format to print.
+    estimates : bool
+        Whether the frame is a result of ``estimate()``, which has tables of its own.
     """
 
-    def __init__(
-        self,
-        output: Path | None,
-        text_format: TextFormat,
-        *,
-        table: str | None = "sessions",
-        draw: Callable[[pl.DataFrame], str] | None = None,
-    ) -> None:
-        self._output = output
-        self._draw = draw
-        self._table = table
-        self._text_format = text_format
-        if output is None:
-            return
-        from pulseframes._files import format_of
+    path: Path | None
+    text_format: TextFormat
+    estimates: bool = False
 
-        try:
-            format_of(output)
-        except ValueError as problem:
-            raise typer.BadParameter(str(problem), param_hint="--output") from None
-        check_places([output])
+    def checked(self) -> Destination:
+        """Return it if its file can be written; to be called before the first call is spent."""
+        if self.path is not None:
+            from pulseframes._files import format_of
 
-    def __call__(self, frame: pl.DataFrame | None, *, rejected: pl.DataFrame | None = None) -> None:
-        """Write or print a frame, and write rejected rows beside it; without an output, a message has to do for these."""
-        if self._output is None:
-            if frame is not None:
-                print_frame(frame, self._text_format, self._table, self._draw)
+            try:
+                format_of(self.path)
+            except ValueError as problem:
+                raise typer.BadParameter(str(problem), param_hint="--output") from None
+            check_writable([self.path])
+        return self
+
+    def write(self, frame: pl.DataFrame | None) -> None:
+        """Write or print a frame; None if nothing was received."""
+        if self.path is not None:
+            if frame is None:
+                alert(f"No data was received, so {self.path} was not written.")
+            else:
+                _write(frame, self.path)
+        elif frame is not None:
+            print_frame(frame, self.text_format, estimates=self.estimates)
+
+    def write_rejected(self, rejected: pl.DataFrame | None) -> None:
+        """Write rejected rows beside the file; without any, remove those of an earlier run. Printing omits them."""
+        if self.path is None:
             return
-        if frame is None:
-            say(f"Nothing came, so {self._output} was not written.")
-            return
-        self._write(frame, self._output)
-        if self._table is None:  # a query's result has no rejected rows
-            return
-        beside = self._output.with_suffix(".rejected.ndjson")
+        path = self.path.with_suffix(".rejected.ndjson")
         if rejected is None:
-            beside.unlink(missing_ok=True)  # an earlier run's would look like this one's
+            path.unlink(missing_ok=True)
         else:
-            self._write(rejected, beside)
-
-    @staticmethod
-    def _write(frame: pl.DataFrame, path: Path) -> None:
-        from pulseframes._files import write_frame
-
-        write_frame(frame, path, path.suffix.lower().lstrip("."))
-        note(f"{path} written: {plural(len(frame), 'row')}.")
+            _write(rejected, path)
 
 
-def check_places(paths: Iterable[Path]) -> None:
-    """Refuse files that cannot be written, before anything is paid for."""
-    from pulseframes._files import check_writable
+def _write(frame: pl.DataFrame, path: Path) -> None:
+    from pulseframes._files import format_of, write_frame
+
+    write_frame(frame, path, format_of(path))
+    info(f"Wrote {path}: {plural(len(frame), 'row')}.")
+
+
+def check_writable(paths: Iterable[Path]) -> None:
+    """Refuse files that cannot be written, before any call is spent."""
+    from pulseframes import _files
 
     for path in paths:
         try:
-            check_writable(path)
+            _files.check_writable(path)
         except OSError as problem:
-            raise typer.BadParameter(f"{path} cannot be written: {problem.strerror}.", param_hint="--output") from None
+            raise typer.BadParameter(f"{path} is not writable: {problem.strerror}.", param_hint="--output") from None
 
 
 def ids_in(path: Path | None) -> list[int]:
-    """Give the session ids in a file; none for no file."""
+    """Return the session ids in a file; none without a file."""
     if path is None:
         return []
     from pulseframes._files import read_column
@@ -159,108 +117,68 @@ def ids_in(path: Path | None) -> list[int]:
         raise typer.BadParameter(str(problem), param_hint="--ids-from") from None
 
 
-def print_frame(
-    frame: pl.DataFrame,
-    text_format: TextFormat,
-    table: str | None,
-    draw: Callable[[pl.DataFrame], str] | None = None,
-) -> None:
+def print_frame(frame: pl.DataFrame, text_format: TextFormat, *, estimates: bool = False) -> None:
     """Print a frame on stdout."""
     from pulseframes._files import FORMATS
 
-    if text_format is TextFormat.TABLE:
-        typer.echo((draw or _table_of(table))(frame))
+    if text_format == "table":
+        from pulseframes.cli.tables import estimates_as_text, frame_as_text
+
+        typer.echo((estimates_as_text if estimates else frame_as_text)(frame))
         return
-    text = io.BytesIO()  # polars, writing to stdout by itself, has an error of its own for a reader that stops
+    text = io.BytesIO()  # polars, writing to stdout itself, raises its own error if the reader stops early
     FORMATS[text_format](frame, text)
     sys.stdout.buffer.write(text.getvalue())
     sys.stdout.flush()
 
 
-def _table_of(name: str | None) -> Callable[[pl.DataFrame], str]:
-    """Say how a table is drawn; the result of a query as the table that it has the first columns of."""
-    from pulseframes.cli.tables import as_text
-
-    def draw(frame: pl.DataFrame) -> str:
-        known = [columns for columns in FIRST_COLUMNS.values() if {*columns} <= {*frame.columns}]
-        first = FIRST_COLUMNS[name] if name else next(iter(known), ())
-        return as_text(frame, first, all_of_it=ALL_OF_IT)
-
-    return draw
-
-
 def print_json(document: object) -> None:
-    """Print a document for another program on stdout."""
-    typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
+    """Print a document for another program on stdout; times in ISO 8601."""
+    typer.echo(json.dumps(document, indent=2, ensure_ascii=False, default=_plain))
 
 
-def print_dictionary(name: str, description: str, entries: list[dict[str, object]]) -> None:
-    """Draw one table of the data dictionary on stdout."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    grid = Table(title=f"{name}: {description}", title_justify="left", box=box.SIMPLE)
-    grid.add_column("column", no_wrap=True)
-    for heading in ("type", "null?", "JSON", "in", "what it is"):
-        grid.add_column(heading, overflow="fold")
-    for entry in entries:
-        kind = f"{entry['type']}, {entry['unit']}" if entry["unit"] else str(entry["type"])
-        null = "yes" if entry["nullable"] else "key" if entry["key"] else "no"
-        path, answers, what = entry["json_path"] or "", entry["answers"], entry["description"]
-        grid.add_row(str(entry["column"]), kind, null, str(path), str(answers or "lake"), str(what))
-    Console(width=None if sys.stdout.isatty() else 140).print(grid)
+def _plain(value: Any) -> str:
+    return str(value.isoformat() if hasattr(value, "isoformat") else value)
 
 
-def print_quota(quota: Quota, calls: list[CallRecord], *, as_json: bool) -> None:
-    """Print how an application stands, and its last calls, on stdout."""
+def print_quota(quota: pf.Quota, calls: list[CallRecord], *, as_json: bool) -> None:
+    """Print the quota of an application and its last calls on stdout."""
     if as_json:
-        last = [
-            {
-                "id": call.id,
-                "at": call.at.isoformat(),
-                "endpoint": call.endpoint,
-                "outcome": call.outcome,
-                "status": call.status,
-            }
-            for call in calls
-        ]
+        last = [{name: getattr(call, name) for name in ("id", "at", "endpoint", "outcome", "status")} for call in calls]
         numbers = {"limit": quota.limit, "used": quota.used, "left": quota.left, "day": quota.day}
-        print_json({**numbers, "next_call_at": quota.next_call_at.isoformat(), "last_calls": last})
+        print_json({**numbers, "next_call_at": quota.next_call_at, "last_calls": last})
         return
     day = "in the last 24 hours" if quota.day == "rolling" else "today (UTC)"
-    typer.echo(f"{quota.used} of {quota.limit} calls used {day}, {quota.left} left.")
+    typer.echo(f"{quota.used:,} of {quota.limit:,} calls used {day}, {quota.left:,} left.")
     if not quota.left:
-        typer.echo(f"The next one is at {quota.next_call_at:%Y-%m-%d %H:%M:%S} UTC.")
+        typer.echo(f"Next call possible at {quota.next_call_at:%Y-%m-%d %H:%M:%S} UTC.")
     for call in calls:
-        ended = call.outcome or "not heard of again"
+        outcome = call.outcome or "no outcome recorded"
         status = f" {call.status}" if call.status else ""
-        typer.echo(f"{call.id:6}  {call.at:%Y-%m-%d %H:%M:%S}  {call.endpoint:12}  {ended}{status}")
+        typer.echo(f"{call.id:6}  {call.at:%Y-%m-%d %H:%M:%S}  {call.endpoint:12}  {outcome}{status}")
 
 
 @contextmanager
-def counted_client(stopped: str = STOPPED) -> Iterator[PulseClient]:
-    """Give a client, and say at the end what was spent; after Ctrl-C, also what became of the run."""
-    from pulseframes.client import PulseClient
-
-    with PulseClient() as client:
+def counted_client(stopped: str = STOPPED) -> Iterator[pf.PulseClient]:
+    """Yield a client, and print at the end how many calls were spent; after Ctrl-C, also how to resume."""
+    with pf.PulseClient() as client:
         try:
             yield client
         except KeyboardInterrupt:
-            say(stopped)
+            alert(stopped)
             raise
         finally:
-            note(f"{plural(client.calls_spent, 'call')} spent.")
+            info(f"{plural(client.calls_spent, 'call')} spent.")
 
 
 @contextmanager
-def progress_bar(client: PulseClient) -> Iterator[ProgressHook | None]:
-    """Show how far a run is, what it has spent and what that leaves of the quota; on a terminal, and nothing elsewhere."""
+def progress_bar(client: pf.PulseClient) -> Iterator[pf.ProgressHook | None]:
+    """Show progress, and the calls spent and left, on a terminal; yield None elsewhere."""
     if _QUIET.get() or not sys.stderr.isatty():
         yield None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress as Bars, TextColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
     columns = (
         TextColumn("{task.description}"),
@@ -268,11 +186,11 @@ def progress_bar(client: PulseClient) -> Iterator[ProgressHook | None]:
         MofNCompleteColumn(),
         TextColumn("{task.fields[calls]} spent, {task.fields[left]} left"),
     )
-    left = client.quota().left  # once, and counted down: a run takes hundreds of kept answers in a second
-    with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
+    left = client.quota().left  # read once and counted down, because hundreds of cached responses may come in a second
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
         task = bars.add_task("", total=None, calls="0 calls", left=left)
 
-        def show(progress: Progress) -> None:
+        def show(progress: pf.Progress) -> None:
             bars.update(
                 task,
                 description=progress.what,
@@ -285,28 +203,27 @@ def progress_bar(client: PulseClient) -> Iterator[ProgressHook | None]:
         yield show
 
 
-def be_quiet(quiet: bool) -> None:
-    """Set whether only errors and warnings are said on stderr."""
+def set_quiet(quiet: bool) -> None:
+    """Set whether stderr gets only errors and warnings."""
     _QUIET.set(quiet)
 
 
-def note(text: str) -> None:
-    """Say on stderr what was done or will be, unless the user wants it quiet."""
+def info(text: str) -> None:
+    """Print on stderr what was or will be done, unless the user wants it quiet."""
     if not _QUIET.get():
-        say(text)
+        alert(text)
 
 
-def say(text: str) -> None:
-    """Say something on stderr that a user must know."""
+def alert(text: str) -> None:
+    """Print on stderr what a user must know."""
     typer.echo(text, err=True)
 
 
-def show_warnings() -> None:
-    """Say each of our warnings on stderr, whatever filters are set; the line of code it came from means nothing here."""
-    from pulseframes.errors import PulseWarning
+def print_warnings() -> None:
+    """Print each of our warnings on stderr, whatever filters are set, without the line of code that it came from."""
 
     def show(message: Warning | str, *_where: object) -> None:
-        say(f"warning: {message}")
+        alert(f"warning: {message}")
 
-    warnings.showwarning = show  # type: ignore[assignment]  # what it has no use for is taken as one
-    warnings.simplefilter("always", PulseWarning)
+    warnings.showwarning = show  # type: ignore[assignment]  # it ignores the other arguments
+    warnings.simplefilter("always", pf.PulseWarning)

@@ -1,19 +1,28 @@
-"""Commands that ask a lake: in SQL, or for estimates from its sample."""
+"""Commands that query a lake: in SQL, by estimates from its sample, and as a report."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+import pulseframes as pf
 from pulseframes.cli.app import app, examples
-from pulseframes.cli.options import By, PrintFormat, TableName
-from pulseframes.cli.output import ALL_OF_IT, Sink, TextFormat, note
-from pulseframes.cli.places import LakePlace, StorageOptions, open_lake
-
-if TYPE_CHECKING:
-    import polars as pl
+from pulseframes.cli.options import (
+    AsJson,
+    By,
+    LakeArgument,
+    OutputFile,
+    PrintFormat,
+    SampleName,
+    StorageOptions,
+    TableName,
+    WindowFrom,
+    WindowTo,
+    open_lake,
+)
+from pulseframes.cli.output import Destination, info, print_json
 
 
 @app.command(
@@ -25,22 +34,20 @@ if TYPE_CHECKING:
     ),
 )
 def sql(
-    lake: LakePlace,
-    query: Annotated[str, typer.Argument(metavar="QUERY", help="In DuckDB's SQL.", show_default=False)],
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="File to write: NAME.parquet, NAME.csv or NAME.ndjson.")
-    ] = None,
-    text_format: PrintFormat = TextFormat.TABLE,
+    lake: LakeArgument,
+    query: Annotated[str, typer.Argument(metavar="QUERY", help="SQL, in DuckDB's dialect.")],
+    output: OutputFile = None,
+    text_format: PrintFormat = "table",
     storage_option: StorageOptions = None,
 ) -> None:
-    """Ask a lake a question: the tables are sessions, page_views, errors, design and rejected. Costs no call."""
-    put = Sink(output, text_format, table=None)
-    frame = open_lake(lake, storage_option).sql(query)
+    """Query a lake in SQL; the tables are sessions, page_views, errors, design and rejected. Costs no call."""
+    destination = Destination(output, text_format).checked()
+    result = open_lake(lake, storage_option).sql(query)
     from polars.exceptions import PolarsError
 
     try:
-        put(frame)
-    except PolarsError as problem:  # CSV has no lists, to name one
+        destination.write(result)
+    except PolarsError as problem:  # CSV cannot hold lists, for one
         raise typer.BadParameter(f"The result cannot be written in this format: {problem}") from None
 
 
@@ -53,52 +60,42 @@ def sql(
     ),
 )
 def estimate(
-    lake: LakePlace,
+    lake: LakeArgument,
     measures: Annotated[
         list[str],
         typer.Argument(
             metavar="MEASURE...",
-            help="total(x), mean(x), share(condition), ratio(x, y), median(x), p75(x), count(); in brackets, SQL.",
-            show_default=False,
+            help="total(x), mean(x), share(condition), ratio(x, y), median(x), p75(x) or count(), where x, y and condition are SQL.",
         ),
     ],
     by: By = None,
-    where: Annotated[str | None, typer.Option(metavar="CONDITION", help="Only what fulfils this, in SQL.")] = None,
+    where: Annotated[str | None, typer.Option(metavar="CONDITION", help="SQL condition that filters the rows.")] = None,
     of: Annotated[
-        TableName | None, typer.Option(help="What is counted; by default the first that has all columns.")
+        TableName | None,
+        typer.Option(help="Table whose rows to count.", show_default="the first that has all columns"),
     ] = None,
-    date_from: Annotated[
-        str | None, typer.Option("--from", metavar="DATE", help="Start of the window; the sample's, if left out.")
-    ] = None,
-    date_to: Annotated[
-        str | None, typer.Option("--to", metavar="DATE", help="End of the window; the sample's, if left out.")
-    ] = None,
-    design: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Which of the lake's samples; the last, if left out.")
-    ] = None,
+    date_from: WindowFrom = None,
+    date_to: WindowTo = None,
+    design: SampleName = None,
     calibrate: Annotated[
         list[str] | None,
         typer.Option(metavar="COLUMN", help="Calibrate the weights to this column's known totals; may be repeated."),
     ] = None,
-    confidence: Annotated[float, typer.Option(help="Of the intervals.")] = 0.95,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="File to write: NAME.parquet, NAME.csv or NAME.ndjson.")
-    ] = None,
-    text_format: PrintFormat = TextFormat.TABLE,
+    confidence: Annotated[float, typer.Option(help="Confidence level of the intervals.")] = 0.95,
+    output: OutputFile = None,
+    text_format: PrintFormat = "table",
     storage_option: StorageOptions = None,
 ) -> None:
-    """Estimate what all sessions would say from the lake's sample, each figure with its interval. Costs no call."""
-    put = Sink(output, text_format, table=None, draw=_draw)
-    from pulseframes.analysis.estimate import estimate as make_estimate
-
+    """Estimate statistics of all sessions from the lake's sample, with confidence intervals. Costs no call."""
+    destination = Destination(output, text_format, estimates=True).checked()
     place = open_lake(lake, storage_option)
-    put(
-        make_estimate(
+    destination.write(
+        pf.estimate(
             place,
             measures,
             by=by,
             where=where,
-            of=None if of is None else of.value,
+            of=of,
             date_from=date_from,
             date_to=date_to,
             design=design,
@@ -108,10 +105,35 @@ def estimate(
     )
     from pulseframes.analysis.lake_sample import describe_response
 
-    note(describe_response(place, design) or "The lake has no sample: what is asked is known of all sessions.")
+    info(describe_response(place, design) or "No sample was needed: these figures are known for all sessions.")
 
 
-def _draw(found: pl.DataFrame) -> str:
-    from pulseframes.cli.tables import estimates_as_text
+@app.command(
+    rich_help_panel="Lake",
+    epilog=examples(
+        "report lake -o report.html",
+        "report lake -o week.html --from 2026-11-09 --to 2026-11-16",
+        "report lake -o shop.html --time-zone Pacific/Auckland --json",
+    ),
+)
+def report(
+    lake: LakeArgument,
+    output: Annotated[Path, typer.Option("--output", "-o", help="File to write; replaced if it exists.")],
+    date_from: WindowFrom = None,
+    date_to: WindowTo = None,
+    design: SampleName = None,
+    title: Annotated[str | None, typer.Option(help="Title of the page.")] = None,
+    time_zone: Annotated[str, typer.Option(metavar="ZONE", help="Time zone for days and hours.")] = "UTC",
+    storage_option: StorageOptions = None,
+    as_json: AsJson = False,
+) -> None:
+    """Build a lake's report: one HTML page with charts that needs no network. Costs no call."""
+    place = open_lake(lake, storage_option)
+    from pulseframes.reports import TITLE, find, render, save, summary, writable
 
-    return estimates_as_text(found, all_of_it=ALL_OF_IT)
+    path = writable(output)
+    findings = find(place, date_from=date_from, date_to=date_to, design=design, time_zone=time_zone)
+    save(render(findings, place, title=TITLE if title is None else title), path)
+    info(f"{summary(findings)}\nWrote {path}.")
+    if as_json:
+        print_json(findings.as_dict() | {"path": str(path)})

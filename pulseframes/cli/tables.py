@@ -1,10 +1,11 @@
-"""Frames as tables on the terminal: as many columns as it has room for, and a word on what is left out."""
+"""Frames and dictionaries as tables on a terminal: as many columns as fit, and a note of those that do not."""
 
 from __future__ import annotations
 
 import io
 import math
 import shutil
+import sys
 import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
@@ -16,40 +17,51 @@ from pulseframes._text import listed, plural
 if TYPE_CHECKING:
     from rich.table import Table
 
-#: Longer texts are cut.
+#: Longer strings are truncated.
 _WIDEST_CELL: Final = 40
-#: Of a longer frame, the first and the last rows are drawn.
+#: A longer frame is shown by its first and last rows.
 _ROWS: Final = 20
-#: So many groups are drawn, and so many columns named that there is no room for.
+#: The number of groups shown, and of hidden columns named.
 _GROUPS: Final = 50
 _NAMED: Final = 8
-#: Below, a number keeps four digits; from here on, it is written to the unit.
+#: Smaller numbers have four digits; from here on, numbers have no decimals.
 _WHOLE: Final = 1_000
 
-#: The columns of estimates, and those that are left out where there is no room.
+#: The columns of each table that matter most, if there is no room for all.
+_FIRST_COLUMNS: Final[tuple[tuple[str, ...], ...]] = (
+    (
+        *("session_id", "session_start", "status", "page_view_count", "country", "browser_name", "satisfaction_rating"),
+        *("session_length_ms", "os_name", "platform_name", "user_identifier"),
+    ),
+    ("session_id", "view_index", "loading_time_ms", "page"),
+    ("session_id", "error_index", "title"),
+    ("session_id", "inclusion_probability", "weight", "responded", "stratum"),
+)
+#: The columns of estimates, and those that are hidden if there is no room.
 _FIGURES: Final = ("estimate", "standard_error", "lower", "upper", "sessions", "effective_sessions", "flag")
 _SPARE: Final = ("standard_error", "effective_sessions")
 
+#: How to see everything.
+_HINT: Final = "-f csv prints all of it, -o writes it."
 
-def as_text(frame: pl.DataFrame, first: Sequence[str] = (), *, all_of_it: str = "") -> str:
-    """Draw a frame as a table: its first and last rows, and as many columns as the terminal has room for, none wrapped.
+
+def frame_as_text(frame: pl.DataFrame, *, hint: str = _HINT) -> str:
+    """Return a frame as a table: its first and last rows, and as many columns as the terminal has room for, none wrapped.
 
     Parameters
     ----------
     frame : polars.DataFrame
-        What to draw.
-    first : sequence of str
-        The columns that matter most, where there is no room for all.
-    all_of_it : str
-        How to see what is left out.
+        The frame. If it has the columns of one of our tables, the most important ones come first.
+    hint : str
+        How to see hidden columns.
     """
     room = _room()
     ends = pl.concat([frame.head(_ROWS // 2), frame.tail(_ROWS // 2)])
     widths = {name: 3 + _width(ends[name]) for name in frame.columns}
     shown = frame.columns
     if sum(widths.values()) > room:
-        names = [*(name for name in first if name in widths), *(name for name in widths if name not in first)]
-        shown = _fitting({name: widths[name] for name in names}, room)
+        first = next((names for names in _FIRST_COLUMNS if {*names} <= {*widths}), ())
+        shown = _fitting({name: widths[name] for name in dict.fromkeys([*first, *widths])}, room)
     with pl.Config(
         tbl_rows=_ROWS,
         tbl_cols=-1,
@@ -57,29 +69,22 @@ def as_text(frame: pl.DataFrame, first: Sequence[str] = (), *, all_of_it: str = 
         fmt_str_lengths=_WIDEST_CELL - 1,
         tbl_hide_column_data_types=True,
     ):
-        return f"{frame.select(shown)}{_left_out([name for name in widths if name not in shown], all_of_it)}"
+        return f"{frame.select(shown)}{_note_hidden([name for name in widths if name not in shown], hint)}"
 
 
-def estimates_as_text(found: pl.DataFrame, *, all_of_it: str = "") -> str:
-    """Draw what ``estimate()`` returned: a table for each measure, or one of all measures where there are no groups.
+def estimates_as_text(estimates: pl.DataFrame) -> str:
+    """Return a result of ``estimate()`` as a table for each measure, or as one table if there are no groups.
 
-    Groups, estimates, limits, sessions and flags are always there; the other columns where the terminal has room for them.
-
-    Parameters
-    ----------
-    found : polars.DataFrame
-        The estimates.
-    all_of_it : str
-        How to see what is left out.
+    Groups, estimates, limits, sessions and flags are always shown; the other columns if the terminal has room for them.
     """
     from rich.console import Console
     from rich.measure import Measurement
 
-    groups = found.columns[: found.columns.index("measure")]
-    measures = found["measure"].unique(maintain_order=True).to_list()
+    groups = estimates.columns[: estimates.columns.index("measure")]
+    measures = estimates["measure"].unique(maintain_order=True).to_list()
     together = not groups and len(measures) > 1
     names = ["measure"] if together else groups
-    parts = [found] if together else [found.filter(measure=measure) for measure in measures]
+    parts = [estimates] if together else [estimates.filter(measure=measure) for measure in measures]
     out, room = io.StringIO(), _room()
     console = Console(file=out, width=room)
     wide = console.options.update(width=10_000)
@@ -90,10 +95,35 @@ def estimates_as_text(found: pl.DataFrame, *, all_of_it: str = "") -> str:
             print(measure, file=out)
         console.print(_grid(part, names, figures))
         if len(part) > _GROUPS:
-            print(f"and {plural(len(part) - _GROUPS, 'more row')}. {all_of_it}".rstrip(), file=out)
+            print(f"and {plural(len(part) - _GROUPS, 'more row')}. {_HINT}", file=out)
         print(file=out)
-    drawn = "\n".join(line.rstrip() for line in out.getvalue().splitlines()).strip() or "no rows"
-    return drawn + _left_out([] if fits else _SPARE, all_of_it)
+    table = "\n".join(line.rstrip() for line in out.getvalue().splitlines()).strip() or "no rows"
+    return table + _note_hidden([] if fits else _SPARE, _HINT)
+
+
+def print_dictionary(name: str, description: str, entries: list[dict[str, object]]) -> None:
+    """Print one table of the data dictionary on stdout."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    grid = Table(title=f"{name}: {description}", title_justify="left", box=box.SIMPLE)
+    grid.add_column("column", no_wrap=True)
+    for heading in ("type", "null?", "JSON", "in", "what it is"):
+        grid.add_column(heading, overflow="fold")
+    for entry in entries:
+        kind = f"{entry['type']}, {entry['unit']}" if entry["unit"] else entry["type"]
+        null = "yes" if entry["nullable"] else "key" if entry["key"] else "no"
+        cells = (
+            entry["column"],
+            kind,
+            null,
+            entry["json_path"] or "",
+            entry["answers"] or "lake",
+            entry["description"],
+        )
+        grid.add_row(*map(str, cells))
+    Console(width=None if sys.stdout.isatty() else 140).print(grid)
 
 
 def _grid(part: pl.DataFrame, names: Sequence[str], figures: Sequence[str]) -> Table:
@@ -113,7 +143,7 @@ def _grid(part: pl.DataFrame, names: Sequence[str], figures: Sequence[str]) -> T
 
 
 def _figure(value: float | None) -> str:
-    """Write a number to four digits, or to the unit."""
+    """Format a number with four digits, or without decimals."""
     if value is None:
         return "?"
     if not math.isfinite(value):
@@ -127,13 +157,13 @@ def _printable(text: str) -> str:
 
 
 def _width(values: pl.Series) -> int:
-    """Say how wide a column is as polars draws it."""
+    """Return the width of a column as polars prints it."""
     texts = (str(round(value, 6) if isinstance(value, float) else value) for value in values)
     return max(len(values.name), min(_WIDEST_CELL, max(map(len, texts), default=0)), 4)
 
 
 def _fitting(widths: dict[str, int], room: int) -> list[str]:
-    """Give as many of the first columns as fit, and one at least."""
+    """Return as many of the first columns as fit, at least one."""
     shown: list[str] = []
     for name, width in widths.items():
         room -= width
@@ -143,11 +173,11 @@ def _fitting(widths: dict[str, int], room: int) -> list[str]:
     return shown
 
 
-def _left_out(names: Sequence[str], all_of_it: str) -> str:
-    """Say which columns are left out, and how to see them; nothing where none is."""
+def _note_hidden(names: Sequence[str], hint: str) -> str:
+    """Return a line that names the hidden columns; empty if there are none."""
     if not names:
         return ""
-    text = f"and {plural(len(names), 'more column')}: {listed(names, _NAMED)}. {all_of_it}"
+    text = f"and {plural(len(names), 'more column')}: {listed(names, _NAMED)}. {hint}"
     return "\n" + textwrap.fill(text.strip(), _room(), break_on_hyphens=False)
 
 

@@ -1,4 +1,4 @@
-"""Takes the README's picture of a report: the top of one of a made-up shop's week, from a sample of 450."""
+"""Takes the README's picture of a report: the top of one of a week of a simulated shop, from a sample of 450."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if __name__ == "__main__":
     PICTURE.parent.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as place, sync_playwright() as playwright:
         lake = report_lakes.drawn_lake(Path(place) / "lake", report_lakes.truth(20_000), 450)
-        page = pf.report(lake, Path(place) / "report.html", title="A made-up shop")
+        page = pf.report(lake, Path(place) / "report.html", title="A simulated shop")
         with playwright.chromium.launch(
             executable_path=chromium.find(), args=["--no-sandbox", "--disable-gpu"]
         ) as browser:

@@ -1,4 +1,4 @@
-"""The commands: what goes to stdout, what goes to stderr, what is written, and the exit codes."""
+"""The commands: stdout, stderr, files and exit codes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_search_writes_each_format(
     code, out, err = run("search", *WEEK, "-o", path)
     assert (code, out) == (0, "")
     expected = simulator.summaries(*WEEK)
-    assert f"{path} written: {len(expected)} rows." in err
+    assert f"Wrote {path}: {len(expected)} rows." in err
     assert "2 calls spent." in err
     written = read(path)
     assert written.columns == expected.columns
@@ -65,7 +65,7 @@ def test_details_take_the_ids_of_a_search_and_write_the_three_tables(
     run("search", *WEEK, "-o", tmp_path / "week.parquet")
     code, out, err = run("details", "--ids-from", tmp_path / "week.parquet", "--limit", "4", "-o", tmp_path / "week")
     assert (code, out) == (0, "")
-    assert err.startswith("4 calls at most")
+    assert err.startswith("At most 4 calls, plus one")
     assert "4 calls spent." in err
     assert (
         "0 calls spent." in run("details", "--ids-from", tmp_path / "week.parquet", "--limit", "4", "-o", tmp_path)[2]
@@ -93,7 +93,7 @@ def test_details_of_unknown_sessions_warn_on_stderr(run: Run) -> None:
     assert "warning: 2 sessions not found: 1, 2." in err
 
 
-def test_when_the_quota_ends_what_had_come_is_written_and_the_exit_code_is_3(
+def test_when_the_quota_runs_out_partial_results_are_written_and_the_exit_code_is_3(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Simulator(sessions=2_000, now=NOW, daily_limit=3) as simulator:
@@ -104,7 +104,7 @@ def test_when_the_quota_ends_what_had_come_is_written_and_the_exit_code_is_3(
     assert len(pl.read_parquet(tmp_path / "all.parquet")) == 1_000
 
 
-def test_when_the_quota_ends_in_the_details_the_ones_before_are_written(
+def test_when_the_quota_runs_out_the_details_so_far_are_written(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Simulator(sessions=200, now=NOW, daily_limit=3) as simulator:
@@ -134,19 +134,19 @@ def test_rows_that_break_the_schema_are_written_beside_the_others(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["search", "yesterday", "2026-11-08"], "date_from: 'yesterday' is not an ISO 8601 date or time"),
-        (["search", "2026-11-08", "2026-11-01"], "must be after date_from"),
-        (["search", *WEEK, "--country", "Neuseeland"], "country: 'Neuseeland'"),
-        (["search", *WEEK, "--limit", "0"], "limit must be a whole number"),
+        (["search", "yesterday", "2026-11-08"], "FROM: 'yesterday' is not an ISO 8601 date or time"),
+        (["search", "2026-11-08", "2026-11-01"], "must be after FROM"),
+        (["search", *WEEK, "--country", "Neuseeland"], "--country: 'Neuseeland'"),
+        (["search", *WEEK, "--limit", "0"], "error: --limit must be a whole number"),
         (["search", *WEEK, "-o", "week.xlsx"], "must end in .parquet, .csv, .ndjson"),
-        (["search", *WEEK, "-o", "no/such/folder/week.csv"], "week.csv cannot be written: No such file or directory"),
+        (["search", *WEEK, "-o", "no/such/folder/week.csv"], "week.csv is not writable: No such file or directory"),
         (["search", *WEEK, "-o", "."], "must end in .parquet"),
         (["search", "2026-11-01"], "Missing argument 'TO'"),
         (["details"], "no session id"),
         (["details", "abc"], "valid integer"),
         (["details", "5", "--limit", "0"], "greater than or equal to 1"),
         (["search", *WEEK, "-o", f"{'a' * 300}.csv"], "File name too long"),
-        (["search", *WEEK, "-o", "/proc/x.csv"], "cannot be written"),
+        (["search", *WEEK, "-o", "/proc/x.csv"], "is not writable"),
         (["simulate", "--port", "99999"], "less than or equal to 65535"),
         (["simulate", "--faults", "no-such-file"], "does not exist"),
         (["details", "-5"], "No such option"),
@@ -158,7 +158,7 @@ def test_rows_that_break_the_schema_are_written_beside_the_others(
         (["buy"], "No such command"),
     ],
 )
-def test_wrong_usage_says_what_is_wrong_exits_with_2_and_costs_nothing(
+def test_wrong_usage_is_explained_exits_with_2_and_costs_nothing(
     run: Run, simulator: Simulator, arguments: list[str], said: str
 ) -> None:
     code, out, err = run(*arguments)
@@ -195,7 +195,7 @@ def test_schema_prints_every_column_of_every_table_in_each_form(run: Run) -> Non
         assert "…" not in out
 
 
-def test_the_demo_shows_frames_and_what_was_spent(run: Run) -> None:
+def test_the_demo_shows_frames_and_calls_spent(run: Run) -> None:
     code, out, err = run("demo")
     # Who is drawn depends on the day; a visitor of 500 pages, which some are, is warned of.
     assert (code, [line for line in err.splitlines() if "came with exactly 500" not in line]) == (0, [])
@@ -237,7 +237,7 @@ def test_simulate_prints_what_to_export_and_serves_until_it_is_interrupted(tmp_p
 
 @pytest.mark.usefixtures("environment")
 @pytest.mark.parametrize("command", ["search", "details"])
-def test_a_folder_in_the_place_of_a_file_is_noticed_before_anything_is_paid_for(
+def test_a_folder_in_the_place_of_a_file_is_refused_before_a_call_is_spent(
     run: Run, simulator: Simulator, tmp_path: Path, command: str
 ) -> None:
     (tmp_path / "sessions.parquet").mkdir()
@@ -249,7 +249,7 @@ def test_a_folder_in_the_place_of_a_file_is_noticed_before_anything_is_paid_for(
 
 
 @pytest.mark.usefixtures("environment")
-def test_rejected_rows_of_an_earlier_run_are_not_left_beside_a_later_one(
+def test_rejected_rows_of_an_earlier_run_are_removed_by_a_later_one(
     run: Run, simulator: Simulator, tmp_path: Path
 ) -> None:
     simulator.faults.add(
@@ -262,18 +262,18 @@ def test_rejected_rows_of_an_earlier_run_are_not_left_beside_a_later_one(
 
 
 @pytest.mark.usefixtures("environment")
-def test_when_nothing_came_an_older_file_is_not_taken_for_the_result(
+def test_without_data_an_older_file_is_kept_and_not_presented_as_the_result(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PULSEFRAMES_DAILY_LIMIT", "1")
     (tmp_path / "week.csv").write_text("old")
     code, _, err = run("search", *WEEK, "-o", tmp_path / "week.csv")
     assert code == 3
-    assert "Nothing came, so" in err
+    assert "No data was received, so" in err
     assert (tmp_path / "week.csv").read_text() == "old"
 
 
-def test_a_closed_stdout_is_no_traceback() -> None:
+def test_a_closed_stdout_causes_no_traceback() -> None:
     done = subprocess.run(
         ["bash", "-c", f"{sys.executable} -m pulseframes --version >&-"], capture_output=True, text=True, check=False
     )
@@ -281,7 +281,7 @@ def test_a_closed_stdout_is_no_traceback() -> None:
 
 
 @pytest.mark.usefixtures("environment")
-def test_a_table_on_the_terminal_wraps_nothing_and_says_how_much_it_leaves_out(
+def test_a_table_on_a_terminal_wraps_nothing_and_counts_hidden_columns(
     run: Run, monkeypatch: pytest.MonkeyPatch, simulator: Simulator
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
@@ -293,7 +293,7 @@ def test_a_table_on_the_terminal_wraps_nothing_and_says_how_much_it_leaves_out(
 
 
 @pytest.mark.usefixtures("environment")
-def test_a_reader_that_stops_early_is_no_traceback() -> None:
+def test_a_reader_that_stops_early_causes_no_traceback() -> None:
     command = f"{sys.executable} -m pulseframes search {WEEK[0]} {WEEK[1]} -f csv | head -n 1"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("session_id,")
@@ -304,11 +304,11 @@ def test_a_reader_that_stops_early_is_no_traceback() -> None:
 
 @pytest.mark.usefixtures("environment")
 def test_quota_shows_what_is_left_and_the_last_calls_and_costs_nothing(run: Run, simulator: Simulator) -> None:
-    assert "0 of 10000 calls used in the last 24 hours, 10000 left." in run("quota")[1]
+    assert "0 of 10,000 calls used in the last 24 hours, 10,000 left." in run("quota")[1]
     run("search", *WEEK, "--limit", "1")
     code, out, err = run("quota")
     assert (code, err) == (0, "")
-    assert "2 of 10000 calls used" in out
+    assert "2 of 10,000 calls used" in out
     assert re.search(r"1  \d{4}-\d\d-\d\d \d\d:\d\d:\d\d  authenticate  answered 202", out)
     shown = json.loads(run("quota", "--json", "--last", "1")[1])
     assert (shown["used"], shown["left"], len(shown["last_calls"])) == (2, 9998, 1)
@@ -316,24 +316,24 @@ def test_quota_shows_what_is_left_and_the_last_calls_and_costs_nothing(run: Run,
 
 
 @pytest.mark.usefixtures("environment")
-def test_quota_says_when_the_next_call_is_where_none_is_left(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_quota_shows_when_the_next_call_is_possible_if_none_is_left(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PULSEFRAMES_DAILY_LIMIT", "2")
     run("search", *WEEK, "--limit", "1")
-    assert "The next one is at 20" in run("quota")[1]
+    assert "Next call possible at 20" in run("quota")[1]
     code, _, err = run("details", "1")
     assert code == 3
-    assert "1 are still to come" in err
+    assert "1 still to download" in err
     assert "This one was not sent" in err
 
 
 @pytest.mark.usefixtures("environment")
-def test_replay_makes_the_tables_again_with_the_network_off(run: Run, simulator: Simulator, tmp_path: Path) -> None:
+def test_replay_rebuilds_the_tables_offline(run: Run, simulator: Simulator, tmp_path: Path) -> None:
     run("search", *WEEK, "-o", tmp_path / "week.parquet")
     run("details", "--ids-from", tmp_path / "week.parquet", "--limit", "5", "-o", tmp_path / "details")
     simulator.stop()
     code, out, err = run("replay", "-o", tmp_path / "again")
     assert (code, out) == (0, "")
-    assert "6 answers read, 0 rows rejected." in err
+    assert "6 responses read, 0 rows rejected." in err
     again = pl.read_parquet(tmp_path / "again" / "sessions.parquet")
     week = pl.read_parquet(tmp_path / "week.parquet")
     assert again["session_id"].to_list() == week["session_id"].to_list()
@@ -345,18 +345,18 @@ def test_replay_makes_the_tables_again_with_the_network_off(run: Run, simulator:
         )
 
 
-def test_replay_without_a_journal_says_where_it_looked(run: Run, tmp_path: Path) -> None:
+def test_replay_without_a_journal_names_the_path(run: Run, tmp_path: Path) -> None:
     code, _, err = run("replay", "-o", tmp_path)
     assert code == 1
     assert "There is no journal at" in err
 
 
 @pytest.mark.usefixtures("environment")
-def test_doctor_finds_nothing_wrong_and_spends_nothing_unless_it_may(run: Run, simulator: Simulator) -> None:
+def test_doctor_passes_and_spends_nothing_without_spend(run: Run, simulator: Simulator) -> None:
     code, out, _ = run("doctor")
     assert code == 0
     assert re.findall(r"^ok   (\w+):", out, re.MULTILINE) == ["settings", "journal", "reachability", "credentials"]
-    assert "not tried" in out
+    assert "not checked" in out
     assert simulator.calls == 0
     _, out, err = run("doctor", "--spend")
     assert "may cost one call" in err

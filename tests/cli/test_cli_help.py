@@ -1,4 +1,4 @@
-"""What the command line says of itself: help, examples, exit codes, completion; and how much it says while it works."""
+"""The command line's help, examples, exit codes, completion, progress bar and JSON."""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ def test_the_help_of_each_command_ends_with_examples_whose_commands_and_options_
     assert [line for line in shown if line] == lines
 
 
-def test_help_lists_the_commands_in_groups_and_says_what_each_exit_code_means(run: Run) -> None:
+def test_help_groups_the_commands_and_explains_the_exit_codes(run: Run) -> None:
     code, out, _ = run("--help")
     assert code == 0
-    assert re.findall(r"─ ([A-Z][\w ]*) ─", out)[1:] == ["Ask", "Lake", "Look after", "Try"]
+    assert re.findall(r"─ ([A-Z][\w ]*) ─", out)[1:] == ["Fetch", "Lake", "Maintenance", "Try it"]
     for number, meaning in EXIT_CODES.items():
         assert f"• {number}: {meaning}" in out
 
 
 @pytest.mark.usefixtures("environment")
-def test_a_run_that_is_stopped_by_ctrl_c_exits_with_130_and_says_what_to_do(simulator: Simulator) -> None:
+def test_a_run_that_is_stopped_by_ctrl_c_exits_with_130_and_explains_how_to_resume(simulator: Simulator) -> None:
     simulator.faults.add(Fault(kind="delay", seconds=20, on="sessions"))
     command = [sys.executable, "-m", "pulseframes", "search", *WEEK]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as search:
@@ -56,7 +56,7 @@ def test_a_run_that_is_stopped_by_ctrl_c_exits_with_130_and_says_what_to_do(simu
         out, err = search.communicate(timeout=20)
     assert search.returncode == 130
     assert out == ""
-    assert "run the same command again and it goes on" in err
+    assert "run the same command again to resume" in err
     assert "Traceback" not in err
 
 
@@ -98,12 +98,12 @@ def test_quiet_leaves_only_errors_and_warnings_on_stderr(run: Run, tmp_path: Pat
     assert run("-q", "details", "1")[2].splitlines() == ["warning: 1 session not found: 1."]
     code, _, err = run("-q", "search", "yesterday", "today")
     assert code == 2
-    assert err.startswith("error: date_from: 'yesterday'")
+    assert err.startswith("error: FROM: 'yesterday'")
     assert "calls spent." in run("search", *WEEK)[2]
 
 
 @pytest.mark.usefixtures("environment")
-def test_on_a_terminal_a_bar_shows_the_calls_that_are_spent_and_left(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_a_terminal_a_bar_shows_the_calls_spent_and_left(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PULSEFRAMES_DAILY_LIMIT", "50")
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
@@ -119,7 +119,7 @@ def test_replay_and_doctor_print_json_for_programs(run: Run, tmp_path: Path) -> 
     run("search", *WEEK, "-o", tmp_path / "week.csv")
     code, out, err = run("replay", "-o", tmp_path / "again", "--json")
     assert code == 0
-    assert "answers read" in err
+    assert "1 response read" in err
     done = json.loads(out)
     assert (done["calls"], done["rejected"], done["malformed"]) == (1, 0, [])
     assert done["rows"]["sessions"] == len((tmp_path / "week.csv").read_text().splitlines()) - 1

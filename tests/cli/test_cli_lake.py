@@ -1,4 +1,4 @@
-"""The lake's commands: what they ask of the library, which is a stand-in for most of them, what they say, and their exit codes."""
+"""The lake's commands: their calls of the library, which is mostly a stand-in, their messages and exit codes."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import polars as pl
 import pytest
 from conftest import Run
 
+import pulseframes as pf
 from pulseframes.errors import InvalidQuery, LakeError
 from pulseframes.fetch.sync import SyncReport
 from pulseframes.lake import Counts
@@ -25,22 +26,22 @@ WEEK = ("--from", "2026-11-09", "--to", "2026-11-16")
 
 @dataclass
 class Library:
-    """What the commands call; keeps what it was asked."""
+    """A stand-in for the public functions; records its calls."""
 
-    asked: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = field(default_factory=list)
+    calls: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = field(default_factory=list)
     opened: dict[str, Any] = field(default_factory=dict)
     report: dict[str, Any] = field(default_factory=dict)
     frame: pl.DataFrame = field(default_factory=lambda: pl.DataFrame({"country": ["NZ", "US"], "sessions": [3, 2]}))
     problem: Exception | None = None
 
     def function(self, name: str, answer: Callable[[], object]) -> Callable[..., object]:
-        def asked(*arguments: Any, **options: Any) -> object:
-            self.asked.append((name, arguments, options))
+        def call(*arguments: Any, **options: Any) -> object:
+            self.calls.append((name, arguments, options))
             if self.problem is not None:
                 raise self.problem
             return answer()
 
-        return asked
+        return call
 
     def open(self, path: str, *, privacy: object = None, storage_options: dict[str, str] | None = None) -> object:
         self.opened = {"path": path, "privacy": privacy, "storage_options": storage_options}
@@ -50,8 +51,8 @@ class Library:
         return SyncReport("/lake", calls_spent=3, calls_saved=4, rows={"sessions": Counts(7, 2, 1)}, **self.report)
 
 
-class Told:
-    """A result that says what it is."""
+class Result:
+    """A result that can be printed."""
 
     def as_dict(self) -> dict[str, int]:
         return {"calls": 12}
@@ -62,19 +63,18 @@ class Told:
 
 @pytest.fixture
 def library(monkeypatch: pytest.MonkeyPatch) -> Library:
-    made = Library()
-    functions: dict[str, dict[str, Any]] = {
-        "fetch.sync": {"sync": made.function("sync", made.synced)},
-        "fetch.plan": {"plan": made.function("plan", Told)},
-        "erasure.forget": {"forget": made.function("forget", Told), "retain": made.function("retain", Told)},
-        "lake": {"Lake": made.open},
-        "tables.privacy": {"PrivacyPolicy": SimpleNamespace(parse=list)},
+    library = Library()
+    public = {
+        "sync": library.function("sync", library.synced),
+        "plan": library.function("plan", Result),
+        "forget": library.function("forget", Result),
+        "retain": library.function("retain", Result),
+        "Lake": library.open,
+        "PrivacyPolicy": SimpleNamespace(parse=list),
     }
-    for name, members in functions.items():
-        module = ModuleType(f"pulseframes.{name}")
-        vars(module).update(members)
-        monkeypatch.setitem(sys.modules, module.__name__, module)
-    return made
+    for name, member in public.items():
+        monkeypatch.setattr(pf, name, member)
+    return library
 
 
 @pytest.fixture
@@ -88,10 +88,10 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
 
 
 @pytest.mark.usefixtures("environment")
-def test_sync_asks_for_what_the_options_say_and_sums_up_on_stderr(run: Run, library: Library) -> None:
+def test_sync_passes_its_defaults_on_and_prints_a_summary_on_stderr(run: Run, library: Library) -> None:
     code, out, err = run("sync", "lake", "--from", "2026-11-01")
     assert (code, out) == (0, "")
-    ((name, (place, *window), options),) = library.asked
+    ((name, (place, *window), options),) = library.calls
     assert (name, place.path, window) == ("sync", "lake", ["2026-11-01", None])
     assert options.pop("client").calls_spent == 0
     assert options == {
@@ -116,7 +116,7 @@ def test_sync_passes_each_option_on(run: Run, library: Library) -> None:
     more = ["--to", "2026-11-08", "--details", "all", "--look-back", "36", "--refresh"]
     code, *_ = run("sync", "s3://bucket/lake", "--from", "2026-11-01", *more, *rules, *store)
     assert code == 0
-    ((_, (_, *window), options),) = library.asked
+    ((_, (_, *window), options),) = library.calls
     assert window == ["2026-11-01", "2026-11-08"]
     assert (options["details"], options["look_back"], options["refresh"]) == ("all", timedelta(hours=36), True)
     assert library.opened == {
@@ -134,7 +134,7 @@ def test_sync_prints_json_for_programs_and_nothing_else_when_it_is_quiet(run: Ru
 
 
 @pytest.mark.usefixtures("environment")
-def test_a_sync_that_ran_out_of_calls_says_when_to_go_on_however_quiet_and_exits_with_3(
+def test_a_sync_without_calls_left_prints_when_to_resume_even_if_quiet_and_exits_with_3(
     run: Run, library: Library
 ) -> None:
     library.report = {"finished": False, "resume_at": datetime(2026, 11, 21, 9, tzinfo=UTC), "remaining": 40}
@@ -145,13 +145,11 @@ def test_a_sync_that_ran_out_of_calls_says_when_to_go_on_however_quiet_and_exits
 
 
 @pytest.mark.usefixtures("environment")
-def test_plan_prints_its_text_or_json_and_counts_nothing_on_the_server_unless_it_may(
-    run: Run, library: Library
-) -> None:
+def test_plan_prints_text_or_json_and_probes_the_server_unless_told_not_to(run: Run, library: Library) -> None:
     assert run("plan", "lake", "--from", "2026-11-01", "--details", "5")[:2] == (0, "12 calls\nin 1 day\n")
     code, out, err = run("plan", "lake", "--from", "2026-11-01", "--no-probe", "--json")
     assert (code, json.loads(out), err) == (0, {"calls": 12}, "0 calls spent.\n")
-    (_, _, first), (_, _, second) = library.asked
+    (_, _, first), (_, _, second) = library.calls
     assert (first["details"], first["probe"], second["probe"]) == (5, True, False)
     assert first["look_back"] == timedelta(hours=24)
 
@@ -161,7 +159,7 @@ def test_sql_prints_or_writes_its_result_with_the_columns_in_the_order_of_the_qu
 ) -> None:
     code, out, err = run("sql", "lake", "select 1", "-f", "csv")
     assert (code, out, err) == (0, "country,sessions\nNZ,3\nUS,2\n", "")
-    assert library.asked == [("sql", ("select 1",), {})]
+    assert library.calls == [("sql", ("select 1",), {})]
     assert "NZ" in run("sql", "lake", "select 1")[1]
     library.frame = pl.DataFrame({"os_name": ["a"], "session_id": [1]})
     assert run("sql", "lake", "select 1")[1].index("os_name") < run("sql", "lake", "select 1")[1].index("session_id")
@@ -171,7 +169,7 @@ def test_sql_prints_or_writes_its_result_with_the_columns_in_the_order_of_the_qu
     assert pl.read_parquet(tmp_path / "result.parquet").equals(library.frame)
 
 
-def test_sql_with_no_rows_or_no_columns_is_no_traceback(run: Run, library: Library) -> None:
+def test_sql_with_no_rows_or_no_columns_causes_no_traceback(run: Run, library: Library) -> None:
     for frame in (library.frame.clear(), pl.DataFrame()):
         library.frame = frame
         for form in ("table", "csv", "ndjson"):
@@ -189,12 +187,12 @@ def test_a_result_that_a_format_cannot_hold_is_wrong_usage(run: Run, library: Li
 @pytest.mark.parametrize(
     ("problem", "code"),
     [
-        (InvalidQuery("query: Parser Error: syntax error"), 2),
+        (InvalidQuery("Parser Error: syntax error"), 2),
         (LakeError("No lake at /lake"), 1),
         (ImportError("SQL over a lake needs DuckDB: pip install 'pulseframes[duckdb]'"), 1),
     ],
 )
-def test_what_the_lake_refuses_is_said_without_a_traceback(
+def test_errors_of_a_lake_are_printed_without_a_traceback(
     run: Run, library: Library, problem: Exception, code: int
 ) -> None:
     library.problem = problem
@@ -207,11 +205,11 @@ def test_what_the_lake_refuses_is_said_without_a_traceback(
     [
         (["sync", "lake"], "Missing option '--from'"),
         (["sync", "--from", "2026-11-01"], "Missing argument 'LAKE'"),
-        (["sync", "lake", "--from", "2026-11-01", "--details", "-1"], "'-1' is neither a whole number from 0 nor all"),
+        (["sync", "lake", "--from", "2026-11-01", "--details", "-1"], "'-1' is neither a whole number nor all"),
         (["plan", "lake", "--from", "2026-11-01", "--details", "many"], "'many' is neither"),
         (["plan", "lake", "--from", "2026-11-01", "--details", "1.5"], "'1.5' is neither"),
         (["plan", "lake", "--from", "2026-11-01", "--look-back", "-1"], "greater than or equal to 0"),
-        (["sql", "lake", "select 1", "--storage-option", "s3cret"], "is not like aws_region=..."),
+        (["sql", "lake", "select 1", "--storage-option", "s3cret"], "is not KEY=VALUE, such as aws_region=..."),
         (["sql", "lake", "select 1", "-o", "result.xlsx"], "must end in .parquet"),
         (["retain", "lake", "--days", "0", "--yes"], "greater than or equal to 1"),
         (["forget", "lake"], "Missing option '--user'"),
@@ -223,7 +221,7 @@ def test_wrong_usage_of_a_lake_is_refused_before_anything_is_done(
     code, out, err = run(*arguments)
     assert (code, out) == (2, "")
     assert said in " ".join(err.replace("│", " ").split())
-    assert library.asked == []
+    assert library.calls == []
 
 
 REMOVALS = pytest.mark.parametrize(
@@ -249,13 +247,13 @@ def test_a_removal_asks_at_a_terminal_and_does_nothing_without_a_yes(
     for answer in ("n\n", "\n", "", "yet\n"):
         terminal(answer)
         code, out, err = run(*arguments)
-        assert (code, out, library.asked) == (1, "", [])
+        assert (code, out, library.calls) == (1, "", [])
         assert question in err
         assert "Nothing was removed." in err
     terminal("Y\n")
     code, out, err = run(*arguments)
     assert (code, out) == (0, "")
-    ((called, (place, argument), _),) = library.asked
+    ((called, (place, argument), _),) = library.calls
     assert (called, argument) == (name, given)
     assert (place is None) == ("lake" not in arguments)
     assert "12 calls\nin 1 day" in err
@@ -273,17 +271,17 @@ def test_without_a_terminal_a_removal_needs_a_yes(
 ) -> None:
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(isatty=lambda: False))
     code, out, err = run(*arguments)
-    assert (code, out, library.asked) == (2, "", [])
-    assert "nothing was removed" in err
+    assert (code, out, library.calls) == (2, "", [])
+    assert "Nothing was removed" in err
     code, out, err = run(*arguments, "--yes", "--json")
     assert (code, json.loads(out)) == (0, {"calls": 12})
     assert question not in err
-    assert library.asked[0][0] == name
-    assert library.asked[0][1][1] == given
+    assert library.calls[0][0] == name
+    assert library.calls[0][1][1] == given
 
 
 @pytest.mark.usefixtures("environment")
-def test_a_week_is_planned_synced_and_asked(run: Run, simulator: Simulator, tmp_path: Path) -> None:
+def test_a_week_is_planned_synced_and_queried(run: Run, simulator: Simulator, tmp_path: Path) -> None:
     lake = tmp_path / "lake"
     code, out, err = run("plan", lake, *WEEK, "--json")
     planned = json.loads(out)
@@ -299,11 +297,11 @@ def test_a_week_is_planned_synced_and_asked(run: Run, simulator: Simulator, tmp_
     assert (code, out, err) == (0, f"n,e\n{sessions},0\n", "")
     code, _, err = run("sql", lake, "select nothing from sessions")
     assert code == 2
-    assert err.startswith("error: query: ")
+    assert err.startswith("error: QUERY: ")
 
 
 @pytest.mark.usefixtures("environment")
-def test_a_sync_goes_on_with_the_same_command_when_there_are_calls_again(
+def test_the_same_command_resumes_a_sync_when_calls_are_left_again(
     run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("PULSEFRAMES_DAILY_LIMIT", "3")
@@ -318,7 +316,7 @@ def test_a_sync_goes_on_with_the_same_command_when_there_are_calls_again(
 
 
 @pytest.mark.usefixtures("environment")
-def test_a_sync_that_fails_says_what_came_before(run: Run, simulator: Simulator, tmp_path: Path) -> None:
+def test_a_sync_that_fails_reports_what_it_wrote_before(run: Run, simulator: Simulator, tmp_path: Path) -> None:
     simulator.faults.add(Fault(kind="status", status=500, on="session", times=None))
     code, out, err = run("sync", tmp_path / "lake", *WEEK, "--details", "1")
     assert (code, out) == (1, "")
@@ -327,12 +325,12 @@ def test_a_sync_that_fails_says_what_came_before(run: Run, simulator: Simulator,
 
 
 @pytest.mark.usefixtures("environment")
-def test_a_window_that_is_none_is_wrong_usage_and_a_lake_that_is_not_there_a_failure(
+def test_an_invalid_window_is_wrong_usage_and_a_missing_lake_a_failure(
     run: Run, simulator: Simulator, tmp_path: Path
 ) -> None:
     for command in ("plan", "sync"):
         code, _, err = run(command, tmp_path / "lake", "--from", "yesterday")
-        assert (code, "date_from: 'yesterday'" in err) == (2, True)
+        assert (code, "--from: 'yesterday'" in err) == (2, True)
     code, _, err = run("sql", tmp_path / "lake", "select 1")
     assert (code, "No lake at" in err) == (1, True)
     assert simulator.requests == []

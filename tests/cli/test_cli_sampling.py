@@ -52,7 +52,7 @@ def bought(simulator: Simulator) -> list[int]:
 
 
 @pytest.mark.usefixtures("environment")
-def test_sync_buys_by_the_design_and_says_how_the_sample_stands(run: Run, lake: pf.Lake, simulator: Simulator) -> None:
+def test_sync_downloads_by_the_design_and_reports_the_sample(run: Run, lake: pf.Lake, simulator: Simulator) -> None:
     sessions = lake.sessions().select(SESSIONS.schema.names()).collect()
     chosen = pf.choose_details(sessions, 5, strata="country", seed=3)["session_id"].to_list()
     options = ("--details", "3", "--design", "pageviews", "--strata", "country", "--seed", "3")
@@ -61,10 +61,10 @@ def test_sync_buys_by_the_design_and_says_how_the_sample_stands(run: Run, lake: 
     line = f"Sample pageviews by country (seed 3): 3 of {len(sessions)} sessions drawn, all with details; they say as much as "
     assert line in err
     code, out, _ = run("sync", lake.location, *WINDOW, "--details", "2", "--json")
-    told = json.loads(out)["sample"]
+    sample = json.loads(out)["sample"]
     assert (code, bought(simulator)) == (0, chosen)
-    assert told.pop("effective") > 1
-    assert told == {
+    assert sample.pop("effective") > 1
+    assert sample == {
         "design": "pageviews by country",
         "seed": 3,
         "sessions": len(sessions),
@@ -77,7 +77,7 @@ def test_sync_buys_by_the_design_and_says_how_the_sample_stands(run: Run, lake: 
 
 
 @pytest.mark.usefixtures("environment")
-def test_a_sync_whose_calls_end_exits_with_3_and_has_told_of_its_sample(
+def test_a_sync_without_calls_left_exits_with_3_and_reports_its_sample(
     run: Run, lake: pf.Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PULSEFRAMES_DAILY_LIMIT", "3")
@@ -92,16 +92,16 @@ def test_a_sync_whose_calls_end_exits_with_3_and_has_told_of_its_sample(
     ("options", "message"),
     [
         (("--details", "3", "--design", "views"), "'views' is not one of 'pageviews', 'uniform', 'newest'"),
-        (("--details", "3", "--strata", "country"), "say pageviews or uniform, too"),
-        (("--details", "3", "--design", "newest", "--seed", "2"), "say pageviews or uniform, too"),
+        (("--details", "3", "--strata", "country"), "--strata and --seed need pageviews or uniform"),
+        (("--details", "3", "--design", "newest", "--seed", "2"), "--strata and --seed need pageviews or uniform"),
         (("--details", "3", "--design", "uniform", "--seed", "-1"), "greater than or equal to 0"),
         (
             ("--details", "3", "--design", "uniform", "--strata", "ip_city"),
             "'ip_city' is no column that search_sessions",
         ),
         (("--details", "3", "--design", "uniform", "--strata", "ip_address"), "ip_address says who somebody is"),
-        (("--design", "pageviews"), "say how many, with --details"),
-        (("--details", "some", "--design", "pageviews"), "'some' is neither a whole number from 0 nor all"),
+        (("--design", "pageviews"), "it needs --details"),
+        (("--details", "some", "--design", "pageviews"), "'some' is neither a whole number nor all"),
     ],
 )
 def test_wrong_usage_of_sync_costs_nothing(
@@ -116,7 +116,7 @@ def test_wrong_usage_of_sync_costs_nothing(
 
 
 @pytest.mark.usefixtures("environment")
-def test_plan_says_what_a_precision_takes_and_what_another_day_gains(
+def test_plan_forecasts_the_details_for_a_precision_and_the_gain_of_a_day(
     run: Run, sampled: pf.Lake, simulator: Simulator
 ) -> None:
     code, out, _ = run("plan", sampled.location, *WINDOW, "--precision", "20%", "--details", "40")
@@ -130,18 +130,18 @@ def test_plan_says_what_a_precision_takes_and_what_another_day_gains(
 
 
 @pytest.mark.usefixtures("environment")
-def test_plan_prints_the_precision_as_json_for_a_measure_and_groups_of_ones_own(
+def test_plan_prints_the_forecast_as_json_for_another_measure_and_groups(
     run: Run, sampled: pf.Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PULSEFRAMES_DAILY_LIMIT", "50")
     options = ("--precision", "5", "--measure", "mean(viewing_time_ms)", "--by", "country", "--top", "2", "--json")
     code, out, _ = run("plan", sampled.location, *WINDOW, "--no-probe", *options)
-    told = json.loads(out)
+    document = json.loads(out)
     plan = pf.plan_precision(
         sampled, "mean(viewing_time_ms)", within=0.05, by=["country"], top=2, details_a_day=47, design=None
     )
-    assert (code, told["precision"], told["calls"]) == (0, plan.as_dict(), 0)
-    assert [row["country"] for row in told["precision"]["groups"]] == plan.groups["country"].to_list()
+    assert (code, document["precision"], document["calls"]) == (0, plan.as_dict(), 0)
+    assert [row["country"] for row in document["precision"]["groups"]] == plan.groups["country"].to_list()
     assert "precision" not in json.loads(run("plan", sampled.location, *WINDOW, "--json")[1])
 
 
@@ -149,25 +149,33 @@ def test_plan_prints_the_precision_as_json_for_a_measure_and_groups_of_ones_own(
 @pytest.mark.parametrize(
     ("options", "code", "message"),
     [
-        (("--precision", "0"), 2, "'0' is no percentage between 0% and 100%"),
-        (("--precision", "100%"), 2, "'100%' is no percentage"),
-        (("--precision", "nan"), 2, "'nan' is no percentage"),
-        (("--precision", "ten"), 2, "'ten' is no percentage"),
-        (("--precision", "0.1"), 2, "'0.1' may be a share or a percentage: say 10% or 0.1%"),
+        (("--precision", "0"), 2, "'0' is not a percentage between 0% and 100%"),
+        (("--precision", "100%"), 2, "'100%' is not a percentage"),
+        (("--precision", "nan"), 2, "'nan' is not a percentage"),
+        (("--precision", "ten"), 2, "'ten' is not a percentage"),
+        (("--precision", "0.1"), 2, "'0.1' is ambiguous: write 10% or 0.1%"),
         (
             ("--measure", "count()"),
             2,
-            "Invalid value for --measure: say how closely it is to be known, with --precision",
+            "Invalid value for --measure: it needs --precision",
         ),
-        (("--by", "country"), 2, "Invalid value for --by: say how closely"),
-        (("--top", "3"), 2, "Invalid value for --top: say how closely"),
-        (("--whole",), 2, "Invalid value for --whole: say how closely"),
-        (("--precision", "10%", "--whole", "--by", "country"), 2, "Invalid value for --by: the whole has no groups"),
-        (("--precision", "10%", "--whole", "--top", "3"), 2, "Invalid value for --top: the whole has no groups"),
+        (("--by", "country"), 2, "Invalid value for --by: it needs --precision"),
+        (("--top", "3"), 2, "Invalid value for --top: it needs --precision"),
+        (("--whole",), 2, "Invalid value for --whole: it needs --precision"),
+        (
+            ("--precision", "10%", "--whole", "--by", "country"),
+            2,
+            "Invalid value for --by: not with --whole, which has no groups",
+        ),
+        (
+            ("--precision", "10%", "--whole", "--top", "3"),
+            2,
+            "Invalid value for --top: not with --whole, which has no groups",
+        ),
         (("--precision", "10%", "--top", "0"), 2, "greater than or equal to 1"),
         (("--precision", "10%", "--measure", "speed"), 2, "'speed' "),
         (("--precision", "10%", "--by", "planet"), 2, "planet"),
-        (("--precision", "10%", "--design", "newest"), 2, "newest is no sample"),
+        (("--precision", "10%", "--design", "newest"), 2, "newest is not a random sample"),
         (("--precision", "10%", "--design", "uniform"), 2, "the lake has no sample uniform (seed 0); it has pageviews"),
     ],
 )
@@ -181,14 +189,14 @@ def test_wrong_usage_of_plan_costs_nothing(
 
 
 @pytest.mark.usefixtures("environment")
-def test_a_plan_that_needs_no_call_says_so_and_not_when_it_can_be_done(run: Run, sampled: pf.Lake) -> None:
+def test_a_plan_that_needs_no_call_has_no_duration(run: Run, sampled: pf.Lake) -> None:
     code, out, _ = run("plan", sampled.location, *WINDOW)
     assert code == 0
     assert out.splitlines()[:2] == ["No search: all of it is there.", "No call is needed."]
     assert out.splitlines()[2].endswith(" calls are left today.")
 
 
-def test_one_of_a_thing_is_said_as_one() -> None:
+def test_nouns_agree_with_their_number() -> None:
     window = PlannedWindow(START, END, sessions=1, calls=1, kept=1, estimated=False)
     plan = Plan([window], 0, 0, authentications=0, calls=1, calls_left=1, daily_limit=50, days=1, probe_cost=0)
     search, calls, left = str(plan).splitlines()
@@ -208,13 +216,13 @@ def test_one_of_a_thing_is_said_as_one() -> None:
         (2, 2, "2 of 751 sessions drawn, none of them with details."),
     ],
 )
-def test_a_sync_tells_its_sample_by_those_that_were_drawn(drawn: int, unanswered: int, said: str) -> None:
+def test_a_sync_reports_the_sample_size_and_missing_details(drawn: int, unanswered: int, said: str) -> None:
     report = SampleReport("pageviews", 0, 751, drawn, unanswered, effective=20.0)
     assert str(report) == f"Sample pageviews (seed 0): {said}"
 
 
 @pytest.mark.usefixtures("environment")
-def test_plan_says_what_it_takes_to_know_the_whole_within_less_than_one_per_cent(run: Run, sampled: pf.Lake) -> None:
+def test_plan_forecasts_a_precision_of_less_than_one_per_cent_for_all_sessions(run: Run, sampled: pf.Lake) -> None:
     code, out, _ = run("plan", sampled.location, *WINDOW, "--precision", "0.5%", "--whole", "--details", "40")
     assert code == 0
     assert out.endswith(f"\n\n{pf.plan_precision(sampled, within=0.005, by=None, details_a_day=40)}\n")
@@ -222,7 +230,7 @@ def test_plan_says_what_it_takes_to_know_the_whole_within_less_than_one_per_cent
 
 
 @pytest.mark.usefixtures("environment")
-def test_a_precision_without_a_sample_says_how_to_draw_one_and_costs_nothing(
+def test_a_forecast_without_a_sample_explains_how_to_draw_one_and_costs_nothing(
     run: Run, lake: pf.Lake, simulator: Simulator, tmp_path: Path
 ) -> None:
     code, out, err = run("plan", lake.location, "--from", "2026-11-01", "--precision", "10%")
@@ -236,7 +244,7 @@ def test_a_precision_without_a_sample_says_how_to_draw_one_and_costs_nothing(
 # estimate
 
 
-def test_estimate_prints_what_the_function_gives_and_who_did_not_answer(
+def test_estimate_prints_the_result_of_the_function_and_the_response(
     run: Run, sampled: pf.Lake, tmp_path: Path
 ) -> None:
     asked = ("p75(loading_time_ms)", "share(loading_time_ms > 3000)")
@@ -284,8 +292,8 @@ def test_estimates_fit_the_terminal_with_their_limits_and_flags(
     figures = [f"{value:,.0f}" if value >= 1_000 else f"{value:.4g}" for value in found["estimate"]]
     assert [row[1] for row in rows] == figures
     assert any("∞" in line and line.endswith("few sessions") for line in lines)
-    told = " ".join(lines[-2:])
-    assert ("and 2 more columns: standard_error, effective_sessions. -f csv prints all of it" in told) == (width == 80)
+    note = " ".join(lines[-2:])
+    assert ("and 2 more columns: standard_error, effective_sessions. -f csv prints all of it" in note) == (width == 80)
 
 
 def test_estimates_without_groups_are_one_table(run: Run, sampled: pf.Lake) -> None:
@@ -298,7 +306,7 @@ def test_estimates_without_groups_are_one_table(run: Run, sampled: pf.Lake) -> N
     assert run("estimate", sampled.location, *nothing)[1] == "no rows\n"
 
 
-def test_groups_beyond_the_fiftieth_are_counted_and_their_texts_do_no_harm(
+def test_groups_beyond_the_fiftieth_are_counted_and_their_labels_are_harmless(
     run: Run, lake: pf.Lake, simulator: Simulator
 ) -> None:
     truth = simulator.truth(START, END)
@@ -312,7 +320,7 @@ def test_groups_beyond_the_fiftieth_are_counted_and_their_texts_do_no_harm(
 
 
 @pytest.mark.parametrize("width", [80, 100])
-def test_a_wide_result_shows_a_tables_first_columns_and_names_those_that_it_leaves_out(
+def test_a_wide_result_shows_the_first_columns_of_a_table_and_names_the_hidden_ones(
     run: Run, sampled: pf.Lake, monkeypatch: pytest.MonkeyPatch, width: int
 ) -> None:
     monkeypatch.setenv("COLUMNS", str(width))
@@ -322,8 +330,8 @@ def test_a_wide_result_shows_a_tables_first_columns_and_names_those_that_it_leav
     assert "inclusion_probability ┆ weight" in heading
     assert max(map(len, out.splitlines())) <= width
     left_out = [name for name in sampled.design().collect_schema() if f" {name} " not in heading]
-    told = " ".join(out.splitlines()[-2:])
-    assert f"and {len(left_out)} more columns: {', '.join(left_out)}. -f csv prints all of it, -o writes it." in told
+    note = " ".join(out.splitlines()[-2:])
+    assert f"and {len(left_out)} more columns: {', '.join(left_out)}. -f csv prints all of it, -o writes it." in note
     short = run("sql", sampled.location, "select weight, session_id from design limit 3")[1]
     assert "weight" in short.splitlines()[2].split("┆")[0]
     assert "more column" not in short
@@ -346,7 +354,7 @@ def test_estimate_of_a_lake_with_all_details_needs_no_sample(run: Run, lake: pf.
     lake.write(pf.SessionFrames(truth["sessions"], truth["page_views"], truth["errors"]), fetched_at=NOW)
     code, out, err = run("estimate", lake.location, "mean(loading_time_ms)", "-f", "ndjson")
     assert json.loads(out)["estimate"] == pytest.approx(truth["page_views"]["loading_time_ms"].mean())
-    assert (code, err) == (0, "The lake has no sample: what is asked is known of all sessions.\n")
+    assert (code, err) == (0, "No sample was needed: these figures are known for all sessions.\n")
 
 
 @pytest.mark.parametrize(
@@ -357,8 +365,8 @@ def test_estimate_of_a_lake_with_all_details_needs_no_sample(run: Run, lake: pf.
         (("mean(loading_time_ms",), 2, "mean(loading_time_ms"),
         (("count()", "--where", "country"), 2, "is no condition"),
         (("count()", "--of", "rejected"), 2, "'rejected' is not one of"),
-        (("count()", "--confidence", "1.5"), 2, "confidence: 1.5 is not between 0 and 1"),
-        (("count()", "--from", "someday"), 2, "date_from: 'someday'"),
+        (("count()", "--confidence", "1.5"), 2, "--confidence: 1.5 is not between 0 and 1"),
+        (("count()", "--from", "someday"), 2, "--from: 'someday'"),
         (("mean(loading_time_ms)", "--from", "2026-10-01"), 0, ""),
         (("mean(loading_time_ms)", "--design", "uniform"), 2, "the lake has no sample uniform; it has pageviews"),
         (("mean(loading_time_ms)", "--calibrate", "ip_city"), 2, "'ip_city' is no column that search_sessions() fills"),
@@ -366,7 +374,7 @@ def test_estimate_of_a_lake_with_all_details_needs_no_sample(run: Run, lake: pf.
         ((), 2, "Missing argument 'MEASURE...'"),
     ],
 )
-def test_what_estimate_cannot_do_it_says(
+def test_invalid_estimates_are_explained(
     run: Run, sampled: pf.Lake, arguments: tuple[str, ...], code: int, message: str
 ) -> None:
     found, _, err = run("estimate", sampled.location, *arguments)
@@ -414,6 +422,6 @@ def test_schema_and_sql_have_the_design(run: Run, sampled: pf.Lake) -> None:
     entries: list[dict[str, Any]] = json.loads(run("schema", "design", "--format", "json")[1])
     assert [entry["column"] for entry in entries if entry["key"]] == ["session_id", "design", "seed"]
     assert {entry["json_path"] for entry in entries} == {entry["answers"] for entry in entries} == {None}
-    assert "| lake | How likely the session was to be drawn. |" in run("schema", "design", "-f", "markdown")[1]
+    assert "| lake | Probability that the session was selected. |" in run("schema", "design", "-f", "markdown")[1]
     code, out, _ = run("sql", sampled.location, "select count(*), sum(inclusion_probability) from design", "-f", "csv")
     assert (code, out.splitlines()[1].split(",")[0]) == (0, "60")

@@ -232,7 +232,7 @@ def test_the_command_writes_the_page_and_prints_the_figures_for_programs(
     output = tmp_path / "report.html"
     code, out, err = run("report", drawn.location, "-o", output)
     assert (code, out) == (0, "")
-    assert err.splitlines()[-1] == f"{output} written."
+    assert err.splitlines()[-1] == f"Wrote {output}."
     code, out, _ = run(
         "-q", "report", drawn.location, "-o", output, "--from", "2026-11-09", "--title", "Shop", "--json"
     )
@@ -249,13 +249,13 @@ def test_the_demo_ends_with_a_report(run: Run, tmp_path: Path, monkeypatch: pyte
     code, out, _ = run("demo", "--report", tmp_path / "report.html")
     assert code == 0
     assert (tmp_path / "report.html").absolute().as_uri() in out
-    assert "A made-up shop" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "A simulated shop" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
 def test_the_demo_says_how_to_get_a_report_where_the_extra_is_not_installed(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pulseframes.cli.demo.NEEDED", ("altair", "a_package_that_is_not_there"))
+    monkeypatch.setattr("pulseframes.reports.NEEDED", ("altair", "a_package_that_is_not_there"))
     code, out, _ = run("demo", "--report", tmp_path / "report.html")
     assert code == 0
     assert "A report needs a_package_that_is_not_there" in out
