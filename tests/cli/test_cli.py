@@ -323,7 +323,7 @@ def test_quota_shows_when_the_next_call_is_possible_if_none_is_left(run: Run, mo
     code, _, err = run("details", "1")
     assert code == 3
     assert "1 still to download" in err
-    assert "This one was not sent" in err
+    assert "This call was not sent" in err
 
 
 @pytest.mark.usefixtures("environment")
@@ -370,7 +370,7 @@ def test_doctor_passes_and_spends_nothing_without_spend(run: Run, simulator: Sim
     ("variable", "value", "step", "said"),
     [
         ("PULSEFRAMES_API_KEY", "", "settings", "Not set in the environment: PULSEFRAMES_API_KEY"),
-        ("PULSEFRAMES_DAILY_LIMIT", "many", "settings", "'many' is not a whole number"),
+        ("PULSEFRAMES_DAILY_LIMIT", "many", "settings", "must be a whole number, not 'many'"),
         ("PULSEFRAMES_QUOTA_DAY", "lunar", "settings", "quota_day must be one of rolling, utc, not 'lunar'"),
         ("PULSEFRAMES_COUNT_AUTHENTICATE", "maybe", "settings", "must be yes or no, not 'maybe'"),
         ("PULSEFRAMES_HOME", "/dev/null/home", "journal", "Check the folder's permissions"),
