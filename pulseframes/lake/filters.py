@@ -32,6 +32,6 @@ def detail_is_current() -> pl.Expr:
 
 def in_window(window: Window) -> pl.Expr:
     """Return a filter for rows of a window; its days let a scan skip all other files."""
-    start, end = pl.lit(window.start), pl.lit(window.end)
-    in_time = (pl.col("session_start") >= start) & (pl.col("session_start") < end)
-    return (pl.col("date") >= window.start.date()) & (pl.col("date") <= window.end.date()) & in_time
+    first, last = window.start.date(), (window.end - timedelta.resolution).date()
+    start = pl.col("session_start")
+    return pl.col("date").is_between(first, last) & start.is_between(window.start, window.end, closed="left")

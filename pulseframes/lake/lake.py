@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import os
-import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import polars as pl
 
-from pulseframes.errors import InvalidQuery, LakeError
-from pulseframes.lake.commit import Commit, recover
-from pulseframes.lake.partitions import Partitions, scan
-from pulseframes.lake.state import STATE_FILE, LakeState, is_lake, open_state
-from pulseframes.lake.storage import LOCK_SECONDS, open_store
+from pulseframes.errors import InvalidQuery
+from pulseframes.lake.partitions import scan
+from pulseframes.lake.state import LakeFiles
+from pulseframes.lake.storage import open_store
 from pulseframes.lake.upsert import (
     Batch,
     Writable,
@@ -36,7 +33,7 @@ if TYPE_CHECKING:
     import duckdb
 
 
-class Lake:
+class Lake(LakeFiles):
     """Parquet files in a folder or a bucket, partitioned by the UTC day on which the session started.
 
     The first write creates the lake. Writers take turns, in this process and others; readers never wait.
@@ -76,15 +73,7 @@ class Lake:
                 "PrivacyPolicy({'user_email_address': 'drop'}), for example.",
                 argument="privacy",
             )
-        self.store = open_store(path, storage_options)
-        self._privacy = privacy
-        self._turn = threading.RLock()
-        self._held: LakeState | None = None  # while this lake holds its lock
-
-    @property
-    def location(self) -> str:
-        """The folder or address."""
-        return self.store.location
+        super().__init__(open_store(path, storage_options), privacy)
 
     def write(self, frames: Writable, *, fetched_at: DateLike | None = None) -> Written:
         """Add or update sessions; costs no calls.
@@ -329,18 +318,9 @@ class Lake:
         return query.collect(engine="streaming")
 
     def default_window(self, drawn: DesignState | None = None) -> Window | None:
-        """Return the window to analyse if the user names none.
+        """Return the window to analyse if the user names none; None if the lake is empty.
 
-        Parameters
-        ----------
-        drawn : DesignState or None
-            The design whose sample is analysed, if any.
-
-        Returns
-        -------
-        Window or None
-            The window of the sample; without one, from the first time that ``sync()`` has read to the last; in a lake that was
-            never synced, from the first session to the last. None if the lake is empty.
+        It is the window of a sample, or that of all coverage or, in a lake that was never synced, of all sessions.
         """
         covered = self.coverage()
         if drawn is not None and drawn.window is not None:
@@ -350,85 +330,6 @@ class Lake:
         start = pl.col("session_start")
         first, last = self.read(self.sessions().select(start.min(), start.max().alias("last"))).row(0)
         return None if first is None else Window(first, last + timedelta.resolution)
-
-    def state(self) -> LakeState:
-        """Return what the lake records of itself.
-
-        Raises
-        ------
-        LakeError
-            If there is no lake, or a newer version wrote it.
-        """
-        if self._held is not None:
-            return self._held
-        data = self.store.read(STATE_FILE)
-        if data is None:
-            raise LakeError(
-                f"No lake at {self.location}. Create one with `pulseframes sync {self.location} --from …`, or with Lake.write()."
-            )
-        return LakeState.decode(data, self.location)
-
-    def is_there(self) -> bool:
-        """Return whether there is a lake; raise ``LakeError`` if there is something else."""
-        return is_lake(self.store)
-
-    @contextmanager
-    def locked(self) -> Iterator[LakeState]:
-        """Keep other writers out, and return the state; what a killed writer began is finished first.
-
-        Raises
-        ------
-        LakeError
-            If another writer takes too long, or the folder holds something else.
-        """
-        if not self._turn.acquire(timeout=LOCK_SECONDS):
-            raise LakeError(f"Another thread is writing to the lake {self.location}. Try again later.")
-        try:
-            if self._held is not None:
-                yield self._held
-                return
-            is_lake(self.store)
-            with self.store.locked():
-                recover(self.store)
-                self._held = open_state(self.store, self._privacy or PrivacyPolicy())
-                try:
-                    yield self._held
-                finally:
-                    self._held = None
-        finally:
-            self._turn.release()
-
-    @contextmanager
-    def rewrite(self, *, save_state: bool = False) -> Iterator[Partitions]:
-        """Change partitions, and the state if wanted, in one commit: a killed writer leaves all of the change, or none."""
-        with self.locked() as state:
-            commit = Commit(self.store)
-            yield Partitions(self.store, commit)
-            if save_state:
-                commit.put(STATE_FILE, state.encode())
-            commit.done()
-
-    def save_state(self) -> None:
-        """Write the state; only while the lake is locked."""
-        self.store.write(STATE_FILE, self.state().encode())
-
-    def policy(self) -> PrivacyPolicy:
-        """Return the rules by which personal data is altered.
-
-        Raises
-        ------
-        LakeError
-            If they need a key that is not set, or differ from those the lake was created with.
-        """
-        stored = self.state().privacy
-        if self._privacy is None:
-            return PrivacyPolicy.from_description(stored)
-        if self._privacy.describe() != stored:
-            raise LakeError(
-                f"The lake {self.location} was created with other privacy rules ({stored.get('rules')}), or with another key. "
-                "Omit the rules to use the lake's own, or create another lake: responses in the journal cost no calls."
-            )
-        return self._privacy
 
     def _altered(self, batch: Batch) -> Batch:
         policy = self.policy()

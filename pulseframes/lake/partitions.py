@@ -32,12 +32,12 @@ def scan(store: Store, table: str) -> pl.LazyFrame:
         columns: list[str] | None, predicate: pl.Expr | None, limit: int | None, _: int | None
     ) -> Iterator[pl.DataFrame]:
         query = _scan_files(store, table)
+        if limit is not None:  # before the filter: polars passes both for the filter of a head, and for no other query
+            query = query.head(limit)
         if predicate is not None:
             query = query.filter(predicate)
         if columns is not None:
             query = query.select(columns)
-        if limit is not None:
-            query = query.head(limit)
         try:
             yield from query.collect_batches(chunk_size=_ROW_GROUP)
         except (pl.exceptions.PolarsError, OSError) as problem:

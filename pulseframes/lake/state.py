@@ -1,17 +1,19 @@
-"""What a lake records of itself: its version, its privacy rules, its application, and the windows it has read."""
+"""What a lake records of itself (version, privacy rules, application, coverage), and how it is locked and changed."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from pulseframes.errors import InvalidQuery, LakeError
-from pulseframes.lake.commit import Commit
+from pulseframes.lake.commit import Commit, recover
 from pulseframes.lake.partitions import Partitions
-from pulseframes.lake.storage import OWN_FOLDER, Store
+from pulseframes.lake.storage import LOCK_SECONDS, OWN_FOLDER, Store
 from pulseframes.sampling.design import Design
 from pulseframes.sampling.rates import DesignState, names_of, same_design
 from pulseframes.tables import LAKE_TABLES, LAKE_VERSION
@@ -153,45 +155,135 @@ def _declared(stored: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def is_lake(store: Store) -> bool:
-    """Return whether there is a lake.
+class LakeFiles:
+    """A lake's files: its state, its lock, and changes that are made as a whole or not at all.
 
-    Raises
-    ------
-    LakeError
-        If there is something else: a lake's files must not mix with others, and tables that have lost their state must not be
-        continued under other privacy rules.
+    Parameters
+    ----------
+    store : Store
+        The lake's storage.
+    privacy : PrivacyPolicy or None
+        The privacy rules, if the user gives any.
     """
-    if store.read(STATE_FILE) is not None:
-        return True
-    names = set(store.names()) - {OWN_FOLDER}
-    if names and names <= set(LAKE_TABLES):
-        raise LakeError(f"The lake {store.location} has lost its {_RESTORE}")
-    if names:
-        raise LakeError(
-            f"{store.location} is not a lake, and not empty. Name a new folder, so that a lake's files do not mix with others."
-        )
-    return False
 
+    def __init__(self, store: Store, privacy: PrivacyPolicy | None) -> None:
+        self.store = store
+        self._privacy = privacy
+        self._turn = threading.RLock()
+        self._held: LakeState | None = None  # while this lake holds its lock
 
-def open_state(store: Store, privacy: PrivacyPolicy) -> LakeState:
-    """Return the state for the holder of the lock: created, with these privacy rules, if there is none, or upgraded.
+    @property
+    def location(self) -> str:
+        """The folder or address."""
+        return self.store.location
 
-    Raises
-    ------
-    LakeError
-        If it is damaged, or of a newer version.
-    """
-    data = store.read(STATE_FILE)
-    if data is None:
-        state = LakeState(privacy=privacy.describe())
-        store.write(STATE_FILE, state.encode())
+    def is_there(self) -> bool:
+        """Return whether there is a lake.
+
+        Raises
+        ------
+        LakeError
+            If there is something else: a lake's files must not mix with others, and tables that have lost their state must
+            not be continued under other privacy rules.
+        """
+        if self.store.read(STATE_FILE) is not None:
+            return True
+        names = set(self.store.names()) - {OWN_FOLDER}
+        if names and names <= set(LAKE_TABLES):
+            raise LakeError(f"The lake {self.location} has lost its {_RESTORE}")
+        if names:
+            raise LakeError(
+                f"{self.location} is not a lake, and not empty. Name a new folder, so that a lake's files do not mix with others."
+            )
+        return False
+
+    def state(self) -> LakeState:
+        """Return what the lake records of itself.
+
+        Raises
+        ------
+        LakeError
+            If there is no lake, or a newer version wrote it.
+        """
+        if self._held is not None:
+            return self._held
+        data = self.store.read(STATE_FILE)
+        if data is None:
+            raise LakeError(
+                f"No lake at {self.location}. Create one with `pulseframes sync {self.location} --from …`, or with Lake.write()."
+            )
+        return LakeState.decode(data, self.location)
+
+    def save_state(self) -> None:
+        """Write the state; only while the lake is locked."""
+        self.store.write(STATE_FILE, self.state().encode())
+
+    def policy(self) -> PrivacyPolicy:
+        """Return the rules by which personal data is altered.
+
+        Raises
+        ------
+        LakeError
+            If they need a key that is not set, or differ from those the lake was created with.
+        """
+        stored = self.state().privacy
+        if self._privacy is None:
+            return PrivacyPolicy.from_description(stored)
+        if self._privacy.describe() != stored:
+            raise LakeError(
+                f"The lake {self.location} was created with other privacy rules ({stored.get('rules')}), or with another key. "
+                "Omit the rules to use the lake's own, or create another lake: responses in the journal cost no calls."
+            )
+        return self._privacy
+
+    @contextmanager
+    def locked(self) -> Iterator[LakeState]:
+        """Keep other writers out, and return the state; what a killed writer began is finished first.
+
+        Raises
+        ------
+        LakeError
+            If another writer takes too long, or the folder holds something else.
+        """
+        if not self._turn.acquire(timeout=LOCK_SECONDS):
+            raise LakeError(f"Another thread is writing to the lake {self.location}. Try again later.")
+        try:
+            if self._held is not None:
+                yield self._held
+                return
+            self.is_there()
+            with self.store.locked():
+                recover(self.store)
+                self._held = self._opened()
+                try:
+                    yield self._held
+                finally:
+                    self._held = None
+        finally:
+            self._turn.release()
+
+    @contextmanager
+    def rewrite(self, *, save_state: bool = False) -> Iterator[Partitions]:
+        """Change partitions, and the state if wanted, in one commit: a killed writer leaves all of the change, or none."""
+        with self.locked() as state:
+            commit = Commit(self.store)
+            yield Partitions(self.store, commit)
+            if save_state:
+                commit.put(STATE_FILE, state.encode())
+            commit.done()
+
+    def _opened(self) -> LakeState:
+        """Return the state for the holder of the lock: created if there is none, or upgraded."""
+        data = self.store.read(STATE_FILE)
+        if data is None:
+            state = LakeState(privacy=(self._privacy or PrivacyPolicy()).describe())
+            self.store.write(STATE_FILE, state.encode())
+            return state
+        state = LakeState.decode(data, self.location)
+        if state.version < LAKE_VERSION:
+            commit = Commit(self.store)
+            Partitions(self.store, commit).upgrade()
+            state.version = LAKE_VERSION
+            commit.put(STATE_FILE, state.encode())
+            commit.done()
         return state
-    state = LakeState.decode(data, store.location)
-    if state.version < LAKE_VERSION:
-        commit = Commit(store)
-        Partitions(store, commit).upgrade()
-        state.version = LAKE_VERSION
-        commit.put(STATE_FILE, state.encode())
-        commit.done()
-    return state

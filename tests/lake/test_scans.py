@@ -1,0 +1,195 @@
+"""A lake's scans: the same rows as the files, read only where needed, and a damaged file is a LakeError in any way it is read."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+import pulseframes as pf
+from lake.test_lake import START, session_rows
+from pulseframes.lake import in_window
+from pulseframes.simulator import Simulator
+from pulseframes.tables.frames import SessionFrames
+from pulseframes.windows import Window
+
+Query = Callable[[pl.LazyFrame, pl.LazyFrame], pl.LazyFrame]
+
+DAY = date(2026, 11, 1)
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> pf.Lake:
+    return pf.Lake(tmp_path / "lake")
+
+
+@pytest.fixture
+def filled(lake: pf.Lake, simulator: Simulator) -> pf.Lake:
+    """A lake with the details of all sessions."""
+    truth = simulator.truth()
+    lake.write(SessionFrames(truth["sessions"], truth["page_views"], truth["errors"]))
+    return lake
+
+
+def files_of(lake: pf.Lake, table: str = "sessions") -> list[Path]:
+    return sorted(Path(lake.location).glob(f"{table}/*/*.parquet"))
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-9])
+
+
+QUERIES: dict[str, Query] = {
+    "everything": lambda s, _: s,
+    "the number of rows": lambda s, _: s.select(pl.len()),
+    "no columns": lambda s, _: s.select([]),
+    "columns that repeat": lambda s, _: s.select("country", pl.col("country").alias("again"), pl.lit(1)),
+    "a filter": lambda s, _: s.filter(pl.col("country").is_in(["NZ", "AU"]), pl.col("page_view_count") > 2),
+    "a filter with casts": lambda s, _: s.filter(pl.col("date").cast(pl.String).str.ends_with("5")),
+    "a filter in Python": lambda s, _: s.filter(
+        pl.col("session_id").map_batches(lambda ids: ids % 3 == 0, return_dtype=pl.Boolean)
+    ),
+    "a filter by other rows": lambda s, v: s.join(v.select("session_id").unique(), on="session_id", how="semi"),
+    "the first rows": lambda s, _: s.head(7),
+    "the first rows of a filter": lambda s, _: s.filter(country="NZ").head(3),
+    "a filter of the first rows": lambda s, _: s.head(30).filter(country="NZ"),
+    "rows in the middle": lambda s, _: s.slice(20, 9),
+    "the last rows": lambda s, _: s.tail(4),
+    "groups": lambda s, _: s.group_by("country").agg(pl.len(), pl.col("page_view_count").sum()),
+    "groups by day": lambda s, _: s.group_by("date").agg(pl.col("user_id").n_unique()),
+    "windows": lambda s, _: s.select("session_id", pl.len().over("country")),
+    "a join": lambda s, v: s.join(v, on="session_id").select("session_id", "view_index", "country", "page"),
+    "a join with itself": lambda s, _: s.join(s.group_by("user_id").agg(pl.len()), on="user_id"),
+    "a join in time": lambda s, v: s.sort("session_start").join_asof(
+        v.select("viewed_on", "page").sort("viewed_on"), left_on="session_start", right_on="viewed_on"
+    ),
+    "a sort": lambda s, _: s.sort("session_start", descending=True).head(5),
+    "row numbers": lambda s, _: s.with_row_index().filter(pl.col("index") % 10 == 0),
+    "a union": lambda s, _: pl.concat([s, s]).select(pl.col("session_id").sum()),
+    "SQL": lambda s, _: s.sql("SELECT country, count(*) AS n FROM self GROUP BY country"),
+}
+
+
+@pytest.mark.filterwarnings("ignore::polars.exceptions.PolarsInefficientMapWarning")
+@pytest.mark.parametrize("query", QUERIES.values(), ids=QUERIES)
+def test_a_query_has_the_same_result_as_on_the_files(filled: pf.Lake, query: Query) -> None:
+    plain = [
+        pl.scan_parquet(files_of(filled, table), hive_partitioning=True).with_columns(pl.col("date").cast(pl.Date))
+        for table in ("sessions", "page_views")
+    ]
+    expected = query(*plain).collect()
+    for engine in ("streaming", "in-memory"):
+        result = query(filled.sessions(), filled.page_views()).collect(engine=engine)  # type: ignore[arg-type]
+        assert_frame_equal(result, expected, check_row_order=False)
+    assert filled.sessions().collect_schema() == filled.sessions().collect().schema
+
+
+COLLECTED: dict[str, Callable[[pl.LazyFrame, Path], Any]] = {
+    "collect": lambda s, _: s.collect(),
+    "streaming": lambda s, _: s.collect(engine="streaming"),
+    "in-memory": lambda s, _: s.collect(engine="in-memory"),
+    "all": lambda s, _: pl.collect_all([s, s.select(pl.len())]),
+    "async": lambda s, _: asyncio.run(_collect(s)),
+    "batches": lambda s, _: list(s.collect_batches()),
+    "sink": lambda s, folder: s.sink_parquet(folder / "sunk.parquet"),
+    "group": lambda s, _: s.group_by("country").len().collect(),
+    "join": lambda s, _: s.join(s, on="session_id").collect(),
+    "SQL": lambda s, _: s.sql("SELECT count(user_id) FROM self").collect(),
+}
+
+
+async def _collect(frame: pl.LazyFrame) -> pl.DataFrame:
+    return await frame.collect_async()
+
+
+@pytest.mark.parametrize("collect", COLLECTED.values(), ids=COLLECTED)
+def test_a_damaged_file_is_a_lake_error_that_names_it(
+    filled: pf.Lake, tmp_path: Path, collect: Callable[[pl.LazyFrame, Path], Any]
+) -> None:
+    damaged = files_of(filled)[3]
+    truncate(damaged)
+    with pytest.raises(pf.LakeError, match=f"{damaged} cannot be read .*pulseframes replay"):
+        collect(filled.sessions(), tmp_path)
+
+
+def test_damage_inside_a_file_is_a_lake_error_too(lake: pf.Lake) -> None:
+    lake.write(session_rows(*({"session_id": n, "user_identifier": f"user {n * n}"} for n in range(2_000))))
+    [path] = files_of(lake)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 4 : len(data) // 2] = bytes(len(data) // 2 - len(data) // 4)
+    path.write_bytes(data)
+    for read in (lake.sessions().collect, lambda: lake.sql("SELECT max(COLUMNS(*)) FROM sessions")):
+        with pytest.raises(pf.LakeError, match="data.parquet cannot be read"):
+            read()
+
+
+def test_a_damaged_file_is_a_lake_error_in_sql_and_named_by_duckdb(filled: pf.Lake) -> None:
+    damaged = files_of(filled)[3]
+    truncate(damaged)
+    with pytest.raises(pf.LakeError, match=f"{damaged} cannot be read"):
+        filled.sql("SELECT count(user_id) FROM sessions")
+    with filled.duckdb() as connection, pytest.raises(duckdb.Error, match=str(damaged)):
+        connection.execute("SELECT count(user_id) FROM sessions").fetchall()
+
+
+def test_a_wrong_query_keeps_the_error_of_polars(filled: pf.Lake) -> None:
+    for wrong, error in (
+        (pl.col("country").cast(pl.Int64) > 1, pl.exceptions.InvalidOperationError),
+        (pl.col("contry") == "NZ", pl.exceptions.ColumnNotFoundError),
+    ):
+        with pytest.raises(error):
+            filled.sessions().filter(wrong).collect()
+
+
+def test_a_wrong_query_in_sql_reads_no_file(filled: pf.Lake) -> None:
+    truncate(files_of(filled)[0])
+    for wrong in ("SELEKT 1", "SELECT contry FROM sessions", "SELECT 1 FROM visits"):
+        with pytest.raises(pf.InvalidQuery):
+            filled.sql(wrong)
+
+
+@pytest.mark.parametrize(
+    "days",
+    [
+        pl.col("date") == DAY,
+        pl.col("date").is_in([DAY]),
+        pl.col("date").is_between(DAY, DAY),
+        (pl.col("date") < DAY + timedelta(days=1)) & (pl.col("page_view_count") >= 0),
+        in_window(Window(START, START + timedelta(hours=2))),
+    ],
+)
+def test_a_filter_on_days_reads_no_other_day(lake: pf.Lake, days: pl.Expr) -> None:
+    rows = [{"session_id": day, "session_start": START + timedelta(days=day), "page_view_count": 1} for day in range(5)]
+    lake.write(session_rows(*rows))
+    kept, *others = files_of(lake)
+    assert kept.parent.name == f"date={DAY}"
+    for path in others:
+        truncate(path)
+    for scan in (lake.sessions(), lake.sessions().select("date", "session_id", "session_start", "page_view_count")):
+        assert scan.filter(days).collect()["session_id"].to_list() == [0]
+    grouped = lake.sessions().filter(days).group_by("date").agg(pl.len()).collect()
+    assert grouped.rows() == [(DAY, 1)]
+
+
+def test_a_scan_reads_the_files_that_are_there_when_it_is_collected(lake: pf.Lake) -> None:
+    lake.write(session_rows({"session_id": 1}))
+    scan = lake.sessions().select("session_id").sort("session_id")
+    lake.write(session_rows({"session_id": 2}, {"session_id": 3, "session_start": START + timedelta(days=5)}))
+    assert scan.collect()["session_id"].to_list() == [1, 2, 3]
+    pf.retain(lake, 1, settings=pf.Settings(home=":memory:"), clock=lambda: START + timedelta(days=5))
+    assert scan.collect()["session_id"].to_list() == [3]
+
+
+def test_a_bad_row_group_elsewhere_does_not_fail_a_query_that_skips_it(lake: pf.Lake) -> None:
+    lake.write(session_rows({"session_id": 1}, {"session_id": 2, "session_start": START + timedelta(days=5)}))
+    truncate(files_of(lake)[1])
+    assert lake.sessions().filter(date=DAY).collect().height == 1
+    with pytest.raises(pf.LakeError):
+        lake.sessions().collect()
