@@ -70,7 +70,8 @@ class SearchQuery:
         start, end = parse_instant("date_from", date_from), parse_instant("date_to", date_to)
         if start >= end:
             raise InvalidQuery(
-                f"date_to ({_wire_time(end)}) must be after date_from ({_wire_time(start)}). For one day, use the next day as date_to.",
+                f"date_to ({_wire_time(end)}) must be after date_from ({_wire_time(start)}). A date means its first instant, so "
+                "date_to is the day after the last one: for all of 2026-11-01, '2026-11-01' and '2026-11-02'.",
                 argument="date_to",
             )
         return cls(

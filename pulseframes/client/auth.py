@@ -7,7 +7,7 @@ import json
 import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -119,20 +119,12 @@ class KeyStore:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Keep other processes from authenticating at the same time."""
-        if self._path is None:
+        with ExitStack() as lock:
+            if self._path is not None:
+                with suppress(OSError, Timeout):
+                    self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+                    lock.enter_context(FileLock(self._path.with_suffix(".lock"), timeout=_LOCK_SECONDS, mode=0o600))
             yield
-            return
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            lock = FileLock(self._path.with_suffix(".lock"), timeout=_LOCK_SECONDS, mode=0o600)
-            lock.acquire()
-        except (OSError, Timeout):
-            yield
-            return
-        try:
-            yield
-        finally:
-            lock.release()
 
     def load(self, now: datetime) -> tuple[Secret, datetime] | None:
         """Return the key and its expiry; None if there is no usable one."""
@@ -225,11 +217,10 @@ class SessionKeys:
     def _authenticate(self) -> tuple[Secret, datetime]:
         asked_at = self._clock()
         auth = ConsumerAuth(self._credentials)
-        first, second = AUTHENTICATE.methods
-        method = second if self._sender.took_post() else first
-        answer = self._sender.send(AUTHENTICATE, auth, method=method)
-        if answer.status == _METHOD_NOT_ALLOWED and method == first:
-            answer = self._sender.send(AUTHENTICATE, auth, method=second)
+        for method in self._sender.authenticate_methods():
+            answer = self._sender.send(AUTHENTICATE, auth, method=method)
+            if answer.status != _METHOD_NOT_ALLOWED:
+                break
         if not answer.ok:
             raise self._sender.error(answer)
         key = _session_key(answer)

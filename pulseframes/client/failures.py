@@ -87,7 +87,7 @@ def error_for(  # noqa: PLR0911  one return per status
 
 
 def _quota_exhausted(answer: Answer, blocked_until: datetime | None) -> QuotaExhausted:
-    when = "" if blocked_until is None else f" Ask again at {blocked_until:%Y-%m-%d %H:%M:%S} UTC."
+    when = "" if blocked_until is None else f" Next call possible at {blocked_until:%Y-%m-%d %H:%M:%S} UTC."
     silent = "" if answer.retry_after else " The server did not say when."
     return QuotaExhausted(
         f"Daily quota used up: the server refused {answer.endpoint} (429).{when}{silent} By default an application has 50 calls a "

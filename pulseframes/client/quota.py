@@ -32,6 +32,13 @@ class Quota:
         When the next call may be sent, in UTC; now if any are left.
     day : {"rolling", "utc"}
         The day that counts: the last 24 hours, or the day in UTC.
+
+    Examples
+    --------
+    >>> with pf.PulseClient() as client:
+    ...     quota = client.quota()
+    >>> quota.used + quota.left == quota.limit == 10_000
+    True
     """
 
     limit: int
@@ -62,7 +69,7 @@ class QuotaRule:
             return _midnight(now) - MARGIN  # the server may have counted yesterday's last calls today
         return now - DAY - MARGIN
 
-    def stand(self, spent: Sequence[datetime], blocked_until: datetime | None, now: datetime) -> Quota:
+    def quota(self, spent: Sequence[datetime], blocked_until: datetime | None, now: datetime) -> Quota:
         """Return the quota, given the day's calls.
 
         Parameters
@@ -78,14 +85,14 @@ class QuotaRule:
         left = 0 if blocked else max(0, self.limit - len(spent))
         free_at = now
         if len(spent) >= self.limit:
-            free_at = self._forgotten_at(spent[len(spent) - self.limit])
+            free_at = self._stops_counting_at(spent[len(spent) - self.limit])
         if blocked and blocked_until is not None:
             free_at = max(free_at, blocked_until)
         return Quota(self.limit, len(spent), left, free_at, self.day)
 
     def admit(self, spent: Sequence[datetime], blocked_until: datetime | None, now: datetime) -> Quota:
         """Admit one more call, or raise ``QuotaExhausted``; nothing was sent then."""
-        quota = self.stand(spent, blocked_until, now)
+        quota = self.quota(spent, blocked_until, now)
         if quota.left:
             return quota
         why = f"{quota.used} of {self.limit} calls used"
@@ -94,16 +101,16 @@ class QuotaRule:
                 ", and the server refused more (429): another program may use the same quota, or the plan has expired"
             )
         raise QuotaExhausted(
-            f"Daily quota used up: {why}. Next call possible at {quota.next_call_at:%Y-%m-%d %H:%M:%S} UTC. This call was not "
-            "sent; cached responses are still available.",
+            f"Daily quota used up: {why}. Next call possible at {quota.next_call_at:%Y-%m-%d %H:%M:%S} UTC; repeat the same query "
+            "then to continue. This call was not sent; cached responses are still available.",
             resets_at=quota.next_call_at,
         )
 
     def day_ends(self, now: datetime) -> datetime:
         """Return when a day that is used up is certainly over."""
-        return self._forgotten_at(now)
+        return self._stops_counting_at(now)
 
-    def _forgotten_at(self, sent: datetime) -> datetime:
+    def _stops_counting_at(self, sent: datetime) -> datetime:
         if self.day == "utc":
             return _midnight(sent + MARGIN) + DAY
         return sent + DAY + MARGIN

@@ -68,11 +68,15 @@ class Sender:
     def quota(self) -> Quota:
         """Return the application's quota."""
         now = self._clock()
-        return self._rule.stand(*self._journal.spent(self._application, self._rule.since(now)), now)
+        return self._rule.quota(*self._journal.spent(self._application, self._rule.since(now)), now)
 
-    def took_post(self) -> bool:
-        """Return whether the server has ever accepted a POST at authenticate."""
-        return self._journal.newest_answer(self._application, AUTHENTICATE.name, "POST") is not None
+    def authenticate_methods(self) -> tuple[str, ...]:
+        """Return the methods to try in turn; from the last that the server has ever accepted after refusing another."""
+        first, *others = AUTHENTICATE.methods
+        accepted = [
+            method for method in others if self._journal.newest_answer(self._application, AUTHENTICATE.name, method)
+        ]
+        return tuple(accepted[-1:]) or (first, *others)
 
     def send(
         self,

@@ -33,16 +33,13 @@ LONGEST_TIMEOUT: Final = 3600.0
 #: The home that keeps nothing on disk.
 IN_MEMORY: Final = ":memory:"
 
-_FLAGS: Final = {
-    "yes": True,
-    "true": True,
-    "1": True,
-    "on": True,
-    "no": False,
-    "false": False,
-    "0": False,
-    "off": False,
-}
+_FLAGS: Final = dict.fromkeys(("yes", "true", "1", "on"), True) | dict.fromkeys(("no", "false", "0", "off"), False)
+
+
+_WHERE_TO_FIND: Final = (
+    "In Raygun, the API key is in the application's settings; client ID and secret are those of a consumer application "
+    "(plan settings, Consumers tab)."
+)
 
 
 @dataclass(frozen=True, init=False)
@@ -75,10 +72,10 @@ class Credentials:
         given = {"api_key": api_key, "client_id": client_id, "client_secret": client_secret}
         for name, value in given.items():
             if not isinstance(value, str) or not value.strip():
-                raise CredentialsMissing(f"{name} is empty.")
+                raise CredentialsMissing(f"{name} is empty. {_WHERE_TO_FIND}")
             if not value.strip().isascii() or not value.strip().isprintable():
                 raise CredentialsMissing(
-                    f"{name} has a character that is not printable ASCII. Copy it again from Raygun."
+                    f"{name} has a character that is not printable ASCII. Copy it again. {_WHERE_TO_FIND}"
                 )
             # White space copied along from a web page is never part of a key.
             object.__setattr__(self, name, Secret(value.strip()))
@@ -95,10 +92,7 @@ class Credentials:
         names = (ENV_API_KEY, ENV_CLIENT_ID, ENV_CLIENT_SECRET)
         missing = [name for name in names if not os.environ.get(name, "").strip()]
         if missing:
-            raise CredentialsMissing(
-                f"Not set in the environment: {', '.join(missing)}. In Raygun, the API key is in the application's settings; "
-                "client ID and secret are those of a consumer application (plan settings, Consumers tab)."
-            )
+            raise CredentialsMissing(f"Not set in the environment: {', '.join(missing)}. {_WHERE_TO_FIND}")
         return cls(*(os.environ[name] for name in names))
 
 
@@ -144,7 +138,9 @@ class Settings:
     base_url: str = field(default_factory=lambda: _from_env(ENV_BASE_URL, DEFAULT_BASE_URL))
     home: str | os.PathLike[str] = field(default_factory=lambda: _from_env(ENV_HOME, ""))
     daily_limit: int = field(default_factory=lambda: _whole_from_env(ENV_DAILY_LIMIT, DEFAULT_DAILY_LIMIT))
-    quota_day: QuotaDay = field(default_factory=lambda: cast("QuotaDay", _from_env(ENV_QUOTA_DAY, "rolling")))
+    quota_day: QuotaDay = field(
+        default_factory=lambda: cast("QuotaDay", _choice_from_env(ENV_QUOTA_DAY, *get_args(QuotaDay)))
+    )
     count_authenticate: bool = field(default_factory=lambda: _flag_from_env(ENV_COUNT_AUTHENTICATE))
     keep_session_key: bool = field(default_factory=lambda: _flag_from_env(ENV_KEEP_SESSION_KEY))
     allow_http: bool = False
@@ -185,6 +181,12 @@ def _whole_from_env(name: str, default: int) -> int:
         raise InvalidQuery(f"{name} must be a whole number, not {text!r}.", argument=name) from None
 
 
+def _choice_from_env(name: str, default: str, *others: str) -> str:
+    text = _from_env(name, default)
+    check_choice(name, text, (default, *others))
+    return text
+
+
 def _flag_from_env(name: str) -> bool:
     text = _from_env(name, "yes").lower()
     if text not in _FLAGS:
@@ -194,21 +196,21 @@ def _flag_from_env(name: str) -> bool:
 
 def _checked_base_url(url: str, *, allow_http: bool) -> str:
     """Return the address without a slash at its end, if credentials may be sent there."""
-    if not isinstance(url, str) or not url.isprintable() or any(letter in " ?#" for letter in url):
-        raise InvalidQuery(
-            f"base_url: {url!r} is not an http(s) address. Example: {DEFAULT_BASE_URL}", argument="base_url"
-        )
+    example = f"Give the API's address, such as {DEFAULT_BASE_URL} (argument base_url or {ENV_BASE_URL})."
+    shown = "the value" if "@" in str(url) else repr(url)  # it may contain a password
+    invalid = InvalidQuery(f"base_url: {shown} is not an http(s) address. {example}", argument="base_url")
+    if not isinstance(url, str) or not url.isprintable() or any(character in " ?#" for character in url):
+        raise invalid
     try:
         parts = urlsplit(url)
         host = parts.hostname or ""
-        _ = parts.port  # reading it raises where the port is not a number
-    except ValueError as problem:
-        raise InvalidQuery(f"base_url: {problem}", argument="base_url") from None
-    wanted = f"Give the API's address, such as {DEFAULT_BASE_URL} (argument base_url or {ENV_BASE_URL})"
+        _ = parts.port  # reading it raises if the port is not a number
+    except ValueError:
+        raise invalid from None
     if parts.username or parts.password:
-        raise InvalidQuery(f"base_url: has a user name or password. {wanted}.", argument="base_url")
+        raise InvalidQuery(f"base_url: it has a user name or password. {example}", argument="base_url")
     if not host or parts.scheme not in ("http", "https"):
-        raise InvalidQuery(f"base_url: {url!r} is not an http(s) address. {wanted}.", argument="base_url")
+        raise invalid
     if parts.scheme == "http" and not allow_http and not is_loopback(url):
         raise InvalidQuery(
             f"base_url: {url!r} would send the credentials unencrypted. Use https://. (http:// is for this machine, as with "

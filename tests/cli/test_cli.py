@@ -370,8 +370,8 @@ def test_doctor_passes_and_spends_nothing_without_spend(run: Run, simulator: Sim
     ("variable", "value", "step", "said"),
     [
         ("PULSEFRAMES_API_KEY", "", "settings", "Not set in the environment: PULSEFRAMES_API_KEY"),
-        ("PULSEFRAMES_DAILY_LIMIT", "many", "settings", "must be a whole number, not 'many'"),
-        ("PULSEFRAMES_QUOTA_DAY", "lunar", "settings", "quota_day must be one of rolling, utc, not 'lunar'"),
+        ("PULSEFRAMES_DAILY_LIMIT", "many", "settings", "DAILY_LIMIT must be a whole number, not 'many'"),
+        ("PULSEFRAMES_QUOTA_DAY", "lunar", "settings", "QUOTA_DAY must be one of rolling, utc, not 'lunar'"),
         ("PULSEFRAMES_COUNT_AUTHENTICATE", "maybe", "settings", "must be yes or no, not 'maybe'"),
         ("PULSEFRAMES_HOME", "/dev/null/home", "journal", "Check the folder's permissions"),
         ("PULSEFRAMES_BASE_URL", "http://127.0.0.1:1/api", "reachability", "Connection refused"),

@@ -189,7 +189,7 @@ def test_retry_after_may_say_nothing(header: str | None) -> None:
 def test_the_quota_error_says_when_to_ask_again(simulator: Simulator, client: PulseClient) -> None:
     simulator.faults.add(Fault(kind="status", status=429, on="sessions", headers={"Retry-After": "600"}))
     before = datetime.now(UTC)
-    with pytest.raises(QuotaExhausted, match="Ask again at") as caught:
+    with pytest.raises(QuotaExhausted, match="Next call possible at") as caught:
         client.call(endpoints.SEARCH, PARAMS)
     assert caught.value.resets_at is not None
     assert timedelta(seconds=599) < caught.value.resets_at - before < timedelta(seconds=660)

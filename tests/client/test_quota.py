@@ -94,7 +94,7 @@ def test_the_next_call_is_at_the_first_moment_at_which_one_is_admitted(
     sent = schedule(rule, steps)
     now = max([START, *sent]) + later
     blocked_until = None if block is None else now + block
-    quota = rule.stand([at for at in sent if at > rule.since(now)], blocked_until, now)
+    quota = rule.quota([at for at in sent if at > rule.since(now)], blocked_until, now)
     assert (quota.limit, quota.day) == (limit, day)
     assert 0 <= quota.left <= limit
     assert (quota.next_call_at == now) == (quota.left > 0)
@@ -109,7 +109,7 @@ def test_more_calls_than_the_limit_as_after_it_was_lowered_leave_none(day: Quota
     rule = QuotaRule(1, day)
     sent = moments(steps)
     now = max([START, *sent])
-    quota = rule.stand([at for at in sent if at > rule.since(now)], None, now)
+    quota = rule.quota([at for at in sent if at > rule.since(now)], None, now)
     assert quota.left == max(0, 1 - quota.used)
     assert is_admitted(rule, sent, None, quota.next_call_at)
 

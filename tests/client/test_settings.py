@@ -54,14 +54,15 @@ def test_an_address_that_would_show_the_credentials_or_is_none_is_refused(url: s
     assert caught.value.argument == "base_url"
 
 
-def test_an_address_that_is_no_text_is_refused() -> None:
+def test_an_address_that_is_not_a_string_is_refused() -> None:
     with pytest.raises(InvalidQuery, match="base_url"):
         Settings(base_url=5)  # type: ignore[arg-type]  # on purpose
 
 
-def test_a_password_in_the_address_is_refused_and_not_repeated() -> None:
+@pytest.mark.parametrize("rest", ["@example.com", "@example.com?a=b", "/word@example.com", "@example.com:port"])
+def test_a_password_in_the_address_is_refused_and_not_repeated(rest: str) -> None:
     with pytest.raises(InvalidQuery) as caught:
-        Settings(base_url=f"https://me:{MARKER}@example.com")
+        Settings(base_url=f"https://me:{MARKER}{rest}")
     assert MARKER not in str(caught.value)
 
 
