@@ -44,16 +44,21 @@ def whole_number(argument: str, value: object, *, least: int = 0, most: int | No
 def check_choice(argument: str, value: object, choices: Sequence[str]) -> None:
     """Raise ``InvalidQuery`` if a value is not one of some strings; suggest the nearest."""
     if not isinstance(value, str) or value not in choices:
-        suggestion = did_you_mean(value, choices) if isinstance(value, str) else ""
         raise InvalidQuery(
-            f"{argument} must be one of {', '.join(choices)}, not {value!r}.{suggestion}", argument=argument
+            f"{argument} must be one of {', '.join(choices)}, not {value!r}.{did_you_mean(value, choices)}",
+            argument=argument,
         )
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
+def did_you_mean(name: object, known: Iterable[str]) -> str:
     """Return a sentence that suggests the known name nearest to one, with a space before it; empty if none is near."""
-    nearest = difflib.get_close_matches(name, known, n=1)
-    return f" Did you mean {nearest[0]!r}?" if nearest else ""
+    match = nearest(name, known)
+    return f" Did you mean {match!r}?" if match else ""
+
+
+def nearest(name: object, known: Iterable[str]) -> str | None:
+    """Return the known name nearest to one; None if none is near."""
+    return next(iter(difflib.get_close_matches(name, known, n=1)), None) if isinstance(name, str) else None
 
 
 def integer(value: object) -> int:

@@ -12,9 +12,12 @@ import polars as pl
 from pulseframes._arguments import integer, shown, whole_number
 from pulseframes.endpoints import DETAIL, SEARCH
 from pulseframes.errors import InvalidQuery
+from pulseframes.windows import Window
 
 #: Session ids are 64-bit integers in the API.
 MAX_ID: Final = 2**63 - 1
+#: All of time.
+EVER: Final = Window(datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
 
 DateLike: TypeAlias = str | date | datetime
 SessionIds: TypeAlias = int | SupportsIndex | Iterable[int] | pl.Series
@@ -171,6 +174,25 @@ def parse_instant(argument: str, value: DateLike) -> datetime:
     return datetime(
         moved.year, moved.month, moved.day, moved.hour, moved.minute, moved.second, moved.microsecond, tzinfo=UTC
     )
+
+
+def parse_window(date_from: DateLike | None, date_to: DateLike | None, default: Window = EVER) -> Window:
+    """Return the window between two moments; the default's start or end for one that is None.
+
+    Raises
+    ------
+    InvalidQuery
+        If a moment cannot be parsed, or the start is not before the end.
+    """
+    start = default.start if date_from is None else parse_instant("date_from", date_from)
+    end = default.end if date_to is None else parse_instant("date_to", date_to)
+    if start >= end:
+        raise InvalidQuery(
+            f"date_from ({start:%Y-%m-%d %H:%M}) must be before date_to ({end:%Y-%m-%d %H:%M}). The end is exclusive: for one "
+            "day, use the next day as date_to.",
+            argument="date_from",
+        )
+    return Window(start, end)
 
 
 def _wire_time(moment: datetime) -> str:

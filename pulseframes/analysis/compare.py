@@ -1,4 +1,4 @@
-"""Two times or two kinds of sessions, side by side."""
+"""Compare two windows, or two segments of the sessions."""
 
 from __future__ import annotations
 
@@ -7,15 +7,13 @@ from typing import Any
 
 import polars as pl
 
-from pulseframes.analysis.estimate import Names, estimate
-from pulseframes.analysis.sample import Sample
-from pulseframes.analysis.source import Source
+from pulseframes.analysis.estimate import Source, estimate
 from pulseframes.errors import InvalidQuery
 from pulseframes.query import DateLike
+from pulseframes.sampling.columns import RESULT
 from pulseframes.sampling.design import Design
-from pulseframes.sampling.exact import RESULT
 from pulseframes.sampling.measures import expression
-from pulseframes.tables.frames import SessionFrames
+from pulseframes.sampling.questions import Names
 
 
 def compare(
@@ -29,52 +27,57 @@ def compare(
     design: Design | str | None = None,
     confidence: float = 0.95,
 ) -> pl.DataFrame:
-    """Compare two windows or two segments, with the interval of their difference. Costs no call.
+    """Compare measures between two windows or two segments, with the interval of their difference. Costs no call.
 
-    The interval is made of both figures' own intervals (MOVER), as of two samples that have nothing to do with each other. Two
-    windows that do not overlap are such. Two segments of one window are not quite: means of page views that share sessions vary
-    together, and the interval is rather too wide; counts and totals of segments that make up a known whole vary against each other,
-    and it is rather too narrow.
+    The interval is computed from both figures' own intervals (MOVER), as for independent samples. Windows that do not overlap are
+    independent; segments of one window, not quite. Means of page views that share sessions vary together, so the interval is
+    slightly too wide. Counts and totals of segments that add up to a known whole vary inversely, so it is slightly too narrow.
 
     Parameters
     ----------
     source : Lake, Sample, SessionFrames or path
-        Where the sample is, as for ``estimate()``; a lake, to compare windows. ``SessionFrames`` speak for themselves alone: their
-        figures have no intervals, and the flag ``not drawn``.
+        The sample, as for ``estimate()``; windows need a lake. ``SessionFrames`` describe only themselves: their figures have no
+        intervals, and the flag ``not drawn``.
     measures : str or iterable of str
         What to compare, as for ``estimate()``: ``"p75(loading_time_ms)"``.
     windows : sequence of two pairs, or None
-        The windows, each from and to, by the sessions' start; UTC.
+        Two windows, each a pair of dates, from and to; UTC.
     segments : sequence of two str or polars.Expr, or None
-        Conditions, in SQL: ``["country = 'NZ'", "country <> 'NZ'"]``.
+        Two conditions, in SQL: ``["country = 'NZ'", "country <> 'NZ'"]``.
     by, where, design, confidence
         As for ``estimate()``.
 
     Returns
     -------
     polars.DataFrame
-        The columns of ``by``; ``measure``; ``first`` and ``second``; ``difference``, second less first; these with the limits of
-        their intervals, ``..._lower`` and ``..._upper``; ``ratio``, second to first; ``differs``, whether the interval of the
-        difference leaves out 0; ``sessions_first``, ``sessions_second``; and ``flag``, of either. What only one of the two has is
-        null for the other.
+        The columns of ``by``; ``measure``; ``first`` and ``second``; ``difference``, second minus first; each with the limits of
+        its interval, ``..._lower`` and ``..._upper``; ``ratio``, second to first; ``differs``, whether the interval of the
+        difference excludes 0; ``sessions_first``, ``sessions_second``; and ``flag``, of either. A group that only one of the two
+        has is null for the other.
 
     Raises
     ------
     InvalidQuery
         If an argument is wrong.
     LakeError
-        If there is no lake, or no sample in it.
+        If there is no lake, or it has no sample.
 
     References
     ----------
     Zou, G. Y. and Donner, A. (2008). Construction of confidence limits about effect measures: A general approach. Statistics in
     Medicine 27(10), 1693-1702.
+
+    Examples
+    --------
+    >>> segments = ["platform_name = 'Mobile'", "platform_name = 'Desktop'"]
+    >>> difference = pf.compare("lake", "p75(loading_time_ms)", segments=segments)
+    >>> windows = [("2026-11-09", "2026-11-12"), ("2026-11-12", "2026-11-15")]
+    >>> change = pf.compare("lake", ["count()", "median(loading_time_ms)"], windows=windows, by="platform_name")
     """
-    wanted = [measures] if isinstance(measures, str) else list(dict.fromkeys(measures))
-    given = Sample.of_details(source) if isinstance(source, SessionFrames) else source
+    distinct = [measures] if isinstance(measures, str) else list(dict.fromkeys(measures))
     first, second = (
-        estimate(given, wanted, by=by, design=design, confidence=confidence, **one)
-        for one in _two(windows, segments, where)
+        estimate(source, distinct, by=by, design=design, confidence=confidence, **part)
+        for part in _two_parts(windows, segments, where)
     )
     groups = first.columns[: -len(RESULT)]
     both = first.join(
@@ -110,21 +113,26 @@ def compare(
     )
 
 
-def _two(
+def _two_parts(
     windows: Sequence[tuple[DateLike, DateLike]] | None,
     segments: Sequence[str | pl.Expr] | None,
     where: str | pl.Expr | None,
 ) -> list[dict[str, Any]]:
-    """Give what each of the two is of; raises ``InvalidQuery`` where that is not two windows or two segments."""
+    """Return the options of both estimates; raise ``InvalidQuery`` unless they are two windows or two segments."""
     given = windows if segments is None else segments
     if (windows is None) == (segments is None) or isinstance(given, str) or given is None or len(given) != 2:  # noqa: PLR2004  a pair
-        raise InvalidQuery("compare: give either windows or segments, two of them.", argument="windows")
+        raise InvalidQuery(
+            "compare() needs two windows or two segments, such as segments=[\"country = 'NZ'\", \"country = 'AU'\"].",
+            argument="windows",
+        )
     if windows is not None:
         if not all(isinstance(window, Sequence) and len(window) == 2 for window in windows):  # noqa: PLR2004  a pair
-            raise InvalidQuery("windows: each is a pair of dates, from and to.", argument="windows")
+            raise InvalidQuery(
+                "windows must be two pairs of dates, such as [('2026-11-01', '2026-11-08'), ('2026-11-08', '2026-11-15')].",
+                argument="windows",
+            )
         return [{"date_from": start, "date_to": end, "where": where} for start, end in windows]
-    both = []
-    for segment in segments or ():
-        condition = expression(segment, "segments")
-        both.append({"where": condition if where is None else condition & expression(where, "where")})
-    return both
+    conditions = [expression(segment, "segments") for segment in segments or ()]
+    if where is not None:
+        conditions = [condition & expression(where, "where") for condition in conditions]
+    return [{"where": condition} for condition in conditions]

@@ -1,4 +1,4 @@
-"""Whom errors hurt: sessions, users and page views that each group of errors touched."""
+"""Error impact: the sessions, users and page views that each group of errors affects."""
 
 from __future__ import annotations
 
@@ -6,10 +6,8 @@ from typing import Final
 
 import polars as pl
 
-from pulseframes.analysis.estimate import estimate
+from pulseframes.analysis.estimate import Source, estimate, sample_of, side_by_side, with_limits
 from pulseframes.analysis.page_template import Rules, page_template
-from pulseframes.analysis.source import Source, sample_of
-from pulseframes.analysis.wide import side_by_side, with_limits
 from pulseframes.query import DateLike
 from pulseframes.sampling.design import Design
 from pulseframes.sampling.measures import expression
@@ -20,8 +18,8 @@ _IMPACT: Final = {
     "count()": "errors",
     "sessions(page_view_count)": "page_views_affected",
 }
-#: How many browsers and pages are named of a group.
-_NAMED: Final = 3
+#: How many browsers and pages are listed per group.
+_LISTED: Final = 3
 
 
 def error_impact(
@@ -33,29 +31,29 @@ def error_impact(
     date_to: DateLike | None = None,
     design: Design | str | None = None,
 ) -> pl.DataFrame:
-    """Say how many sessions, users and page views each group of errors touched, since when, and where. Costs no call.
+    """Count the sessions, users and page views that each error group affects. Costs no call.
 
     Parameters
     ----------
     source : Lake, Sample, SessionFrames or path
-        Where the details are, which alone tell the errors.
+        The details; summaries have no errors.
     rules : mapping or sequence of pairs, or None
-        Rules of your own for ``page_template()``.
+        Your own rules for ``page_template()``.
     where : str or polars.Expr
-        Only errors that fulfil a condition on their columns or their session's, in SQL.
+        Condition on the columns of errors or their sessions, in SQL.
     date_from, date_to, design
         As for ``page_speed()``.
 
     Returns
     -------
     polars.DataFrame
-        A row for each error group, the one that touches most sessions first: ``group_id``; ``title``, the last one seen;
-        ``sessions_affected``; ``share_of_sessions``; ``errors``; ``page_views_affected``, the page views of the sessions affected;
-        each with the limits of its 95 % interval, ``..._lower`` and ``..._upper``. Then what the details themselves show:
-        ``users_seen``, how many users among them were affected (all of them, where all details are there; else, as users
-        come back, no sample of sessions says how many there are); ``first_seen`` and ``last_seen``, the starts of the
-        first and last such session, in UTC; ``browsers`` and ``pages``, the three that most of these sessions had. Errors do
-        not say on which page they occurred. Then ``sessions`` and ``flag``, as for ``page_speed()``.
+        One row per error group, the one with most sessions first: ``group_id``; ``title``, the last one seen;
+        ``sessions_affected``; ``share_of_sessions``; ``errors``; ``page_views_affected``, the page views of the affected sessions;
+        each with the limits of its 95% interval, ``..._lower`` and ``..._upper``. Then, for the downloaded details alone:
+        ``users_seen``, the number of affected users (a sample of sessions cannot estimate the number of all, because users
+        come back); ``first_seen`` and ``last_seen``, the starts of the first and last affected session, in UTC; ``browsers`` and
+        ``pages``, the three that most affected sessions had (the API does not report the page of an error). Then ``sessions``
+        and ``flag``, as for ``page_speed()``.
 
     Raises
     ------
@@ -63,18 +61,24 @@ def error_impact(
         If an argument is wrong.
     LakeError
         If there is no lake.
+
+    Examples
+    --------
+    >>> impact = pf.error_impact("lake", where="country IN ('NZ', 'AU')")
+    >>> worst = impact.select("title", "sessions_affected", "users_seen").head(3)
     """
     sample = sample_of(source, date_from, date_to, design)
-    found = side_by_side(estimate(sample, _IMPACT, by="group_id", where=where, of="errors"), _IMPACT)
-    everybody = max(1, len(sample.population))
+    impact = side_by_side(estimate(sample, _IMPACT, by="group_id", where=where, of="errors"), _IMPACT)
+    population = max(1, len(sample.population))
     shares = [
-        (pl.col(of) / everybody).clip(upper_bound=1.0).alias(name)
-        for of, name in zip(with_limits("sessions_affected"), with_limits("share_of_sessions"), strict=True)
+        (pl.col(affected) / population).clip(upper_bound=1.0).alias(name)
+        for affected, name in zip(with_limits("sessions_affected"), with_limits("share_of_sessions"), strict=True)
     ]
-    about = _seen(sample.details, None if where is None else expression(where, "where"), page_template("page", rules))
+    condition = None if where is None else expression(where, "where")
+    seen = _seen(sample.details, condition, page_template("page", rules))
     return (
-        found.with_columns(shares)
-        .join(about, on="group_id", how="left", nulls_equal=True, maintain_order="left")
+        impact.with_columns(shares)
+        .join(seen, on="group_id", how="left", nulls_equal=True, maintain_order="left")
         .select(
             "group_id",
             "title",
@@ -95,16 +99,15 @@ def error_impact(
 
 
 def _seen(details: SessionFrames, where: pl.Expr | None, template: pl.Expr) -> pl.DataFrame:
-    """Give what the details show of each group of the errors that fulfil a condition."""
+    """Return what the details show of each group of errors."""
     of_session = [name for name in details.sessions.columns if name not in details.errors.columns]
-    touched = details.errors.join(details.sessions.select("session_id", *of_session), on="session_id")
-    touched = touched if where is None else touched.filter(where)
-    once = touched.unique(["group_id", "session_id"]).select("group_id", "session_id", "browser_name")
-    views = (
-        details.page_views.join(once, on="session_id", how="semi").select("session_id", template.alias("page")).unique()
-    )
+    errors = details.errors.join(details.sessions.select("session_id", *of_session), on="session_id")
+    errors = errors if where is None else errors.filter(where)
+    affected = errors.unique(["group_id", "session_id"]).select("group_id", "session_id", "browser_name")
+    views = details.page_views.join(affected, on="session_id", how="semi")
+    pages = affected.join(views.select("session_id", template.alias("page")).unique(), on="session_id")
     return (
-        touched.sort("session_start", "session_id", "error_index")
+        errors.sort("session_start", "session_id", "error_index")
         .group_by("group_id")
         .agg(
             pl.col("title").drop_nulls().last(),
@@ -112,13 +115,13 @@ def _seen(details: SessionFrames, where: pl.Expr | None, template: pl.Expr) -> p
             pl.col("session_start").min().alias("first_seen"),
             pl.col("session_start").max().alias("last_seen"),
         )
-        .join(_most(once, "browser_name", "browsers"), on="group_id", how="left", nulls_equal=True)
-        .join(_most(once.join(views, on="session_id"), "page", "pages"), on="group_id", how="left", nulls_equal=True)
+        .join(_most_common(affected, "browser_name", "browsers"), on="group_id", how="left", nulls_equal=True)
+        .join(_most_common(pages, "page", "pages"), on="group_id", how="left", nulls_equal=True)
     )
 
 
-def _most(rows: pl.DataFrame, column: str, name: str) -> pl.DataFrame:
-    """Give the values that most sessions of each error group have."""
-    counts = rows.drop_nulls(column).group_by("group_id", column).len()
+def _most_common(sessions: pl.DataFrame, column: str, name: str) -> pl.DataFrame:
+    """Return the values that most sessions of each error group have."""
+    counts = sessions.drop_nulls(column).group_by("group_id", column).len()
     ranked = counts.sort(["len", column], descending=[True, False])
-    return ranked.group_by("group_id", maintain_order=True).agg(pl.col(column).head(_NAMED).alias(name))
+    return ranked.group_by("group_id", maintain_order=True).agg(pl.col(column).head(_LISTED).alias(name))

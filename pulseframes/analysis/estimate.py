@@ -1,47 +1,50 @@
-"""What a sample says of all sessions: totals, means, ratios, shares and quantiles, each with its standard error and interval."""
+"""Estimates from a sample: totals, means, ratios, shares and quantiles, each with its standard error and interval."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import cache
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, TypeAlias
 
 import polars as pl
 
-from pulseframes.analysis.page_template import page_template
-from pulseframes.analysis.sample import KNOWN_VIEWS, SUMMARY_COLUMNS, Sample, of_all
+from pulseframes.analysis.page_template import Rules, page_template
+from pulseframes.analysis.sample import Sample, everyone
 from pulseframes.errors import InvalidQuery
-from pulseframes.lake import Lake
+from pulseframes.lake import Lake, as_lake
 from pulseframes.query import DateLike
-from pulseframes.sampling.calibration import calibrated
-from pulseframes.sampling.design import Design
-from pulseframes.sampling.evaluation import fulfilling, known
-from pulseframes.sampling.exact import BASE, OWNER, RESULT, VALUE, exact
-from pulseframes.sampling.inference import Weighted, numpy
-from pulseframes.sampling.measures import Level, Measure, expression, level_of
-from pulseframes.sampling.weights import AUXILIARY, RESPONDED, weigh
-from pulseframes.tables import ERRORS, PAGE_VIEWS, SESSIONS, Privacy
+from pulseframes.sampling.calibration import calibrate_weights
+from pulseframes.sampling.columns import AUXILIARY, BASE, OWNER, RESPONDED, RESULT, VALUE, VIEWS
+from pulseframes.sampling.design import SUMMARY_COLUMNS, Design
+from pulseframes.sampling.inference import WeightedSample, exact, numpy
+from pulseframes.sampling.measures import Measure, rows_where, values_of
+from pulseframes.sampling.questions import (
+    Level,
+    Names,
+    Question,
+    parse_condition,
+    parse_groups,
+    parse_margins,
+    parse_measures,
+)
+from pulseframes.sampling.weights import weigh
+from pulseframes.tables import ERRORS, SESSIONS
+from pulseframes.tables.frames import SessionFrames
 
-Names: TypeAlias = str | pl.Expr | Sequence[str | pl.Expr]
+Source: TypeAlias = Lake | Sample | SessionFrames | str | os.PathLike[str]
 
-#: What can be asked of sessions, of page views and of errors; what is not of a table is worked out when it is asked for.
-LEVELS: Final[dict[Level, set[str]]] = {
-    "sessions": {*SESSIONS.schema, "error_count"},
-    "page_views": {*SESSIONS.schema, *PAGE_VIEWS.schema, "page_template"},
-    "errors": {*SESSIONS.schema, *ERRORS.schema},
-}
-#: What weights are scaled to the known total of: whatever is of pages goes with their number.
+#: What weights are scaled to the known total of; figures of pages and errors vary with the number of page views.
 _AUXILIARY: Final[dict[Level, pl.Expr]] = {
     "sessions": pl.lit(1.0),
-    "page_views": pl.col(KNOWN_VIEWS),
-    "errors": pl.col(KNOWN_VIEWS),
+    "page_views": pl.col(VIEWS),
+    "errors": pl.col(VIEWS),
 }
 
 
 def estimate(
-    source: Lake | Sample | str | os.PathLike[str],
+    source: Source,
     measures: str | Iterable[str],
     *,
     by: Names | None = None,
@@ -53,264 +56,234 @@ def estimate(
     calibrate: str | Iterable[str] = (),
     confidence: float = 0.95,
 ) -> pl.DataFrame:
-    """Estimate what all sessions would say, from those whose details a design has drawn. Costs no call.
+    """Estimate statistics of all sessions from a random sample of details. Costs no call.
 
-    Sessions are the clusters, with finite-population correction. Means, ratios and totals have intervals by Student's t, of as many
-    degrees of freedom as sessions really share in the variance (Satterthwaite); shares have Wilson's, and so have numbers of sessions
-    where few have such rows, or have not; quantiles have Woodruff's.
-    Weights are scaled to the known number of sessions, or of page views where the question is about pages or errors.
-    What every summary says, such as ``count()`` by country, needs no sample, and is exact.
+    Sessions are the clusters, with finite-population correction. Means, ratios and totals have Student's t intervals, with degrees
+    of freedom that depend on how evenly the sessions contribute to the variance (Satterthwaite); shares have Wilson's, and so have
+    numbers of sessions if few have such rows, or few have none; quantiles have Woodruff's. Weights are scaled to the known number
+    of sessions or, for questions about page views or errors, of page views. Figures that need only summaries, such as ``count()``
+    by country, are exact.
 
     Parameters
     ----------
-    source : Lake, Sample or path
-        Where the sample is: a lake that ``sync(design=...)`` keeps, or frames of your own.
+    source : Lake, Sample, SessionFrames or path
+        The sample: of a lake that ``sync(design=...)`` fills, or of your own frames. ``SessionFrames`` describe only themselves.
     measures : str or iterable of str
-        ``total(x)``, ``mean(x)``, ``share(condition)``, ``ratio(x, y)``, ``median(x)``, ``p75(x)`` and the like, ``count()``;
-        ``sessions()``, how many sessions have such a row, and ``sessions(x)``, the total over these. What is in the brackets is
-        SQL over the columns of sessions (and ``error_count``), of page views (and ``page_template``) or of errors; page views
-        and errors have their session's columns as well. What it says of a row must not hang on the rows of other sessions, as
-        ``max(x)`` does; ``max(x) OVER (PARTITION BY session_id)`` does not. A null counts for nothing.
+        ``total(x)``, ``mean(x)``, ``share(condition)``, ``ratio(x, y)``, ``median(x)``, ``p75(x)`` and other percentiles,
+        ``count()``; ``sessions()``, the number of sessions with such a row, and ``sessions(x)``, the total over them. Inside the
+        parentheses, write SQL over the columns of sessions (and ``error_count``), page views (and ``page_template``) or errors; page
+        views and errors also have their session's columns. The expression must not depend on other sessions' rows, as ``max(x)``
+        does; ``max(x) OVER (PARTITION BY session_id)`` is fine. Nulls are ignored.
     by : str, polars.Expr, or sequence of them
-        Columns, SQL or polars expressions: an estimate for each of their values that occurs.
+        Columns, SQL or polars expressions to group by.
     where : str or polars.Expr
-        Only rows that fulfil a condition.
+        Condition on the rows, in SQL.
     of : {"sessions", "page_views", "errors"}
-        What is counted; by default the first of these that has all columns.
+        What to count; by default, the first of these that has all columns.
     date_from, date_to : str, date or datetime
-        Whose sessions, by their start; all that the sample speaks for, if not given. UTC.
+        The sessions' starts, from and to; UTC. By default, the time that the sample represents.
     design : {"pageviews", "uniform"}, Design or None
-        Which of the lake's samples; the one that was drawn last, if not given.
+        Which of the lake's samples; the last one drawn, by default.
     calibrate : str or iterable of str
-        Summary columns to whose known totals the weights are calibrated besides, such as ``"country"``.
+        Summary columns, such as ``"country"``, whose known totals the weights are also calibrated to.
     confidence : float
-        Of the intervals.
+        Confidence level of the intervals.
 
     Returns
     -------
     polars.DataFrame
-        For each measure and value of ``by``: ``measure``, ``estimate`` (in the measure's own unit), ``standard_error``, ``lower``,
-        ``upper``; ``sessions``, how many of those that were drawn it rests on; ``effective_sessions``, how many it is worth, since
-        some weigh more than others; and ``flag``: ``few sessions``, where these are fewer than 10; ``few cases``, where what is
-        counted is in fewer than 10 of them; ``no sessions``, where none has such a row; ``zero base``, where a ratio would divide by
-        zero; null otherwise. Where the sessions cannot tell, since they are too few or all the same, ``standard_error`` is null and
-        ``upper`` infinite (and so ``lower``, below zero); limits of shares are never.
+        One row per measure and group: the columns of ``by``, ``measure``, ``estimate`` (in the measure's unit), ``standard_error``,
+        ``lower``, ``upper``; ``sessions``, the number of sampled sessions with such rows; ``effective_sessions``, the number of
+        equally weighted sessions with the same precision; and ``flag``: ``few sessions`` (fewer than 10, by either number),
+        ``few cases`` (fewer than 10 sessions have what is counted), ``no sessions``, ``zero base`` (a ratio would divide by zero), or
+        null. If the sessions are too few or too alike to show any variance, ``standard_error`` is null and ``upper`` infinite (and
+        ``lower`` too, for values below zero); limits of shares are always finite.
 
     Raises
     ------
     InvalidQuery
-        If an argument is wrong, or the window has sessions that the sample does not speak for.
+        If an argument is wrong, or the window has sessions that the sample does not represent.
     LakeError
-        If there is no lake, no sample, or no details in it.
+        If there is no lake, or it has no sample.
     ImportError
-        If SciPy is not installed; ``pip install 'pulseframes[stats]'`` gets it.
+        If SciPy is not installed: ``pip install 'pulseframes[stats]'``.
 
     References
     ----------
     Särndal, C.-E., Swensson, B. and Wretman, J. (1992). Model Assisted Survey Sampling. Springer.
+
+    Examples
+    --------
+    >>> result = pf.estimate("lake", ["p75(loading_time_ms)", "share(loading_time_ms > 2000)"], by="platform_name")
+    >>> pf.estimate("lake", "count()", by="country").columns[:3]
+    ['country', 'measure', 'estimate']
     """
     numpy()
     if not isinstance(confidence, float) or not 0 < confidence < 1:
-        raise InvalidQuery(f"confidence: {confidence!r} is not between 0 and 1.", argument="confidence")
-    wanted = _measures(measures)
-    groups = _groups(by)
-    condition = _condition(where)
-    around = _around(groups, condition)
-    margins = _margins(calibrate)
-    questions = []
-    for measure in wanted:
-        asked = {"measures": measure.columns} | around
-        columns, level = set[str]().union(*asked.values()), level_of(asked, LEVELS, of)
-        questions.append(
-            _Question(measure, level, columns, exact=level == "sessions" and columns <= {*SUMMARY_COLUMNS})
+        raise InvalidQuery(
+            f"confidence must be between 0 and 1, such as 0.95, not {confidence!r}.", argument="confidence"
         )
-    samples = _read(source, date_from, date_to, design, questions, margins)
-
-    @cache
-    def weights(exact: bool, level: Level) -> tuple[pl.DataFrame, Weighted | None]:
-        return _weights(samples[exact], level, () if exact else margins, confidence)
-
-    @cache
-    def rows(exact: bool, level: Level, scaled: Level) -> pl.DataFrame:
-        columns = {name for one in questions if (one.exact, one.level) == (exact, level) for name in one.columns}
-        found = _rows(samples[exact], weights(exact, scaled)[0], level, columns)
-        return found if condition is None else fulfilling(condition, found)
-
-    found = []
-    for question in questions:
-        _, weighted = weights(question.exact, question.scaled)
-        mine = known(question.measure, rows(question.exact, question.level, question.scaled), groups)
-        if weighted is None:
-            found.append(exact(question.measure, *mine, drawn=samples[question.exact].is_drawn))
-        else:
-            found.append(_estimates(question.measure, *mine, weighted))
-    return pl.concat(found, how="vertical_relaxed")
+    groups, condition, margins = parse_groups(by), parse_condition(where), parse_margins(calibrate)
+    questions = [Question.of(measure, groups, condition, of) for measure in parse_measures(measures)]
+    samples = _samples(open_source(source, date_from, date_to, design), date_from, date_to, design, questions, margins)
+    alike = defaultdict(list)  # their rows and weights are the same
+    for position, question in enumerate(questions):
+        alike[question.is_exact, question.level, question.scaled_to].append(position)
+    answers = {}
+    for (is_exact, level, scaled_to), positions in alike.items():
+        sample = samples[is_exact]
+        sessions, weighted = _weighted(sample, scaled_to, margins, confidence)
+        rows = _rows(sample, sessions, level, set[str]().union(*(questions[number].columns for number in positions)))
+        rows = rows if condition is None else rows_where(condition, rows)
+        for number in positions:
+            measure = questions[number].measure
+            answers[number] = _answer(measure, values_of(measure, rows, groups), weighted, drawn=sample.is_drawn)
+    return pl.concat([answers[number] for number in sorted(answers)], how="vertical_relaxed")
 
 
-def level_for(measure: str, by: Names | None, where: str | pl.Expr | None) -> Level:
-    """Say what ``estimate()`` takes a question to be about; raises ``InvalidQuery`` as it does."""
-    asked = {"measures": Measure.parse(measure).columns} | _around(_groups(by), _condition(where))
-    return level_of(asked, LEVELS, None)
+def open_source(
+    source: Source,
+    date_from: DateLike | None = None,
+    date_to: DateLike | None = None,
+    design: Design | str | None = None,
+) -> Lake | Sample:
+    """Return the lake or sample that a user passed; raise ``InvalidQuery`` if the other options need a lake."""
+    if isinstance(source, Lake | str | os.PathLike):
+        return as_lake(source)
+    if not isinstance(source, Sample | SessionFrames):
+        raise InvalidQuery(
+            f"source must be a Lake or its path, a Sample or SessionFrames, not {type(source).__name__}.",
+            argument="source",
+        )
+    if (date_from, date_to, design) != (None, None, None):
+        raise InvalidQuery(
+            f"source: a {type(source).__name__} has its own window and design; date_from, date_to and design need a lake.",
+            argument="source",
+        )
+    return source if isinstance(source, Sample) else Sample.of_details(source)
 
 
-class _Question(NamedTuple):
-    """A measure, what it is asked of, and whether every summary has the answer."""
-
-    measure: Measure
-    level: Level
-    columns: set[str]
-    exact: bool
-
-    @property
-    def scaled(self) -> Level:
-        """What weights are scaled to the known number of: sessions are counted by their own, whatever rows they have."""
-        return "sessions" if self.measure.kind == "sessions" and not self.measure.columns else self.level
+def sample_of(
+    source: Source, date_from: DateLike | None, date_to: DateLike | None, design: Design | str | None
+) -> Sample:
+    """Return a source's sample or, if nothing was drawn, its details as they are."""
+    opened = open_source(source, date_from, date_to, design)
+    if isinstance(opened, Sample):
+        return opened
+    if design is None and not opened.state().designs:
+        return Sample.of_bought(opened, date_from, date_to, columns=())
+    return Sample.of_lake(opened, date_from, date_to, design=design, columns=())
 
 
-def _read(
-    source: Lake | Sample | str | os.PathLike[str],
+def with_templates(sample: Sample, rules: Rules | None) -> Sample:
+    """Return a sample whose page views have a ``page_template``."""
+    views = sample.details.page_views.with_columns(page_template("page", rules).alias("page_template"))
+    return replace(sample, details=replace(sample.details, page_views=views))
+
+
+def with_limits(name: str) -> list[str]:
+    """Return the names of a figure's columns: its own, and those of its interval's limits."""
+    return [name, f"{name}_lower", f"{name}_upper"]
+
+
+def side_by_side(estimates: pl.DataFrame, names: Mapping[str, str]) -> pl.DataFrame:
+    """Pivot estimates: one row per group, with columns ``x``, ``x_lower`` and ``x_upper`` for each measure's name x.
+
+    ``sessions`` is that of the first measure, which must have all groups; ``flag`` is the first that any measure has.
+    """
+    groups = estimates.columns[: -len(RESULT)]
+    first, *others = (
+        estimates.filter(measure=measure).select(
+            *groups,
+            *(
+                pl.col(old).alias(new)
+                for old, new in zip(("estimate", "lower", "upper"), with_limits(name), strict=True)
+            ),
+            pl.col("sessions", "flag").name.suffix(f"_{number}"),
+        )
+        for number, (measure, name) in enumerate(names.items())
+    )
+    for other in others:
+        first = first.join(other, on=groups, how="left", nulls_equal=True) if groups else first.hstack(other)
+    return first.select(
+        *groups,
+        *(column for name in names.values() for column in with_limits(name)),
+        pl.col("sessions_0").alias("sessions"),
+        pl.coalesce(pl.col(r"^flag_\d+$")).alias("flag"),
+    )
+
+
+def _samples(
+    source: Lake | Sample,
     date_from: DateLike | None,
     date_to: DateLike | None,
     design: Design | str | None,
-    questions: Iterable[_Question],
-    calibrate: Iterable[str],
+    questions: Sequence[Question],
+    margins: Sequence[str],
 ) -> dict[bool, Sample]:
-    """Give what is needed of two samples: by True, all sessions, for what every summary says; by False, the one with details."""
+    """Return the samples that questions need: under True, a census of summaries for exact answers; under False, the details."""
     if isinstance(source, Sample):
-        if (date_from, date_to, design) != (None, None, None):
-            raise InvalidQuery(
-                "source: a Sample has its own window and design; give a lake to choose.", argument="source"
-            )
-        return {True: replace(of_all(source.population), is_drawn=source.is_drawn), False: source}
-    if not isinstance(source, Lake | str | os.PathLike):
-        raise InvalidQuery(f"source: {type(source).__name__} is no lake, path or Sample.", argument="source")
-    lake = source if isinstance(source, Lake) else Lake(source)
-    columns = {name for question in questions for name in question.columns & {*SUMMARY_COLUMNS}} | {*calibrate}
+        return {True: replace(everyone(source.population), is_drawn=source.is_drawn), False: source}
+    columns = sorted({*margins}.union(*(question.columns & {*SUMMARY_COLUMNS} for question in questions)))
     readers = {True: Sample.of_everybody, False: Sample.of_lake}
     return {
-        exact: readers[exact](lake, date_from, date_to, design=design, columns=sorted(columns))
-        for exact in {question.exact for question in questions}
+        is_exact: readers[is_exact](source, date_from, date_to, design=design, columns=columns)
+        for is_exact in {question.is_exact for question in questions}
     }
 
 
-def _weights(
-    sample: Sample, level: Level, calibrate: Sequence[str], confidence: float
-) -> tuple[pl.DataFrame, Weighted | None]:
-    """Give the sessions that answered, and their weights for a question of a level; none where all sessions answered."""
+def _weighted(
+    sample: Sample, scaled_to: Level, margins: Sequence[str], confidence: float
+) -> tuple[pl.DataFrame, WeightedSample | None]:
+    """Return the sessions that responded, and their weights; None for a census."""
     if sample.is_census:
         return sample.members.filter(RESPONDED), None
-    auxiliary = _AUXILIARY[level]
-    weighed, calibration = weigh(sample.population, sample.members, auxiliary), None
-    if calibrate:
+    auxiliary, calibration = _AUXILIARY[scaled_to], None
+    sessions = weigh(sample.population, sample.members, auxiliary)
+    if margins:
         population = sample.population.with_columns(auxiliary.alias(AUXILIARY))
-        weighed, calibration = calibrated(weighed, population, calibrate)
-    return weighed, Weighted(weighed, calibration=calibration, confidence=confidence)
+        sessions, calibration = calibrate_weights(sessions, population, margins)
+    return sessions, WeightedSample(sessions, calibration=calibration, confidence=confidence)
 
 
-def _rows(sample: Sample, weighed: pl.DataFrame, level: Level, columns: set[str]) -> pl.DataFrame:
-    """Give the rows that questions are about, with the position of their session among those that are weighed."""
-    owners = weighed.select("session_id").with_row_index(OWNER)
-    frames = sample.details.tables()
-    sessions = frames[SESSIONS.name].join(owners, on="session_id")
+def _rows(sample: Sample, weighted: pl.DataFrame, level: Level, columns: set[str]) -> pl.DataFrame:
+    """Return the sessions, page views or errors, with the positions of their sessions among those weighted."""
+    owners = weighted.select("session_id").with_row_index(OWNER)
+    tables = sample.details.tables()
+    sessions = tables[SESSIONS.name].join(owners, on="session_id")
     if level == "sessions":
-        errors = frames[ERRORS.name].group_by("session_id").agg(pl.len().cast(pl.Int64).alias("error_count"))
+        errors = tables[ERRORS.name].group_by("session_id").agg(pl.len().cast(pl.Int64).alias("error_count"))
         return sessions.join(errors, on="session_id", how="left").with_columns(pl.col("error_count").fill_null(0))
-    items = frames[level]
+    items = tables[level]
     of_session = [OWNER, "session_id", *sorted((columns & {*sessions.columns}) - {*items.columns})]
     rows = items.join(sessions.select(*dict.fromkeys(of_session)), on="session_id")
-    if "page_template" in columns and "page_template" not in rows.columns:  # it may have been folded by a user's rules
+    if "page_template" in columns and "page_template" not in rows.columns:  # with_templates() may have added it
         rows = rows.with_columns(page_template("page").alias("page_template"))
     return rows
 
 
-def _estimates(measure: Measure, rows: pl.DataFrame, names: list[str], weighted: Weighted) -> pl.DataFrame:
-    """Estimate a measure for each group."""
-    parts = rows.partition_by(names, as_dict=True, maintain_order=True) if names else {(): rows}
+def _answer(measure: Measure, values: pl.DataFrame, weighted: WeightedSample | None, *, drawn: bool) -> pl.DataFrame:
+    """Estimate a measure for each group, or compute it if there are no weights."""
+    names = [name for name in values.columns if name not in {OWNER, VALUE, BASE}]
+    if weighted is None:
+        return exact(measure, values, names, drawn=drawn)
+    parts = values.partition_by(names, as_dict=True, maintain_order=True) if names else {(): values}
     figures = [(*key, measure.text, *_figure(measure, part, weighted)) for key, part in parts.items()]
-    schema = {name: rows.schema[name] for name in names} | RESULT
-    return pl.DataFrame(figures, schema=schema, orient="row")
+    return pl.DataFrame(figures, schema={**{name: values.schema[name] for name in names}, **RESULT}, orient="row")
 
 
-def _figure(measure: Measure, rows: pl.DataFrame, weighted: Weighted) -> tuple[object, ...]:
+def _figure(measure: Measure, rows: pl.DataFrame, weighted: WeightedSample) -> tuple[object, ...]:
     owners, values = rows[OWNER].to_numpy(), rows[VALUE].to_numpy()
-    totals = weighted.by_session(owners, values)
-    counts = weighted.by_session(owners)
+    totals, counts = weighted.cluster_totals(owners, values), weighted.cluster_totals(owners)
     match measure.kind:
         case "sessions" if not measure.columns:
-            found = weighted.number(counts)
+            figure = weighted.number(counts)
         case "total" | "sessions":
-            found = weighted.total(totals, counts)
+            figure = weighted.total(totals, counts)
         case "mean":
-            found = weighted.mean(totals, weighted.by_session(owners, rows[BASE].to_numpy()), counts)
+            figure = weighted.mean(totals, weighted.cluster_totals(owners, rows[BASE].to_numpy()), counts)
         case "share":
-            found = weighted.share(totals, counts)
+            figure = weighted.share(totals, counts)
         case "quantile":
-            found = weighted.quantile(measure.probability, values, owners)
-    return (*found[:4], int((counts > 0).sum()), found.effective_sessions, found.flag)
-
-
-def _measures(given: str | Iterable[str]) -> list[Measure]:
-    """Read what is to be estimated."""
-    if not isinstance(given, Iterable):
-        raise InvalidQuery(f"measures: {type(given).__name__} is no measure, nor several.", argument="measures")
-    wanted = [Measure.parse(text) for text in ([given] if isinstance(given, str) else given)]
-    if not wanted:
-        raise InvalidQuery("measures: there are none; give one, such as 'p75(loading_time_ms)'.", argument="measures")
-    for measure in wanted:
-        if measure.kind == "sessions" and not measure.columns <= LEVELS["sessions"]:
-            raise InvalidQuery(
-                f"measures: {measure.text!r} counts each session once, and needs a column of sessions.",
-                argument="measures",
-            )
-    return wanted
-
-
-def _margins(given: str | Iterable[str]) -> list[str]:
-    """Read what weights are to be calibrated to."""
-    if not isinstance(given, Iterable):
-        raise InvalidQuery(f"calibrate: {type(given).__name__} is no column, nor several.", argument="calibrate")
-    margins = list(dict.fromkeys([given] if isinstance(given, str) else given))
-    for name in margins:
-        if name not in SUMMARY_COLUMNS:
-            raise InvalidQuery(f"calibrate: {name!r} is no column that search_sessions() fills.", argument="calibrate")
-        if name in SESSIONS.key or SESSIONS[name].privacy is not Privacy.NONE:
-            raise InvalidQuery(
-                f"calibrate: {name} says who somebody is; its totals mean nothing.", argument="calibrate"
-            )
-    return margins
-
-
-def _condition(where: str | pl.Expr | None) -> pl.Expr | None:
-    """Read a condition; one in SQL is called by its text, for messages."""
-    if where is None:
-        return None
-    return expression(where, "where").alias(where) if isinstance(where, str) else expression(where, "where")
-
-
-def _around(groups: Sequence[pl.Expr], condition: pl.Expr | None) -> dict[str, set[str]]:
-    """Give the columns that are asked for besides a measure's, by argument."""
-    asked = {"by": groups, "where": [] if condition is None else [condition]}
-    return {name: {root for one in found for root in one.meta.root_names()} for name, found in asked.items()}
-
-
-def _groups(by: Names | None) -> list[pl.Expr]:
-    """Read what estimates are made for each value of."""
-    if by is None:
-        return []
-    if not isinstance(by, str | pl.Expr | Iterable):
-        raise InvalidQuery(f"by: {type(by).__name__} is no column or expression.", argument="by")
-    given = [by] if isinstance(by, str | pl.Expr) else list(by)
-    columns = set[str]().union(*LEVELS.values())
-    groups = [
-        pl.col(one) if isinstance(one, str) and one in columns else expression(one, "by").alias(_name(one))
-        for one in given
-    ]
-    names = [group.meta.output_name() for group in groups]
-    taken = {*names} & {*RESULT, OWNER, VALUE, BASE} or {name for name in names if names.count(name) > 1}
-    if taken:
-        raise InvalidQuery(f"by: {min(taken)} is the name of another column of the result; alias it.", argument="by")
-    return groups
-
-
-def _name(given: str | pl.Expr) -> str:
-    return given if isinstance(given, str) else given.meta.output_name()
+            figure = weighted.quantile(measure.probability, values, owners)
+    return (*figure[:4], int((counts > 0).sum()), figure.effective_sessions, figure.flag)

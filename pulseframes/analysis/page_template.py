@@ -1,4 +1,4 @@
-"""Page templates: addresses without what differs from visit to visit, so that views of the same kind of page count together."""
+"""Page templates: addresses without ids, dates and queries, so that views of the same kind of page are grouped."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from pulseframes.errors import InvalidQuery
 
 Rules: TypeAlias = Mapping[str, str] | Sequence[tuple[str, str]]
 
-#: At the end of a rule: any number of segments, or none.
+#: At the end of a rule: any further segments, or none.
 _REST: Final = "/**"
-#: Stands before what a rule has made, which is not folded any more.
+#: Marks the result of a rule, which is not normalised further.
 _DONE: Final = "\x01"
-#: Any text within a segment. While an address is worked on, a line break stands for each slash: a pattern sees a segment a line.
+#: Any text within a segment. During normalisation, a line break replaces each slash, so that a pattern sees a segment per line.
 _TEXT: Final = f"[^\n{_DONE}]"
 
 
 def _with_a_digit(letters: str, least: int) -> str:
-    """Write a pattern of letters and digits that has so many characters, and a digit among the first of these."""
-    ways = (f"[{letters}]{{{n}}}[0-9][{letters}0-9]{{{least - 1 - n},}}" for n in range(least))
-    return f"(?:{'|'.join(ways)})"
+    """Return a pattern of at least N letters and digits, with a digit among the first N."""
+    patterns = (f"[{letters}]{{{n}}}[0-9][{letters}0-9]{{{least - 1 - n},}}" for n in range(least))
+    return f"(?:{'|'.join(patterns)})"
 
 
 _HEX: Final = _with_a_digit("A-Fa-f", 8)
@@ -40,7 +40,7 @@ _ID: Final = "|".join(
         f"{_TEXT}*(?:@|%40){_TEXT}*",
     ]
 )
-#: What goes with an id: a file name's ending, and the mark of a route.
+#: What is removed with an id: a file extension, and a trailing hash of a route.
 _END: Final = r"(?:\.[A-Za-z][A-Za-z0-9]{1,4})?(?:#!?)?$"
 
 _CLEANED: Final = (
@@ -50,7 +50,7 @@ _CLEANED: Final = (
     (f"[/\n{_DONE}]+", "\n"),
     (r"(?:\s|#!?)+$", ""),
 )
-_FOLDED: Final = (
+_NORMALISED: Final = (
     (f"(?m)^([A-Za-z_][A-Za-z0-9_.-]{{0,50}})={_TEXT}*", "$1={id}"),
     (f"(?m)^{_DATE}{_END}", "{date}"),
     (f"(?m)^(?:{_ID}){_END}", "{id}"),
@@ -63,53 +63,52 @@ _FOLDED: Final = (
 
 
 def page_template(page: str | pl.Expr = "page", rules: Rules | None = None) -> pl.Expr:
-    """Fold addresses of pages to templates: ``https://shop.example/product/123?ref=x`` to ``/product/{id}``.
+    """Return the templates of page addresses: ``https://shop.example/product/123?ref=x`` becomes ``/product/{id}``.
 
-    Of an address, the path is left. Scheme, host, query, fragment and a slash at the end are cut, double slashes made one;
-    a fragment that is a route (``/#/cart``) stays. Then each segment of the path is folded:
+    Only the path is kept. Scheme, host, query, fragment and a trailing slash are removed, and double slashes merged; a fragment that
+    is a route (``/#/cart``) stays. Then each segment of the path is normalised:
 
     ============================================================  =============================
     segment                                                       becomes
     ============================================================  =============================
-    a number, also a year; several: ``12-7``                      ``{id}``
-    a UUID; 8 or more hex digits, not letters alone               ``{id}``
-    ``ORD10482``: 4 letters at most, then 5 digits or more        ``{id}``
+    a number, even a year; several: ``12-7``                      ``{id}``
+    a UUID; 8 or more hex digits, unless all are letters          ``{id}``
+    ``ORD10482``: up to 4 letters, then 5 or more digits          ``{id}``
     8 or more capitals and digits; 20 or more letters and digits  ``{id}``
-    anything with ``@`` in it, such as an e-mail address          ``{id}``
+    anything with ``@``, such as an e-mail address                ``{id}``
     ``2026-11-01``, ``2026-11``, ``2026/11/01``                   ``{date}``
-    ``40592-wool-can``: 3 digits or more, or hex, then text       ``{id}-{slug}``
-    ``wool-can-40592``: text, then 5 digits or more, or hex       ``{slug}-{id}``
+    ``40592-wool-can``: 3 or more digits, or hex, then text       ``{id}-{slug}``
+    ``wool-can-40592``: text, then 5 or more digits, or hex       ``{slug}-{id}``
     ``page=2``                                                    ``page={id}``
     more than 100 characters                                      ``{slug}``
     ============================================================  =============================
 
-    An ending behind an id goes with it: ``/report/7.pdf`` is ``/report/{id}``. Everything else stays, with its upper and lower
-    case and its percent signs: words, ``v2``, ``en-GB``, ``index.html``, and also ``/journal/pruning-roses`` and
-    ``/c/garden-tools``: no general rule can tell an article from a category. Rules can.
+    A file extension is removed with an id: ``/report/7.pdf`` becomes ``/report/{id}``. Everything else stays, including case and
+    percent signs: words, ``v2``, ``en-GB``, ``index.html``; and also ``/journal/pruning-roses`` and ``/c/garden-tools``, because no
+    general rule can distinguish an article from a category. Your own rules can.
 
     Parameters
     ----------
     page : str or polars.Expr
-        The column of addresses, or an expression that gives them. Any text is taken; null stays null, empty is ``/``.
+        The column of addresses, or an expression for them. Any string is accepted; null stays null, and an empty string
+        becomes ``/``.
     rules : mapping or sequence of pairs, or None
-        Patterns of whole paths, and the template of those that match; the first that matches holds, and what none matches is
-        folded as above. In a pattern, ``*`` is any text within a segment, and ``/**`` at the end any further segments, or none; upper and
-        lower case differ. A template is taken as it is written, but for ``/**`` at its end, which stands for these segments, folded.
+        Patterns of whole paths, and the templates for paths that match. The first match wins; other paths are normalised as
+        above. In a pattern, ``*`` matches any text within a segment, and ``/**`` at the end any further segments, or none; case
+        matters. A template is used as written, except that ``/**`` at its end stands for these segments, normalised.
 
     Returns
     -------
     polars.Expr
-        The templates, as text. A template's template is itself, if no rule turns it into another.
+        The templates, as strings. The template of a template is the template itself, unless a rule matches it.
 
     Raises
     ------
     InvalidQuery
-        If a rule can match nothing, or is no rule.
+        If a rule is not valid, or cannot match any path.
 
     Examples
     --------
-    >>> import polars as pl
-    >>> import pulseframes as pf
     >>> views = pl.DataFrame({"page": ["/p/40592-wool-can?ref=x", "/journal/pruning-roses", "/en-GB/orders/7/"]})
     >>> views.select(pf.page_template()).to_series().to_list()
     ['/p/{id}-{slug}', '/journal/pruning-roses', '/en-GB/orders/{id}']
@@ -119,40 +118,40 @@ def page_template(page: str | pl.Expr = "page", rules: Rules | None = None) -> p
     """
     if not isinstance(page, str | pl.Expr):
         raise InvalidQuery(
-            f"page: {type(page).__name__} is neither a column's name nor an expression.", argument="page"
+            f"page must be a column name or a polars expression, not {type(page).__name__}.", argument="page"
         )
     address = pl.col(page) if isinstance(page, str) else page
     template = address.cast(pl.String).str.strip_chars()
     compiled = [_compiled(pattern, result) for pattern, result in _pairs(rules)]
-    for pattern, result in (*_CLEANED, *compiled, *_FOLDED):
+    for pattern, result in (*_CLEANED, *compiled, *_NORMALISED):
         template = template.str.replace_all(pattern, result)
     return template.str.replace(_DONE, "", literal=True) if compiled else template
 
 
 def _pairs(rules: Rules | None) -> list[tuple[str, str]]:
-    """Give the rules as pairs of text."""
+    """Return the rules as pairs of strings."""
     if isinstance(rules, str | bytes) or not isinstance(rules, Mapping | Sequence | None):
-        raise _wrong(rules, "give a mapping of patterns to templates, or a sequence of pairs")
+        raise _wrong(rules, "pass a mapping of patterns to templates, or a sequence of pairs")
     pairs = list(rules.items() if isinstance(rules, Mapping) else rules or ())
     for pair in pairs:
         if isinstance(pair, str) or not isinstance(pair, Sequence) or len(pair) != 2:  # noqa: PLR2004  a pair
             raise _wrong(pair, "a rule is a pair of a pattern and a template")
         for text in pair:
             if not isinstance(text, str) or not text.strip():
-                raise _wrong(text, "pattern and template are texts that are not empty")
+                raise _wrong(text, "pattern and template must be strings, and not empty")
     return pairs
 
 
 def _compiled(pattern: str, template: str) -> tuple[str, str]:
-    """Write a rule as a regular expression and what replaces it."""
+    """Return a rule as a regular expression and its replacement."""
     for text in (pattern, template):
         body = text.removesuffix(_REST)
         if "**" in body or ("*" in body and text is template):
-            raise _wrong(text, "'**' stands at the end only, after a slash, and '*' in patterns only")
+            raise _wrong(text, "'**' is allowed only at the end, after a slash, and '*' only in patterns")
         if body != text and not pattern.endswith(_REST):
-            raise _wrong(text, f"the pattern {pattern!r} has no '/**' that it could stand for")
+            raise _wrong(text, f"its '/**' needs a '/**' at the end of the pattern {pattern!r}")
         if "?" in text or "://" in text or "\n" in text or _DONE in text:
-            raise _wrong(text, "it is of the path alone, without scheme, host and query")
+            raise _wrong(text, "rules match only the path, without scheme, host and query")
     words = "[^\n]*".join(pl.escape_regex(word) for word in pattern.removesuffix(_REST).rstrip("/").split("*"))
     rest = r"(?P<rest>\n.*)?" if pattern.endswith(_REST) else ""
     result = template.removesuffix(_REST).replace("$", "$$") + ("${rest}" if template.endswith(_REST) else "")
@@ -160,4 +159,4 @@ def _compiled(pattern: str, template: str) -> tuple[str, str]:
 
 
 def _wrong(given: object, why: str) -> InvalidQuery:
-    return InvalidQuery(f"rules: {given!r}: {why}; such as {{'/c/*': '/c/{{category}}'}}.", argument="rules")
+    return InvalidQuery(f"rules: {given!r}: {why}. Example: {{'/c/*': '/c/{{category}}'}}.", argument="rules")

@@ -1,4 +1,4 @@
-"""A sample to estimate from: the sessions that it speaks for, those that were drawn, and what their details say."""
+"""A sample to estimate from: the sessions that it represents, those that were drawn, and their details."""
 
 from __future__ import annotations
 
@@ -9,43 +9,47 @@ from typing import Final
 
 import polars as pl
 
-from pulseframes.analysis.lake_sample import details_of, drawn_of, sessions_of, window_of
-from pulseframes.endpoints import SEARCH
 from pulseframes.errors import IncompleteWarning, InvalidQuery, LakeError, warn
-from pulseframes.lake import Lake, as_lake
-from pulseframes.query import DateLike
-from pulseframes.sampling.design import Design
-from pulseframes.sampling.rates import RATE
-from pulseframes.sampling.selection import PROBABILITY, SIZE, STRATUM, VIEWS, probability, rates, size_of, stratum_of
-from pulseframes.sampling.weights import RESPONDED
-from pulseframes.tables import ERRORS, ITEM_TABLES, PAGE_VIEWS, SESSIONS
+from pulseframes.lake import Lake, as_lake, in_window, is_active
+from pulseframes.query import EVER, DateLike, parse_window
+from pulseframes.sampling.columns import PROBABILITY, RATE, RESPONDED, SIZE, STRATUM
+from pulseframes.sampling.design import SUMMARY_COLUMNS, Design, as_design
+from pulseframes.sampling.population import (
+    check_frame,
+    members_of,
+    population_of,
+    population_of_choice,
+    with_probability,
+)
+from pulseframes.sampling.rates import DesignState, of_design
+from pulseframes.tables import ERRORS, PAGE_VIEWS
 from pulseframes.tables.frames import SessionFrames
+from pulseframes.windows import LOOK_BACK, Window, subtract
 
-#: What every session is known by, from its summary.
-SUMMARY_COLUMNS: Final = tuple(column.name for column in SESSIONS.columns if SEARCH in column.endpoints)
-#: Of those that were drawn, the share without an answer that is warned of.
-_MANY: Final = 0.05
-#: What a population says of its sessions' page views; details count them in another way, and up to 500.
-KNOWN_VIEWS: Final = "views"
-_WHEN_DRAWN: Final = "_when_drawn"
-_CHOSEN: Final = ("session_id", STRATUM, SIZE, PROBABILITY)
+#: Nonresponse above this share of the sample is worth a warning.
+_MUCH: Final = 0.05
 
 
 @dataclass(frozen=True, repr=False)
 class Sample:
-    """A population of sessions, and the sample of it whose details were bought.
+    """A population of sessions, and the sample of it whose details were downloaded.
 
     Attributes
     ----------
     population : polars.DataFrame
-        A row for each session that the sample speaks for: columns of its summary, ``stratum``, ``inclusion_probability``, and
-        ``views``, its page views as its summary told them when it was drawn, and 1 where it did not.
+        One row per session that the sample represents: columns of its summary, ``stratum``, ``size``, ``inclusion_probability``,
+        and ``views``, its page views as the summary reported them when it was drawn; 1 if unknown.
     members : polars.DataFrame
-        The sessions that were drawn: the same columns, and ``responded``, false where no details came.
+        The sessions drawn: the same columns, and ``responded``, false if no details were received.
     details : SessionFrames
         The details of those that responded.
     is_drawn : bool
-        Whether a design has drawn it, or it is all sessions; if not, its sessions speak for nobody but themselves.
+        Whether the sessions were sampled at random, or are all there are; if not, they represent only themselves.
+
+    Examples
+    --------
+    >>> sample = pf.Sample.of_lake("lake", "2026-11-10", "2026-11-12")
+    >>> result = pf.estimate(sample, "median(loading_time_ms)")
     """
 
     population: pl.DataFrame
@@ -54,20 +58,20 @@ class Sample:
     is_drawn: bool = True
 
     def __repr__(self) -> str:
-        answers = int(self.members[RESPONDED].sum())
+        responded = int(self.members[RESPONDED].sum())
         drawn = f"{len(self.members)} drawn" if self.is_drawn else "not drawn"
-        return f"Sample({len(self.population)} sessions, {drawn}, {answers} with details)"
+        return f"Sample({len(self.population)} sessions, {drawn}, {responded} with details)"
 
     @property
     def is_census(self) -> bool:
-        """Whether the details of all its sessions are there, so that nothing is left to be estimated."""
+        """Whether it has the details of all its sessions, so that figures are exact."""
         return len(self.details.sessions) == len(self.population)
 
     @classmethod
     def of_frames(
         cls, sessions: pl.DataFrame, chosen: pl.DataFrame, details: SessionFrames, *, design: Design | str = "pageviews"
     ) -> Sample:
-        """Join a population, what ``choose_details()`` chose of it, and the details that came.
+        """Combine a population, what ``choose_details()`` chose of it, and the details received.
 
         Parameters
         ----------
@@ -83,46 +87,37 @@ class Sample:
         Raises
         ------
         InvalidQuery
-            If the choice lacks columns, or is not of this population.
+            If a frame lacks columns, or the choice is not from this population.
 
         Warns
         -----
         IncompleteWarning
-            If more than one in twenty of those that were chosen have no details, as where the calls ended on the way: choose as many
-            as came, or wait for the others.
+            If more than one in twenty of the chosen sessions have no details, as after a quota ran out: choose only as many as
+            were downloaded, or wait for the others.
+
+        Examples
+        --------
+        >>> sessions = pf.search_sessions("2026-11-09", "2026-11-10")
+        >>> chosen = pf.choose_details(sessions, 12)
+        >>> sample = pf.Sample.of_frames(sessions, chosen, pf.session_details(chosen["session_id"]))
         """
-        wanted = design if isinstance(design, Design) else Design(design)  # type: ignore[arg-type]  # it checks its kind
-        _check_columns("sessions", sessions, [*wanted.columns, "status"], "search_sessions()")
-        _check_columns("chosen", chosen, _CHOSEN, "choose_details()")
-        _check_once("sessions", sessions)
-        _check_once("chosen", chosen)
+        design = as_design(design)
+        check_frame("sessions", sessions, [*design.columns, "status"], "search_sessions()")
+        check_frame("chosen", chosen, ["session_id", STRATUM, SIZE, PROBABILITY], "choose_details()")
         if not chosen[PROBABILITY].is_between(0, 1, closed="right").all():
             raise InvalidQuery(
-                "chosen: an inclusion_probability is none above 0, up to 1; give what choose_details() returned.",
+                "chosen: each inclusion_probability must be above 0 and at most 1; pass what choose_details() returned.",
                 argument="chosen",
             )
         _check_details(details)
-        population = _population(sessions.filter(pl.col("status").ne_missing("active")), wanted)
-        apart = chosen.join(population, on=["session_id", STRATUM, SIZE], how="anti")
-        if not apart.is_empty():
-            raise InvalidQuery(
-                f"chosen: session {apart['session_id'][0]} was not drawn from these sessions by the design {wanted.name}.",
-                argument="chosen",
-            )
-        told = chosen.group_by(STRATUM).agg((pl.col(PROBABILITY) / pl.col(SIZE)).max().alias("_told"))
-        rate = rates(population, wanted, chosen["session_id"]).join(told, on=STRATUM, how="left")
-        rate = rate.select(
-            STRATUM, pl.coalesce("_told", RATE).alias(RATE)
-        )  # strata that nobody was drawn of share one rate
-        population = _with_chances(population.join(rate, on=STRATUM, how="left", maintain_order="left"))
-        population = population.update(chosen.select("session_id", PROBABILITY), on="session_id", how="left")
-        sample = cls(population, *_drawn(population, chosen["session_id"], details))
-        _warn_of_unanswered(sample, wanted.name)
+        population = population_of_choice(sessions, chosen, design)
+        sample = cls(population, *members_of(population, chosen["session_id"], details))
+        _warn_of_nonresponse(sample, design.name)
         return sample
 
     @classmethod
     def of_details(cls, details: SessionFrames) -> Sample:
-        """Take details that nothing tells the choice of: figures of them are exact for them alone, and have no intervals.
+        """Take details that were not sampled at random: figures describe only them, and have no intervals.
 
         Parameters
         ----------
@@ -132,11 +127,17 @@ class Sample:
         Raises
         ------
         InvalidQuery
-            If it is none.
+            If they are not ``SessionFrames``.
+
+        Examples
+        --------
+        >>> details = pf.session_details(pf.search_sessions("2026-11-09", "2026-11-10", limit=3)["session_id"])
+        >>> pf.Sample.of_details(details)
+        Sample(3 sessions, not drawn, 3 with details)
         """
         _check_details(details)
-        population = of_all(_population(details.sessions, Design("uniform"))).population
-        return cls(population, *_drawn(population, population["session_id"], details), is_drawn=False)
+        population = everyone(population_of(details.sessions, Design("uniform"))).population
+        return cls(population, *members_of(population, population["session_id"], details), is_drawn=False)
 
     @classmethod
     def of_lake(
@@ -148,55 +149,57 @@ class Sample:
         design: Design | str | None = None,
         columns: Iterable[str] = SUMMARY_COLUMNS,
     ) -> Sample:
-        """Read a sample that ``sync(design=...)`` has drawn. Costs no call.
+        """Read a sample that ``sync(design=...)`` drew. Costs no call.
 
         Parameters
         ----------
         lake : Lake or path
             The lake.
         date_from, date_to : str, date, datetime or None
-            Whose sessions, by their start; all that the sample speaks for, if not given.
+            The sessions' starts, from and to; UTC. By default, the time that the sample represents.
         design : {"pageviews", "uniform"}, Design or None
-            Which sample; the one that was drawn last, if not given.
+            Which of the lake's samples; the last one drawn, by default.
         columns : iterable of str
-            Which columns of the summary the population has.
+            The summary columns of the population.
 
         Raises
         ------
         InvalidQuery
-            If a time or the design is none, or the window has sessions that the sample does not speak for.
+            If a time or the design is wrong, or the window has sessions that the sample does not represent.
         LakeError
-            If there is no lake; or no sample in it, nor the details of all.
+            If there is no lake; or it has neither a sample nor the details of all sessions.
 
         Warns
         -----
         IncompleteWarning
-            If more than one in twenty of those that were drawn have no details: weights make up for them, as far as they are like
-            the others.
+            If more than one in twenty of the sampled sessions have no details; weights adjust for them if they resemble the others.
+
+        Examples
+        --------
+        >>> sample = pf.Sample.of_lake("lake", columns=["country"])
         """
         lake = as_lake(lake)
-        drawn = lake.state().find_design(design)
-        if drawn is None:
-            bought = cls.of_bought(lake, date_from, date_to, columns=columns)
-            if not bought.is_drawn:
+        state = lake.state().find_design(design)
+        if state is None:
+            downloaded = cls.of_bought(lake, date_from, date_to, columns=columns)
+            if not downloaded.is_drawn:
                 raise _no_sample(lake)
-            return bought
-        window = window_of(lake, drawn, date_from, date_to)
-        sessions = sessions_of(lake, window, [*columns, *drawn.design.columns])
-        rows = drawn_of(lake, drawn)
-        told = rows.select("session_id", pl.col(VIEWS).alias(_WHEN_DRAWN))
-        population = drawn.with_rate(_population(sessions.join(told, on="session_id", how="left"), drawn.design))
+            return downloaded
+        window = _window(lake, state, date_from, date_to)
+        drawn = lake.read(lake.design().filter(of_design(state.design)))
+        sessions = _sessions(lake, window, [*columns, *state.design.columns])
+        population = state.with_rate(population_of(sessions, state.design, drawn))
         outside = population.filter(pl.col(RATE).is_null())
         if not outside.is_empty() and (date_from is not None or date_to is not None):
             raise InvalidQuery(
-                f"The sample {drawn.design.name} does not speak for {len(outside)} sessions of this window, such as those of "
-                f"{outside['session_start'][0]:%Y-%m-%d %H:%M} UTC: sync it with details, or narrow the window.",
+                f"The sample {state.design.name} does not represent {len(outside)} sessions of this window, such as one of "
+                f"{outside['session_start'][0]:%Y-%m-%d %H:%M} UTC. Sync the window with details, or narrow it.",
                 argument="date_from" if date_from is not None else "date_to",
             )
-        population = _with_chances(population.drop_nulls(RATE))
-        ids = rows.join(population, on="session_id", how="semi")["session_id"]
-        sample = cls(population, *_drawn(population, ids, details_of(lake, window, ids)))
-        _warn_of_unanswered(sample, f"{drawn.design.name} (seed {drawn.design.seed})")
+        population = with_probability(population.drop_nulls(RATE))
+        ids = drawn.join(population, on="session_id", how="semi")["session_id"]
+        sample = cls(population, *members_of(population, ids, _details(lake, window, ids)))
+        _warn_of_nonresponse(sample, state.label)
         return sample
 
     @classmethod
@@ -209,11 +212,15 @@ class Sample:
         design: Design | str | None = None,
         columns: Iterable[str] = SUMMARY_COLUMNS,
     ) -> Sample:
-        """Take all sessions as a sample of themselves, for what every summary says; arguments as for ``of_lake()``."""
+        """Take all sessions of a lake as a census, for figures that need only summaries; arguments as for ``of_lake()``.
+
+        Examples
+        --------
+        >>> everybody = pf.Sample.of_everybody("lake")
+        """
         lake = as_lake(lake)
-        drawn = lake.state().find_design(design)
-        sessions = sessions_of(lake, window_of(lake, drawn, date_from, date_to), columns)
-        return of_all(_population(sessions, Design("uniform")))
+        window = _window(lake, lake.state().find_design(design), date_from, date_to)
+        return everyone(population_of(_sessions(lake, window, columns), Design("uniform")))
 
     @classmethod
     def of_bought(
@@ -224,100 +231,108 @@ class Sample:
         *,
         columns: Iterable[str] = SUMMARY_COLUMNS,
     ) -> Sample:
-        """Take the details that a lake has, by whatever choice; not drawn, unless all are there. Arguments as for ``of_lake()``."""
+        """Take the details that a lake has, however they were chosen: not drawn, unless it has all; arguments as for ``of_lake()``.
+
+        Examples
+        --------
+        >>> downloaded = pf.Sample.of_bought("lake")
+        """
         lake = as_lake(lake)
-        window = window_of(lake, None, date_from, date_to)
-        population = of_all(_population(sessions_of(lake, window, columns), Design("uniform"))).population
-        members, details = _drawn(population, population["session_id"], details_of(lake, window, None))
+        window = _window(lake, None, date_from, date_to)
+        population = everyone(population_of(_sessions(lake, window, columns), Design("uniform"))).population
+        members, details = members_of(population, population["session_id"], _details(lake, window))
         if members[RESPONDED].all():
             return cls(population, members, details)
         members = members.filter(RESPONDED)
         return cls(members.drop(RESPONDED), members, details, is_drawn=False)
 
 
-def _check_columns(argument: str, frame: object, names: Iterable[str], source: str) -> None:
-    """Check that an argument is a frame with some columns; raises ``InvalidQuery`` where it is none."""
-    if not isinstance(frame, pl.DataFrame):
+def everyone(population: pl.DataFrame) -> Sample:
+    """Return a population as a census of itself, without page views and errors."""
+    population = population.with_columns(pl.lit(1.0).alias(PROBABILITY))
+    members = population.with_columns(pl.lit(value=True).alias(RESPONDED))
+    return Sample(population, members, SessionFrames(population, PAGE_VIEWS.empty(), ERRORS.empty()))
+
+
+def describe_response(lake: Lake, design: Design | str | None) -> str | None:
+    """Return a sentence on how many sessions were drawn and have no details; None if the lake has no sample."""
+    state = lake.state().find_design(design)
+    if state is None:
+        return None
+    responded = lake.read(lake.design().filter(of_design(state.design)).select(RESPONDED))[RESPONDED]
+    missing = int((~responded).sum())
+    details = f"{missing:,} of them without details" if missing else "all with details"
+    return f"Sample {state.label}: {len(responded):,} drawn, {details}."
+
+
+def _window(lake: Lake, state: DesignState | None, date_from: DateLike | None, date_to: DateLike | None) -> Window:
+    """Return the window asked for, or the default; warn if the lake has not read all of it."""
+    default = lake.default_window(state)
+    if default is None and (date_from is None or date_to is None):
+        raise LakeError(f"The lake {lake.location} has no sessions. Add some with sync() or Lake.write().")
+    window = parse_window(date_from, date_to, default or EVER)
+    read = lake.coverage()
+    gaps = subtract([window], read)
+    if not gaps or not read or (date_from is None and date_to is None):
+        return window
+    if gaps == [window]:
+        argument = "date_from" if date_from is not None else "date_to"
         raise InvalidQuery(
-            f"{argument}: {type(frame).__name__} is no polars DataFrame; give what {source} returned.",
+            f"{argument}: the lake {lake.location} has nothing of this window, only {_text(Window(read[0].start, read[-1].end))}. "
+            "Sync it first.",
             argument=argument,
         )
-    missing = [name for name in names if name not in frame.columns]
-    if missing:
-        raise InvalidQuery(
-            f"{argument}: there is no column {missing[0]}; give what {source} returned.", argument=argument
+    others = f" and {len(gaps) - 1} more parts" if gaps[1:] else ""
+    warn(
+        IncompleteWarning,
+        f"The lake {lake.location} has not read all of this window: the figures omit {_text(gaps[0])}{others}.",
+    )
+    return window
+
+
+def _text(window: Window) -> str:
+    return f"{window.start:%Y-%m-%d %H:%M} to {window.end:%Y-%m-%d %H:%M} UTC"
+
+
+def _sessions(lake: Lake, window: Window, columns: Iterable[str]) -> pl.DataFrame:
+    """Read the sessions of a window that are not active."""
+    wanted = dict.fromkeys([*columns, "session_id", "session_start", "page_view_count"])
+    return lake.read(lake.sessions().filter(in_window(window), ~is_active(LOOK_BACK)).select(*wanted))
+
+
+def _details(lake: Lake, window: Window, ids: pl.Series | None = None) -> SessionFrames:
+    """Read the details of a window's sessions: of some or, by default, of all that have any."""
+    days = pl.col("date").is_between(window.start.date(), window.end.date())
+    named = pl.lit(value=True) if ids is None else pl.col("session_id").is_in(ids.implode())
+    scans = (lake.sessions().filter(pl.col("detail_fetched_at").is_not_null()), lake.page_views(), lake.errors())
+    sessions, page_views, errors = (lake.read(scan.filter(days, named).drop("date")) for scan in scans)
+    return SessionFrames(sessions, page_views, errors)
+
+
+def _warn_of_nonresponse(sample: Sample, design: str) -> None:
+    missing = int((~sample.members[RESPONDED]).sum())
+    if missing > _MUCH * len(sample.members):
+        warn(
+            IncompleteWarning,
+            f"{missing} of the {len(sample.members)} sessions in the sample {design} have no details. Weights adjust for them, "
+            "if they resemble the others.",
         )
 
 
-def _check_once(argument: str, frame: pl.DataFrame) -> None:
-    twice = frame["session_id"].is_duplicated()
-    if twice.any():
-        raise InvalidQuery(
-            f"{argument}: session {frame['session_id'].filter(twice)[0]} is there twice.", argument=argument
+def _no_sample(lake: Lake) -> LakeError:
+    if any(state.pending for state in lake.state().designs):
+        return LakeError(
+            f"The sync that draws the sample of the lake {lake.location} was interrupted before it recorded the sample. Run it "
+            "again: it resumes, and no details are downloaded twice."
         )
-
-
-def of_all(population: pl.DataFrame) -> Sample:
-    """Give a population as a sample of itself."""
-    population = population.with_columns(pl.lit(1.0).alias(PROBABILITY))
-    frames = {SESSIONS.name: population, **{table.name: table.empty() for table in ITEM_TABLES}}
-    return Sample(population, population.with_columns(pl.lit(value=True).alias(RESPONDED)), _frames(frames))
+    return LakeError(
+        f"The lake {lake.location} has no random sample, so nothing can be estimated from its details. Draw one with "
+        "sync(..., details=N, design='pageviews')."
+    )
 
 
 def _check_details(details: object) -> None:
     if not isinstance(details, SessionFrames):
         raise InvalidQuery(
-            f"details: {type(details).__name__} is not what session_details() returned.", argument="details"
+            f"details must be what session_details() returned, not {type(details).__name__}.", argument="details"
         )
-
-
-def _no_sample(lake: Lake) -> LakeError:
-    if any(drawn.pending for drawn in lake.state().designs):
-        return LakeError(
-            f"The sync of the lake {lake.location} that drew a sample was cut short before it could put it down. Run it again: "
-            "it goes on, and pays for nothing twice."
-        )
-    return LakeError(
-        f"The lake {lake.location} has no sample: its details were not drawn by a design, and speak for nobody but "
-        "themselves. sync(..., details=n, design='pageviews') draws one."
-    )
-
-
-def _warn_of_unanswered(sample: Sample, design: str) -> None:
-    unanswered = int((~sample.members[RESPONDED]).sum())
-    if unanswered > _MANY * len(sample.members):
-        warn(
-            IncompleteWarning,
-            f"{unanswered} of the {len(sample.members)} sessions that the sample {design} drew have no details. Weights make up for "
-            "them, as far as they are like the others.",
-        )
-
-
-def _population(sessions: pl.DataFrame, design: Design) -> pl.DataFrame:
-    """Add what a sample needs to know of all sessions, by what their summaries said when they were drawn."""
-    now = pl.col("page_view_count")
-    told = pl.coalesce(_WHEN_DRAWN, now, pl.lit(1)) if _WHEN_DRAWN in sessions.columns else now.fill_null(1)
-    views = pl.when((now == 0) & (told <= 1)).then(0).otherwise(told)  # none is drawn as one
-    return sessions.with_columns(
-        views.alias(KNOWN_VIEWS),
-        size_of(told.clip(lower_bound=1), design).alias(SIZE),
-        stratum_of(design.strata).alias(STRATUM),
-    ).drop(_WHEN_DRAWN, strict=False)
-
-
-def _with_chances(population: pl.DataFrame) -> pl.DataFrame:
-    return population.with_columns(probability(pl.col(RATE)).alias(PROBABILITY)).drop(RATE)
-
-
-def _drawn(population: pl.DataFrame, ids: pl.Series, details: SessionFrames) -> tuple[pl.DataFrame, SessionFrames]:
-    """Give the members, and the details of those that responded."""
-    members = population.filter(pl.col("session_id").is_in(ids.implode()))
-    responded = pl.col("session_id").is_in(details.sessions["session_id"].implode())
-    members = members.with_columns(responded.alias(RESPONDED))
-    keep = members.filter(RESPONDED).select("session_id")
-    frames = {name: frame.join(keep, on="session_id", how="semi") for name, frame in details.tables().items()}
-    return members, _frames(frames)
-
-
-def _frames(tables: dict[str, pl.DataFrame]) -> SessionFrames:
-    return SessionFrames(tables[SESSIONS.name], tables[PAGE_VIEWS.name], tables[ERRORS.name])

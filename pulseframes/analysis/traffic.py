@@ -1,21 +1,21 @@
-"""Who came when, and how satisfied they were."""
+"""Traffic by time: sessions, users and page views, and how satisfied the sessions were."""
 
 from __future__ import annotations
 
 import os
-from datetime import datetime
 from typing import TypeAlias
 
 import polars as pl
 
-from pulseframes.analysis.estimate import Names, estimate
+from pulseframes._arguments import did_you_mean
+from pulseframes.analysis.estimate import Source, estimate, sample_of, with_limits
 from pulseframes.analysis.sample import Sample
-from pulseframes.analysis.source import Source, sample_of
 from pulseframes.errors import InvalidQuery
 from pulseframes.lake import Lake, as_lake
-from pulseframes.query import DateLike, parse_instant
+from pulseframes.query import DateLike, parse_window
+from pulseframes.sampling.columns import RESULT
 from pulseframes.sampling.design import Design
-from pulseframes.sampling.exact import RESULT
+from pulseframes.sampling.questions import Names
 from pulseframes.tables import RATINGS, SESSIONS
 from pulseframes.tables.frames import SessionFrames
 from pulseframes.tables.periods import PERIOD, period_of
@@ -32,26 +32,26 @@ def traffic(
     date_from: DateLike | None = None,
     date_to: DateLike | None = None,
 ) -> pl.DataFrame:
-    """Count sessions, users and page views by time. Costs no call; exact, as every summary tells them.
+    """Count sessions, users and page views per period. Costs no call; exact, since it needs only summaries.
 
     Parameters
     ----------
     source : Lake, Sample, SessionFrames, polars.DataFrame, polars.LazyFrame or path
-        The sessions: a lake, or what ``search_sessions()`` returned; of a ``Sample``, all that it speaks for.
+        The sessions: of a lake, or what ``search_sessions()`` returned; of a ``Sample``, all that it represents.
     every : str
-        The length of a period, as polars writes it: ``"1h"``, ``"1d"``, ``"1w"`` (from Monday).
+        The length of a period, in polars' notation: ``"1h"``, ``"1d"``, ``"1w"`` (from Monday).
     by : str or None
-        A column of sessions to count by besides.
+        A column of sessions to group by as well.
     time_zone : str
-        Whose hours and days: ``"Pacific/Auckland"``.
+        Time zone for days and hours, such as ``"Pacific/Auckland"``.
     date_from, date_to : str, date or datetime
-        Whose sessions, by their start; UTC. All that there are, if not given.
+        The sessions' starts, from and to; UTC. All sessions by default.
 
     Returns
     -------
     polars.DataFrame
-        In order of time: ``period``, when it begins, in the time zone; the column of ``by``; ``sessions``; ``users``, how many
-        ``user_id`` there were; ``page_views``, of those sessions that say how many. A period without sessions has no row.
+        In chronological order: ``period``, its start in the time zone; the column of ``by``; ``sessions``; ``users``, the number of
+        distinct ``user_id``; ``page_views``, of the sessions with a known number. A period without sessions has no row.
 
     Raises
     ------
@@ -59,30 +59,31 @@ def traffic(
         If an argument is wrong, or the frame lacks a column.
     LakeError
         If there is no lake.
+
+    Examples
+    --------
+    >>> days = pf.traffic("lake", by=None)
+    >>> days.columns
+    ['period', 'sessions', 'users', 'page_views']
+    >>> hours = pf.traffic("lake", every="1h", time_zone="Pacific/Auckland")
     """
     if by is not None and (not isinstance(by, str) or by not in SESSIONS.schema):
-        raise InvalidQuery(f"by: there is no column {by!r} of sessions.", argument="by")
-    start = None if date_from is None else parse_instant("date_from", date_from)
-    end = None if date_to is None else parse_instant("date_to", date_to)
-    if start is not None and end is not None and start >= end:
-        raise InvalidQuery(
-            f"date_from: {start:%Y-%m-%d %H:%M} is not before {end:%Y-%m-%d %H:%M}.", argument="date_from"
-        )
-    divided = [] if by is None else [by]
-    counted = (
-        _sessions(source, ["session_start", "user_id", "page_view_count", *divided])
-        .filter(*_between(pl.col("session_start"), start, end))
-        .group_by(period_of(every, time_zone), *divided)
+        hint = did_you_mean(by, SESSIONS.schema)
+        raise InvalidQuery(f"Unknown column {by!r} of sessions in by=.{hint}", argument="by")
+    window = parse_window(date_from, date_to)
+    groups = [] if by is None else [by]
+    counts = (
+        _sessions(source, ["session_start", "user_id", "page_view_count", *groups])
+        .filter(pl.col("session_start").is_between(*window, closed="left"))
+        .group_by(period_of(every, time_zone), *groups)
         .agg(
             pl.len().cast(pl.Int64).alias("sessions"),
             pl.col("user_id").drop_nulls().n_unique().cast(pl.Int64).alias("users"),
             pl.col("page_view_count").sum().alias("page_views"),
         )
-        .sort(PERIOD, *divided)
+        .sort(PERIOD, *groups)
     )
-    if isinstance(source, Lake | str | os.PathLike):
-        return as_lake(source).read(counted)
-    return counted.collect()
+    return as_lake(source).read(counts) if isinstance(source, Lake | str | os.PathLike) else counts.collect()
 
 
 def satisfaction(
@@ -96,26 +97,26 @@ def satisfaction(
     date_to: DateLike | None = None,
     design: Design | str | None = None,
 ) -> pl.DataFrame:
-    """Say which share of the sessions had each satisfaction rating, by time. Costs no call.
+    """Return the share of sessions with each satisfaction rating, per period. Costs no call.
 
     Parameters
     ----------
     source : Lake, Sample, SessionFrames or path
-        Where the details are, which alone tell the rating.
+        The details; summaries have no rating.
     every, time_zone
         As for ``traffic()``.
     by : str, polars.Expr, or sequence of them, or None
-        Columns of sessions to divide by besides.
+        Columns of sessions to group by as well.
     where : str or polars.Expr
-        Only sessions that fulfil a condition, in SQL.
+        Condition on the sessions, in SQL.
     date_from, date_to, design
         As for ``page_speed()``.
 
     Returns
     -------
     polars.DataFrame
-        In order of time: ``period``, when it begins; the columns of ``by``; ``satisfaction_rating``; its ``share`` of the sessions
-        that have a rating, with the limits of its 95 % interval, ``share_lower`` and ``share_upper``; ``sessions`` and
+        In chronological order: ``period``, its start; the columns of ``by``; ``satisfaction_rating``, the best first; its ``share``
+        of the sessions with a rating, with the limits of its 95% interval, ``share_lower`` and ``share_upper``; ``sessions`` and
         ``flag``, as for ``page_speed()``.
 
     Raises
@@ -124,40 +125,32 @@ def satisfaction(
         If an argument is wrong.
     LakeError
         If there is no lake.
+
+    Examples
+    --------
+    >>> ratings = pf.satisfaction("lake", every="1w")
+    >>> ratings["satisfaction_rating"].head(4).to_list()
+    ['Excellent', 'Good', 'Average', 'Poor']
     """
     sample = sample_of(source, date_from, date_to, design)
-    period = period_of(every, time_zone)
-    found_ratings = sample.details.sessions["satisfaction_rating"].drop_nulls().unique().sort().to_list()
-    ratings = list(dict.fromkeys([*RATINGS, *found_ratings]))
-    # Within SQL's quotes, a quote is two.
+    others = sample.details.sessions["satisfaction_rating"].drop_nulls().unique().sort()
+    ratings = list(dict.fromkeys([*RATINGS, *others]))
+    # Within SQL's quotes, a quote is doubled.
     measures = {"share(satisfaction_rating = '{}')".format(rating.replace("'", "''")): rating for rating in ratings}
-    divided = [by] if isinstance(by, str | pl.Expr) else list(by or ())
-    found = estimate(sample, measures, by=[period, *divided], where=where, of="sessions")
-    groups = found.columns[: -len(RESULT)]
+    groups = [by] if isinstance(by, str | pl.Expr) else list(by or ())
+    estimates = estimate(sample, measures, by=[period_of(every, time_zone), *groups], where=where, of="sessions")
+    names = estimates.columns[: -len(RESULT)]
+    rating = pl.col("measure").replace_strict(measures, return_dtype=pl.Enum(ratings)).alias("satisfaction_rating")
     return (
-        found.with_columns(
-            pl.col("measure").replace_strict(measures, return_dtype=pl.Enum(ratings)).alias("satisfaction_rating")
-        )
-        .sort(*groups, "satisfaction_rating", maintain_order=True)
-        .select(
-            *groups,
-            pl.col("satisfaction_rating").cast(pl.String),
-            pl.col("estimate").alias("share"),
-            pl.col("lower").alias("share_lower"),
-            pl.col("upper").alias("share_upper"),
-            "sessions",
-            "flag",
-        )
+        estimates.select(*names, rating, "estimate", "lower", "upper", "sessions", "flag")
+        .sort(*names, "satisfaction_rating", maintain_order=True)
+        .with_columns(pl.col("satisfaction_rating").cast(pl.String))
+        .rename(dict(zip(("estimate", "lower", "upper"), with_limits("share"), strict=True)))
     )
 
 
-def _between(start_of: pl.Expr, start: datetime | None, end: datetime | None) -> list[pl.Expr]:
-    after = [] if start is None else [start_of >= start]
-    return after if end is None else [*after, start_of < end]
-
-
 def _sessions(source: Sessions, columns: list[str]) -> pl.LazyFrame:
-    """Scan columns of the sessions of a source."""
+    """Scan columns of a source's sessions."""
     if isinstance(source, Lake | str | os.PathLike):
         return as_lake(source).sessions().select(*dict.fromkeys(columns))
     match source:
@@ -169,10 +162,11 @@ def _sessions(source: Sessions, columns: list[str]) -> pl.LazyFrame:
             frame = source.lazy()
         case _:
             raise InvalidQuery(
-                f"source: {type(source).__name__} is none of Lake, Sample, SessionFrames, polars frame, or a lake's path.",
+                "source must be a Lake or its path, a Sample, SessionFrames or a polars frame of sessions, not "
+                f"{type(source).__name__}.",
                 argument="source",
             )
     missing = [name for name in columns if name not in frame.collect_schema()]
     if missing:
-        raise InvalidQuery(f"source: these sessions have no column {missing[0]}.", argument="source")
+        raise InvalidQuery(f"source: the sessions have no column {missing[0]}.", argument="source")
     return frame.select(*dict.fromkeys(columns))

@@ -99,7 +99,7 @@ def _in_options(message: str) -> str:
         argument = (parameter.metavar or name).rstrip(".")
         written = parameter.opts[0] if parameter.param_type_name == "option" else argument
         anywhere = rf"|\b{name}\b" if "_" in name else ""  # a name without an underscore may be just a word
-        message = re.sub(rf"^{name}\b|\b{name}(?==){anywhere}", written, message)
+        message = re.sub(rf"^{name}\b|\b{name}=(?=[.;, ])|\b{name}(?==){anywhere}", written, message)
     return message
 
 

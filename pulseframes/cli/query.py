@@ -103,7 +103,7 @@ def estimate(
             confidence=confidence,
         )
     )
-    from pulseframes.analysis.lake_sample import describe_response
+    from pulseframes.analysis.sample import describe_response
 
     info(describe_response(place, design) or "No sample was needed: these figures are known for all sessions.")
 

@@ -11,23 +11,12 @@ import polars as pl
 from pulseframes.errors import InvalidQuery
 from pulseframes.fetch.sync_report import SampleReport
 from pulseframes.lake import Lake, LakeState, detail_failed, detail_is_current, in_window, is_active
-from pulseframes.sampling.design import Design
-from pulseframes.sampling.rates import RATE, DesignState, names_of, of_design, same_design
-from pulseframes.sampling.selection import (
-    BEFORE,
-    DETAILED,
-    PROBABILITY,
-    STRATUM,
-    VIEWS,
-    check_allocation,
-    first_of,
-    in_order,
-    population_of,
-    probability,
-    rates,
-    size_of,
-)
-from pulseframes.sampling.weights import RESPONDED, WEIGHT, weigh
+from pulseframes.sampling.columns import DETAILED, PROBABILITY, RATE, RESPONDED, STRATUM, WEIGHT
+from pulseframes.sampling.design import Design, as_design, check_strata_exist, size_of
+from pulseframes.sampling.population import selectable
+from pulseframes.sampling.rates import DesignState, names_of, of_design, probability, same_design, stratum_rates
+from pulseframes.sampling.selection import first_of, in_order
+from pulseframes.sampling.weights import weigh
 from pulseframes.tables import DATE, DESIGN, INSTANT, partitioned
 from pulseframes.windows import Window, subtract
 
@@ -55,12 +44,7 @@ def design_to_use(state: LakeState, design: Design | str | None) -> Design | Non
         return state.designs[-1].design if state.designs else None
     if design == "newest":
         return None
-    wanted = Design(design) if isinstance(design, str) else design  # type: ignore[arg-type]  # it checks its kind
-    if not isinstance(wanted, Design):
-        raise InvalidQuery(
-            f"design: {type(design).__name__} is no Design; give 'pageviews', 'uniform' or Design(...).",
-            argument="design",
-        )
+    wanted = as_design(design)
     known = same_design(state.designs, wanted)
     if known is not None and known.rate_windows and known.design != wanted:
         raise InvalidQuery(
@@ -95,16 +79,16 @@ class SampleDraw:
         known = same_design(state.designs, design) or DesignState(design)
         # Details count page views in another way than summaries: the chance is by what was known when a session was drawn.
         being_bought = pl.DataFrame(
-            [*known.pending.items()], schema={"session_id": pl.Int64, VIEWS: pl.Int64}, orient="row"
+            [*known.pending.items()], schema={"session_id": pl.Int64, "page_view_count": pl.Int64}, orient="row"
         )
         self._views = pl.concat([self._members(), being_bought]).unique("session_id", keep="first")
         others = [one for one in state.designs if one.rate_windows and one is not known]
         self._beside = [] if known.rate_windows else [names_of([one]) for one in others]
         population = self._population(self._windows)
         if not known.rate_windows:  # later, a stratum may have no session left
-            check_allocation(population, design)
+            check_strata_exist(population, design)
         self._ordered = in_order(population, design)
-        there = self._ordered.select("session_id", VIEWS)
+        there = self._ordered.select("session_id", "page_view_count")
         self._views = pl.concat([self._views, there]).unique("session_id", keep="first")
 
     def to_fetch(self) -> list[int]:
@@ -116,7 +100,7 @@ class SampleDraw:
         chosen = self._views.filter(pl.col("session_id").is_in(pl.Series(list(ids), dtype=pl.Int64).implode()))
         drawn = self._drawn()
         drawn.design = self._design  # one that has drawn nothing may be begun with another allocation
-        drawn.pending |= dict(chosen.select("session_id", VIEWS).iter_rows())
+        drawn.pending |= dict(chosen.select("session_id", "page_view_count").iter_rows())
         self._lake.save_state()
 
     def record(self, useless: Collection[int] = (), *, came: bool = True) -> SampleReport:
@@ -141,14 +125,13 @@ class SampleDraw:
         members = self._members()["session_id"]
         sampled = pl.concat([taken, members]).unique()
         if len(sampled) > len(members):  # or those that came since would be spoken for without a chance
-            before = drawn.with_rate(here).with_columns(probability(pl.col(RATE).fill_null(0.0)).alias(BEFORE))
-            now = rates(before, self._design, sampled)
+            now = stratum_rates(drawn.with_rate(here), self._design, sampled, before=probability().fill_null(0.0))
             for window in self._windows:
                 drawn.raise_rates(window, dict(zip(now[STRATUM], now[RATE], strict=True)))
         chances = drawn.with_rate(population).filter(pl.col(RATE).is_not_null())
         rows = self._rows(drawn, chances, sampled)
         self._lake.put_design(self._design.name, self._design.seed, rows)
-        size = size_of(pl.col(VIEWS), self._design)
+        size = size_of(pl.col("page_view_count"), self._design)
         return SampleReport.of(self._design.name, self._design.seed, len(chances), rows, size, self._beside)
 
     def _drawn(self) -> DesignState:
@@ -165,7 +148,7 @@ class SampleDraw:
         window = drawn.window
         if window is None:
             return pl.DataFrame(schema=partitioned(DESIGN))
-        chances = population.with_columns(probability(pl.col(RATE)).alias(PROBABILITY))
+        chances = population.with_columns(probability())
         members = chances.filter(pl.col("session_id").is_in(sampled.implode()), pl.col(PROBABILITY) > 0)
         weights = weigh(chances, members, pl.lit(1.0)).select("session_id", WEIGHT)
         rows = members.join(weights, on="session_id", how="left").with_columns(
@@ -178,7 +161,7 @@ class SampleDraw:
 
     def _members(self) -> pl.DataFrame:
         """Give the sessions that were drawn before, with the page views that they had then."""
-        scan = self._lake.design().filter(of_design(self._design)).select("session_id", VIEWS)
+        scan = self._lake.design().filter(of_design(self._design)).select("session_id", "page_view_count")
         return self._lake.read(scan)
 
     def _population(self, windows: Iterable[Window]) -> pl.DataFrame:
@@ -187,7 +170,7 @@ class SampleDraw:
         scan = self._lake.sessions().filter(_within(windows), ~is_active(self._look_back)).select(*wanted)
         rows = self._lake.read(scan)
         rows = rows.update(self._views, on="session_id", how="left")
-        population = population_of(rows, self._design, detailed=detail_is_current() | detail_failed())
+        population = selectable(rows, self._design, detailed=detail_is_current() | detail_failed())
         responded = pl.col("detail_fetched_at").is_not_null().alias(RESPONDED)
         return pl.concat([population, rows.select("session_start", DATE, responded)], how="horizontal")
 

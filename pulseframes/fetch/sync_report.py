@@ -11,6 +11,7 @@ import polars as pl
 from pulseframes.client import Quota
 from pulseframes.flatten import describe_left_out
 from pulseframes.lake import Counts
+from pulseframes.sampling.weights import effective_size
 from pulseframes.windows import Window
 
 
@@ -51,9 +52,7 @@ class SampleReport:
         cls, design: str, seed: int, sessions: int, rows: pl.DataFrame, size: pl.Expr, beside: list[str]
     ) -> SampleReport:
         """Make it of the rows of the design's table, and what a session's chance was proportional to."""
-        parts = rows.select(pl.col("weight") * size).to_series().drop_nulls()
-        squares = float((parts**2).sum())
-        effective = float(parts.sum()) ** 2 / squares if squares else 0.0
+        effective = effective_size(rows.select(pl.col("weight") * size).to_series())
         return cls(design, seed, sessions, len(rows), int((~rows["responded"]).sum()), effective, beside)
 
     def __str__(self) -> str:

@@ -104,7 +104,7 @@ class LakeState:
             named = [state for state in designs if design in (None, state.design.name)]
             state = named[-1] if named else None
         if state is None and design is not None:
-            name = design if isinstance(design, str) else f"{design.name} (seed {design.seed})"
+            name = design if isinstance(design, str) else DesignState(design).label
             raise InvalidQuery(
                 f"design: the lake has no sample {name}; it has {names_of(designs) or 'none'}.", argument="design"
             )

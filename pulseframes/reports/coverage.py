@@ -11,11 +11,12 @@ import polars as pl
 
 from pulseframes.analysis.sample import Sample
 from pulseframes.client import JOURNAL_FILE, Journal, Settings
-from pulseframes.errors import InvalidQuery, PulseError
+from pulseframes.errors import PulseError
 from pulseframes.lake import Lake, in_window, is_active
-from pulseframes.query import DateLike, parse_instant
+from pulseframes.query import DateLike, parse_window
+from pulseframes.sampling.columns import RESPONDED, WEIGHT
 from pulseframes.sampling.design import Design
-from pulseframes.sampling.weights import RESPONDED, WEIGHT, weigh
+from pulseframes.sampling.weights import effective_size, weigh
 from pulseframes.windows import LOOK_BACK, Window, subtract, union
 
 #: How far back a report tells the calls that were sent.
@@ -85,13 +86,7 @@ def window_of(lake: Lake, date_from: DateLike | None, date_to: DateLike | None, 
         If there is no lake.
     """
     default = lake.default_window(lake.state().find_design(design)) or _today()
-    start = default.start if date_from is None else parse_instant("date_from", date_from)
-    end = default.end if date_to is None else parse_instant("date_to", date_to)
-    if start >= end:
-        raise InvalidQuery(
-            f"date_from: {start:%Y-%m-%d %H:%M} is not before {end:%Y-%m-%d %H:%M}.", argument="date_from"
-        )
-    return Window(start, end)
+    return parse_window(date_from, date_to, default)
 
 
 def read_standing(lake: Lake, window: Window, sample: Sample, design: Design | str | None) -> Standing:
@@ -157,9 +152,7 @@ def _today() -> Window:
 def _effective(sample: Sample) -> float:
     if sample.is_census or not sample.is_drawn or sample.details.sessions.is_empty():
         return float(len(sample.details.sessions))
-    weights = weigh(sample.population, sample.members, pl.lit(1.0))[WEIGHT]
-    squares = float((weights**2).sum())
-    return float(weights.sum()) ** 2 / squares if squares else 0.0
+    return effective_size(weigh(sample.population, sample.members, pl.lit(1.0))[WEIGHT])
 
 
 def _common(windows: list[Window], window: Window) -> list[Window]:

@@ -1,41 +1,56 @@
-"""How details are drawn, as a user says it: what a session's chance is proportional to, the seed, strata and their shares."""
+"""How details are sampled: what a session's chance is proportional to, the seed, strata and their shares."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeAlias, get_args
+from typing import Final, Literal, TypeAlias, get_args
 
-from pulseframes._arguments import check_choice, whole_number
+import polars as pl
+
+from pulseframes._arguments import check_choice, did_you_mean, whole_number
+from pulseframes._text import listed
 from pulseframes.endpoints import SEARCH
 from pulseframes.errors import InvalidQuery
+from pulseframes.sampling.columns import SIZE, STRATUM
 from pulseframes.tables import SESSIONS, Privacy
 
 Kind: TypeAlias = Literal["pageviews", "uniform"]
 
+#: The columns that a search fills: what is known of every session.
+SUMMARY_COLUMNS: Final = tuple(column.name for column in SESSIONS.columns if SEARCH in column.endpoints)
+#: How many strata a message names.
+_NAMED: Final = 20
+
 
 @dataclass(frozen=True)
 class Design:
-    """How details are drawn.
+    """How details are sampled.
 
     Attributes
     ----------
     kind : {"pageviews", "uniform"}
         What a session's chance is proportional to: its page views, for questions about page views and errors; or the same
-        for all, for questions about sessions.
+        for all sessions, for questions about sessions.
     seed : int
-        What the permanent random numbers hang on. The same seed goes on with the same sample.
+        Seed of the permanent random numbers. The same seed extends the same sample.
     strata : tuple of str
-        Summary columns by whose values the sample is stratified.
+        Summary columns to stratify by.
     allocation : mapping of str to float, or None
-        Shares of the sample for strata, by their names (``"NZ"``; ``"NZ, Chrome"`` for two columns; ``"null"`` for no value).
-        The strata that it does not name divide the rest by their sizes, as all of them do where it is None.
+        Shares of the sample for some strata, by name: ``"NZ"``; ``"NZ, Chrome"`` for two columns; ``"null"`` for no value. The
+        other strata divide the rest in proportion to their sizes.
 
     Raises
     ------
     InvalidQuery
-        If there is no such kind or column, a column says who somebody is, or the shares are none.
+        If the kind or a column is unknown, a column identifies people, or the shares are not valid.
+
+    Examples
+    --------
+    >>> design = pf.Design("uniform", seed=7, strata="country", allocation={"NZ": 0.5})
+    >>> design.name
+    'uniform by country'
     """
 
     kind: Kind = "pageviews"
@@ -44,18 +59,15 @@ class Design:
     allocation: Mapping[str, float] | None = None
 
     def __post_init__(self) -> None:
-        strata = names_of_strata(self.strata)
-        object.__setattr__(self, "strata", strata)
         check_choice("design", self.kind, get_args(Kind))
         object.__setattr__(self, "seed", whole_number("seed", self.seed, most=2**63 - 1))
-        for name in strata:
-            _check_stratum(name)
+        object.__setattr__(self, "strata", strata_columns(self.strata))
         if self.allocation is not None:
-            _check_allocation(self.allocation, strata)
+            _check_allocation(self.allocation, self.strata)
 
     @property
     def name(self) -> str:
-        """What the lake calls it, with the columns of its strata."""
+        """The name in a lake: the kind, and the columns of the strata."""
         return f"{self.kind} by {', '.join(self.strata)}" if self.strata else self.kind
 
     @property
@@ -64,33 +76,93 @@ class Design:
         return ["session_id", "page_view_count", *self.strata]
 
 
-def names_of_strata(strata: object) -> tuple[str, ...]:
-    """Give the columns that make strata; raises ``InvalidQuery`` where they are no names."""
+def as_design(design: object) -> Design:
+    """Return a design, or the one of a kind."""
+    return design if isinstance(design, Design) else Design(design)  # type: ignore[arg-type]  # it checks its kind
+
+
+def strata_columns(strata: object) -> tuple[str, ...]:
+    """Return the names of the strata columns; raise ``InvalidQuery`` if one cannot divide sessions into strata."""
     given = (strata,) if isinstance(strata, str) else () if strata is None else strata
     names = tuple(given) if isinstance(given, Iterable) else (given,)
     for name in names:
         if not isinstance(name, str):
-            raise InvalidQuery(f"strata: {name!r} is no column; give 'country', or several names.", argument="strata")
+            raise InvalidQuery(
+                f"strata must be column names, such as 'country' or ['country', 'os_name'], not {name!r}.",
+                argument="strata",
+            )
+        check_summary_column("strata", name)
     return names
 
 
-def _check_stratum(name: str) -> None:
-    column = SESSIONS[name] if name in SESSIONS.schema else None
-    if column is None or SEARCH not in column.endpoints:
-        raise InvalidQuery(f"strata: {name!r} is no column that search_sessions() fills.", argument="strata")
-    if column.privacy is not Privacy.NONE or name in SESSIONS.key:
+def check_summary_column(argument: str, name: str) -> None:
+    """Raise ``InvalidQuery`` if a column is not filled by a search, or identifies people or sessions."""
+    if name not in SUMMARY_COLUMNS:
         raise InvalidQuery(
-            f"strata: {name} says who somebody is, or where they went; it makes no strata.", argument="strata"
+            f"Unknown column {name!r} in {argument}=; use one that search_sessions() fills."
+            f"{did_you_mean(name, SUMMARY_COLUMNS)}",
+            argument=argument,
         )
+    if SESSIONS[name].privacy is not Privacy.NONE or name in SESSIONS.key:
+        raise InvalidQuery(
+            f"{argument}: {name} identifies people or single sessions; use a column such as 'country'.",
+            argument=argument,
+        )
+
+
+def size_of(views: pl.Expr, design: Design) -> pl.Expr:
+    """Return what the chance of being drawn is proportional to."""
+    return views if design.kind == "pageviews" else pl.lit(1, pl.Int64)
+
+
+def stratum_of(strata: tuple[str, ...]) -> pl.Expr:
+    """Return the name of each session's stratum; empty without strata."""
+    if not strata:
+        return pl.lit("")
+    return pl.concat_str([pl.col(name).cast(pl.String).fill_null("null") for name in strata], separator=", ")
+
+
+def check_strata_exist(population: pl.DataFrame, design: Design) -> None:
+    """Raise ``InvalidQuery`` if the allocation names a stratum that no session belongs to."""
+    strata = population[STRATUM].unique().sort().to_list()
+    missing = [name for name in design.allocation or {} if name not in strata]
+    if missing and strata:
+        raise InvalidQuery(
+            f"allocation: no session is in the stratum {missing[0]!r}; the strata are {listed(map(repr, strata), _NAMED)}.",
+            argument="allocation",
+        )
+
+
+def stratum_shares(population: pl.DataFrame, design: Design) -> pl.DataFrame:
+    """Return each stratum's ``share`` of the sample, and the size of all its sessions, ``_size``."""
+    sizes = population.group_by(STRATUM).agg(pl.col(SIZE).sum().alias("_size")).sort(STRATUM)
+    shares = dict(design.allocation or {})
+    named = pl.col(STRATUM).is_in(list(shares))
+    rest = max(0.0, 1.0 - math.fsum(shares.values()))
+    unnamed = sizes.filter(~named)
+    if not rest and not unnamed.is_empty():
+        raise InvalidQuery(
+            f"allocation: the shares leave nothing for {unnamed[STRATUM][0]!r}, so the sample could not represent its "
+            "sessions. Give it a share, or lower the others.",
+            argument="allocation",
+        )
+    by_size = pl.col("_size") / max(1, unnamed["_size"].sum()) * rest
+    given = pl.col(STRATUM).replace_strict(shares, default=0.0, return_dtype=pl.Float64)
+    return sizes.with_columns(pl.when(named).then(given).otherwise(by_size).alias("share"))
 
 
 def _check_allocation(allocation: Mapping[str, float], strata: tuple[str, ...]) -> None:
     if not isinstance(allocation, Mapping) or not all(isinstance(name, str) for name in allocation):
-        raise InvalidQuery(f"allocation: {allocation!r} is not like {{'NZ': 0.5}}.", argument="allocation")
+        raise InvalidQuery(
+            f"allocation must be a mapping such as {{'NZ': 0.5}}, not {allocation!r}.", argument="allocation"
+        )
     if not strata:
-        raise InvalidQuery("allocation: there are no strata to give shares to.", argument="allocation")
+        raise InvalidQuery("allocation needs strata, such as strata='country'.", argument="allocation")
     for name, share in allocation.items():
         if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share <= 1:
-            raise InvalidQuery(f"allocation: {name!r}: {share!r} is no share above 0, up to 1.", argument="allocation")
+            raise InvalidQuery(
+                f"allocation: the share of {name!r} must be above 0 and at most 1, not {share!r}.",
+                argument="allocation",
+            )
     if math.fsum(allocation.values()) > 1 + 1e-9:
         raise InvalidQuery("allocation: the shares add up to more than 1.", argument="allocation")

@@ -1,9 +1,9 @@
 """Standard errors and intervals from weighted sessions: Taylor linearisation, sessions as clusters, finite populations.
 
-A statistic is linearised: each session's share in its error, z, is worked out, and the variance is that of the total of z
-under a sample without replacement of unequal probabilities (Hájek; in Deville's form of it): the sum over groups of
-sum of (1 - fraction) * (z - mean)^2 / (1 - sum of a^2). Here a is a session's part in its group's sum of 1 - fraction, and the
-mean is by a. Where all fractions are the same, that is the textbook's n / (n - 1); a session drawn for sure counts for nothing.
+A statistic is linearised: z is each session's contribution to its error. The variance is that of the total of z under
+sampling without replacement with unequal probabilities (Hájek, in Deville's form): the sum over groups of
+sum((1 - fraction) * (z - mean)^2) / (1 - sum(a^2)), where a is a session's part of its group's sum of 1 - fraction, and the mean
+is weighted by a. If all fractions are equal, that is the textbook's n / (n - 1). A session that was certain adds nothing.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import polars as pl
 
-from pulseframes.sampling.weights import AUXILIARY, CELL, FRACTION, GROUP, WEIGHT
+from pulseframes.sampling.columns import AUXILIARY, BASE, CELL, FRACTION, GROUP, OWNER, RESULT, VALUE, WEIGHT
+from pulseframes.sampling.measures import Measure
+from pulseframes.sampling.weights import effective_size
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,18 +23,51 @@ if TYPE_CHECKING:
 
     Vector = NDArray[np.float64]
 
-#: As a share, what is rounding.
-_NOTHING: Final = 1e-12
-#: Fewer sessions than these say little of their own variation.
+#: Fewer sessions than these show little of their own variance.
 FEW: Final = 10
-#: A sum to which fewer sessions than these add anything is too uneven for Student's t.
+#: A sum that fewer sessions than these contribute to is too uneven for Student's t.
 RARE: Final = 20
+#: The flag of details that were not sampled at random.
+NOT_DRAWN: Final = "not drawn"
+#: Relative differences below this are rounding.
+_ROUNDING: Final = 1e-12
 
 
-class Estimated(NamedTuple):
-    """A figure, its standard error and interval, and how many sessions it rests on.
+def exact(measure: Measure, rows: pl.DataFrame, names: list[str], *, drawn: bool) -> pl.DataFrame:
+    """Compute a measure of all rows of each group, in the form of estimates.
 
-    The limits are infinite where the sessions are too few to say; the standard error is null then.
+    If the rows were not drawn, they have no interval, and the flag ``not drawn``; otherwise they are a census.
+    """
+    value, base = pl.col(VALUE), pl.col(BASE)
+    match measure.kind:
+        case "total" | "sessions":
+            figure = value.sum()
+        case "mean" | "share":
+            figure = pl.when(base.sum() != 0).then(value.sum() / base.sum())
+        case "quantile":
+            figure = value.quantile(measure.probability, interpolation="equiprobable")
+    figures = [figure.alias("estimate"), pl.col(OWNER).n_unique().cast(pl.Int64).alias("sessions")]
+    found = rows.group_by(names, maintain_order=True).agg(figures) if names else rows.select(figures)
+    limit = pl.col("estimate") if drawn else pl.lit(None, pl.Float64)
+    return found.with_columns(
+        pl.lit(measure.text).alias("measure"),
+        (limit * 0).alias("standard_error"),
+        limit.alias("lower"),
+        limit.alias("upper"),
+        pl.col("sessions").cast(pl.Float64).alias("effective_sessions"),
+        pl.when(pl.col("sessions") == 0)
+        .then(pl.lit("no sessions"))
+        .when(pl.col("estimate").is_null())
+        .then(pl.lit("zero base"))
+        .otherwise(pl.lit(None if drawn else NOT_DRAWN, pl.String))
+        .alias("flag"),
+    ).select(*names, *RESULT)
+
+
+class Estimate(NamedTuple):
+    """An estimate with its standard error, interval and effective number of sessions.
+
+    If the sessions are too few to show any variance, the standard error is null and the limits are infinite.
     """
 
     estimate: float | None
@@ -43,165 +78,154 @@ class Estimated(NamedTuple):
     flag: str | None
 
 
-class Weighted:
-    """The sessions that answered, with their weights, as vectors.
+class WeightedSample:
+    """The sessions that responded, with their weights, as vectors.
 
     Parameters
     ----------
     sessions : polars.DataFrame
-        What ``weigh()`` gives.
+        Weighted sessions from ``weigh()``.
     calibration : array or None
-        What the weights were calibrated to, a row a session; by default, the auxiliary total of each cell.
+        The matrix that the weights were calibrated with, one row per session; by default, the auxiliary in a column per cell.
     confidence : float
-        Of the intervals.
+        Confidence level of the intervals.
     """
 
     def __init__(self, sessions: pl.DataFrame, *, calibration: Any = None, confidence: float = 0.95) -> None:
         np = numpy()
         self.weights: Vector = sessions[WEIGHT].to_numpy().astype(float)
-        self._free: Vector = 1.0 - sessions[FRACTION].to_numpy().astype(float)
+        self._random: Vector = 1.0 - sessions[FRACTION].to_numpy().astype(float)
         self._groups = sessions[GROUP].rank("dense").to_numpy().astype(int) - 1
         self._confidence = confidence
         if calibration is None:
+            auxiliary = sessions[AUXILIARY].to_numpy()
             cells = sessions[CELL].rank("dense").to_numpy().astype(int) - 1
             calibration = np.zeros((len(sessions), int(cells.max(initial=-1)) + 1))
-            calibration[np.arange(len(sessions)), cells] = sessions[AUXILIARY].to_numpy()
-            # A weight that is scaled to a total is a regression through the origin, of a variance that grows with it.
-            known = sessions[AUXILIARY].to_numpy()
-            root = np.sqrt(np.divide(self.weights, known, out=np.zeros_like(self.weights), where=known > 0))
+            calibration[np.arange(len(sessions)), cells] = auxiliary
+            # Scaling to a total is a regression through the origin, with a variance in proportion to the auxiliary.
+            root = np.sqrt(np.divide(self.weights, auxiliary, out=np.zeros_like(self.weights), where=auxiliary > 0))
         else:
             root = np.sqrt(self.weights)
         self._known: Any = calibration
         self._slopes: Any = np.linalg.pinv(calibration * root[:, None]) * root
-        self._varying = int((self._free > 0).sum())
-        self.is_census = len(sessions) > 0 and not self._varying
+        self._uncertain = int((self._random > 0).sum())
+        self.is_census = len(sessions) > 0 and not self._uncertain
 
-    def by_session(self, owners: NDArray[np.int64], values: Vector | None = None) -> Vector:
-        """Add up rows by their sessions, whose positions are given; count them, where there are no values."""
-        added: Vector = numpy().bincount(owners, weights=values, minlength=len(self.weights)).astype(float)
-        return added
+    def cluster_totals(self, owners: NDArray[np.int64], values: Vector | None = None) -> Vector:
+        """Return the sum of the rows' values for each session, or their number; ``owners`` are the sessions' positions."""
+        totals: Vector = numpy().bincount(owners, weights=values, minlength=len(self.weights)).astype(float)
+        return totals
 
-    def mean(self, values: Vector, base: Vector, rows: Vector) -> Estimated:
-        """Estimate the ratio of two totals, from each session's part in both."""
+    def mean(self, values: Vector, base: Vector, rows: Vector) -> Estimate:
+        """Estimate a ratio of two totals, from each session's part of both and its number of rows."""
         below = float(self.weights @ base)
         if below == 0:
-            return _nothing("zero base" if rows.any() else "no sessions")
+            return _no_estimate("zero base" if rows.any() else "no sessions")
         ratio = float(self.weights @ values) / below
-        apart = values - ratio * base
-        return self._by_t(ratio, self._linearised(apart) / below, values, rows, apart, pool=rows != 0)
+        residuals = values - ratio * base
+        return self._t_interval(ratio, self._linearised(residuals) / below, values, rows, residuals, pool=rows != 0)
 
-    def total(self, values: Vector, rows: Vector) -> Estimated:
-        """Estimate a total, from each session's part in it; ``rows`` says how many rows that is."""
+    def total(self, values: Vector, rows: Vector) -> Estimate:
+        """Estimate a total, from each session's part of it and its number of rows."""
         if not len(self.weights):
-            return _nothing()
-        everybody = numpy().full(len(values), fill_value=True)
-        return self._by_t(float(self.weights @ values), self._linearised(values), values, rows, values, pool=everybody)
+            return _no_estimate()
+        everyone = numpy().full(len(values), fill_value=True)
+        return self._t_interval(
+            float(self.weights @ values), self._linearised(values), values, rows, values, pool=everyone
+        )
 
-    def share(self, cases: Vector, rows: Vector) -> Estimated:
-        """Estimate the share of rows that are cases; the interval is Wilson's, by the effective number of rows."""
+    def share(self, cases: Vector, rows: Vector) -> Estimate:
+        """Estimate the share of rows that are cases, with Wilson's interval for the effective number of rows."""
         below = float(self.weights @ rows)
         if below == 0:
-            return _nothing()
+            return _no_estimate()
         share = float(self.weights @ cases) / below
-        error = math.sqrt(self._variance(self._linearised(cases - share * rows) / below))
-        effective = self._effective(rows)
         if self.is_census:
-            return Estimated(share, 0.0, share, share, effective, None)
+            return self._without_error(share, rows)
+        error = math.sqrt(self._variance(self._linearised(cases - share * rows) / below))
         lower, upper = self._wilson(share, error, rows)
-        some = min(int((cases > 0).sum()), int((rows > cases).sum()))
-        told = error if error > _NOTHING and self._can_tell(rows) else None
-        return Estimated(share, told, lower, upper, effective, self._flag(effective, rows, some))
+        fewest = min(int((cases > 0).sum()), int((rows > cases).sum()))
+        shown = error if error > _ROUNDING and self._shows_variance(rows) else None
+        return Estimate(share, shown, lower, upper, self._effective(rows), self._flag(rows, fewest))
 
-    def number(self, rows: Vector) -> Estimated:
-        """Estimate how many sessions have such rows; ``rows`` says how many each has. Where few have, or have not, by their share."""
+    def number(self, rows: Vector) -> Estimate:
+        """Estimate how many sessions have rows: by their share, if few have any, or few have none."""
         some = (rows > 0).astype(float)
-        found, known = self.share(some, numpy().ones_like(some)), float(self.weights.sum())
-        if found.estimate is None or found.flag is None:
+        share, known = self.share(some, numpy().ones_like(some)), float(self.weights.sum())
+        if share.estimate is None or share.flag is None:
             return self.total(some, some)
-        error = None if found.standard_error is None else known * found.standard_error
-        limits = known * found.lower, known * found.upper
-        return Estimated(known * found.estimate, error, *limits, self._effective(rows), found.flag)
+        error = None if share.standard_error is None else known * share.standard_error
+        limits = known * share.lower, known * share.upper
+        return Estimate(known * share.estimate, error, *limits, self._effective(rows), share.flag)
 
-    def quantile(self, probability: float, values: Vector, owners: NDArray[np.int64]) -> Estimated:
-        """Estimate a quantile of rows, with Woodruff's interval: that of the share below it, read off the distribution.
-
-        Parameters
-        ----------
-        probability : float
-            Which quantile.
-        values : array
-            The rows' values.
-        owners : array
-            The position of each row's session.
-        """
+    def quantile(self, probability: float, values: Vector, owners: NDArray[np.int64]) -> Estimate:
+        """Estimate a quantile of rows, with Woodruff's interval: that of the share below it, read off the distribution."""
         np = numpy()
         if not len(values):
-            return _nothing()
+            return _no_estimate()
         order = np.argsort(values, kind="stable")
         values, owners = values[order], owners[order]
         weights = self.weights[owners]
         heights = np.cumsum(weights) / weights.sum()
 
         def at(height: float) -> float:
-            return float(values[min(int(np.searchsorted(heights, height * (1 - 1e-12))), len(values) - 1)])
+            return float(values[min(int(np.searchsorted(heights, height * (1 - _ROUNDING))), len(values) - 1)])
 
         quantile = at(probability)
-        rows = self.by_session(owners)
-        below = self.by_session(owners, (values <= quantile).astype(float))
-        effective = self._effective(rows)
+        rows = self.cluster_totals(owners)
         if self.is_census:
-            return Estimated(quantile, 0.0, quantile, quantile, effective, None)
+            return self._without_error(quantile, rows)
+        below = self.cluster_totals(owners, (values <= quantile).astype(float))
         share = float(self.weights @ below) / float(weights.sum())
         error = math.sqrt(self._variance(self._linearised(below - share * rows) / float(weights.sum())))
         number = self._effective_rows(probability, error, rows)
         low, high = self._wilson(probability, error, rows)
-        # Where even all of so many rows would often lie on one side of the quantile, they say nothing of the other.
+        # If even all of these rows would often lie on one side of the quantile, they show nothing of the other side.
         tail = (1 - self._confidence) / 2
+        shown = self._shows_variance(rows)
         floor = 0.0 if values[0] >= 0 else -math.inf
-        told = self._can_tell(rows)
-        lower = at(low) if told and (1 - probability) ** number <= tail else floor
-        upper = at(high) if told and probability**number <= tail else math.inf
-        spread = (upper - lower) / 2 / self._t(self._effective(rows) - 1)
-        flag = self._flag(effective, rows, None) or ("few sessions" if math.isinf(spread) else None)
-        return Estimated(quantile, None if math.isinf(spread) else spread, lower, upper, effective, flag)
-
-    def _by_t(
-        self, estimate: float, z: Vector, values: Vector, rows: Vector, apart: Vector, *, pool: NDArray[np.bool_]
-    ) -> Estimated:
-        """Make an interval by Student's t, its degrees of freedom by how evenly the sessions share in the variance.
-
-        Where no session is ``apart`` from the others, they do not tell how far those may be that were not drawn. Where few
-        of the ``pool`` of sessions that might add to the sum do so, the limits are those of rare cases. Sessions that were
-        drawn for sure do not tell of others at all: where only they add to it, there is no standard error.
-        """
-        np = numpy()
+        lower = at(low) if shown and (1 - probability) ** number <= tail else floor
+        upper = at(high) if shown and probability**number <= tail else math.inf
         effective = self._effective(rows)
+        error = (upper - lower) / 2 / self._t(effective - 1)
+        flag = self._flag(rows) or ("few sessions" if math.isinf(error) else None)
+        return Estimate(quantile, None if math.isinf(error) else error, lower, upper, effective, flag)
+
+    def _t_interval(
+        self, estimate: float, z: Vector, values: Vector, rows: Vector, residuals: Vector, *, pool: NDArray[np.bool_]
+    ) -> Estimate:
+        """Return Student's t interval, with degrees of freedom that depend on how evenly the sessions share in the variance.
+
+        Sessions that do not differ (no residuals) show nothing of the others. If few sessions of the pool contribute to the sum, the
+        limits are those of rare cases. If only sessions that were certain do, they show nothing of the others: no standard error.
+        """
+        effective, flag = self._effective(rows), self._flag(rows, int((values != 0).sum()))
         if self.is_census:
-            return Estimated(estimate, 0.0, estimate, estimate, effective, None)
-        parts = self._parts(z)
-        variance = float(parts.sum())
-        flag = self._flag(effective, rows, int((values != 0).sum()))
+            return self._without_error(estimate, rows)
         never_negative = bool((values >= 0).all())
         floor = 0.0 if never_negative else -math.inf
-        if not self._can_tell(rows) or float(np.abs(apart).max()) <= _NOTHING * float(np.abs(values).max()):
-            return Estimated(estimate, None, floor, math.inf, effective, flag or "few cases")
-        if math.sqrt(variance) <= _NOTHING * abs(estimate):
-            if np.any((values != 0) & (self._free > 0)):  # known, as the number of page views is
-                exactly = float(f"{estimate:.12g}")
-                return Estimated(exactly, 0.0, exactly, exactly, effective, flag)
-            upper = self._of_rare_cases(estimate, 0.0, values > 0, pool)[1] if never_negative else math.inf
-            return Estimated(estimate, None, estimate if never_negative else floor, upper, effective, flag)
+        differ = float(abs(residuals).max()) > _ROUNDING * float(abs(values).max())
+        if not differ or not self._shows_variance(rows):
+            return Estimate(estimate, None, floor, math.inf, effective, flag or "few cases")
+        parts = self._variance_parts(z)
+        variance = float(parts.sum())
+        if math.sqrt(variance) <= _ROUNDING * abs(estimate):
+            if ((values != 0) & (self._random > 0)).any():  # it is known, as the number of page views is
+                return self._without_error(float(f"{estimate:.12g}"), rows, flag)
+            lower = estimate if never_negative else floor
+            upper = self._gamma_interval(estimate, 0.0, values > 0, pool)[1] if never_negative else math.inf
+            return Estimate(estimate, None, lower, upper, effective, flag)
         freedom = min(float((rows != 0).sum()) - 1.0, variance**2 / float((parts**2).sum()))
         half = self._t(freedom) * math.sqrt(variance)
         lower, upper = max(floor, estimate - half), estimate + half
         if never_negative and 0 < int((values != 0).sum()) < min(RARE, int(pool.sum()) / 2):
-            lower, upper = self._of_rare_cases(estimate, variance, values > 0, pool)
-        return Estimated(estimate, math.sqrt(variance), lower, upper, effective, flag)
+            lower, upper = self._gamma_interval(estimate, variance, values > 0, pool)
+        return Estimate(estimate, math.sqrt(variance), lower, upper, effective, flag)
 
-    def _of_rare_cases(
+    def _gamma_interval(
         self, estimate: float, variance: float, cases: NDArray[np.bool_], pool: NDArray[np.bool_]
     ) -> tuple[float, float]:
-        """Give the gamma limits of a sum of few cases (Fay and Feuer), the next of which may weigh as any (Tiwari et al.)."""
+        """Return the gamma limits of a sum of few cases (Fay and Feuer); the next case may have any weight (Tiwari et al.)."""
         from scipy.stats import chi2
 
         tail = (1 - self._confidence) / 2
@@ -211,39 +235,38 @@ class Weighted:
         upper = spread / 2 / centre * chi2.ppf(1 - tail, 2 * centre**2 / spread)
         return float(min(lower, estimate)), float(max(upper, estimate))
 
-    def _can_tell(self, rows: Vector) -> bool:
-        """Whether there are two sessions with such rows, and two that were not drawn for sure."""
-        return min(int((rows != 0).sum()), self._varying) > 1
+    def _without_error(self, value: float, rows: Vector, flag: str | None = None) -> Estimate:
+        return Estimate(value, 0.0, value, value, self._effective(rows), flag)
+
+    def _shows_variance(self, rows: Vector) -> bool:
+        """Whether two sessions have rows, and two were not certain to be drawn."""
+        return min(int((rows != 0).sum()), self._uncertain) > 1
 
     def _linearised(self, values: Vector) -> Vector:
-        """Give each session's part in the error of a total: weighted residuals from what is known for all."""
+        """Return each session's contribution to the error of a total: its weighted residual from the calibration."""
         residuals: Vector = values - self._known @ (self._slopes @ values)
         return self.weights * residuals
 
-    def _parts(self, z: Vector) -> Vector:
-        """Give each session's part in the variance of a total of z."""
+    def _variance_parts(self, z: Vector) -> Vector:
+        """Return each session's part of the variance of the total of z."""
         np = numpy()
-        free = np.bincount(self._groups, weights=self._free)
-        shares = self._free / np.where(free > 0, free, 1.0)[self._groups]
+        random = np.bincount(self._groups, weights=self._random)
+        shares = self._random / np.where(random > 0, random, 1.0)[self._groups]
         means = np.bincount(self._groups, weights=shares * z)
-        even = np.bincount(self._groups, weights=shares**2)
-        scale = 1 / np.where(even < 1, 1 - even, 1.0)
-        parts: Vector = scale[self._groups] * self._free * (z - means[self._groups]) ** 2
+        squares = np.bincount(self._groups, weights=shares**2)
+        scale = 1 / np.where(squares < 1, 1 - squares, 1.0)
+        parts: Vector = scale[self._groups] * self._random * (z - means[self._groups]) ** 2
         return parts
 
     def _variance(self, z: Vector) -> float:
-        return float(self._parts(z).sum())
+        return float(self._variance_parts(z).sum())
 
     def _effective(self, rows: Vector) -> float:
-        """Give Kish's effective number of sessions: how many with equal shares would say as much."""
-        shares = self.weights * rows
-        squares = float((shares**2).sum())
-        return float(shares.sum()) ** 2 / squares if squares else 0.0
+        return effective_size(self.weights * rows)
 
     def _effective_rows(self, share: float, error: float, rows: Vector) -> float:
-        """Give how many rows, drawn one by one, would say as much of a share; uneven weights alone allow no more."""
-        squares = float((self.weights**2 * rows).sum())
-        most = float(self.weights @ rows) ** 2 / squares if squares else 0.0
+        """Return how many independent rows would give the same precision of a share; at most Kish's number."""
+        most = effective_size(self.weights, rows)
         return min(most, share * (1 - share) / error**2) if error > 0 and 0 < share < 1 else most
 
     def _wilson(self, share: float, error: float, rows: Vector) -> tuple[float, float]:
@@ -258,28 +281,21 @@ class Weighted:
 
         return float(t.ppf((1 + self._confidence) / 2, max(freedom, 1.0)))
 
-    def _flag(self, effective: float, rows: Vector, cases: int | None) -> str | None:
-        if int((rows != 0).sum()) < FEW or effective < FEW:
+    def _flag(self, rows: Vector, cases: int = FEW) -> str | None:
+        if int((rows != 0).sum()) < FEW or self._effective(rows) < FEW:
             return "few sessions"
-        return "few cases" if cases is not None and cases < FEW else None
+        return "few cases" if cases < FEW else None
 
 
 def numpy() -> Any:
-    """Give NumPy, which comes with the extra that estimates need.
-
-    Raises
-    ------
-    ImportError
-        If it, or SciPy, is not installed.
-    """
+    """Return NumPy, which comes with the extra ``stats``; raise ``ImportError`` if that is not installed."""
     try:
         import numpy as np
-        import scipy.stats  # noqa: F401  what else is needed: said here rather than half-way
+        import scipy.stats  # noqa: F401  needed later: better to fail here
     except ImportError:
         raise ImportError("Estimates need SciPy: pip install 'pulseframes[stats]'") from None
     return np
 
 
-def _nothing(flag: str = "no sessions") -> Estimated:
-    """Say that there is nothing to estimate from."""
-    return Estimated(None, None, -math.inf, math.inf, 0.0, flag)
+def _no_estimate(flag: str = "no sessions") -> Estimate:
+    return Estimate(None, None, -math.inf, math.inf, 0.0, flag)

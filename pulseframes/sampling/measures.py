@@ -1,39 +1,41 @@
-"""What is to be estimated, read from a text such as ``p75(loading_time_ms)``."""
+"""Measures: what to estimate, parsed from strings such as ``p75(loading_time_ms)``, and computed for rows."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, NamedTuple
 
 import polars as pl
 
-from pulseframes._arguments import check_choice
+from pulseframes._arguments import nearest
 from pulseframes.errors import InvalidQuery
-
-Level: TypeAlias = Literal["sessions", "page_views", "errors"]
+from pulseframes.sampling.columns import BASE, OWNER, VALUE
 
 _CALL: Final = re.compile(r"\s*([a-z]+)([0-9]{1,2}(?:\.[0-9]+)?)?\s*\((.*)\)\s*", re.DOTALL)
-_FORMS: Final = "total(x), mean(x), share(condition), ratio(x, y), median(x), p75(x), count(), sessions()"
+_NAMES: Final = ("total", "mean", "share", "ratio", "median", "count", "sessions")
+#: What SQL and others call a measure.
+_SYNONYMS: Final = {"avg": "mean", "average": "mean", "sum": "total", "fraction": "share", "percentile": "p75"}
 _ONE: Final = pl.lit(1.0)
+#: On how many rows an expression is tried.
+_TRIED: Final = 30
 
 
 @dataclass(frozen=True)
 class Measure:
-    """One thing to be estimated.
+    """A statistic to estimate.
 
     Attributes
     ----------
     text : str
         As the user wrote it.
     kind : {"total", "mean", "share", "quantile", "sessions"}
-        What is made of the values; a ratio is a mean of the values by their bases, and ``sessions`` a total in which each
-        session counts once, however many rows it has.
+        The statistic. A ratio is a mean of values with bases; ``sessions`` is a total that counts each session once.
     value : polars.Expr
         A row's value.
     base : polars.Expr
-        What a row counts for: 1; for a ratio, what is below the line.
+        What a row counts for: 1, or the denominator of a ratio.
     probability : float
         Of a quantile.
     """
@@ -51,116 +53,187 @@ class Measure:
 
     @classmethod
     def parse(cls, text: str) -> Measure:
-        """Read a measure.
-
-        Raises
-        ------
-        InvalidQuery
-            If it is none, or what stands within the brackets is no SQL expression.
-        """
-        found = _CALL.fullmatch(text) if isinstance(text, str) else None
-        if found is None:
-            raise _wrong(text, f"it is like none of {_FORMS}")
-        name, digits, inside = found[1], found[2], found[3].strip()
+        """Parse a measure; raise ``InvalidQuery`` if it is unknown, or its argument is not a SQL expression."""
+        call = _CALL.fullmatch(text) if isinstance(text, str) else None
+        if call is None:
+            raise _unknown(text)
+        name, digits, inside = call[1], call[2], call[3].strip()
         if digits is not None:
             if name != "p" or not 0 < float(digits) < 100:  # noqa: PLR2004  per cent
-                raise _wrong(text, f"it is like none of {_FORMS}")
-            return cls(text, "quantile", _inside(inside, text), probability=float(digits) / 100)
+                raise _unknown(text)
+            return cls(text, "quantile", _argument(inside, text), probability=float(digits) / 100)
         match name:
             case "count":
                 if inside:
-                    raise _wrong(text, "count() takes nothing; count what fulfils a condition with total(condition)")
+                    raise _wrong(text, "count() takes no argument; use total(condition) to count rows")
                 return cls(text, "total", _ONE)
             case "total" | "mean" | "share":
-                return cls(text, name, _inside(inside, text))
+                return cls(text, name, _argument(inside, text))
             case "sessions":
-                return cls(text, name, _inside(inside, text) if inside else _ONE)
+                return cls(text, name, _argument(inside, text) if inside else _ONE)
             case "median":
-                return cls(text, "quantile", _inside(inside, text))
+                return cls(text, "quantile", _argument(inside, text))
             case "ratio":
-                above, below = _two(inside, text)
-                return cls(text, "mean", _inside(above, text), _inside(below, text))
-        raise _wrong(text, f"it is like none of {_FORMS}")
+                above, below = _two_arguments(inside, text)
+                return cls(text, "mean", _argument(above, text), _argument(below, text))
+        raise _unknown(text)
 
 
 def expression(given: str | pl.Expr, argument: str) -> pl.Expr:
-    """Read a SQL expression; one of polars' own is taken as it is.
-
-    Raises
-    ------
-    InvalidQuery
-        If it is none, or several.
-    """
+    """Parse a SQL expression, or return a polars one; raise ``InvalidQuery`` unless it is exactly one."""
     if isinstance(given, pl.Expr):
         if given.meta.has_multiple_outputs():
-            raise InvalidQuery(f"{argument}: {given} is of several columns; give them one by one.", argument=argument)
+            raise InvalidQuery(f"{argument}: {given} selects several columns; pass them one by one.", argument=argument)
         return given
     if not isinstance(given, str):
-        raise InvalidQuery(f"{argument}: {given!r} is neither SQL nor a polars expression.", argument=argument)
+        raise InvalidQuery(f"{argument} must be SQL or a polars expression, not {given!r}.", argument=argument)
     try:
         return pl.sql_expr(given)
     except pl.exceptions.PolarsError as problem:
-        raise InvalidQuery(f"{argument}: {given!r} is no SQL expression ({problem}).", argument=argument) from None
+        raise InvalidQuery(f"{argument}: {given!r} is not a SQL expression ({problem}).", argument=argument) from None
 
 
-def level_of(columns: Mapping[str, Iterable[str]], levels: dict[Level, set[str]], of: Level | None) -> Level:
-    """Say what a question is about: the first of sessions, page views and errors that has all its columns.
+def rows_where(condition: pl.Expr, rows: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows that meet a condition; raise ``InvalidQuery`` if it is not one, or fails."""
+    given = _Given(condition.alias(VALUE), "where", _text_of(condition))
+    if given.dtype(rows) != pl.Boolean:
+        raise given.wrong("is not a condition, such as \"country = 'NZ'\".")
+    return rows.filter(given.values(rows))
 
-    Parameters
-    ----------
-    columns : mapping of str to iterable of str
-        By argument, the columns that are asked for there.
-    levels : dict
-        The columns that each has.
-    of : {"sessions", "page_views", "errors"} or None
-        What it is about, where that is said.
 
-    Raises
-    ------
-    InvalidQuery
-        If none has.
+def values_of(measure: Measure, rows: pl.DataFrame, groups: Sequence[pl.Expr]) -> pl.DataFrame:
+    """Return the rows for which a measure has a value: ``_owner``, the groups, ``_value`` and ``_base``, sorted by group.
+
+    Raises ``InvalidQuery`` if the measure or a group fails, or a value has the wrong type or is infinite.
     """
-    wanted = set[str]().union(*columns.values())
-    if of is not None:
-        check_choice("of", of, [*levels])
-    for level, there in levels.items():
-        if of in (None, level) and wanted <= there:
-            return level
-    everywhere = levels[of] if of else set[str]().union(*levels.values())
-    for argument, names in columns.items():
-        for name in sorted(set(names) - everywhere):
-            elsewhere = any(name in there for there in levels.values())
-            hint = "" if elsewhere else f" A text, if it is one, stands in single quotes: '{name}'."
-            raise InvalidQuery(
-                f"{argument}: there is no column {name!r} of {of or 'sessions, page views and errors'}.{hint}",
-                argument=argument,
-            )
-    raise InvalidQuery(
-        f"The columns {', '.join(sorted(wanted))} are of page views and of errors, which nothing joins but their session.",
-        argument="measures",
+    by = [_Given(group, "by", _text_of(group)) for group in groups]
+    value = _Given(measure.value.alias(VALUE), "measures", repr(measure.text))
+    base = value._replace(expression=measure.base.alias(BASE))
+    dtype = value.dtype(rows)
+    if measure.kind == "share" and dtype != pl.Boolean:
+        raise value.wrong(f"needs a condition, not {dtype}.")
+    if not _is_number(dtype):
+        raise value.wrong(f"needs a number, not {dtype}.")
+    if not _is_number(base.dtype(rows)):
+        raise base.wrong("needs a number to divide by.")
+    for group in by:
+        if group.dtype(rows).is_nested():
+            raise group.wrong("has several values per row.")
+    valued = rows.select(OWNER).hstack(
+        [group.values(rows) for group in by] + [given.values(rows).cast(pl.Float64) for given in (value, base)]
     )
+    valued = valued.drop_nulls([VALUE, BASE])
+    infinite = valued.select((~(pl.col(VALUE).is_finite() & pl.col(BASE).is_finite())).sum()).item()
+    if infinite:
+        raise value.wrong(
+            f"is infinite or not a number for {infinite} rows, as after a division by zero. Exclude them with where=, or turn "
+            "them into nulls with NULLIF(x, 0)."
+        )
+    names = [group.meta.output_name() for group in groups]
+    return (valued.unique([OWNER, *names]) if measure.kind == "sessions" else valued).sort(names)
 
 
-def _inside(inside: str, text: str) -> pl.Expr:
+class _Given(NamedTuple):
+    """An expression, the argument it was given in, and its text."""
+
+    expression: pl.Expr
+    argument: str
+    text: str
+
+    def wrong(self, why: str) -> InvalidQuery:
+        return InvalidQuery(f"{self.argument}: {self.text} {why}", argument=self.argument)
+
+    def dtype(self, rows: pl.DataFrame) -> pl.DataType:
+        try:
+            return rows.clear().select(self.expression).dtypes[0]
+        except pl.exceptions.PolarsError:  # its message is about what polars made of the SQL
+            names = dict.fromkeys(self.expression.meta.root_names())
+            types = ", ".join(f"{name} is {_type_name(rows.schema[name])}" for name in names)
+            raise self.wrong(
+                f"cannot be computed{f' ({types})' if types else ''}: its types do not match, or it divides by zero. Use x::DATE "
+                "for a time's day, TRY_CAST(x AS DOUBLE) for a number in a string, NULLIF(x, 0) for null instead of 0."
+            ) from None
+
+    def values(self, rows: pl.DataFrame) -> pl.Series:
+        """Return the value for each row; raise ``InvalidQuery`` if it depends on other sessions' rows."""
+        values = self._compute(rows)
+        bare = self.expression.meta.undo_aliases()
+        if not bare.meta.is_column() and not bare.meta.is_literal():
+            self._check_independent(rows)
+        return values
+
+    def _compute(self, rows: pl.DataFrame) -> pl.Series:
+        try:
+            return rows.select(OWNER, self.expression).to_series(1)
+        except pl.exceptions.PolarsError:  # its message may show values, and these may be personal
+            raise self.wrong(
+                "cannot be computed for all rows. TRY_CAST returns null where a value does not fit, and NULLIF(x, 0) where it "
+                "would divide by zero."
+            ) from None
+
+    def _check_independent(self, rows: pl.DataFrame) -> None:
+        """Compare the values for some sessions together with those for each session alone."""
+        some = rows.gather_every(max(1, len(rows) // _TRIED))
+        parts = some.partition_by(OWNER, maintain_order=True)
+        if len(parts) < 2:  # noqa: PLR2004  nothing to compare
+            return
+        together = self._compute(pl.concat(parts))
+        alone = pl.concat(self._compute(part) for part in parts)
+        same = together.eq_missing(alone)
+        if together.dtype.is_float():  # vectorised divisions may round differently
+            same |= together.is_close(alone, nans_equal=True).fill_null(value=False)
+        if not same.all():
+            raise self.wrong(
+                "depends on other sessions' rows, as max(x) does, so a sample cannot estimate it. Use a value of each row, or "
+                "add OVER (PARTITION BY session_id)."
+            )
+
+
+def _text_of(expression: pl.Expr) -> str:
+    """Return an expression's text: SQL has it as its alias."""
+    bare, name = expression.meta.undo_aliases(), expression.meta.output_name()
+    return str(bare) if bare.meta.output_name(raise_if_undetermined=False) == name else repr(name)
+
+
+def _type_name(dtype: pl.DataType) -> str:
+    return "a time" if dtype == pl.Datetime else str(dtype)
+
+
+def _is_number(dtype: pl.DataType) -> bool:
+    return dtype.is_numeric() or dtype == pl.Boolean
+
+
+def _argument(inside: str, text: str) -> pl.Expr:
     if not inside.strip():
-        raise _wrong(text, "a column or a SQL expression is missing in its brackets")
+        raise _wrong(text, "it needs a column or a SQL expression in its parentheses")
     return expression(inside, "measures")
 
 
-def _two(inside: str, text: str) -> tuple[str, str]:
-    """Cut a ratio at the comma that stands within no brackets or quotes."""
-    depth, quoted = 0, ""
+def _two_arguments(inside: str, text: str) -> tuple[str, str]:
+    """Split a ratio at the first comma outside parentheses and quotes."""
+    depth, quote = 0, ""
     for position, letter in enumerate(inside):
-        if quoted:
-            quoted = "" if letter == quoted else quoted
+        if quote:
+            quote = "" if letter == quote else quote
         elif letter in "'\"":
-            quoted = letter
+            quote = letter
         elif letter == "," and depth == 0:
             return inside[:position], inside[position + 1 :]
         else:
             depth += (letter == "(") - (letter == ")")
-    raise _wrong(text, "a ratio is of two things: ratio(x, y)")
+    raise _wrong(text, "a ratio needs two arguments: ratio(x, y)")
+
+
+def _unknown(text: object) -> InvalidQuery:
+    name, bracket, rest = str(text).strip().partition("(")
+    match = _SYNONYMS.get(name.lower()) or nearest(name.lower(), _NAMES)
+    hint = f" Did you mean {match}{bracket}{rest}?" if match and bracket else ""
+    return InvalidQuery(
+        f"Unknown measure {text!r}.{hint} Available: total(x), mean(x), share(condition), ratio(x, y), median(x), p75(x), "
+        "count(), sessions(), where x is a column or SQL.",
+        argument="measures",
+    )
 
 
 def _wrong(text: object, why: str) -> InvalidQuery:
-    return InvalidQuery(f"measures: {text!r} is no measure: {why}.", argument="measures")
+    return InvalidQuery(f"Invalid measure {text!r}: {why}.", argument="measures")

@@ -1,8 +1,8 @@
-"""What a lake remembers of a design: which times its sessions come from, and at what rate those of each time were drawn."""
+"""At what rate sessions are drawn, and what a lake remembers of it: a design's windows, with the rates of their strata."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import pairwise
@@ -10,17 +10,19 @@ from typing import Final, NamedTuple
 
 import polars as pl
 
-from pulseframes.sampling.design import Design
-from pulseframes.sampling.selection import STRATUM
+from pulseframes.sampling.columns import PROBABILITY, RATE, SIZE, STRATUM
+from pulseframes.sampling.design import Design, stratum_shares
 from pulseframes.tables import INSTANT
 from pulseframes.windows import Window
 
-#: The column that a rate_window's rate is joined as; null for a session of no rate_window.
-RATE: Final = "rate"
+#: Strata with fewer sampled sessions are pooled: one session shows nothing of how sessions differ.
+FEWEST: Final = 2
+#: Relative differences below this are rounding.
+_ROUNDING: Final = 1e-12
 
 
 class RateWindow(NamedTuple):
-    """Sessions that started in a window, and the rates at which they were drawn, by stratum."""
+    """The rates at which the sessions of a window were drawn, by stratum."""
 
     window: Window
     rates: dict[str, float]
@@ -28,16 +30,16 @@ class RateWindow(NamedTuple):
 
 @dataclass
 class DesignState:
-    """What is known of a design.
+    """What a lake remembers of a design.
 
     Attributes
     ----------
     design : Design
         The design.
     rate_windows : list of RateWindow
-        What was drawn from: disjoint, in order; none before the first session is drawn.
+        The windows that were drawn from: disjoint, in order; none before the first session is drawn.
     pending : dict of int to int
-        The page views by which those were drawn whose details are being bought; empty once they are put down.
+        The sessions whose details are being downloaded, with the page views they were drawn by; empty once they are recorded.
     """
 
     design: Design
@@ -45,42 +47,35 @@ class DesignState:
     pending: dict[int, int] = field(default_factory=dict)
 
     @property
+    def label(self) -> str:
+        """Name and seed, for messages."""
+        return f"{self.design.name} (seed {self.design.seed})"
+
+    @property
     def window(self) -> Window | None:
-        """From the first rate_window's start to the last one's end."""
-        return (
-            Window(self.rate_windows[0].window.start, self.rate_windows[-1].window.end) if self.rate_windows else None
-        )
+        """From the start of the first window to the end of the last."""
+        if not self.rate_windows:
+            return None
+        return Window(self.rate_windows[0].window.start, self.rate_windows[-1].window.end)
 
     def raise_rates(self, window: Window, rates: Mapping[str, float]) -> None:
-        """Note that a window's sessions had these chances, besides those that they had before."""
-        edges = sorted(
-            {edge for part in [window, *(rate_window.window for rate_window in self.rate_windows)] for edge in part}
-        )
-        rate_windows: list[RateWindow] = []
+        """Record the rates of a window; where it had higher ones, these stay."""
+        known = [*self.rate_windows, RateWindow(window, dict(rates))]
+        edges = sorted({edge for part in known for edge in part.window})
+        raised: list[RateWindow] = []
         for start, end in pairwise(edges):
-            before = next(
-                (
-                    rate_window.rates
-                    for rate_window in self.rate_windows
-                    if rate_window.window.start <= start < rate_window.window.end
-                ),
-                None,
-            )
-            now = rates if window.start <= start < window.end else None
-            if before is None and now is None:
+            covering = [part.rates for part in known if part.window.start <= start < part.window.end]
+            if not covering:
                 continue
-            both = {
-                name: max((before or {}).get(name, 0.0), (now or {}).get(name, 0.0))
-                for name in sorted({*(before or {}), *(now or {})})
-            }
-            if rate_windows and rate_windows[-1].rates == both and rate_windows[-1].window.end == start:
-                rate_windows[-1] = RateWindow(Window(rate_windows[-1].window.start, end), both)
-            else:
-                rate_windows.append(RateWindow(Window(start, end), both))
-        self.rate_windows = rate_windows
+            strata = sorted(set[str]().union(*covering))
+            highest = {name: max(rates.get(name, 0.0) for rates in covering) for name in strata}
+            if raised and raised[-1].window.end == start and raised[-1].rates == highest:
+                start = raised.pop().window.start  # noqa: PLW2901  the two windows become one
+            raised.append(RateWindow(Window(start, end), highest))
+        self.rate_windows = raised
 
     def drop_before(self, moment: datetime) -> None:
-        """Forget what started before a time."""
+        """Forget the windows before a time."""
         self.rate_windows = [
             RateWindow(Window(max(start, moment), end), rates)
             for (start, end), rates in self.rate_windows
@@ -88,46 +83,107 @@ class DesignState:
         ]
 
     def with_rate(self, population: pl.DataFrame) -> pl.DataFrame:
-        """Give each session, by ``session_start`` and ``stratum``, the rate it was drawn at: 0 for no chance, null for no rate_window."""
-        if not self.rate_windows:
-            return population.with_columns(pl.lit(None, pl.Float64).alias(RATE))
+        """Add each session's rate: 0 if its stratum had none, null if its start is in no window."""
         windows = pl.DataFrame(
-            {
-                "_start": [rate_window.window.start for rate_window in self.rate_windows],
-                "_end": [rate_window.window.end for rate_window in self.rate_windows],
-                "_cohort": range(len(self.rate_windows)),
-            },
-            schema={"_start": INSTANT, "_end": INSTANT, "_cohort": pl.Int64},
-        )
-        known = pl.DataFrame(
-            [
-                (number, name, rate)
-                for number, rate_window in enumerate(self.rate_windows)
-                for name, rate in rate_window.rates.items()
-            ],
-            schema={"_cohort": pl.Int64, STRATUM: pl.String, RATE: pl.Float64},
+            [rate_window.window for rate_window in self.rate_windows],
+            schema={"_start": INSTANT, "_end": INSTANT},
             orient="row",
         )
+        rates = pl.DataFrame(
+            [(window.start, name, rate) for window, rates in self.rate_windows for name, rate in rates.items()],
+            schema={"_start": INSTANT, STRATUM: pl.String, RATE: pl.Float64},
+            orient="row",
+        )
+        inside = pl.col("session_start") < pl.col("_end")
         return (
             population.sort("session_start", "session_id")
-            .join_asof(windows, left_on="session_start", right_on="_start", strategy="backward")
-            .with_columns(pl.when(pl.col("session_start") < pl.col("_end")).then("_cohort").alias("_cohort"))
-            .join(known, on=["_cohort", STRATUM], how="left")
-            .with_columns(pl.when(pl.col("_cohort").is_not_null()).then(pl.col(RATE).fill_null(0.0)).alias(RATE))
-            .drop("_start", "_end", "_cohort", strict=False)
+            .join_asof(windows, left_on="session_start", right_on="_start", coalesce=False)
+            .join(rates, on=["_start", STRATUM], how="left")
+            .with_columns(pl.when(inside).then(pl.col(RATE).fill_null(0.0)).alias(RATE))
+            .drop("_start", "_end")
         )
 
 
-def same_design(drawn: Sequence[DesignState], design: Design) -> DesignState | None:
-    """Give what is known of a design; None where it is new."""
-    return next((one for one in drawn if (one.design.name, one.design.seed) == (design.name, design.seed)), None)
+def same_design(states: Iterable[DesignState], design: Design) -> DesignState | None:
+    """Return the state of a design; None if there is none."""
+    return next((s for s in states if (s.design.name, s.design.seed) == (design.name, design.seed)), None)
 
 
-def names_of(drawn: Iterable[DesignState]) -> str:
-    """Name designs for a message."""
-    return ", ".join(f"{one.design.name} (seed {one.design.seed})" for one in drawn)
+def names_of(states: Iterable[DesignState]) -> str:
+    """Return the names of designs, for a message."""
+    return ", ".join(state.label for state in states)
 
 
 def of_design(design: Design) -> pl.Expr:
-    """Tell the rows of the design's table that are a design's."""
+    """Return a filter for the rows of the ``design`` table that belong to a design."""
     return (pl.col("design") == design.name) & (pl.col("seed") == design.seed)
+
+
+def probability() -> pl.Expr:
+    """Return the inclusion probability of each session, by its size and rate."""
+    return (pl.col(SIZE) * pl.col(RATE)).clip(upper_bound=1.0).alias(PROBABILITY)
+
+
+def stratum_rates(
+    population: pl.DataFrame, design: Design, ids: pl.Series, before: pl.Expr | float = 0.0
+) -> pl.DataFrame:
+    """Return the rate of each stratum: the inclusion probability per unit of size.
+
+    The probabilities of a stratum's sessions add up to the number of sessions drawn, whose ids are given, and are never below
+    those before.
+    """
+    drawn = pl.col("session_id").is_in(ids.implode()).alias("_drawn")
+    sessions = population.select(STRATUM, SIZE, drawn, _before=before)
+    counts = sessions.group_by(STRATUM).agg(pl.col("_drawn").sum().alias("_count"))
+    strata = (
+        stratum_shares(population, design)
+        .join(counts, on=STRATUM)
+        .with_columns(
+            (pl.col("share") / pl.col("_size")).alias("_per_unit"),
+            pl.when(pl.col("_count") >= FEWEST).then(STRATUM).alias("_pool"),  # null for strata that are pooled
+        )
+    )
+    sessions = sessions.join(strata, on=STRATUM, how="left").with_columns(pl.col(SIZE) * pl.col("_per_unit"))
+    factors = [(pool, _factor(part)) for (pool,), part in sessions.partition_by("_pool", as_dict=True).items()]
+    scaled = pl.DataFrame(factors, schema={"_pool": pl.String, "_factor": pl.Float64}, orient="row")
+    return (
+        strata.join(scaled, on="_pool", how="left", nulls_equal=True)
+        .select(STRATUM, (pl.col("_per_unit") * pl.col("_factor")).alias(RATE))
+        .sort(STRATUM)
+    )
+
+
+def _factor(sessions: pl.DataFrame) -> float:
+    """Return the f with which max(before, min(1, f * size)) adds up to the number of sessions drawn.
+
+    As a function of f, that sum is piecewise linear. Its slope changes where a session's probability begins to grow, and where
+    it reaches 1.
+    """
+    size, before, drawn = pl.col(SIZE), pl.col("_before"), int(sessions["_drawn"].sum())
+    if not drawn:
+        return 0.0
+    certain = float(sessions.select((1 / size).max()).item())
+    if drawn == len(sessions):
+        return certain
+    grows = sessions.select((before / size).alias("at"), size.alias("slope"), (-before).alias("rest"))
+    reaches = sessions.select((1 / size).alias("at"), (-size).alias("slope"), pl.lit(1.0).alias("rest"))
+    pieces = (
+        pl.concat([grows, reaches])
+        .sort("at")
+        .select("at", pl.col("slope").cum_sum(), pl.col("rest").cum_sum() + float(sessions["_before"].sum()))
+    )
+    reached = pl.col("at").shift(-1) * pl.col("slope") + pl.col("rest") >= drawn
+    rising = pl.col("slope") > float(sessions[SIZE].sum()) * _ROUNDING
+    piece = pieces.filter(reached & rising).head(1)
+    if piece.is_empty():
+        return certain
+    # The cumulative sums have rounded; the sessions that grow in this piece give the exact value.
+    at = piece["at"].item()
+    grow = (before / size <= at) & (1 / size > at)
+    fixed = pl.when(1 / size <= at).then(1.0).otherwise(before).filter(~grow).sum()
+    factor = float(sessions.select((drawn - fixed) / size.filter(grow).sum()).item())
+    # A session that was drawn without a chance before has one now, however many others were drawn before.
+    new = sessions.filter("_drawn", before == 0)
+    if factor * float(new[SIZE].sum()) <= 0 and not new.is_empty():
+        return len(new) / float(sessions.filter(before == 0)[SIZE].sum())
+    return max(factor, 0.0)

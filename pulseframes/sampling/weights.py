@@ -1,95 +1,83 @@
-"""How many sessions each drawn session speaks for: design weights, made up for those without an answer, scaled to known totals."""
+"""How many sessions each sampled session represents: design weights, adjusted for nonresponse and scaled to known totals."""
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import polars as pl
 
-from pulseframes.sampling.selection import FEWEST, PROBABILITY, SIZE, STRATUM
-
-RESPONDED: Final = "responded"
-WEIGHT: Final = "weight"
-#: What the weights are scaled by: in each cell they make it add up to what the population has of it.
-AUXILIARY: Final = "_auxiliary"
-#: Sessions whose variation is looked at together, and those that a total is known for.
-GROUP: Final = "_group"
-CELL: Final = "_cell"
-#: How much of a session's chance is certain: what is drawn for sure, and answers, does not vary.
-FRACTION: Final = "_fraction"
+from pulseframes.sampling.columns import (
+    AUXILIARY,
+    CELL,
+    FRACTION,
+    GROUP,
+    PROBABILITY,
+    RESPONDED,
+    SIZE,
+    STRATUM,
+    WEIGHT,
+)
+from pulseframes.sampling.rates import FEWEST
 
 _POOLED: Final = "\0pooled"  # no stratum's name
 
 
 def weigh(population: pl.DataFrame, members: pl.DataFrame, auxiliary: pl.Expr | None = None) -> pl.DataFrame:
-    """Give the sessions that were drawn and have an answer their weights.
+    """Weight the sessions that were drawn and responded.
 
-    A weight is the inverse of the inclusion probability, scaled so that what is known for every session adds up to its known
-    total, in each stratum: that makes up for chance and for those without an answer at once. Those that were drawn for sure
-    are scaled by themselves.
-
-    Parameters
-    ----------
-    population : polars.DataFrame
-        All sessions: ``session_id``, ``stratum``, ``size``, ``inclusion_probability``.
-    members : polars.DataFrame
-        Those that were drawn: these columns, and ``responded``.
-    auxiliary : polars.Expr or None
-        What the weights are scaled to the total of; the size, if not given.
-
-    Returns
-    -------
-    polars.DataFrame
-        The members that responded, with ``weight`` and what a variance is made of.
+    A weight is the inverse of the inclusion probability, scaled in each cell so that the auxiliary adds up to the population's
+    total. One step thus corrects for chance and for nonresponse. A cell is a stratum, or several small ones together; sessions that
+    were certain to be drawn are a cell of their own, unless none of them responded. The auxiliary is the size by default.
     """
-    known = pl.col(SIZE) if auxiliary is None else auxiliary
+    auxiliary = pl.col(SIZE) if auxiliary is None else auxiliary
     population, members = (
-        frame.with_columns(known.cast(pl.Float64).alias(AUXILIARY)) for frame in (population, members)
+        frame.with_columns(auxiliary.cast(pl.Float64).alias(AUXILIARY)) for frame in (population, members)
     )
-    groups = _groups(members, population)
-    population, members = (_in_cells(frame, groups) for frame in (population, members))
-    there = members.filter(RESPONDED)
-    answers = there.group_by(CELL).agg(pl.len().alias("_answers"))
-    # Where nobody of a cell answered, the other cell of its group speaks for it.
-    empty = population.join(answers, on=CELL, how="anti")[GROUP].unique()
-    population, members = (
-        frame.with_columns(pl.when(pl.col(GROUP).is_in(empty.implode())).then(GROUP).otherwise(CELL).alias(CELL))
-        for frame in (population, members)
-    )
-    there = members.filter(RESPONDED)
-    totals = population.group_by(CELL).agg(pl.col(AUXILIARY).sum().alias("_total"))
-    sampled = there.group_by(CELL).agg((pl.col(AUXILIARY) / pl.col(PROBABILITY)).sum().alias("_sampled"))
-    response = members.group_by(CELL).agg(pl.col(RESPONDED).mean().alias("_response"))
-    weighed = there
-    for known_of_cell in (totals, sampled, response):
-        weighed = weighed.join(known_of_cell, on=CELL, how="left", maintain_order="left")
-    return weighed.with_columns(
-        # Where those that answered have nothing of it, it cannot scale them.
-        (
-            pl.when(pl.col("_sampled") > 0).then(pl.col("_total") / pl.col("_sampled")).otherwise(1.0)
-            / pl.col(PROBABILITY)
-        ).alias(WEIGHT),
+    groups = _groups(population, members)
+    population, members = (_with_cells(frame, groups) for frame in (population, members))
+    silent = population.join(members.filter(RESPONDED), on=CELL, how="anti")[GROUP].unique()
+    cell = pl.when(pl.col(GROUP).is_in(silent.implode())).then(GROUP).otherwise(CELL).alias(CELL)
+    population, members = population.with_columns(cell), members.with_columns(cell)
+    respondents = members.filter(RESPONDED)
+    by_cell = [
+        population.group_by(CELL).agg(pl.col(AUXILIARY).sum().alias("_total")),
+        respondents.group_by(CELL).agg((pl.col(AUXILIARY) / pl.col(PROBABILITY)).sum().alias("_expected")),
+        members.group_by(CELL).agg(pl.col(RESPONDED).mean().alias("_response")),
+    ]
+    weighted = respondents
+    for figures in by_cell:
+        weighted = weighted.join(figures, on=CELL, how="left", maintain_order="left")
+    # Respondents with none of the auxiliary cannot be scaled by it.
+    scale = pl.when(pl.col("_expected") > 0).then(pl.col("_total") / pl.col("_expected")).otherwise(1.0)
+    return weighted.with_columns(
+        (scale / pl.col(PROBABILITY)).alias(WEIGHT),
         (pl.col(PROBABILITY) * pl.col("_response")).alias(FRACTION),
-    ).drop("_total", "_sampled", "_response")
+    ).drop("_total", "_expected", "_response")
 
 
-def _groups(members: pl.DataFrame, population: pl.DataFrame) -> pl.DataFrame:
-    """Give the group of each stratum: itself, or one for all those with too few answers to tell how sessions differ."""
-    answers = members.group_by(STRATUM).agg(pl.col(RESPONDED).sum().alias("_answers"))
+def effective_size(weights: Any, counts: Any = 1.0) -> float:
+    """Return Kish's effective sample size, from an array or Series of weights, each of which occurs ``counts`` times."""
+    squares = float((weights**2 * counts).sum())
+    return float((weights * counts).sum()) ** 2 / squares if squares else 0.0
+
+
+def _groups(population: pl.DataFrame, members: pl.DataFrame) -> pl.DataFrame:
+    """Return the group of each stratum: itself, or one for all strata with too few respondents to show any variance."""
+    respondents = members.group_by(STRATUM).agg(pl.col(RESPONDED).sum().alias("_respondents"))
     strata = (
         population.select(pl.col(STRATUM).unique())
-        .join(answers, on=STRATUM, how="left")
-        .with_columns(pl.col("_answers").fill_null(0))
-        .sort("_answers", STRATUM)
+        .join(respondents, on=STRATUM, how="left")
+        .with_columns(pl.col("_respondents").fill_null(0))
+        .sort("_respondents", STRATUM)
     )
-    few = strata.filter(pl.col("_answers") < FEWEST)
-    if not few.is_empty() and few["_answers"].sum() < FEWEST:
-        few = strata.head(len(few) + 1)  # the next one speaks for them
+    few = strata.filter(pl.col("_respondents") < FEWEST)
+    if not few.is_empty() and few["_respondents"].sum() < FEWEST:
+        few = strata.head(len(few) + 1)  # still too few: the next stratum joins them
     pooled = pl.col(STRATUM).is_in(few[STRATUM].implode())
     return strata.select(STRATUM, pl.when(pooled).then(pl.lit(_POOLED)).otherwise(STRATUM).alias(GROUP))
 
 
-def _in_cells(frame: pl.DataFrame, groups: pl.DataFrame) -> pl.DataFrame:
+def _with_cells(frame: pl.DataFrame, groups: pl.DataFrame) -> pl.DataFrame:
     certain = pl.when(pl.col(PROBABILITY) >= 1).then(pl.lit("\0certain")).otherwise(pl.lit(""))
     return frame.join(groups, on=STRATUM, how="left", maintain_order="left").with_columns(
         (pl.col(GROUP) + certain).alias(CELL)

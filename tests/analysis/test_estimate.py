@@ -523,7 +523,7 @@ def test_a_ratio_to_nothing_has_no_value_and_says_so() -> None:
 )
 @pytest.mark.parametrize("calls", [60, 2_000])
 def test_a_value_that_is_infinite_or_no_number_is_told_with_what_to_do(measure: str, calls: int) -> None:
-    with pytest.raises(pf.InvalidQuery, match="is infinite or no number for [0-9]+ rows, .* NULLIF") as caught:
+    with pytest.raises(pf.InvalidQuery, match="is infinite or not a number for [0-9]+ rows, .* NULLIF") as caught:
         pf.estimate(sample_of(calls), measure)
     assert caught.value.argument == "measures"
 
@@ -543,7 +543,7 @@ def test_dividing_by_nullif_leaves_these_rows_out() -> None:
     ],
 )
 def test_a_message_about_values_shows_none_of_them(options: dict[str, Any], argument: str) -> None:
-    with pytest.raises(pf.InvalidQuery, match="cannot be worked out for all rows; TRY_CAST") as caught:
+    with pytest.raises(pf.InvalidQuery, match="cannot be computed for all rows. TRY_CAST") as caught:
         pf.estimate(sample_of(20), **({"measures": "mean(loading_time_ms)"} | options))
     assert caught.value.argument == argument
     assert "shop.example" not in str(caught.value)
@@ -554,7 +554,7 @@ def test_a_message_about_values_shows_none_of_them(options: dict[str, Any], argu
 
 def of_others(options: dict[str, Any], argument: str) -> None:
     for calls in (60, 2_000):
-        with pytest.raises(pf.InvalidQuery, match="hangs on which others there are") as caught:
+        with pytest.raises(pf.InvalidQuery, match="depends on other sessions' rows") as caught:
             pf.estimate(sample_of(calls), **({"of": "page_views", "measures": "mean(loading_time_ms)"} | options))
         assert caught.value.argument == argument
 
@@ -588,57 +588,57 @@ def test_what_hangs_on_which_sessions_were_drawn_is_no_condition(condition: str)
 @pytest.mark.parametrize(
     ("options", "argument", "told"),
     [
-        ({"measures": []}, "measures", "there are none; give one"),
-        ({"measures": iter(())}, "measures", "there are none"),
-        ({"measures": None}, "measures", "NoneType is no measure"),
-        ({"measures": 5}, "measures", "int is no measure"),
-        ({"measures": ["count()", 5]}, "measures", "5 is no measure"),
-        ({"measures": "mean(nope)"}, "measures", "there is no column 'nope'"),
-        ({"measures": "mean(_owner)"}, "measures", "there is no column '_owner'"),
-        ({"measures": "mean(page)"}, "measures", "needs a number, and this is String"),
-        ({"measures": "mean('seven')"}, "measures", "needs a number, and this is String"),
-        ({"measures": "mean(viewed_on)"}, "measures", "needs a number, and this is Datetime"),
-        ({"measures": "mean(NULL)"}, "measures", "needs a number, and this is Null"),
-        ({"measures": "mean((SELECT 1))"}, "measures", "cannot be worked out"),
-        ({"measures": "mean(loading_time_ms + page)"}, "measures", "cannot be worked out"),
+        ({"measures": []}, "measures", "measures is empty; pass one"),
+        ({"measures": iter(())}, "measures", "measures is empty"),
+        ({"measures": None}, "measures", "must be strings .* not NoneType"),
+        ({"measures": 5}, "measures", "must be strings .* not int"),
+        ({"measures": ["count()", 5]}, "measures", "Unknown measure 5"),
+        ({"measures": "mean(nope)"}, "measures", "Unknown column 'nope'"),
+        ({"measures": "mean(_owner)"}, "measures", "Unknown column '_owner'"),
+        ({"measures": "mean(page)"}, "measures", "needs a number, not String"),
+        ({"measures": "mean('seven')"}, "measures", "needs a number, not String"),
+        ({"measures": "mean(viewed_on)"}, "measures", "needs a number, not Datetime"),
+        ({"measures": "mean(NULL)"}, "measures", "needs a number, not Null"),
+        ({"measures": "mean((SELECT 1))"}, "measures", "cannot be computed"),
+        ({"measures": "mean(loading_time_ms + page)"}, "measures", "cannot be computed"),
         ({"measures": "ratio(loading_time_ms, page)"}, "measures", "needs a number to divide by"),
-        ({"measures": "share(loading_time_ms)"}, "measures", "needs a condition, and this is Int64"),
+        ({"measures": "share(loading_time_ms)"}, "measures", "needs a condition, not Int64"),
         ({"measures": "sessions(loading_time_ms)"}, "measures", "needs a column of sessions"),
-        ({"measures": "p100(loading_time_ms)"}, "measures", "is no measure"),
-        ({"measures": "mean(loading_time_ms); DROP TABLE sessions"}, "measures", "is no measure"),
-        ({"of": "sessions"}, "measures", "there is no column 'loading_time_ms' of sessions"),
+        ({"measures": "p100(loading_time_ms)"}, "measures", "Unknown measure"),
+        ({"measures": "mean(loading_time_ms); DROP TABLE sessions"}, "measures", "Unknown measure"),
+        ({"of": "sessions"}, "measures", "Unknown column 'loading_time_ms' of sessions"),
         ({"of": "views"}, "of", "must be one of sessions, page_views, errors, not 'views'"),
-        ({"where": "loading_time_ms"}, "where", "is no condition"),
-        ({"where": "page"}, "where", "is no condition"),
-        ({"where": "1=1; DROP TABLE sessions"}, "where", "is no SQL expression"),
-        ({"where": "1=1 UNION SELECT 1"}, "where", "is no SQL expression"),
-        ({"where": ""}, "where", "is no SQL expression"),
-        ({"where": True}, "where", "neither SQL nor a polars expression"),
-        ({"where": "loading_time_ms > 'a'"}, "where", "cannot be worked out"),
-        ({"by": "nope"}, "by", "there is no column 'nope'"),
-        ({"where": 'country = "US"'}, "where", "no column 'US' .* stands in single quotes: 'US'"),
-        ({"where": "title = 'x'", "of": "page_views"}, "where", "there is no column 'title' of page_views"),
-        ({"by": 5}, "by", "int is no column"),
-        ({"by": ["country", None]}, "by", "neither SQL nor a polars expression"),
-        ({"by": ["country", "country"]}, "by", "country is the name of another column"),
-        ({"by": pl.col("country").alias("estimate")}, "by", "estimate is the name of another column"),
-        ({"by": pl.col("country").alias("_owner")}, "by", "_owner is the name of another column"),
+        ({"where": "loading_time_ms"}, "where", "is not a condition"),
+        ({"where": "page"}, "where", "is not a condition"),
+        ({"where": "1=1; DROP TABLE sessions"}, "where", "is not a SQL expression"),
+        ({"where": "1=1 UNION SELECT 1"}, "where", "is not a SQL expression"),
+        ({"where": ""}, "where", "is not a SQL expression"),
+        ({"where": True}, "where", "must be SQL or a polars expression"),
+        ({"where": "loading_time_ms > 'a'"}, "where", "cannot be computed"),
+        ({"by": "nope"}, "by", "Unknown column 'nope'"),
+        ({"where": 'country = "US"'}, "where", "Unknown column 'US' .*single quotes in SQL: 'US'"),
+        ({"where": "title = 'x'", "of": "page_views"}, "where", "Unknown column 'title' of page_views"),
+        ({"by": 5}, "by", "by must be .* not int"),
+        ({"by": ["country", None]}, "by", "must be SQL or a polars expression"),
+        ({"by": ["country", "country"]}, "by", "already has a column country"),
+        ({"by": pl.col("country").alias("estimate")}, "by", "already has a column estimate"),
+        ({"by": pl.col("country").alias("_owner")}, "by", "already has a column _owner"),
         ({"by": pl.all()}, "by", "several columns"),
-        ({"by": pl.struct("country")}, "by", "several values a row"),
-        ({"by": "country; DROP TABLE sessions"}, "by", "is no SQL expression"),
-        ({"calibrate": "nope"}, "calibrate", "no column that search_sessions"),
-        ({"calibrate": "ip_city"}, "calibrate", "no column that search_sessions"),
-        ({"calibrate": "session_id"}, "calibrate", "says who somebody is"),
-        ({"calibrate": "user_email_address"}, "calibrate", "says who somebody is"),
-        ({"calibrate": 5}, "calibrate", "int is no column"),
-        ({"confidence": 1}, "confidence", "1 is not between 0 and 1"),
-        ({"confidence": 95}, "confidence", "95 is not between 0 and 1"),
-        ({"confidence": 0.0}, "confidence", "0.0 is not between 0 and 1"),
-        ({"confidence": math.nan}, "confidence", "nan is not between 0 and 1"),
-        ({"confidence": "0.95"}, "confidence", "'0.95' is not between 0 and 1"),
+        ({"by": pl.struct("country")}, "by", "several values per row"),
+        ({"by": "country; DROP TABLE sessions"}, "by", "is not a SQL expression"),
+        ({"calibrate": "nope"}, "calibrate", "use one that search_sessions"),
+        ({"calibrate": "ip_city"}, "calibrate", "use one that search_sessions"),
+        ({"calibrate": "session_id"}, "calibrate", "identifies people or single sessions"),
+        ({"calibrate": "user_email_address"}, "calibrate", "identifies people or single sessions"),
+        ({"calibrate": 5}, "calibrate", "must be column names,"),
+        ({"confidence": 1}, "confidence", "between 0 and 1, such as 0.95, not 1"),
+        ({"confidence": 95}, "confidence", "between 0 and 1, such as 0.95, not 95"),
+        ({"confidence": 0.0}, "confidence", "between 0 and 1, such as 0.95, not 0.0"),
+        ({"confidence": math.nan}, "confidence", "between 0 and 1, such as 0.95, not nan"),
+        ({"confidence": "0.95"}, "confidence", "between 0 and 1, such as 0.95, not '0.95'"),
         ({"date_from": "2026-11-01"}, "source", "a Sample has its own window"),
-        ({"source": 5}, "source", "int is no lake, path or Sample"),
-        ({"source": pl.DataFrame()}, "source", "DataFrame is no lake, path or Sample"),
+        ({"source": 5}, "source", "source must be a Lake or its path, a Sample or SessionFrames, not int"),
+        ({"source": pl.DataFrame()}, "source", "SessionFrames, not DataFrame"),
     ],
 )
 def test_bad_input_is_told_what_is_wrong(options: dict[str, Any], argument: str, told: str) -> None:
@@ -652,7 +652,7 @@ def test_bad_input_is_told_what_is_wrong(options: dict[str, Any], argument: str,
     [
         ({"by": "DATE(session_start)"}, "by", r"'DATE\(session_start\)' .* \(session_start is a time\).* x::DATE"),
         ({"where": "DATE(viewed_on) > 1"}, "where", r"'DATE\(viewed_on\) > 1' .* \(viewed_on is a time\)"),
-        ({"measures": "total(0.0/0.0)"}, "measures", r"'total\(0.0/0.0\)' cannot be worked out: .*NULLIF\(x, 0\)"),
+        ({"measures": "total(0.0/0.0)"}, "measures", r"'total\(0.0/0.0\)' cannot be computed: .*NULLIF\(x, 0\)"),
         ({"measures": "mean(page + 1)"}, "measures", r"\(page is String\).* TRY_CAST"),
         ({"by": pl.col("page") + pl.col("view_index")}, "by", r"col\(\"page\"\)"),
     ],

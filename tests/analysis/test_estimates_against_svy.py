@@ -20,7 +20,7 @@ import svy
 from support.populations import part_of, population, sample_of
 
 import pulseframes as pf
-from pulseframes.sampling.inference import Weighted
+from pulseframes.sampling.inference import WeightedSample
 from pulseframes.sampling.weights import weigh
 from pulseframes.tables import ERRORS, PAGE_VIEWS
 
@@ -233,7 +233,7 @@ def test_sessions_that_are_drawn_for_sure_are_to_svy_a_stratum_that_is_all_there
     agrees(pf.estimate(sample, "share(satisfaction_rating = 'Good')"), expected)
 
 
-def drawn_by_size(rows: pl.DataFrame, *, auxiliary: pl.Expr) -> Weighted:
+def drawn_by_size(rows: pl.DataFrame, *, auxiliary: pl.Expr) -> WeightedSample:
     """Sessions drawn in proportion to their page views, from so many that each has next to no chance."""
     everything = 10**15
     chance = len(rows) * pl.col("size") / everything
@@ -243,7 +243,7 @@ def drawn_by_size(rows: pl.DataFrame, *, auxiliary: pl.Expr) -> Weighted:
     population = pl.DataFrame(
         {"session_id": 0, "stratum": "", "size": everything, VIEWS: everything, "inclusion_probability": 0.5}
     )
-    return Weighted(weigh(population, members, auxiliary))
+    return WeightedSample(weigh(population, members, auxiliary))
 
 
 def test_sessions_drawn_by_size_from_very_many_are_svys_drawn_with_replacement() -> None:

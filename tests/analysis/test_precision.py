@@ -70,7 +70,7 @@ def test_a_plan_counts_calls_and_days_for_the_groups_with_the_most_rows() -> Non
     assert plan.calls == plan.needed - 200
     assert plan.days == -(-plan.calls // 45)
     said = str(plan).splitlines()
-    assert said[0] == "median(loading_time_ms), wanted within 10%, from 200 details:"
+    assert said[0] == "median(loading_time_ms) to within 10%, from 200 details:"
     assert len(said) == 6
     assert f"{plan.needed:,} details, {plan.calls:,} calls more: {plan.days} days of 45." in said[-1]
     told = plan.as_dict()
@@ -81,9 +81,9 @@ def test_a_plan_counts_calls_and_days_for_the_groups_with_the_most_rows() -> Non
 def test_what_cannot_be_foretold_is_said_to_be_so() -> None:
     plan = pf.plan_precision(sample_of(4), "median(loading_time_ms)", top=3)
     assert (plan.needed, plan.calls, plan.days, plan.at_least) == (None, None, None, True)
-    too_few = "Too few details to tell how many it takes"
-    assert str(plan).endswith(f"{too_few} for any of these groups: buy some dozens first.")
-    assert str(pf.plan_precision(sample_of(4), by=None)).endswith(f"{too_few}: buy some dozens first.")
+    too_few = "Too few details for a forecast"
+    assert str(plan).endswith(f"{too_few} for any of these groups: download a few dozen first.")
+    assert str(pf.plan_precision(sample_of(4), by=None)).endswith(f"{too_few}: download a few dozen first.")
     assert "±?" in str(plan)
     assert json.loads(json.dumps(plan.as_dict(), allow_nan=False))["groups"][0]["tomorrow"] is None
     some = pf.plan_precision(sample_of(60), "median(loading_time_ms)", top=40)
@@ -91,16 +91,16 @@ def test_what_cannot_be_foretold_is_said_to_be_so() -> None:
     unknown = some.groups.filter(pl.col("needed").is_null())["page_template"].to_list()
     assert len(unknown) > 3
     said = str(some).splitlines()[-1]
-    assert said.startswith("It takes at least ")
-    assert said.endswith(f" Too few details to tell for {', '.join(unknown[:3])} and {len(unknown) - 3} more.")
+    assert said.startswith("This needs at least ")
+    assert said.endswith(f" Too few details for a forecast of {', '.join(unknown[:3])} and {len(unknown) - 3} more.")
     enough = str(pf.plan_precision(sample_of(200), within=0.99, top=40)).splitlines()[-1]
-    assert "The sample is as precise already for the other groups. Too few details to tell for " in enough
+    assert "The sample is precise enough for the other groups. Too few details for a forecast of " in enough
 
 
 def test_a_sample_that_is_precise_already_takes_no_call() -> None:
     plan = pf.plan_precision(sample_of(400), "mean(loading_time_ms)", by=None, within=0.9)
     assert (plan.needed, plan.calls, plan.days) == (400, 0, 0)
-    assert str(plan).splitlines()[-1] == "The sample is as precise already."
+    assert str(plan).splitlines()[-1] == "The sample is precise enough."
     sessions, details = shop()
     everything = pf.choose_details(sessions, len(sessions))
     census = pf.plan_precision(pf.Sample.of_frames(sessions, everything, details), "mean(loading_time_ms)", by=None)
@@ -115,7 +115,7 @@ def test_where_all_sessions_are_drawn_nothing_is_left_to_buy_however_few_a_group
     assert plan.groups["within"].to_list() == [0.0] * len(plan.groups)
     assert (plan.left, plan.needed, plan.calls, plan.at_least) == (0, 40, 0, False)
     said = str(plan).splitlines()
-    assert said[-1] == "All sessions are drawn: there are no more details to buy."
+    assert said[-1] == "All sessions are in the sample: there are no more details to download."
     assert said[1].endswith("±0%")
     lost = part_of(details, chosen["session_id"].head(39))
     answered = pf.plan_precision(pf.Sample.of_frames(sessions, chosen, lost), "mean(loading_time_ms)", by=None)
@@ -123,7 +123,7 @@ def test_where_all_sessions_are_drawn_nothing_is_left_to_buy_however_few_a_group
 
 
 def test_details_that_were_not_drawn_foretell_nothing() -> None:
-    with pytest.raises(pf.InvalidQuery, match="were not drawn") as caught:
+    with pytest.raises(pf.InvalidQuery, match="were not sampled at random") as caught:
         pf.plan_precision(pf.Sample.of_details(shop()[1]))
     assert caught.value.argument == "source"
 
@@ -131,7 +131,7 @@ def test_details_that_were_not_drawn_foretell_nothing() -> None:
 @pytest.mark.parametrize(("within", "said"), [(0.1, "10%"), (0.005, "0.5%"), (0.125, "12.5%")])
 def test_the_wanted_precision_is_said_as_it_was_asked_for(within: float, said: str) -> None:
     assert str(pf.plan_precision(sample_of(60), by=None, within=within)).startswith(
-        f"median(loading_time_ms), wanted within {said}, from 60 details:"
+        f"median(loading_time_ms) to within {said}, from 60 details:"
     )
 
 

@@ -114,28 +114,26 @@ def test_a_window_that_the_sample_does_not_speak_for_is_refused(lake: pf.Lake, s
     assert pf.Sample.of_lake(lake).population["session_start"].max() < MIDDLE
     for window, argument in [((START, END), "date_from"), ((None, END), "date_to"), ((MIDDLE, None), "date_from")]:
         if window == (MIDDLE, None):
-            expected, message = "date_from", "is not before"
+            expected, message = "date_from", "must be before"
         else:
-            expected, message = argument, "uniform by country does not speak for [0-9]+ sessions of this window"
+            expected, message = argument, "uniform by country does not represent [0-9]+ sessions of this window"
         with pytest.raises(pf.InvalidQuery, match=message) as caught:
             pf.Sample.of_lake(lake, *window)
         assert caught.value.argument == expected
 
 
 def test_a_lake_without_a_sample_says_how_to_draw_one(lake: pf.Lake, shop: Simulator, tmp_path: Path) -> None:
-    with pytest.raises(
-        pf.LakeError, match=r"has no sample: .* sync\(\.\.\., details=n, design='pageviews'\) draws one"
-    ):
+    with pytest.raises(pf.LakeError, match=r"has no random sample, .* sync\(\.\.\., details=N, design='pageviews'\)"):
         pf.Sample.of_lake(lake)
     lake.write(frames_of(shop, shop.summaries(START, END)["session_id"].head(9)), fetched_at=NOW)
-    with pytest.raises(pf.LakeError, match="details were not drawn by a design"):
+    with pytest.raises(pf.LakeError, match="nothing can be estimated from its details"):
         pf.Sample.of_lake(lake)
     with pytest.raises(pf.LakeError, match="No lake at"):
         pf.Sample.of_lake(pf.Lake(tmp_path / "none"))
     empty = pf.Lake(tmp_path / "empty")
     with empty.locked():
         pass
-    with pytest.raises(pf.LakeError, match=r"has no sessions; sync\(\) or Lake.write\(\) puts some in"):
+    with pytest.raises(pf.LakeError, match=r"has no sessions. Add some with sync\(\) or Lake.write\(\)"):
         pf.Sample.of_lake(empty)
 
 
@@ -186,7 +184,7 @@ def test_those_without_an_answer_are_warned_of_from_one_in_twenty_on(
     if missing == 1:
         sample = pf.Sample.of_lake(lake)
     else:
-        message = r"2 of the 30 sessions that the sample uniform by country \(seed 0\) drew have no details"
+        message = r"2 of the 30 sessions in the sample uniform by country \(seed 0\) have no details"
         with pytest.warns(pf.IncompleteWarning, match=message):
             sample = pf.Sample.of_lake(lake)
     assert {*sample.members.filter(~pl.col("responded"))["session_id"]} == {*gone}
@@ -231,16 +229,16 @@ def test_a_sync_that_was_killed_before_its_sample_was_put_down_is_told(lake: pf.
     with lake.locked():
         sample_draw = SampleDraw(lake, UNIFORM, Window(START, END), DAY)
         sample_draw.begin(sample_draw.to_fetch()[:3])
-    with pytest.raises(pf.LakeError, match="was cut short before it could put it down. Run it again"):
+    with pytest.raises(pf.LakeError, match="was interrupted before it recorded the sample. Run it again"):
         pf.Sample.of_lake(lake)
 
 
 def test_a_time_that_the_lake_has_not_read_is_told(lake: pf.Lake, shop: Simulator) -> None:
     buy(lake, shop, 20, START, END)
-    with pytest.warns(pf.IncompleteWarning, match="has not read all of that time: .* is not in these figures"):
+    with pytest.warns(pf.IncompleteWarning, match="has not read all of this window: the figures omit .* UTC"):
         count = pf.estimate(lake, "count()", date_from=START - DAY, date_to=END)["estimate"].item()
     assert count == len(pf.Sample.of_everybody(lake).population)
-    with pytest.raises(pf.InvalidQuery, match="has read nothing of that time, only"):
+    with pytest.raises(pf.InvalidQuery, match="has nothing of this window, only"):
         pf.estimate(lake, "count()", date_from=END + DAY, date_to=END + 2 * DAY)
 
 
@@ -250,9 +248,7 @@ def test_a_time_that_the_lake_has_not_read_is_told(lake: pf.Lake, shop: Simulato
 def test_details_that_did_not_come_are_warned_of(shop: Simulator) -> None:
     population = shop.summaries(START, END)
     chosen = pf.choose_details(population, 20)
-    with pytest.warns(
-        pf.IncompleteWarning, match="8 of the 20 sessions that the sample pageviews drew have no details"
-    ):
+    with pytest.warns(pf.IncompleteWarning, match="8 of the 20 sessions in the sample pageviews have no details"):
         pf.Sample.of_frames(population, chosen, frames_of(shop, chosen["session_id"].head(12)))
 
 
@@ -285,26 +281,30 @@ def test_frames_that_do_not_belong_together_are_refused(shop: Simulator) -> None
     details = frames_of(shop, chosen["session_id"])
     make = pf.Sample.of_frames
     wrong: list[tuple[Callable[[], object], str, str]] = [
-        (lambda: make(population.to_dicts(), chosen, details), "sessions", "list is no polars DataFrame"),
+        (lambda: make(population.to_dicts(), chosen, details), "sessions", "must be a polars DataFrame, not list"),
         (lambda: make(population.drop("page_view_count"), chosen, details), "sessions", "no column page_view_count"),
-        (lambda: make(pl.concat([population, population]), chosen, details), "sessions", "is there twice"),
-        (lambda: make(population, pl.concat([chosen, chosen]), details), "chosen", "is there twice"),
+        (lambda: make(pl.concat([population, population]), chosen, details), "sessions", "occurs twice"),
+        (lambda: make(population, pl.concat([chosen, chosen]), details), "chosen", "occurs twice"),
         (
             lambda: make(population, chosen.with_columns(inclusion_probability=5.0), details),
             "chosen",
-            "an inclusion_probability is none above 0, up to 1",
+            "each inclusion_probability must be above 0 and at most 1",
         ),
-        (lambda: make(population, chosen.drop("size"), details), "chosen", "no column size; give what choose_details"),
-        (lambda: make(population, None, details), "chosen", "NoneType is no polars DataFrame"),
+        (lambda: make(population, chosen.drop("size"), details), "chosen", "no column size; pass what choose_details"),
+        (lambda: make(population, None, details), "chosen", "must be a polars DataFrame, not NoneType"),
         (
             lambda: make(population.head(0), chosen, details),
             "chosen",
-            "was not drawn from these sessions by the design",
+            "was not chosen from these sessions by the design",
         ),
         (lambda: make(population, chosen, details, design="uniform"), "chosen", "by the design uniform"),
         (lambda: make(population, chosen, details, design="newest"), "design", "not 'newest'"),
-        (lambda: make(population, chosen, details.sessions), "details", "DataFrame is not what session_details"),
-        (lambda: pf.Sample.of_details(details.sessions), "details", "DataFrame is not what session_details"),
+        (
+            lambda: make(population, chosen, details.sessions),
+            "details",
+            "what session_details.. returned, not DataFrame",
+        ),
+        (lambda: pf.Sample.of_details(details.sessions), "details", "what session_details.. returned, not DataFrame"),
         (lambda: pf.Sample.of_lake(5), "path", "path must be a folder"),
     ]
     for ask, argument, message in wrong:

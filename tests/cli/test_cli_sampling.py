@@ -97,9 +97,12 @@ def test_a_sync_without_calls_left_exits_with_3_and_reports_its_sample(
         (("--details", "3", "--design", "uniform", "--seed", "-1"), "greater than or equal to 0"),
         (
             ("--details", "3", "--design", "uniform", "--strata", "ip_city"),
-            "'ip_city' is no column that search_sessions",
+            "Unknown column 'ip_city' in --strata; use one that search_sessions",
         ),
-        (("--details", "3", "--design", "uniform", "--strata", "ip_address"), "ip_address says who somebody is"),
+        (
+            ("--details", "3", "--design", "uniform", "--strata", "ip_address"),
+            "ip_address identifies people or single sessions",
+        ),
         (("--design", "pageviews"), "it needs --details"),
         (("--details", "some", "--design", "pageviews"), "'some' is neither a whole number nor all"),
     ],
@@ -124,7 +127,7 @@ def test_plan_forecasts_the_details_for_a_precision_and_the_gain_of_a_day(
     plan = pf.plan_precision(sampled, within=0.2, details_a_day=40)
     assert out.endswith(f"\n\n{plan}\n")
     assert len(plan.groups) == 10
-    assert "median(loading_time_ms), wanted within 20%, from 60 details:" in out
+    assert "median(loading_time_ms) to within 20%, from 60 details:" in out
     assert "; after 40 more ±" in out
     assert f"{plan.needed:,} details, {plan.calls:,} calls more: {plan.days} days of 40." in out
 
@@ -173,7 +176,7 @@ def test_plan_prints_the_forecast_as_json_for_another_measure_and_groups(
             "Invalid value for --top: not with --whole, which has no groups",
         ),
         (("--precision", "10%", "--top", "0"), 2, "greater than or equal to 1"),
-        (("--precision", "10%", "--measure", "speed"), 2, "'speed' "),
+        (("--precision", "10%", "--measure", "speed"), 2, "Unknown measure 'speed'"),
         (("--precision", "10%", "--by", "planet"), 2, "planet"),
         (("--precision", "10%", "--design", "newest"), 2, "newest is not a random sample"),
         (("--precision", "10%", "--design", "uniform"), 2, "the lake has no sample uniform (seed 0); it has pageviews"),
@@ -226,7 +229,7 @@ def test_plan_forecasts_a_precision_of_less_than_one_per_cent_for_all_sessions(r
     code, out, _ = run("plan", sampled.location, *WINDOW, "--precision", "0.5%", "--whole", "--details", "40")
     assert code == 0
     assert out.endswith(f"\n\n{pf.plan_precision(sampled, within=0.005, by=None, details_a_day=40)}\n")
-    assert "wanted within 0.5%, from 60 details:\n  all: " in out
+    assert "to within 0.5%, from 60 details:\n  all: " in out
 
 
 @pytest.mark.usefixtures("environment")
@@ -235,7 +238,7 @@ def test_a_forecast_without_a_sample_explains_how_to_draw_one_and_costs_nothing(
 ) -> None:
     code, out, err = run("plan", lake.location, "--from", "2026-11-01", "--precision", "10%")
     assert (code, out, simulator.calls) == (1, "", 0)
-    assert "has no sample" in err
+    assert "has no random sample" in err
     code, _, err = run("plan", tmp_path / "none", "--from", "2026-11-01", "--precision", "10%")
     assert (code, simulator.calls) == (1, 0)
     assert "No lake at" in err
@@ -360,16 +363,20 @@ def test_estimate_of_a_lake_with_all_details_needs_no_sample(run: Run, lake: pf.
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (("speed",), 2, "'speed' "),
+        (("speed",), 2, "Unknown measure 'speed'"),
         (("mean(nothing)",), 2, "nothing"),
         (("mean(loading_time_ms",), 2, "mean(loading_time_ms"),
-        (("count()", "--where", "country"), 2, "is no condition"),
+        (("count()", "--where", "country"), 2, "is not a condition"),
         (("count()", "--of", "rejected"), 2, "'rejected' is not one of"),
-        (("count()", "--confidence", "1.5"), 2, "--confidence: 1.5 is not between 0 and 1"),
+        (("count()", "--confidence", "1.5"), 2, "--confidence must be between 0 and 1, such as 0.95, not 1.5"),
         (("count()", "--from", "someday"), 2, "--from: 'someday'"),
         (("mean(loading_time_ms)", "--from", "2026-10-01"), 0, ""),
         (("mean(loading_time_ms)", "--design", "uniform"), 2, "the lake has no sample uniform; it has pageviews"),
-        (("mean(loading_time_ms)", "--calibrate", "ip_city"), 2, "'ip_city' is no column that search_sessions() fills"),
+        (
+            ("mean(loading_time_ms)", "--calibrate", "ip_city"),
+            2,
+            "Unknown column 'ip_city' in --calibrate; use one that search_sessions() fills",
+        ),
         (("count()", "-o", "count.xlsx"), 2, "must end in .parquet"),
         ((), 2, "Missing argument 'MEASURE...'"),
     ],
@@ -386,7 +393,7 @@ def test_invalid_estimates_are_explained(
 def test_estimate_without_a_lake_or_a_sample_exits_with_1(run: Run, lake: pf.Lake, tmp_path: Path) -> None:
     code, out, err = run("estimate", lake.location, "mean(loading_time_ms)")
     assert (code, out) == (1, "")
-    assert "has no sample" in err
+    assert "has no random sample" in err
     assert run("estimate", lake.location, "count()", "--by", "country")[0] == 0, "what all summaries say needs none"
     code, _, err = run("estimate", tmp_path / "none", "count()")
     assert code == 1
@@ -412,7 +419,7 @@ def test_with_three_calls_left_a_plan_costs_one_at_most_and_an_estimate_none(
         code, out, _ = run("plan", lake, *longer, "--precision", "10%")
         assert (code, shop.calls) == (0, 6)
         assert "not known how many sessions" in out
-        assert "median(loading_time_ms), wanted within 10%, from 4 details:" in out
+        assert "median(loading_time_ms) to within 10%, from 4 details:" in out
         code, out, _ = run("plan", lake, *longer)
         assert (code, shop.calls) == (0, 7)
         assert "This plan has cost 1." in out

@@ -259,7 +259,7 @@ def test_a_design_that_has_drawn_nothing_yet_is_gone_on_with_and_is_no_sample(
     assert report.sample is not None
     assert (report.finished, report.sample.drawn, report.sample.sessions, report.sample.effective) == (False, 0, 0, 0)
     assert files(lake) == {}
-    with pytest.raises(pf.LakeError, match="has no sample"):
+    with pytest.raises(pf.LakeError, match="has no random sample"):
         pf.Sample.of_lake(lake)
     pf.sync(lake, *window, details=3, client=client)
     assert bought(shop) == chosen["session_id"].to_list()
@@ -601,7 +601,7 @@ def test_a_sample_in_a_bucket_is_the_one_of_a_folder(
     ("wrong", "message"),
     [
         ("views", "design must be one of pageviews, uniform, not 'views'"),
-        (5, "design: int is no Design; give 'pageviews', 'uniform' or Design"),
+        (5, "design must be one of pageviews, uniform, not 5"),
         (pf.Design("pageviews", strata=("country",), allocation={"NZ": 0.5}), None),
     ],
 )

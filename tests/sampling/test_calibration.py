@@ -8,14 +8,15 @@ import pytest
 from support.populations import population, sample_of
 
 import pulseframes as pf
-from pulseframes.sampling.calibration import calibrated
-from pulseframes.sampling.weights import AUXILIARY, weigh
+from pulseframes.sampling.calibration import calibrate_weights
+from pulseframes.sampling.columns import AUXILIARY
+from pulseframes.sampling.weights import weigh
 
 
 def calibrated_to(sample: pf.Sample, *names: str) -> pl.DataFrame:
     one = pl.lit(1.0)
     weighed = weigh(sample.population, sample.members, one)
-    return calibrated(weighed, sample.population.with_columns(one.alias(AUXILIARY)), names)[0]
+    return calibrate_weights(weighed, sample.population.with_columns(one.alias(AUXILIARY)), names)[0]
 
 
 def test_each_common_value_has_as_many_sessions_as_it_is_known_to_have() -> None:
@@ -78,7 +79,7 @@ def test_totals_that_no_weights_can_give_are_told() -> None:
     few = pl.col("session_length_ms").clip(upper_bound=1)
     short = pf.Sample(sample.population, sample.members.with_columns(few), sample.details)
     with pytest.raises(
-        pf.InvalidQuery, match="no weights of 12 sessions give the known totals of session_length_ms"
+        pf.InvalidQuery, match="no weights of 12 sessions add up to the known totals of session_length_ms"
     ) as told:
         calibrated_to(short, "session_length_ms")
     assert told.value.argument == "calibrate"

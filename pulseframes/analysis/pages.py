@@ -1,4 +1,4 @@
-"""How fast pages are: load times by page or by anything else, and the Apdex."""
+"""Page speed: load times by page or by anything else, and the Apdex."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ from typing import Final
 import polars as pl
 
 from pulseframes._arguments import whole_number
-from pulseframes.analysis.estimate import Names, estimate
+from pulseframes.analysis.estimate import Source, estimate, sample_of, side_by_side, with_templates
 from pulseframes.analysis.page_template import Rules
-from pulseframes.analysis.source import Source, sample_of, with_templates
-from pulseframes.analysis.wide import side_by_side
 from pulseframes.query import DateLike
 from pulseframes.sampling.design import Design
+from pulseframes.sampling.questions import Names
 
 _SPEED: Final = {
     "count()": "views",
@@ -21,9 +20,9 @@ _SPEED: Final = {
     "p95(loading_time_ms)": "p95_ms",
     "median(viewing_time_ms)": "viewing_ms",
 }
-#: Views that load within this are satisfied.
+#: Apdex: views that load within this are satisfied.
 THRESHOLD_MS: Final = 2_000
-#: Those within so many times that are tolerating.
+#: Views that load within this many thresholds are tolerating.
 _TOLERATED: Final = 4
 
 
@@ -37,30 +36,30 @@ def page_speed(
     date_to: DateLike | None = None,
     design: Design | str | None = None,
 ) -> pl.DataFrame:
-    """Say how fast pages load, and how long they are viewed. Costs no call.
+    """Return load and viewing times per page. Costs no call.
 
     Parameters
     ----------
     source : Lake, Sample, SessionFrames or path
-        Where the details are. Figures from a lake's sample, or a ``Sample``, speak for all its sessions, and have intervals.
+        The details. Those of a random sample are estimated from, for all sessions that it represents.
     by : str, polars.Expr, or sequence of them
-        A row for each of its values: ``"page_template"``, any column of page views or sessions, or SQL.
+        What to group by: ``"page_template"``, columns of page views or sessions, or SQL.
     rules : mapping or sequence of pairs, or None
-        Rules of your own for ``page_template()``.
+        Your own rules for ``page_template()``.
     where : str or polars.Expr
-        Only page views that fulfil a condition, in SQL.
+        Condition on the page views, in SQL.
     date_from, date_to : str, date or datetime
-        Whose sessions, by their start; UTC. All that there are, if not given.
+        The sessions' starts, from and to; UTC. All sessions by default.
     design : {"pageviews", "uniform"}, Design or None
-        Which of the lake's samples; the last, if not given.
+        Which of the lake's samples; the last one drawn, by default.
 
     Returns
     -------
     polars.DataFrame
         The most viewed first: the columns of ``by``; ``views``; ``p50_ms``, ``p75_ms`` and ``p95_ms`` of ``loading_time_ms``;
-        ``viewing_ms``, the median of ``viewing_time_ms``; each with the limits of its 95 % interval, ``..._lower`` and
-        ``..._upper``; ``sessions``, how many with details they rest on; and ``flag``, as ``estimate()`` gives it, or
-        ``not drawn``, without intervals, where no design drew the details, which speak for nobody but themselves.
+        ``viewing_ms``, the median of ``viewing_time_ms``; each with the limits of its 95% interval, ``..._lower`` and
+        ``..._upper``; ``sessions``, the number of sessions with details behind them; and ``flag``, as in ``estimate()``. Details
+        that were not sampled at random describe only themselves: they have no intervals, and the flag ``not drawn``.
 
     Raises
     ------
@@ -68,10 +67,15 @@ def page_speed(
         If an argument is wrong.
     LakeError
         If there is no lake.
+
+    Examples
+    --------
+    >>> pages = pf.page_speed("lake")
+    >>> browsers = pf.page_speed("lake", by="browser_name", where="page_template = '/checkout/payment'")
     """
     sample = with_templates(sample_of(source, date_from, date_to, design), rules)
-    found = estimate(sample, _SPEED, by=by, where=where, of="page_views")
-    return side_by_side(found, _SPEED).sort("views", descending=True, maintain_order=True)
+    estimates = estimate(sample, _SPEED, by=by, where=where, of="page_views")
+    return side_by_side(estimates, _SPEED).sort("views", descending=True, maintain_order=True)
 
 
 def apdex(
@@ -85,10 +89,10 @@ def apdex(
     date_to: DateLike | None = None,
     design: Design | str | None = None,
 ) -> pl.DataFrame:
-    """Give the Apdex of page loads: 1 where all are fast, 0 where none is bearable. Costs no call.
+    """Return the Apdex of page loads: 1 if all views are fast, 0 if all are slow. Costs no call.
 
-    A view that loads within the threshold counts 1, one within four times that a half, a slower one nothing. A view whose load
-    time is not known counts for nothing on either side.
+    A view that loads within the threshold counts 1, within four thresholds a half, and a slower one 0. Views with an unknown load
+    time are ignored.
 
     Parameters
     ----------
@@ -97,12 +101,12 @@ def apdex(
     threshold_ms : int
         The threshold T, in milliseconds.
     by : str, polars.Expr, or sequence of them, or None
-        A row for each of its values; one row, if None.
+        What to group by; one row by default.
 
     Returns
     -------
     polars.DataFrame
-        The columns of ``by``; ``views``; ``apdex``; both with the limits of their 95 % intervals; ``sessions`` and ``flag``,
+        The columns of ``by``; ``views``; ``apdex``; both with the limits of their 95% intervals; ``sessions`` and ``flag``,
         as for ``page_speed()``.
 
     Raises
@@ -111,6 +115,12 @@ def apdex(
         If an argument is wrong.
     LakeError
         If there is no lake.
+
+    Examples
+    --------
+    >>> score = pf.apdex("lake", threshold_ms=1500)["apdex"].item()
+    >>> 0 <= score <= 1
+    True
     """
     threshold_ms = whole_number("threshold_ms", threshold_ms, least=1)
     sample = with_templates(sample_of(source, date_from, date_to, design), rules)
@@ -120,6 +130,6 @@ def apdex(
         "WHEN loading_time_ms IS NOT NULL THEN 0.0 END"
     )
     names = {"total(CASE WHEN loading_time_ms IS NOT NULL THEN 1 END)": "views", f"mean({score})": "apdex"}
-    found = side_by_side(estimate(sample, names, by=by, where=where, of="page_views"), names)
-    found = found.with_columns(pl.col("apdex_lower", "apdex_upper").clip(0.0, 1.0))
-    return found if by is None else found.sort("views", descending=True, maintain_order=True)
+    scores = side_by_side(estimate(sample, names, by=by, where=where, of="page_views"), names)
+    scores = scores.with_columns(pl.col("apdex_lower", "apdex_upper").clip(0.0, 1.0))
+    return scores if by is None else scores.sort("views", descending=True, maintain_order=True)

@@ -1,0 +1,91 @@
+"""Populations: frames of all sessions, with what selection and estimation need to know of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import polars as pl
+
+from pulseframes.errors import InvalidQuery
+from pulseframes.sampling.columns import DETAILED, PROBABILITY, RATE, RESPONDED, SIZE, STRATUM, VIEWS
+from pulseframes.sampling.design import Design, size_of, stratum_of
+from pulseframes.sampling.rates import probability, stratum_rates
+from pulseframes.tables.frames import SessionFrames
+
+
+def check_frame(argument: str, frame: object, names: Iterable[str], source: str) -> None:
+    """Raise ``InvalidQuery`` unless an argument is a frame with these columns and one row per session."""
+    if not isinstance(frame, pl.DataFrame):
+        problem = f"it must be a polars DataFrame, not {type(frame).__name__}"
+    elif missing := [name for name in names if name not in frame.columns]:
+        problem = f"it has no column {missing[0]}"
+    elif frame["session_id"].has_nulls():
+        problem = "a session_id is null"
+    elif frame["session_id"].is_duplicated().any():
+        problem = f"session {frame['session_id'].filter(frame['session_id'].is_duplicated())[0]} occurs twice"
+    else:
+        return
+    raise InvalidQuery(f"{argument}: {problem}; pass what {source} returned.", argument=argument)
+
+
+def selectable(sessions: pl.DataFrame, design: Design, *, detailed: pl.Expr) -> pl.DataFrame:
+    """Return what selection needs: ``session_id``, ``page_view_count`` (at least 1), ``size``, ``stratum`` and ``detailed``."""
+    views = pl.col("page_view_count").fill_null(1).clip(lower_bound=1)  # a session with none could never be drawn
+    return sessions.select(
+        "session_id",
+        views.alias("page_view_count"),
+        size_of(views, design).alias(SIZE),
+        stratum_of(design.strata).alias(STRATUM),
+        detailed.alias(DETAILED),
+    )
+
+
+def population_of(sessions: pl.DataFrame, design: Design, drawn: pl.DataFrame | None = None) -> pl.DataFrame:
+    """Add ``views``, ``size`` and ``stratum``; the sessions drawn have the page view counts that they were drawn by."""
+    now, then = pl.col("page_view_count"), pl.lit(None, pl.Int64)
+    if drawn is not None:
+        counts = drawn.select("session_id", pl.col("page_view_count").alias("_when_drawn"))
+        sessions, then = sessions.join(counts, on="session_id", how="left"), pl.col("_when_drawn")
+    views = pl.coalesce(then, now, pl.lit(1))
+    without = (now == 0) & (views <= 1)  # drawn as if it had one
+    return sessions.with_columns(
+        pl.when(without).then(0).otherwise(views).alias(VIEWS),
+        size_of(views.clip(lower_bound=1), design).alias(SIZE),
+        stratum_of(design.strata).alias(STRATUM),
+    ).drop("_when_drawn", strict=False)
+
+
+def population_of_choice(sessions: pl.DataFrame, chosen: pl.DataFrame, design: Design) -> pl.DataFrame:
+    """Return the population that ``choose_details()`` chose from, with the probabilities that led to the choice.
+
+    Raises ``InvalidQuery`` if a session was not chosen from it.
+    """
+    population = population_of(sessions.filter(pl.col("status").ne_missing("active")), design)
+    foreign = chosen.join(population, on=["session_id", STRATUM, SIZE], how="anti")
+    if not foreign.is_empty():
+        raise InvalidQuery(
+            f"chosen: session {foreign['session_id'][0]} was not chosen from these sessions by the design {design.name}.",
+            argument="chosen",
+        )
+    chosen_rates = chosen.group_by(STRATUM).agg((pl.col(PROBABILITY) / pl.col(SIZE)).max().alias("_chosen"))
+    rates = stratum_rates(population, design, chosen["session_id"]).join(chosen_rates, on=STRATUM, how="left")
+    # A stratum from which nothing was chosen has the rate of its pool.
+    rates = rates.select(STRATUM, pl.coalesce("_chosen", RATE).alias(RATE))
+    population = with_probability(population.join(rates, on=STRATUM, how="left", maintain_order="left"))
+    return population.update(chosen.select("session_id", PROBABILITY), on="session_id", how="left")
+
+
+def with_probability(population: pl.DataFrame) -> pl.DataFrame:
+    """Replace the rate by the inclusion probability."""
+    return population.with_columns(probability()).drop(RATE)
+
+
+def members_of(population: pl.DataFrame, ids: pl.Series, details: SessionFrames) -> tuple[pl.DataFrame, SessionFrames]:
+    """Return the sessions drawn, with ``responded``, and the details of those that responded."""
+    responded = pl.col("session_id").is_in(details.sessions["session_id"].implode())
+    members = population.filter(pl.col("session_id").is_in(ids.implode())).with_columns(responded.alias(RESPONDED))
+    respondents = members.filter(RESPONDED).select("session_id")
+    sessions, page_views, errors = (
+        frame.join(respondents, on="session_id", how="semi") for frame in details.tables().values()
+    )
+    return members, SessionFrames(sessions, page_views, errors)
