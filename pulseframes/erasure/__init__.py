@@ -1,1 +1,1 @@
-"""Takes people, and old days, out of lake and journal."""
+"""Erases people, and old data, from lake and journal."""

@@ -1,14 +1,18 @@
-"""Takes a person, or what is too old, out of everything that pulseframes keeps: lake, journal and session-key files."""
+"""Erases a person, or old data, from everything that pulseframes stores: lake, journal and session-key files."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
+
 from pulseframes._arguments import whole_number
+from pulseframes._text import plural
 from pulseframes.client import JOURNAL_FILE, Journal, Settings
 from pulseframes.erasure.journal import (
     ForgottenInJournal,
@@ -25,102 +29,99 @@ from pulseframes.lake import Lake, as_lake
 
 @dataclass(frozen=True)
 class Forgotten:
-    """What was removed; nothing of the person is in it.
+    """What was removed, in counts; nothing personal.
 
     Attributes
     ----------
     lake : ForgottenInLake or None
-        Rows removed by table, mentions taken out, days rewritten; None where no lake was given.
+        Rows removed by table, mentions redacted, days rewritten; None if no lake was given.
     journal : ForgottenInJournal or None
-        Answers rewritten and removed, sessions removed, questions redacted; None where there is no journal.
+        Sessions removed, responses rewritten and removed, calls redacted and removed; None if there is no journal.
     key_files : int
-        Files of session keys that held anything of the person, as none should.
+        Session-key files deleted because they held something of the person, as none should.
     kept_from : datetime or None
-        For ``retain()``: what is from before is gone.
+        For ``retain()``: everything before was removed.
+
+    Examples
+    --------
+    >>> removed = pf.forget("lake", "nobody@example.com")
+    >>> removed.found
+    False
+    >>> removed.as_dict()["lake"]["rows"]["sessions"]
+    0
     """
 
     lake: ForgottenInLake | None = None
     journal: ForgottenInJournal | None = None
     key_files: int = 0
-    kept_from: datetime | None = field(default=None)
+    kept_from: datetime | None = None
 
     @property
     def found(self) -> bool:
-        """Whether anything was there to be removed."""
-        lake, journal = self.lake, self.journal
-        in_lake = lake is not None and (any(lake.rows.values()) or lake.mentions > 0)
-        in_journal = journal is not None and any(
-            (journal.answers_rewritten, journal.answers_removed, journal.questions_redacted, journal.calls_removed)
-        )
-        return in_lake or in_journal
+        """Whether anything was removed."""
+        in_lake = self.lake is not None and (any(self.lake.rows.values()) or self.lake.mentions > 0)
+        return in_lake or (self.journal is not None and self.journal != ForgottenInJournal())
 
     def as_dict(self) -> dict[str, Any]:
-        """Give it as JSON takes it.
+        """Return the counts as JSON has them.
 
         Returns
         -------
         dict
             Counts by place, and ``kept_from`` in ISO 8601, UTC.
         """
-        lake, journal = self.lake, self.journal
+        days = [] if self.lake is None else sorted(day.isoformat() for day in self.lake.days)
         return {
             "found": self.found,
             "kept_from": self.kept_from and self.kept_from.isoformat(),
-            "lake": lake
-            and {"rows": lake.rows, "mentions": lake.mentions, "days": [day.isoformat() for day in sorted(lake.days)]},
-            "journal": journal
-            and {
-                "sessions_removed": journal.sessions_removed,
-                "answers_rewritten": journal.answers_rewritten,
-                "answers_removed": journal.answers_removed,
-                "questions_redacted": journal.questions_redacted,
-                "calls_removed": journal.calls_removed,
-            },
+            "lake": self.lake and msgspec.to_builtins(self.lake) | {"days": days},
+            "journal": self.journal and msgspec.to_builtins(self.journal),
             "key_files": self.key_files,
         }
 
     def __str__(self) -> str:
-        lines = [] if self.kept_from is not None or self.found else ["Nobody of that name was found."]
+        if self.kept_from is None and not self.found and not self.key_files:
+            return "No matching user found. Nothing was removed."
+        lines = []
+        if self.kept_from is not None:
+            lines.append(f"Deleted everything before {self.kept_from:%Y-%m-%d} UTC.")
         if self.lake is not None:
-            rows = ", ".join(f"{count} {name}" for name, count in self.lake.rows.items())
-            mentions = f"; {self.lake.mentions} mentions taken out" if self.lake.mentions else ""
-            lines.append(f"Lake: removed {rows}; {len(self.lake.days)} days rewritten{mentions}.")
-        if self.journal is None:
-            lines.append("Journal: there is none.")
-        else:
+            rows = ", ".join(f"{count:,} {name}" for name, count in self.lake.rows.items())
+            mentions = f", {plural(self.lake.mentions, 'mention')} redacted" if self.lake.mentions else ""
+            lines.append(f"Lake: {rows} removed; {plural(len(self.lake.days), 'day')} rewritten{mentions}.")
+        if self.journal is not None:
             lines.append(
-                f"Journal: removed {self.journal.sessions_removed} sessions; {self.journal.answers_rewritten} answers "
-                f"rewritten, {self.journal.answers_removed} removed, {self.journal.calls_removed} calls removed, "
-                f"{self.journal.questions_redacted} questions redacted."
+                f"Journal: {plural(self.journal.sessions_removed, 'session')} removed; "
+                f"{plural(self.journal.answers_rewritten, 'response')} rewritten, {self.journal.answers_removed:,} removed; "
+                f"{plural(self.journal.calls_removed, 'call')} removed, {self.journal.questions_redacted:,} redacted."
             )
         if self.key_files:
-            lines.append(f"Session keys: {self.key_files} files removed.")
-        if self.kept_from is not None:
-            lines.append(f"Kept: what is from {self.kept_from:%Y-%m-%d} UTC on.")
-        elif self.found:
-            lines.append("Raygun may still have the user: remove them there too, or a later search brings them back.")
+            lines.append(f"Session keys: {plural(self.key_files, 'file')} removed.")
+        if self.kept_from is None:
+            lines.append(
+                "Raygun may still have the user. Delete them there as well, or a later search downloads them again."
+            )
         return "\n".join(lines)
 
 
 def forget(
     lake: Lake | str | os.PathLike[str] | None, user: str | int, *, settings: Settings | None = None
 ) -> Forgotten:
-    """Remove a person from a lake, the journal and the session-key files; costs no call.
+    """Erase a person from a lake, the journal and the session-key files; costs no calls.
 
-    All sessions that share a user id, an identifier or an e-mail address with the person are the person's, and go with their
-    page views, errors, rejected rows and raw answers. Where others' page addresses or error titles name the person's e-mail
-    address or identifier, ``[forgotten]`` stands then. Nothing of it can be read in the files afterwards; copies that were
-    made of them, and versions that an object store keeps, are not reached. What others share, such as a first name or a
-    network address, stays with the others.
+    A session belongs to the person if it shares a user id, an identifier or an e-mail address with them. All of these are removed, with
+    their page views, errors, rejected rows and raw responses. In page addresses and error titles of others, ``[forgotten]`` replaces
+    the person's e-mail address or identifier. None of it is recoverable from the files afterwards; copies of the files, and versions
+    that a bucket keeps, are not changed. Values that others share, such as a first name or a network address, stay with the others.
 
     Parameters
     ----------
     lake : Lake, path or None
         The lake; None for the journal alone.
     user : str or int
-        The identifier that the site gave the user, an e-mail address in any case, or Raygun's user id.
+        The identifier that the site gave the user, an e-mail address in upper or lower case, or Raygun's user id.
     settings : Settings or None
-        Where the journal is; from the environment if not given.
+        Where the journal is; by default from the environment.
 
     Returns
     -------
@@ -134,27 +135,28 @@ def forget(
     LakeError
         If the lake cannot be read or written, or holds pseudonyms and their key is not set.
     JournalError
-        If the journal cannot be read or written, or another process is reading what was removed; do it again then.
+        If the journal cannot be read or written, or another process is reading what was removed. Run it again then.
+
+    Examples
+    --------
+    >>> removed = pf.forget("lake", "jane@example.com")
     """
     if not isinstance(user, str | int) or isinstance(user, bool):
-        raise InvalidQuery(f"user: {type(user).__name__} is no identifier, e-mail address or user id.", argument="user")
-    person = Person.named(str(user))
-    place = _lake(lake)
-    journal = _journal(settings or Settings())
-    try:
-        before = None
-        while person != before:  # the one may know of the person what leads to more in the other
+        raise InvalidQuery(
+            f"user must be an identifier, an e-mail address or a user id, not {type(user).__name__}.", argument="user"
+        )
+    person, before = Person.named(str(user)), None
+    place, settings = _existing(lake), settings or Settings()
+    with _journal(settings) as journal:
+        while person != before:  # the lake may know identifiers that lead to more in the journal, and the reverse
             before = person
             if place is not None:
                 person = find_in_lake(place, person)
             if journal is not None:
                 person = find_in_journal(journal, person)
         in_lake = None if place is None else forget_in_lake(place, person)
-        in_journal = None if journal is None else forget_in_journal(journal, str(user), known=person)
-    finally:
-        if journal is not None:
-            journal.close()
-    folder = (settings or Settings()).folder
+        in_journal = None if journal is None else forget_in_journal(journal, person)
+    folder = settings.folder
     texts = {text for text in (*person.identifiers, *person.emails, *person.texts) if len(text) >= SHORTEST_NAMED}
     return Forgotten(in_lake, in_journal, 0 if folder is None else forget_in_keystore(folder, texts))
 
@@ -166,22 +168,21 @@ def retain(
     settings: Settings | None = None,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> Forgotten:
-    """Remove what is older than some days from a lake and the journal; costs no call.
+    """Delete data older than some days from a lake and the journal; costs no calls.
 
-    From the lake go the days, in UTC, that ended before; a later ``sync()`` leaves them out though its window has them. From
-    the journal go the calls of that time, and sessions that started then from later answers; what may still count in the
-    quota goes on counting.
+    The lake loses the UTC days that ended before; a later ``sync()`` does not download them again. The journal loses the calls of that
+    time, and sessions that started then from later responses. Calls that may still count towards the quota are kept.
 
     Parameters
     ----------
     lake : Lake, path or None
         The lake; None for the journal alone.
     days : int
-        How many days stay, besides today.
+        Keep this many days, and today.
     settings : Settings or None
-        Where the journal is; from the environment if not given.
+        Where the journal is; by default from the environment.
     clock : callable
-        The present, in UTC; a test gives its own.
+        Returns the present, in UTC; for tests.
 
     Returns
     -------
@@ -194,23 +195,23 @@ def retain(
         If ``days`` is not a whole number of at least 1.
     LakeError, JournalError
         As for ``forget()``.
+
+    Examples
+    --------
+    >>> removed = pf.retain("lake", days=730)
     """
     now = clock()
     days = whole_number("days", days, least=1, most=now.toordinal() - 2)  # the calendar begins with the year 1
     cutoff = (now - timedelta(days=days)).replace(hour=0, minute=0, second=0, microsecond=0)
-    place = _lake(lake)
+    place = _existing(lake)
     in_lake = None if place is None else retain_in_lake(place, cutoff)
-    journal = _journal(settings or Settings())
-    if journal is None:
-        return Forgotten(in_lake, kept_from=cutoff)
-    try:
-        return Forgotten(in_lake, retain_in_journal(journal, cutoff, now), kept_from=cutoff)
-    finally:
-        journal.close()
+    with _journal(settings or Settings()) as journal:
+        in_journal = None if journal is None else retain_in_journal(journal, cutoff, now)
+    return Forgotten(in_lake, in_journal, kept_from=cutoff)
 
 
-def _lake(lake: Lake | str | os.PathLike[str] | None) -> Lake | None:
-    """Give the lake, which has to be there: a mistyped name would be taken for one with nothing to remove."""
+def _existing(lake: Lake | str | os.PathLike[str] | None) -> Lake | None:
+    """Open a lake, which must exist: a mistyped name would pass for a lake with nothing to remove."""
     if lake is None:
         return None
     place = as_lake(lake)
@@ -218,7 +219,14 @@ def _lake(lake: Lake | str | os.PathLike[str] | None) -> Lake | None:
     return place
 
 
-def _journal(settings: Settings) -> Journal | None:
-    folder = settings.folder
-    path = None if folder is None else folder / JOURNAL_FILE
-    return None if path is None or not path.exists() else Journal(path)
+@contextmanager
+def _journal(settings: Settings) -> Iterator[Journal | None]:
+    path = None if settings.folder is None else settings.folder / JOURNAL_FILE
+    if path is None or not path.exists():
+        yield None
+        return
+    journal = Journal(path)
+    try:
+        yield journal
+    finally:
+        journal.close()

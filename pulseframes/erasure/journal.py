@@ -1,12 +1,12 @@
-"""Takes somebody, or what is too old, out of the journal: their sessions, and where else they are named.
+"""Erases a person, or old data, from the journal: their sessions, and mentions of them elsewhere.
 
-What is left of an answer is the text that the server sent, letter by letter. The calls stay, for they count in the quota.
+The rest of a response stays as the server sent it, to the letter. Calls that may count towards the quota stay.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -17,45 +17,38 @@ from pulseframes.endpoints import ENDPOINTS, Endpoint
 from pulseframes.erasure.person import FORGOTTEN, Finder, Person
 from pulseframes.flatten import NotJson, cut_sessions, decode_pairs, session_texts, text_of, values_at
 
-#: After this a call surely counts no more, however the day is reckoned.
+#: After this, a call does not count towards the quota, however the day is defined.
 COUNTS_FOR: Final = timedelta(hours=25)
 
-#: The parameters that name somebody, and what they become.
+#: The parameters that name somebody, and their redacted values.
 _NAMING: Final = {"userIdentifier": FORGOTTEN, "id": ""}
 
 
 @dataclass
 class ForgottenInJournal:
-    """What was taken out of a journal.
+    """What was removed from a journal.
 
     Attributes
     ----------
-    person : Person
-        All that the journal had of the person; not in the ``repr``.
+    sessions_removed : int
+        Different sessions.
     answers_rewritten, answers_removed : int
-        Answers that have lost sessions, or a mention of the person; and those of which nothing is left.
+        Responses that lost sessions or a mention of the person, and responses of which nothing is left.
     questions_redacted : int
-        Calls that had asked about the person.
+        Calls that asked about the person.
     calls_removed : int
-        Calls that are there no more.
+        Calls that were deleted.
     """
 
-    person: Person = field(default_factory=Person, repr=False)
+    sessions_removed: int = 0
     answers_rewritten: int = 0
     answers_removed: int = 0
     questions_redacted: int = 0
     calls_removed: int = 0
-    #: Ids of the sessions; for one whose id cannot be read, where it stood.
-    gone: set[object] = field(default_factory=set, repr=False)
-
-    @property
-    def sessions_removed(self) -> int:
-        """How many different sessions were taken out."""
-        return len(self.gone)
 
 
 def find_in_journal(journal: Journal, person: Person) -> Person:
-    """Find all user ids, identifiers, e-mail addresses, names and sessions of a person, in all applications.
+    """Find a person's user ids, identifiers, e-mail addresses, names and sessions, in all applications.
 
     Whoever shares a user id, an identifier or an e-mail address with the person is the person, and so on.
 
@@ -66,165 +59,143 @@ def find_in_journal(journal: Journal, person: Person) -> Person:
     """
     while True:
         before, finder = person, Finder(person)
-        for entry in journal.everything():
-            text = text_of(entry.body)
-            if entry.endpoint in ENDPOINTS and finder.may_be_in(text):
-                for said in _users(text, ENDPOINTS[entry.endpoint]):
-                    if person.is_user(said):
-                        person |= said
+        for record in journal.everything():
+            text = text_of(record.body)
+            if record.endpoint in ENDPOINTS and finder.may_be_in(text):
+                for user in _users(text, ENDPOINTS[record.endpoint]):
+                    if person.is_user(user):
+                        person |= user
         if person == before:
             return person
 
 
-def forget_in_journal(journal: Journal, user: str, *, known: Person | None = None) -> ForgottenInJournal:
-    """Take a person out of a journal, and out of its files.
+def forget_in_journal(journal: Journal, person: Person) -> ForgottenInJournal:
+    """Erase a person that was found from a journal and its files.
 
-    The person's sessions go from all answers, and with them details and searches by the person's identifier. In what is left,
-    page addresses and error titles of others for example, the person's e-mail addresses and identifiers of six or more
-    characters, if they are not digits alone, become ``[forgotten]``. An answer that is not the documented JSON goes if it holds
-    anything of the person's. All of it happens or, if the process is killed, none.
-
-    Parameters
-    ----------
-    journal : Journal
-        Where.
-    user : str
-        An identifier or user id as it is, or an e-mail address in any case.
-    known : Person or None
-        What else is known of the person, from a lake for example.
+    Their sessions are cut out of all responses; details and searches by their identifier are emptied. Elsewhere, such as in page
+    addresses and error titles of others, ``[forgotten]`` replaces their e-mail addresses and identifiers of six or more characters
+    that are not only digits. A response that is not the documented JSON is emptied if it holds anything of theirs. A killed process
+    leaves all of it done, or nothing.
 
     Raises
     ------
-    InvalidQuery
-        If ``user`` is empty.
     JournalError
-        If the journal cannot be read or written, or another process is reading what was removed; do it again then.
+        If the journal cannot be read or written, or another process is reading what was removed. Run it again then.
     """
-    person = find_in_journal(journal, Person.named(user) | (known or Person()))
-    finder, done = Finder(person), ForgottenInJournal(person)
-    touched = []
-    for entry in journal.everything():
-        text = text_of(entry.body)
-        if _asks_about(entry, person) or finder.may_be_in(text) or finder.is_in(text):
-            touched.append(entry.id)
+    finder, eraser = Finder(person), _Eraser(journal)
+    concerned = []
+    for record in journal.everything():
+        text = text_of(record.body)
+        if _asks_about(record, person) or finder.may_be_in(text) or finder.is_in(text):
+            concerned.append(record.id)
 
-    def goes(session: str) -> bool:
-        said = _user(session)
-        return finder.is_in(session) if said is None else person.has(said)
+    def is_theirs(session: str) -> bool:
+        user = _user(session)
+        return finder.is_in(session) if user is None else person.has(user)
 
     with journal.at_once():
-        for call_id in touched:
-            found = journal.entry(call_id)
-            if found is not None:
-                asks = _asks_about(found, person)
-                _clean(journal, found, done, goes, asks=asks, redacted=finder.redacted, unreadable=finder.is_in)
+        for record in filter(None, map(journal.entry, concerned)):
+            eraser.erase(record, is_theirs, everything=_asks_about(record, person), finder=finder)
     journal.scrub()
-    return done
+    return eraser.result
 
 
 def retain_in_journal(journal: Journal, cutoff: datetime, now: datetime) -> ForgottenInJournal:
-    """Take everything out of a journal that is from before a time.
+    """Erase everything before a time from a journal.
 
-    Calls that were sent before go, unless they may still count in the quota: of those, the answers go. Of later answers,
-    the sessions go that had started before. One whose start cannot be read goes with its call.
+    Calls before that time are deleted or, if they may still count towards the quota, emptied. Sessions that started before it are
+    cut out of later responses. A session whose start cannot be read stays as long as its call.
 
     Raises
     ------
     JournalError
-        As for ``forget_in_journal()``; what was done until then stays done.
+        As for ``forget_in_journal()``; what is done by then stays done.
     """
-    done = ForgottenInJournal()
-    old = [entry.id for entry in journal.everything() if entry.at < min(cutoff, now - COUNTS_FOR)]
+    eraser = _Eraser(journal)
+    old = [record.id for record in journal.everything() if record.at < min(cutoff, now - COUNTS_FOR)]
     journal.remove(old)
-    done.calls_removed = len(old)
-    for entry in journal.everything():
-        too_old = entry.at < cutoff
-        if entry.body or too_old:
-            _clean(journal, entry, done, lambda session: _started_before(session, cutoff), asks=too_old)
+    eraser.result.calls_removed = len(old)
+    for record in journal.everything():
+        is_old = record.at < cutoff
+        if record.body or is_old:
+            eraser.erase(record, lambda session: _started_before(session, cutoff), everything=is_old)
     journal.scrub()
-    return done
+    return eraser.result
 
 
 def forget_in_keystore(folder: Path, texts: Iterable[str]) -> int:
-    """Remove the files of session keys that hold any of some texts, as none should; give how many."""
+    """Delete the session-key files that hold one of some texts, as none should; return how many."""
     wanted = [text for text in texts if text]
-    found = [
+    paths = [
         path
         for path in sorted(folder.glob("session-*"))
         if path.is_file() and any(text in path.read_text(encoding="utf-8", errors="replace") for text in wanted)
     ]
-    for path in found:
+    for path in paths:
         path.unlink(missing_ok=True)
-    return len(found)
+    return len(paths)
 
 
-def _clean(
-    journal: Journal,
-    entry: CallRecord,
-    done: ForgottenInJournal,
-    goes: Callable[[str], bool],
-    *,
-    asks: bool,
-    redacted: Callable[[str], str] = str,
-    unreadable: Callable[[str], bool] = lambda _: False,
-) -> None:
-    """Write one call's answer anew, if it has to be; with ``asks``, nothing of it stays."""
-    text = text_of(entry.body)
-    left, gone = text, list[int | None]()
-    try:
-        left, gone = cut_sessions(text, ENDPOINTS[entry.endpoint], goes)
-        left = redacted(left)
-    except (NotJson, KeyError):
-        left = "" if unreadable(text) else text
-    done.gone.update((entry.id, place) if row is None else row for place, row in enumerate(gone))
-    params = None
-    if asks or (gone and not left):
-        left, params = "", _redacted_params(entry)
-    if left == text and params in (None, entry.params):
-        return
-    done.answers_rewritten += bool(left)
-    done.answers_removed += bool(text and not left)
-    done.questions_redacted += params not in (None, entry.params)
-    # As the reader of pages counts: a session that comes twice on a page is one, each row without an id is one.
-    forgotten = len(set(gone) - {None}) + gone.count(None)
-    journal.rewrite(entry.id, left.encode("utf-8", "surrogateescape"), forgotten=forgotten, params=params)
+class _Eraser:
+    """Rewrites calls, and counts what it removes."""
+
+    def __init__(self, journal: Journal) -> None:
+        self.result = ForgottenInJournal()
+        self._journal = journal
+        self._sessions: set[object] = set()
+
+    def erase(
+        self, record: CallRecord, is_cut: Callable[[str], bool], *, everything: bool, finder: Finder | None = None
+    ) -> None:
+        """Cut sessions out of a call's response, or all of it, and redact mentions of a person."""
+        text = text_of(record.body)
+        left, ids, params = text, list[int | None](), record.params
+        try:
+            left, ids = cut_sessions(text, ENDPOINTS[record.endpoint], is_cut)
+            left = finder.redacted(left) if finder else left
+        except (NotJson, KeyError):
+            left = "" if finder and finder.is_in(text) else text
+        if everything or (ids and not left):
+            left, params = "", _redacted(record.params)
+        # A session without an id is identified by its place.
+        self._sessions.update((record.id, place) if id_ is None else id_ for place, id_ in enumerate(ids))
+        self.result.sessions_removed = len(self._sessions)
+        if (left, params) == (text, record.params):
+            return
+        self.result.answers_rewritten += bool(left)
+        self.result.answers_removed += bool(text and not left)
+        self.result.questions_redacted += params != record.params
+        # As pagination counts them: a session that a page lists twice is one, and each row without an id is one.
+        forgotten = len(set(ids) - {None}) + ids.count(None)
+        self._journal.rewrite(record.id, left.encode("utf-8", "surrogateescape"), forgotten=forgotten, params=params)
 
 
-def _asks_about(entry: CallRecord, person: Person) -> bool:
-    """Tell whether a call asked for the person, or for a session of theirs."""
-    asked = Person.described(
-        identifiers=_asked(entry, "userIdentifier"),
-        session_ids=_asked(entry, "id"),
-        emails=_asked(entry, "userIdentifier"),
-    )
-    return person.has(asked)
+def _asks_about(record: CallRecord, person: Person) -> bool:
+    """Return whether a call asked for the person, or for a session of theirs."""
+    pairs = parse_qsl(record.params)
+    names = [value for key, value in pairs if key == "userIdentifier"]
+    ids = [value for key, value in pairs if key == "id"]
+    return person.has(Person.described(identifiers=names, session_ids=ids, emails=names))
 
 
-def _asked(entry: CallRecord, name: str) -> list[str]:
-    return [value for key, value in parse_qsl(entry.params) if key == name]
-
-
-def _redacted_params(entry: CallRecord) -> str:
-    if not any(_asked(entry, name) for name in _NAMING):
-        return entry.params
-    pairs = parse_qsl(entry.params, keep_blank_values=True)
+def _redacted(params: str) -> str:
+    pairs = parse_qsl(params, keep_blank_values=True)
+    if not any(key in _NAMING and value for key, value in pairs):
+        return params
     return urlencode([(key, _NAMING.get(key, value)) for key, value in pairs])
 
 
 def _users(text: str, endpoint: Endpoint) -> Iterator[Person]:
-    """Give what each session of an answer says of its user; of what cannot be read, nothing."""
+    """Yield the user of each session of a response that can be read."""
     try:
         sessions = session_texts(text, endpoint)
     except NotJson:
         return
-    for session in sessions:
-        said = _user(session)
-        if said is not None:
-            yield said
+    yield from filter(None, map(_user, sessions))
 
 
 def _user(session: str) -> Person | None:
-    """Give what a session's JSON says of its user; None where it cannot be read."""
+    """Return the user of a session, or None if its JSON cannot be read."""
     value = decode_pairs(session)
     if value is None:
         return None

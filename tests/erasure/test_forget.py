@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -16,6 +17,8 @@ from conftest import Clock, client_of
 from polars.testing import assert_frame_equal
 
 import pulseframes as pf
+from pulseframes.erasure.journal import ForgottenInJournal
+from pulseframes.erasure.lake import ForgottenInLake
 from pulseframes.simulator import Simulator
 from pulseframes.tables import LAKE_TABLES, TABLES
 
@@ -173,7 +176,7 @@ def test_nobody_is_forgotten_for_a_name_that_is_not_known(kept: Kept) -> None:
     done = pf.forget(kept.lake, "nobody@example.com", settings=kept.settings)
     assert done.lake is not None
     assert (sum(done.lake.rows.values()), done.lake.days, done.found) == (0, set(), False)
-    assert "Nobody of that name was found." in str(done)
+    assert str(done) == "No matching user found. Nothing was removed."
     assert_frame_equal(kept.lake.sessions().collect(), before)
 
 
@@ -188,9 +191,9 @@ def test_a_lake_that_is_not_there_is_an_error_and_is_not_made(kept: Kept, tmp_pa
 
 
 def test_wrong_arguments_remove_nothing(kept: Kept) -> None:
-    with pytest.raises(pf.InvalidQuery, match="user: give"):
+    with pytest.raises(pf.InvalidQuery, match="user is empty"):
         pf.forget(kept.lake, " ", settings=kept.settings)
-    with pytest.raises(pf.InvalidQuery, match="user: float is no"):
+    with pytest.raises(pf.InvalidQuery, match="user must be .*, not float"):
         pf.forget(kept.lake, 1.5, settings=kept.settings)  # type: ignore[arg-type]  # wrong on purpose
     assert pf.forget(kept.lake, 7, settings=kept.settings).found is False
     for days in (0, -1, True, 10**9):
@@ -201,7 +204,7 @@ def test_wrong_arguments_remove_nothing(kept: Kept) -> None:
 def test_with_no_journal_and_no_lake_there_is_nothing_to_do(tmp_path: Path) -> None:
     done = pf.forget(None, "anna", settings=pf.Settings(home=str(tmp_path)))
     assert done.as_dict() == {"found": False, "kept_from": None, "lake": None, "journal": None, "key_files": 0}
-    assert "Journal: there is none." in str(done)
+    assert str(done) == "No matching user found. Nothing was removed."
 
 
 # What is too old
@@ -223,7 +226,7 @@ def test_retain_drops_old_days_from_both_and_no_sync_asks_for_them_again(kept: K
     gone_for_good = set(old["user_identifier"].drop_nulls()) - set(young["user_identifier"].drop_nulls())
     assert gone_for_good
     assert not [name for name in gone_for_good if name in said]
-    assert f"from {cutoff:%Y-%m-%d} UTC on" in str(done)
+    assert f"Deleted everything before {cutoff:%Y-%m-%d} UTC." in str(done)
     report = pf.sync(kept.lake, *kept.window, client=kept.client, details="all")
     assert report.asked == []
     refreshed = pf.sync(kept.lake, *kept.window, client=kept.client, refresh=True)
@@ -238,3 +241,22 @@ def test_calls_whose_answers_are_gone_still_count_for_the_day(kept: Kept, clock:
     kept.client.close()
     pf.retain(None, 1, settings=kept.settings, clock=clock)
     assert kept.client.quota().used == used
+
+
+def test_the_counts_are_printed_and_stored_as_json() -> None:
+    lake = ForgottenInLake({"sessions": 3, "page_views": 1_200}, 1, {date(2026, 11, 2), date(2026, 11, 1)})
+    removed = pf.Forgotten(lake, ForgottenInJournal(3, 2, 1, 1, 0), 1)
+    assert json.dumps(removed.as_dict()) == (
+        '{"found": true, "kept_from": null, "lake": {"rows": {"sessions": 3, "page_views": 1200}, "mentions": 1, "days": '
+        '["2026-11-01", "2026-11-02"]}, "journal": {"sessions_removed": 3, "answers_rewritten": 2, "answers_removed": 1, '
+        '"questions_redacted": 1, "calls_removed": 0}, "key_files": 1}'
+    )
+    assert str(removed).splitlines() == [
+        "Lake: 3 sessions, 1,200 page_views removed; 2 days rewritten, 1 mention redacted.",
+        "Journal: 3 sessions removed; 2 responses rewritten, 1 removed; 0 calls removed, 1 redacted.",
+        "Session keys: 1 file removed.",
+        "Raygun may still have the user. Delete them there as well, or a later search downloads them again.",
+    ]
+    retained = pf.Forgotten(kept_from=datetime(2026, 11, 11, tzinfo=UTC))
+    assert retained.as_dict()["kept_from"] == "2026-11-11T00:00:00+00:00"
+    assert str(retained) == "Deleted everything before 2026-11-11 UTC."
