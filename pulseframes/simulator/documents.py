@@ -91,7 +91,7 @@ def detail_frames(sessions: Iterable[Session], base_url: str) -> dict[str, pl.Da
         for table in ITEM_TABLES:
             items = _item_rows(session, table)
             rows[table.name] += items
-            row |= {column.name: len(items) for column in _lengths(table) if DETAIL not in column.endpoints}
+            row |= {column.name: len(items) for column in _lengths(table.list_key) if DETAIL not in column.endpoints}
         rows[SESSIONS.name].append(row)
     return {name: _frame(table, rows[name]) for name, table in TABLES.items()}
 
@@ -113,25 +113,29 @@ def _gap(session: Session) -> Gap | None:
 
 def _known(session: Session, base_url: str, endpoint: Endpoint) -> Row:
     """Return a session's row, null where an endpoint's document lacks the value."""
-    gap = _gap(session)
-    lacking = (
-        column
+    return _session_row(session, base_url) | dict.fromkeys(_lacking(endpoint, _gap(session)))
+
+
+@cache
+def _lacking(endpoint: Endpoint, gap: Gap | None) -> list[str]:
+    return [
+        column.name
         for column in SESSIONS.columns
         if endpoint not in column.endpoints or (gap is not None and gap.hides(column.keys))
-    )
-    return _session_row(session, base_url) | {column.name: None for column in lacking}
+    ]
 
 
 def _session_row(session: Session, base_url: str) -> Row:
     row = session.row | {"api_url": base_url + session.row["api_url"]}
     for table, count in ((PAGE_VIEWS, session.view_count), (ERRORS, session.error_count)):
-        row |= {column.name: count for column in _lengths(table)}
+        row |= {column.name: count for column in _lengths(table.list_key)}
     return _complete(row, SESSIONS, row["session_id"], row["session_start"])
 
 
-def _lengths(table: Table) -> list[Column]:
-    """Return the columns that hold the length of a table's list."""
-    return [column for column in SESSIONS.columns if column.length_of == table.list_key]
+@cache
+def _lengths(list_key: str) -> list[Column]:
+    """Return the columns that hold the length of a list."""
+    return [column for column in SESSIONS.columns if column.length_of == list_key]
 
 
 def _item_rows(session: Session, table: Table) -> list[Row]:
