@@ -7,7 +7,7 @@ import hashlib
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Final, Self
@@ -133,8 +133,13 @@ class PulseClient:
 
     def kept_answer(self, endpoint: Endpoint, params: Mapping[str, str]) -> Answer | None:
         """Return the journal's newest answer to a question, however old; None if there is none. Costs no calls."""
-        record = self.journal.newest_answer(self.application, endpoint.name, urlencode(params))
-        return None if record is None else record.answer()
+        return self.kept_answers(endpoint, [params])[0]
+
+    def kept_answers(self, endpoint: Endpoint, questions: Sequence[Mapping[str, str]]) -> list[Answer | None]:
+        """Return what ``kept_answer()`` does, for each of up to some hundred questions at once."""
+        texts = [urlencode(params) for params in questions]
+        records = self.journal.newest_answers(self.application, endpoint.name, texts)
+        return [record.answer() if (record := records.get(text)) is not None else None for text in texts]
 
     def answered_details(self) -> dict[int, int]:
         """Return, for each session whose details the journal has, in whatever state, how often. Costs no calls."""

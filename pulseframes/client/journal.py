@@ -131,14 +131,17 @@ MIGRATIONS: Final[tuple[str, ...]] = (
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
+_COLUMNS: Final = "id, at, endpoint, params, attempt, outcome, status, size, duration_ms, forgotten"
 _NEWEST: Final = """
-    SELECT id, at, endpoint, params, attempt, outcome, status, size, duration_ms, forgotten, body FROM calls
-    WHERE application = ? AND endpoint = ? AND params = ? AND outcome = 'answered'
-      AND (status BETWEEN 200 AND 299 OR status = 404)
-    ORDER BY id DESC LIMIT 1
+    SELECT {columns}, body FROM calls WHERE id IN (
+        SELECT max(id) FROM calls
+        WHERE application = ? AND endpoint = ? AND params IN ({questions}) AND outcome = 'answered'
+          AND (status BETWEEN 200 AND 299 OR status = 404)
+        GROUP BY params
+    )
 """
 _LAST: Final = """
-    SELECT id, at, endpoint, params, attempt, outcome, status, size, duration_ms, forgotten, NULL FROM calls
+    SELECT {columns}, NULL FROM calls
     WHERE application = ? ORDER BY id DESC LIMIT ?
 """
 _ANSWERED: Final = """
@@ -147,7 +150,7 @@ _ANSWERED: Final = """
     GROUP BY params
 """
 _ONE: Final = """
-    SELECT id, at, endpoint, params, attempt, outcome, status, size, duration_ms, forgotten, body FROM calls WHERE id = ?
+    SELECT {columns}, body FROM calls WHERE id = ?
 """
 _SUCCESSES: Final = """
     SELECT id FROM calls
@@ -266,9 +269,14 @@ class Journal:
 
     def newest_answer(self, application: str, endpoint: str, params: str) -> CallRecord | None:
         """Return the last success, or 404, for a question; None if there is none."""
+        return self.newest_answers(application, endpoint, [params]).get(params)
+
+    def newest_answers(self, application: str, endpoint: str, questions: Sequence[str]) -> dict[str, CallRecord]:
+        """Return the last success, or 404, for each question that has one."""
+        query = _NEWEST.format(columns=_COLUMNS, questions=", ".join("?" * len(questions)))
         with self._database.reading() as connection:
-            row = connection.execute(_NEWEST, (application, endpoint, params)).fetchone()
-        return None if row is None else self._entry(row)
+            rows = connection.execute(query, (application, endpoint, *questions)).fetchall()
+        return {record.params: record for record in map(self._entry, rows)}
 
     def answered(self, application: str, endpoint: str) -> dict[str, int]:
         """Return, for each question to an endpoint that was answered with success, how often."""
@@ -278,13 +286,13 @@ class Journal:
     def last_calls(self, application: str, count: int) -> list[CallRecord]:
         """Return an application's last calls, newest first, without their bodies."""
         with self._database.reading() as connection:
-            rows = connection.execute(_LAST, (application, count)).fetchall()
+            rows = connection.execute(_LAST.format(columns=_COLUMNS), (application, count)).fetchall()
         return [self._entry(row) for row in rows]
 
     def entry(self, call_id: int) -> CallRecord | None:
         """Return one call with its body; None if there is no such number."""
         with self._database.reading() as connection:
-            row = connection.execute(_ONE, (call_id,)).fetchone()
+            row = connection.execute(_ONE.format(columns=_COLUMNS), (call_id,)).fetchone()
         return None if row is None else self._entry(row)
 
     def applications(self) -> list[str]:

@@ -1,255 +1,267 @@
-"""One run: gets the answers it needs, from the journal where they may be used again, and keeps count."""
+"""Answers: from the journal where a cached one may be used again, else from the server."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
-
-import polars as pl
+from typing import Final, Literal
 
 from pulseframes.client import Answer, PulseClient
 from pulseframes.endpoints import DETAIL, SEARCH, Endpoint
 from pulseframes.errors import MalformedAnswer, PulseError, SessionNotFound
-from pulseframes.fetch.pagination import ListReader, Page
-from pulseframes.flatten import FlatAnswers, flatten_answers
+from pulseframes.flatten import Outline, read_outline, read_outlines
 from pulseframes.progress import Progress, ProgressHook
 from pulseframes.query import DetailQuery, SearchQuery
-from pulseframes.tables import SESSIONS
 from pulseframes.tables.certificate import Part
 from pulseframes.windows import detail_is_final, is_fresh, is_settled, page_is_final
 
-NOT_FOUND = 404
+NOT_FOUND: Final = 404
+#: Cached details are read from the journal and flattened this many at a time.
+BATCH: Final = 500
 
 
-class Run:
-    """The answers of one question, as they come.
+@dataclass(frozen=True)
+class Page:
+    """One page of a list.
+
+    Attributes
+    ----------
+    skip : int
+        Its position in the list.
+    total : int
+        ``totalSessions``, as the server reported it with this page.
+    starts : dict of int to datetime or None
+        The sessions on the page, and when each started.
+    nameless : int
+        Rows without a readable id.
+    forgotten : int
+        Rows that were erased from the cached answer since it was received.
+    answer : Answer or None
+        The answer that it was read from.
+    """
+
+    skip: int
+    total: int
+    starts: dict[int, datetime | None]
+    nameless: int = 0
+    forgotten: int = 0
+    answer: Answer | None = None
+
+    @property
+    def kept(self) -> bool:
+        """Whether it cost nothing."""
+        return self.answer is not None and self.answer.kept
+
+    @property
+    def rows(self) -> int:
+        """Number of rows, erased ones included."""
+        return len(self.starts) + self.nameless + self.forgotten
+
+
+class Fetcher:
+    """Gets the answers of one query or sync, and counts what they cost.
 
     Parameters
     ----------
     client : PulseClient
-        Whom to ask.
+        Sends the calls.
     refresh : bool or datetime
-        Whether to ask again what is kept; or, what was kept before that time.
+        True ignores cached answers; a time ignores those from before it.
     progress : callable or None
-        Told how far it is.
-    on_answer : callable or None
-        Called with the run after each answer that has sessions, and when the server does not know one that was asked for.
-
-    spent_before : int or None
-        What the client had spent when the user's question was asked; now, if this run is all of it.
+        Receives the progress.
 
     Attributes
     ----------
-    bodies : list of bytes
-        The answers that have sessions, in the order they came.
     parts : list of Part
-        The same, for the certificate.
+        The answers with sessions so far, for the certificate.
     missing : list of int
         Session ids that the server does not know.
-    details_asked : list of int
-        Sessions whose details the server was asked for, and answered.
     """
 
     def __init__(
-        self,
-        client: PulseClient,
-        *,
-        refresh: bool | datetime,
-        progress: ProgressHook | None,
-        on_answer: Callable[[Run], object] = lambda _: None,
-        spent_before: int | None = None,
+        self, client: PulseClient, *, refresh: bool | datetime = False, progress: ProgressHook | None = None
     ) -> None:
         self.client = client
-        self.bodies: list[bytes] = []
+        self.refresh = refresh
         self.parts: list[Part] = []
         self.missing: list[int] = []
-        self.details_asked: list[int] = []
         self._used: set[int] = set()
-        self._refresh = refresh
         self._progress = progress
-        self._on_answer = on_answer
-        self._spent_before = client.calls_spent if spent_before is None else spent_before
+        self._spent_before = client.calls_spent
 
     @property
     def calls_spent(self) -> int:
-        """Calls that this run has spent."""
+        """Calls spent so far."""
         return self.client.calls_spent - self._spent_before
 
-    def tell(self, what: Literal["sessions", "details"], done: int, total: int) -> None:
-        """Tell how far the run is."""
+    def calls_left(self) -> int:
+        """Return how many calls the quota has left."""
+        return self.client.quota().left
+
+    def report(self, what: Literal["sessions", "details"], done: int, total: int) -> None:
+        """Report the progress."""
         if self._progress is not None:
             self._progress(Progress(what, min(done, total), total, self.calls_spent))
 
-    def reader(self, query: SearchQuery) -> ListReader:
-        """Give a reader of a search's list that asks this run for its pages."""
-        return ListReader(
-            self.page,
-            query,
-            repair_calls=self.client.settings.repair_calls,
-            is_settled=lambda window: is_settled(window, self.client.clock()),
-            is_kept=self.is_kept,
-            calls_left=lambda: self.client.quota().left,
-            tell=lambda done, total: self.tell("sessions", done, total),
-        )
-
-    def page(self, window: SearchQuery, skip: int, size: int) -> Page:
-        """Get one page of a search.
+    def page(self, query: SearchQuery, skip: int, size: int) -> Page:
+        """Return one page of a search, cached or from the server.
 
         Raises
         ------
         PulseError
-            If it is not kept and cannot be had.
+            If it is not cached and the server does not give it.
         """
-        answer, flat = self._kept_page(window, skip, size) or self._paid_page(window, skip, size)
-        self._take(answer, flat)
-        return _as_page(answer, flat, skip)
+        page = self.kept_page(query, skip, size) or self._paid_page(query, skip, size)
+        assert page.answer is not None  # noqa: S101  a page of ours has its answer
+        self._use(page.answer, page.rows - page.forgotten)
+        return page
 
-    def kept_page(self, window: SearchQuery, skip: int, size: int) -> Page | None:
-        """Look at a page that costs nothing; None where it would cost a call."""
-        kept = self._kept_page(window, skip, size)
-        return None if kept is None else _as_page(*kept, skip)
+    def kept_page(self, query: SearchQuery, skip: int, size: int) -> Page | None:
+        """Return a page that costs nothing; None if it would cost a call."""
+        answer = self.client.kept_answer(SEARCH, query.page_params(skip, size))
+        outline = self._outline_of_kept(answer, SEARCH)
+        if answer is None or outline is None:
+            return None
+        may_be_used = self._is_fresh(answer) or page_is_final(query, answer.asked_at, outline.total)
+        return _page(answer, outline, skip) if may_be_used else None
 
-    def probe(self, window: SearchQuery) -> int:
-        """Learn how many sessions a window has, for one call at most.
+    def is_kept(self, query: SearchQuery) -> bool:
+        """Return whether a query's first page costs nothing."""
+        return self.kept_page(query, 0, SEARCH.page_size) is not None
+
+    def is_settled(self, query: SearchQuery) -> bool:
+        """Return whether a query's pages are final."""
+        return is_settled(query, self.client.clock())
+
+    def count(self, query: SearchQuery) -> int:
+        """Return how many sessions a query has. Costs one call, or none if that is cached.
 
         Raises
         ------
         PulseError
-            If that is not kept and cannot be had.
+            If it is not cached and the server does not give it.
         """
-        _, flat = self._kept_page(window, 0, 1) or self._paid_page(window, 0, 1)
-        return flat.totals[0]
+        return (self.kept_page(query, 0, 1) or self._paid_page(query, 0, 1)).total
 
-    def _paid_page(self, window: SearchQuery, skip: int, size: int) -> tuple[Answer, FlatAnswers]:
-        # A page that takes too long is asked again in halves, not as it is.
-        answer = self.client.call(SEARCH, window.page_params(skip, size), retry_timeouts=False)
-        return answer, _flattened(answer, SEARCH)
-
-    def is_kept(self, window: SearchQuery) -> bool:
-        """Tell whether a window's first page costs nothing."""
-        return self._kept_page(window, 0, SEARCH.page_size) is not None
-
-    def _kept_page(self, window: SearchQuery, skip: int, size: int) -> tuple[Answer, FlatAnswers] | None:
-        return self._usable(
-            self.client.kept_answer(SEARCH, window.page_params(skip, size)),
-            SEARCH,
-            lambda answer, flat: page_is_final(window, answer.asked_at, flat.totals[0]),
-        )
-
-    def details(self, query: DetailQuery) -> None:
-        """Get the details of sessions: first those that cost nothing, so that they are there if the quota ends.
+    def details(self, query: DetailQuery) -> Iterator[Answer]:
+        """Yield the details of sessions: first those that cost nothing, so that they are there if the quota runs out.
 
         Raises
         ------
         PulseError
-            If one is not kept and cannot be had; ``remaining`` says how many are still to come.
+            If a call fails; ``remaining`` is the number of details that are left.
         """
-        self.ask_details(self.take_kept_details(query), query)
+        kept: set[int] = set()
+        for batch in self.kept_details(query.ids):
+            kept.update(batch)
+            yield from batch.values()
+        known = kept.union(self.missing)
+        if known:
+            self.report("details", len(known), query.calls)
+        pending = [session_id for session_id in query.ids if session_id not in known]
+        for _, answer in self.paid_details(pending, done=len(known)):
+            if answer is not None:
+                yield answer
 
-    def take_kept_details(self, query: DetailQuery) -> list[int]:
-        """Get those details that cost nothing; give the ids of the others."""
-        to_fetch = [session_id for session_id in query.ids if not self._detail(session_id, kept=True)]
-        if len(to_fetch) < query.calls:
-            self.tell("details", query.calls - len(to_fetch), query.calls)
-        return to_fetch
+    def kept_details(self, ids: Sequence[int]) -> Iterator[dict[int, Answer]]:
+        """Yield the details that cost nothing, by session id, in batches; ids known to be missing go to ``missing``."""
+        for start in range(0, len(ids), BATCH):
+            batch = ids[start : start + BATCH]
+            questions = [DetailQuery.params(session_id) for session_id in batch]
+            answers = dict(zip(batch, self.client.kept_answers(DETAIL, questions), strict=True))
+            young = {key: answer for key, answer in answers.items() if answer is not None and self._is_new(answer)}
+            self.missing += [
+                key for key, answer in young.items() if answer.status == NOT_FOUND and self._is_fresh(answer)
+            ]
+            details = {key: answer for key, answer in young.items() if answer.status != NOT_FOUND}
+            outlines = read_outlines([answer.body for answer in details.values()], DETAIL)
+            usable = {}
+            for (session_id, answer), outline in zip(details.items(), outlines, strict=True):
+                if outline is not None and (self._is_fresh(answer) or detail_is_final(outline.statuses[0])):
+                    self._use(answer, len(outline.ids))
+                    usable[session_id] = answer
+            if usable:
+                yield usable
 
-    def ask_details(self, to_fetch: Sequence[int], query: DetailQuery) -> None:
-        """Get details from the server; raises as ``details()`` does."""
-        done = query.calls - len(to_fetch)
-        for number, session_id in enumerate(to_fetch):
+    def paid_details(self, ids: Sequence[int], *, done: int = 0) -> Iterator[tuple[int, Answer | None]]:
+        """Yield each session's details from the server, one call each; None for one that the server does not know.
+
+        Parameters
+        ----------
+        ids : sequence of int
+            The sessions.
+        done : int
+            How many details were received before, for the progress.
+
+        Raises
+        ------
+        PulseError
+            If a call fails; ``remaining`` is the number of details that are left.
+        """
+        for number, session_id in enumerate(ids):
             try:
-                self._detail(session_id, kept=False)
+                answer = self._paid_detail(session_id)
             except PulseError as problem:
-                problem.remaining = len(to_fetch) - number
+                problem.remaining = len(ids) - number
                 raise
-            self.tell("details", done + number + 1, query.calls)
+            yield session_id, answer
+            self.report("details", done + number + 1, done + len(ids))
 
-    def _detail(self, session_id: int, *, kept: bool) -> bool:
-        """Take one session's details in, kept ones or from the server; tell whether they were to be had."""
-        params = DetailQuery.params(session_id)
-        if kept:
-            answer = self.client.kept_answer(DETAIL, params)
-            if answer is not None and answer.status == NOT_FOUND:
-                known_missing = not self._is_too_old(answer) and is_fresh(answer.asked_at, self.client.clock())
-                self.missing += [session_id] if known_missing else []
-                return known_missing
-            found = self._usable(answer, DETAIL, lambda _, flat: detail_is_final(_status(flat)))
-            if found is None:
-                return False
-            self._take(*found)
-            return True
+    def _paid_page(self, query: SearchQuery, skip: int, size: int) -> Page:
+        # The list reader asks for half of a page that timed out, so the call is not repeated as it is.
+        answer = self.client.call(SEARCH, query.page_params(skip, size), retry_timeouts=False)
+        return _page(answer, _outline(answer, SEARCH), skip)
+
+    def _paid_detail(self, session_id: int) -> Answer | None:
         try:
-            answer = self.client.call(DETAIL, params, session_id=session_id)
+            answer = self.client.call(DETAIL, DetailQuery.params(session_id), session_id=session_id)
         except SessionNotFound:
             self.missing.append(session_id)
-            self.details_asked.append(session_id)
-            self._on_answer(self)
-            return True
-        flat = _flattened(answer, DETAIL)
-        ids = pl.concat([flat.frames[SESSIONS.name]["session_id"], flat.rejected["session_id"]])
-        answered = ids.drop_nulls().unique().to_list()
-        if answered not in ([], [session_id]):
-            raise malformed(answer, f"The server answered with session {answered[0]} when asked for {session_id}.")
-        self.details_asked.append(session_id)
-        self._take(answer, flat)
-        return True
+            return None
+        outline = _outline(answer, DETAIL)
+        others = set(outline.ids) - {session_id, None}
+        if others:
+            raise malformed(answer, f"The server answered with session {others.pop()} when asked for {session_id}.")
+        self._use(answer, len(outline.ids))
+        return answer
 
-    def _usable(
-        self,
-        kept: Answer | None,
-        endpoint: Endpoint,
-        is_final: Callable[[Answer, FlatAnswers], bool],
-    ) -> tuple[Answer, FlatAnswers] | None:
-        """Give a kept answer, if it may be used again."""
-        # What this run has used already is asked for again only because it may have changed.
-        if kept is None or self._is_too_old(kept) or kept.call_id in self._used:
+    def _outline_of_kept(self, answer: Answer | None, endpoint: Endpoint) -> Outline | None:
+        """Return the outline of a cached answer; None if the answer is unreadable or not new."""
+        if answer is None or not self._is_new(answer):
             return None
         try:
-            flat = flatten_answers([kept.body], endpoint)
+            return read_outline(answer.body, endpoint)
         except MalformedAnswer:
             return None
-        usable = is_fresh(kept.asked_at, self.client.clock()) or is_final(kept, flat)
-        return (kept, flat) if usable else None
 
-    def _is_too_old(self, kept: Answer) -> bool:
-        return kept.asked_at < self._refresh if isinstance(self._refresh, datetime) else self._refresh
+    def _is_fresh(self, answer: Answer) -> bool:
+        return is_fresh(answer.asked_at, self.client.clock())
 
-    def _take(self, answer: Answer, flat: FlatAnswers) -> None:
-        rows = len(flat.frames[SESSIONS.name]) + len(flat.rejected.filter(table=SESSIONS.name))
+    def _is_new(self, answer: Answer) -> bool:
+        """Return whether a cached answer is not ignored by a refresh and was not used before."""
+        # An answer that was used is asked for again only because it may have changed.
+        ignored = answer.asked_at < self.refresh if isinstance(self.refresh, datetime) else self.refresh
+        return not ignored and answer.call_id not in self._used
+
+    def _use(self, answer: Answer, rows: int) -> None:
         self._used.add(answer.call_id)
-        self.bodies.append(answer.body)
         self.parts.append(Part(answer.call_id, answer.asked_at, answer.kept, rows))
-        self._on_answer(self)
-
-    def drain(self) -> tuple[list[bytes], list[Part]]:
-        """Give the answers that came since the last time, and let go of their bodies."""
-        bodies, self.bodies = self.bodies, []
-        return bodies, self.parts[len(self.parts) - len(bodies) :]
-
-
-def _as_page(answer: Answer, flat: FlatAnswers, skip: int) -> Page:
-    sessions = flat.frames[SESSIONS.name]
-    starts = dict(zip(sessions["session_id"], sessions["session_start"], strict=True))
-    ids = [*sessions["session_id"], *flat.rejected["session_id"]]
-    known = {session_id: starts.get(session_id) for session_id in ids if session_id is not None}
-    return Page(skip, flat.totals[0], known, ids.count(None), answer.forgotten, answer.kept)
-
-
-def _flattened(answer: Answer, endpoint: Endpoint) -> FlatAnswers:
-    try:
-        return flatten_answers([answer.body], endpoint)
-    except MalformedAnswer as problem:
-        raise malformed(answer, str(problem)) from None
 
 
 def malformed(answer: Answer, message: str) -> MalformedAnswer:
-    """Say that an answer is not as documented, and where it is kept."""
-    problem = MalformedAnswer(f"{message} It is kept as call {answer.call_id} of the journal.", body=answer.body)
+    """Return the error for an answer that is not as documented, with its place in the journal."""
+    problem = MalformedAnswer(f"{message} The journal has it as call {answer.call_id}.", body=answer.body)
     problem.call_id = answer.call_id
     return problem
 
 
-def _status(flat: FlatAnswers) -> str | None:
-    statuses = flat.frames[SESSIONS.name]["status"].to_list()
-    return statuses[0] if statuses else None
+def _page(answer: Answer, outline: Outline, skip: int) -> Page:
+    return Page(skip, outline.total, outline.starts(), outline.ids.count(None), answer.forgotten, answer)
+
+
+def _outline(answer: Answer, endpoint: Endpoint) -> Outline:
+    try:
+        return read_outline(answer.body, endpoint)
+    except MalformedAnswer as problem:
+        raise malformed(answer, str(problem)) from None

@@ -1,34 +1,36 @@
-"""Puts a run's answers into a lake as they come, and keeps count."""
+"""Loads answers into a lake as they arrive, and keeps count."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import polars as pl
 
+from pulseframes.client import Answer
 from pulseframes.endpoints import DETAIL, Endpoint
-from pulseframes.fetch.answers import Run
 from pulseframes.flatten import AGE, parse_answers
 from pulseframes.lake import Batch, Lake, Written
 from pulseframes.tables import INSTANT, ITEM_TABLES, SESSIONS
 
 
 class Loader:
-    """What came, and what became of it in the lake.
+    """Flattens answers and writes them to a lake.
 
     Parameters
     ----------
     lake : Lake
-        Where the answers go.
+        The lake.
 
     Attributes
     ----------
     written : Written
-        What the lake did with them.
+        What the lake did with the rows.
     kept : int
         Answers that cost nothing.
     detailed : set of int
-        The sessions whose details came.
+        The sessions whose details were loaded.
     drift, truncated, rejected
-        What the user is to be warned of.
+        What to warn the user of.
     """
 
     def __init__(self, lake: Lake) -> None:
@@ -40,24 +42,23 @@ class Loader:
         self.truncated: list[tuple[str, int]] = []
         self.rejected: list[pl.DataFrame] = []
 
-    def take(self, run: Run, endpoint: Endpoint) -> None:
-        """Put the answers that came since the last time into the lake."""
-        bodies, parts = run.drain()
-        if not bodies:
+    def add(self, answers: Sequence[Answer], endpoint: Endpoint) -> None:
+        """Write the rows of some answers to the lake."""
+        if not answers:
             return
-        result = parse_answers(bodies, endpoint)
-        sessions = result.frames[SESSIONS.name]
-        times = pl.Series([part.fetched_at for part in parts], dtype=INSTANT)
+        parsed = parse_answers([answer.body for answer in answers], endpoint)
+        sessions = parsed.frames[SESSIONS.name]
+        times = pl.Series([answer.asked_at for answer in answers], dtype=INSTANT)
         batch = Batch(
-            sessions=sessions.with_columns(times.gather(result.body_indices).alias(AGE)),
-            items={table.name: result.frames[table.name] for table in ITEM_TABLES} if endpoint is DETAIL else None,
-            rejected=result.rejected.with_columns(pl.lit(times.max(), times.dtype).alias(AGE)),
+            sessions=sessions.with_columns(times.gather(parsed.body_indices).alias(AGE)),
+            items={table.name: parsed.frames[table.name] for table in ITEM_TABLES} if endpoint is DETAIL else None,
+            rejected=parsed.rejected.with_columns(pl.lit(times.max(), times.dtype).alias(AGE)),
         )
         self.written.add(self._lake.put(batch))
-        self.kept += sum(part.kept for part in parts)
-        self.drift.update(result.drift)
-        self.truncated += result.truncated
+        self.kept += sum(answer.kept for answer in answers)
+        self.drift.update(parsed.drift)
+        self.truncated += parsed.truncated
         if endpoint is DETAIL:
             self.detailed.update(sessions["session_id"])
-        if not result.rejected.is_empty():
-            self.rejected.append(result.rejected)
+        if not parsed.rejected.is_empty():
+            self.rejected.append(parsed.rejected)

@@ -1,70 +1,50 @@
-"""Reads a list that may move while it is read: page by page, then again where it moved, until the counts agree.
+"""Reads a list that may change while it is read: page by page, then again where it moved, until the counts agree.
 
-The server gives positions in a list, and sessions come and go between two pages. What arrives pushes rows on to the next
-page, where they come twice; what goes pulls rows on to a page that was read already, where they are missed.
+The server knows positions only, and sessions come and go between two pages. A new session pushes rows on to the next page,
+where they come again; a deleted one pulls rows back to a page that was read before, where they are missed.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
-from typing import Final
+from typing import Final, Protocol, TypeAlias
 
+from pulseframes.client import Answer
 from pulseframes.endpoints import SEARCH
 from pulseframes.errors import QuotaExhausted, ServerError
+from pulseframes.fetch.answers import Fetcher, Page
 from pulseframes.query import SearchQuery
 
-#: Pages that time out are halved, down to this.
+#: A page that times out is halved, down to this size.
 SMALLEST_PAGE: Final = 50
-
-#: A list that takes more than a day's calls is read in windows of about so many pages, each of which can become final.
+#: A list that needs more than the calls left is read in windows of about this many pages, each of which can become final.
 PAGES_PER_WINDOW: Final = 10
 LONGEST_WINDOW_DAYS: Final = 64
-#: More sessions than a year of calls can fetch: such a total is a mistake of the server's, and no reason to spend more.
+#: More sessions than a year of calls can fetch. Such a total is a mistake of the server, and no reason to spend more.
 MOST_SESSIONS: Final = 10_000_000
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY: Final = timedelta(days=1)
 
 
-@dataclass(frozen=True)
-class Page:
-    """One page as it came.
+class PageSource(Protocol):
+    """Provides the pages, as ``Fetcher`` does."""
 
-    Attributes
-    ----------
-    skip : int
-        Its place in the list.
-    total : int
-        ``totalSessions``, as it was then.
-    starts : dict of int to datetime or None
-        The sessions on it, and when each started.
-    nameless : int
-        Rows whose id cannot be read.
-    forgotten : int
-        Rows that the server gave, and that were taken out of the kept answer since: later pages are where they were.
-    kept : bool
-        Whether it cost nothing.
-    """
+    def page(self, query: SearchQuery, skip: int, size: int) -> Page:
+        """Return one page of a query."""
 
-    skip: int
-    total: int
-    starts: dict[int, datetime | None]
-    nameless: int = 0
-    forgotten: int = 0
-    kept: bool = False
+    def is_kept(self, query: SearchQuery) -> bool:
+        """Return whether a query's first page costs nothing."""
 
-    @property
-    def rows(self) -> int:
-        """How many rows it has."""
-        return len(self.starts) + self.nameless + self.forgotten
+    def is_settled(self, query: SearchQuery) -> bool:
+        """Return whether a query's pages are final."""
 
-
-#: Asks for one page: of which window, from which position on, how many rows.
-AskPage = Callable[[SearchQuery, int, int], Page]
+    def calls_left(self) -> int:
+        """Return how many calls the quota has left."""
 
 
 @dataclass
@@ -76,13 +56,15 @@ class Reading:
     starts : dict of int to datetime or None
         The distinct sessions, and when each started.
     nameless, forgotten, rows, repaired : int
-        Rows whose id cannot be read; rows that were taken out of kept answers; all rows; calls spent on reading again.
+        Rows without a readable id; rows erased from cached answers; all rows; calls spent on re-reading.
     totals : list of int
-        What the server declared, page by page.
+        The server's total with each page.
     declared : int
-        How many sessions there should be.
+        Number of sessions expected.
+    expected : int or None
+        The same, as of the last page; None before the first.
     complete : bool
-        Whether nothing is missing, as far as can be told.
+        Whether nothing is missing, as far as the pages show.
     """
 
     starts: dict[int, datetime | None] = field(default_factory=dict)
@@ -92,10 +74,11 @@ class Reading:
     repaired: int = 0
     totals: list[int] = field(default_factory=list)
     declared: int = 0
+    expected: int | None = None
     complete: bool = False
 
     def add(self, page: Page) -> None:
-        """Take a page in."""
+        """Add a page."""
         self.starts.update(page.starts)
         self.nameless += page.nameless
         self.forgotten += page.forgotten
@@ -104,139 +87,125 @@ class Reading:
 
     @property
     def distinct(self) -> int:
-        """How many different sessions came, those that were taken out since included."""
+        """Number of different sessions, erased ones included."""
         return len(self.starts) + self.nameless + self.forgotten
 
-    def within(self, window: SearchQuery) -> tuple[int, int]:
-        """Count the sessions that started in a window, without and with those at its very end."""
-        times = [start for start in self.starts.values() if start is not None and start >= window.date_from]
-        return sum(start < window.date_to for start in times), sum(start <= window.date_to for start in times)
+    @property
+    def remaining(self) -> int | None:
+        """Number of sessions that are left; None before the first page."""
+        return None if self.expected is None else max(0, self.expected - self.distinct)
+
+    def started_in(self, query: SearchQuery) -> tuple[int, int]:
+        """Count the sessions that started in a query's window, without and with those at its very end."""
+        times = [start for start in self.starts.values() if start is not None and start >= query.date_from]
+        return sum(start < query.date_to for start in times), sum(start <= query.date_to for start in times)
+
+
+#: Yields each page as it arrives, and returns a result.
+_Pages: TypeAlias = Generator[Page, None, Page]
 
 
 class ListReader:
-    """Reads one search's list.
+    """Reads the list of one search.
 
     Parameters
     ----------
-    ask : callable
-        Gets a page.
+    source : PageSource
+        Provides the pages.
     query : SearchQuery
         The search.
     repair_calls : int
-        How many calls reading again may cost.
-    is_settled : callable
-        Whether a window's pages are final.
-    is_kept : callable
-        Whether a window's first page costs nothing.
-    calls_left : callable
-        How many calls the quota has left.
-    tell : callable
-        Told how many sessions are here, and how many there will be.
+        How many calls re-reading may cost.
+
+    Attributes
+    ----------
+    reading : Reading
+        What has been read so far.
     """
 
-    def __init__(
-        self,
-        ask: AskPage,
-        query: SearchQuery,
-        *,
-        repair_calls: int,
-        is_settled: Callable[[SearchQuery], bool],
-        is_kept: Callable[[SearchQuery], bool],
-        calls_left: Callable[[], int],
-        tell: Callable[[int, int], object],
-    ) -> None:
-        self._ask = ask
+    def __init__(self, source: PageSource, query: SearchQuery, *, repair_calls: int) -> None:
+        self.reading = Reading()
+        self._source = source
         self._query = query
         self._budget = repair_calls
-        self._is_settled = is_settled
-        self._is_kept = is_kept
-        self._calls_left = calls_left
-        self._tell = tell
-        self._size = SEARCH.page_size
-        self._expected: int | None = None
+        self._page_size = SEARCH.page_size
         self._forgotten: Counter[SearchQuery] = Counter()
-        self.reading = Reading()
 
-    def read(self) -> Reading:
-        """Read all pages, and again what moved.
+    def pages(self) -> Iterator[Page]:
+        """Yield every page as it arrives, then those that are read again because the list moved.
 
         Raises
         ------
         PulseError
-            If a page cannot be had; ``reading`` has what came before. Once all pages are there, a quota that ends while
-            some are read again is no error: the reading is incomplete.
+            If a page is not to be had; ``reading`` has the pages before it. Once every page was read, a quota that ends while
+            some are re-read is no error: the reading is incomplete.
         """
-        first = self._page(self._query, self._query.skip, SEARCH.page_size)
-        windows = self._windows(first)
-        if windows == [self._query]:
-            sweeps = [(self._query, self._sweep(self._query, [first]))]
-        else:
-            sweeps = [(window, self._sweep(window, [])) for window in windows]
-        self.reading.declared = sum(window.wanted(pages[-1].total) for window, pages in sweeps)
+        first = yield from self._get(self._query, self._query.skip, SEARCH.page_size)
+        parts = self._parts(first)
+        sweeps = {}
+        for part in parts:
+            sweeps[part] = yield from self._sweep(part, [first] if part == self._query else [])
+        self.reading.declared = sum(part.wanted(pages[-1].total) for part, pages in sweeps.items())
+        complete = True
         try:
-            repaired = [self._repair(window, pages) for window, pages in sweeps]  # each, though one fails
-            self.reading.complete = all(repaired)
+            for part, pages in sweeps.items():  # each, even if one fails
+                repaired = yield from self._repair(part, pages)
+                complete = complete and repaired
         except QuotaExhausted:
-            self.reading.complete = False
-        return self.reading
+            complete = False
+        self.reading.complete = complete
 
-    @property
-    def remaining(self) -> int | None:
-        """How many sessions are still to come; None where no page has come."""
-        return None if self._expected is None else max(0, self._expected - self.reading.distinct)
-
-    def _sweep(self, window: SearchQuery, pages: list[Page]) -> list[Page]:
-        """Read a window's pages in turn, from where ``pages`` end."""
-        got = sum(page.rows for page in pages)
+    def _sweep(self, query: SearchQuery, pages: list[Page]) -> Generator[Page, None, list[Page]]:
+        """Read a query's pages in order, after those in ``pages``."""
+        rows = sum(page.rows for page in pages)
         seen = {session_id for page in pages for session_id in page.starts}
-        new = True
-        # A page with nothing new on it will be followed by more of the same, whatever total is declared.
-        while not pages or (new and got < window.wanted(pages[-1].total)):
-            page = self._page(
-                window, window.skip + got, SEARCH.page_size if window.limit is None else window.limit - got
-            )
-            new = page.forgotten > 0 or not seen >= page.starts.keys()
+        has_news = True
+        # A page with nothing new would be followed by more of the same, whatever total the server reports.
+        while not pages or (has_news and rows < query.wanted(pages[-1].total)):
+            size = SEARCH.page_size if query.limit is None else query.limit - rows
+            page = yield from self._get(query, query.skip + rows, size)
+            has_news = page.forgotten > 0 or not seen >= page.starts.keys()
             seen |= page.starts.keys()
-            got += page.rows
+            rows += page.rows
             pages.append(page)
         return pages
 
-    def _page(self, window: SearchQuery, skip: int, rows: int) -> Page:
-        """Get one page and take it in; where the server takes too long for it, a half of it, and later ones so, too."""
-        rows = rows if window.limit is None else min(rows, window.limit)
+    def _get(self, query: SearchQuery, skip: int, rows: int) -> _Pages:
+        """Get one page. If the server takes too long, ask for half of it, and for smaller pages from then on."""
+        rows = rows if query.limit is None else min(rows, query.limit)
         while True:
-            size = min(self._size, rows)
+            size = min(self._page_size, rows)
             try:
-                page = self._ask(window, skip, size)
+                page = self._source.page(query, skip, size)
             except ServerError as problem:
                 if not problem.timed_out or size <= SMALLEST_PAGE:
                     raise
-                self._size = max(size // 2, SMALLEST_PAGE)
+                self._page_size = max(size // 2, SMALLEST_PAGE)
                 continue
             self.reading.add(page)
-            self._forgotten[window] += page.forgotten
-            if window == self._query:
-                self._expected = self.reading.declared = window.wanted(page.total)
-            self._tell(self.reading.distinct, max(self._expected or 0, self.reading.distinct))
+            self._forgotten[query] += page.forgotten
+            if query == self._query:
+                self.reading.expected = self.reading.declared = query.wanted(page.total)
+            yield page
             return page
 
-    def _windows(self, first: Page) -> list[SearchQuery]:
-        """Cut a search that the quota has too few calls for into windows at fixed days.
+    def _parts(self, first: Page) -> list[SearchQuery]:
+        """Cut a search that needs more calls than are left at fixed days.
 
-        A page of a list that still changes is paid for again tomorrow; one of a window that ended a day ago is not. The
-        days are the same whenever the search is asked, so that tomorrow's goes on where today's stopped.
+        A page of a list that still changes must be paid for again tomorrow; one of a window that ended a day ago need not. The
+        days never change, so tomorrow's run resumes where today's stopped.
         """
         query = self._query
         can_be_cut = query.skip == 0 and query.limit is None and first.total <= MOST_SESSIONS
-        if not can_be_cut or self._is_settled(query):
+        if not can_be_cut or self._source.is_settled(query):
             return [query]
-        windows = self._cut(first.total)
-        fits = query.calls(first.total) - 1 <= self._calls_left()
-        # What an earlier run paid for window by window is not to be paid for again because there are more calls now.
-        return [query] if fits and not any(map(self._is_kept, windows)) else windows
+        parts = self._cut(first.total)
+        fits = query.calls(first.total) - 1 <= self._source.calls_left()
+        # Parts that an earlier run paid for are not paid for again because there are more calls now.
+        return [query] if fits and not any(map(self._source.is_kept, parts)) else parts
 
     def _cut(self, total: int) -> list[SearchQuery]:
-        """Cut the search at days that lie the same whenever it is asked."""
+        """Cut the search at days that do not depend on when it is asked."""
         query = self._query
         per_day = total / ((query.date_to - query.date_from) / _DAY)
         days = LONGEST_WINDOW_DAYS
@@ -249,56 +218,68 @@ class ListReader:
             cut += step
         return [replace(query, date_from=start, date_to=end) for start, end in pairwise([*cuts, query.date_to])]
 
-    def _repair(self, window: SearchQuery, pages: list[Page]) -> bool:
-        """Read again what moved between a window's pages; tell whether all of it is here."""
+    def _repair(self, query: SearchQuery, pages: list[Page]) -> Generator[Page, None, bool]:
+        """Re-read what moved between a query's pages, and return whether it is complete."""
         total = pages[-1].total
-        if window.wanted(total) - self._held(window) > self._budget * SEARCH.page_size:
-            return False  # no number of calls that may be spent would help
+        if query.wanted(total) - self._count(query) > self._budget * SEARCH.page_size:
+            return False  # more is missing than the budget can fetch
         for earlier, later in pairwise(pages):
-            if later.total < earlier.total:  # some went, so as many rows before the later page were missed
-                page = self._again(window, max(window.skip, later.skip - (earlier.total - later.total)))
-                if page is None:
+            if later.total < earlier.total:  # sessions were deleted, so as many rows before the later page were missed
+                if self._budget <= 0:
                     return False
-                total = page.total
-        new = True
-        while new and self._held(window) < window.wanted(total):
-            known = len(self.reading.starts)
-            page = self._again(window, window.skip)  # what arrives is at the front, if the list has the newest first
-            if page is None:
+                skip = max(query.skip, later.skip - (earlier.total - later.total))
+                total = (yield from self._get_again(query, skip)).total
+        has_news = True
+        while has_news and self._count(query) < query.wanted(total):
+            if self._budget <= 0:
                 return False
-            total, new = page.total, len(self.reading.starts) > known
-        if window == self._query:
-            self.reading.declared = window.wanted(total)
-        if self._held(window) >= window.wanted(total):
+            known = len(self.reading.starts)
+            page = yield from self._get_again(query, query.skip)  # new sessions are at the front of a newest-first list
+            total, has_news = page.total, len(self.reading.starts) > known
+        if query == self._query:
+            self.reading.declared = query.wanted(total)
+        if self._count(query) >= query.wanted(total):
             return True
-        return window.skip == 0 and window.limit is None and self._split(window)
+        if query.skip or query.limit is not None:
+            return False
+        return (yield from self._compare_halves(query))
 
-    def _split(self, window: SearchQuery) -> bool:
-        """Hold each half of a window against its own total, and read on where they differ; tell whether all is here."""
-        starts = sorted(s for s in self.reading.starts.values() if s and window.date_from < s < window.date_to)
+    def _compare_halves(self, query: SearchQuery) -> Generator[Page, None, bool]:
+        """Compare each half of a query with its own total, re-read where they differ, and return whether it is complete."""
+        window = (query.date_from, query.date_to)
+        starts = sorted(start for start in self.reading.starts.values() if start and window[0] < start < window[1])
         if not starts:
             return False
         middle = starts[len(starts) // 2]
-        for half in (replace(window, date_to=middle), replace(window, date_from=middle)):
-            page = self._again(half, 0)
-            if page is None:
+        for half in (replace(query, date_to=middle), replace(query, date_from=middle)):
+            if self._budget <= 0:
                 return False
-            # Whether a window holds its very end is not documented, so either count may be the right one.
-            before, through = self.reading.within(half)
-            if before < page.total != through and page.rows < page.total and not self._split(half):
-                return False
+            page = yield from self._get_again(half, 0)
+            # The API does not say whether a window includes its very end, so either count may be right.
+            without_end, with_end = self.reading.started_in(half)
+            if without_end < page.total != with_end and page.rows < page.total:
+                half_is_complete = yield from self._compare_halves(half)
+                if not half_is_complete:
+                    return False
         return True
 
-    def _held(self, window: SearchQuery) -> int:
-        is_whole = window == self._query
-        return self.reading.distinct if is_whole else self.reading.within(window)[1] + self._forgotten[window]
+    def _count(self, query: SearchQuery) -> int:
+        is_whole = query == self._query
+        return self.reading.distinct if is_whole else self.reading.started_in(query)[1] + self._forgotten[query]
 
-    def _again(self, window: SearchQuery, skip: int) -> Page | None:
-        """Get one more page of what was read before; None where no more calls may be spent on that."""
-        if self._budget <= 0:
-            return None
-        page = self._page(window, skip, SEARCH.page_size)
+    def _get_again(self, query: SearchQuery, skip: int) -> _Pages:
+        """Get one page of what was read before, at the budget's expense."""
+        page = yield from self._get(query, skip, SEARCH.page_size)
         if not page.kept:
             self._budget -= 1
             self.reading.repaired += 1
         return page
+
+
+def read_list(reader: ListReader, fetcher: Fetcher) -> Iterator[Answer]:
+    """Yield the answers of a list as they arrive, and report the progress; raises what ``ListReader.pages()`` does."""
+    reading = reader.reading
+    for page in reader.pages():
+        if page.answer is not None:
+            yield page.answer
+        fetcher.report("sessions", reading.distinct, max(reading.expected or 0, reading.distinct))

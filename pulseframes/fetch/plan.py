@@ -10,7 +10,7 @@ from typing import Final
 from pulseframes.client import PulseClient, default_client
 from pulseframes.endpoints import SEARCH
 from pulseframes.errors import QuotaExhausted
-from pulseframes.fetch.answers import Run
+from pulseframes.fetch.answers import Fetcher, Page
 from pulseframes.fetch.backlog import (
     Details,
     check_details,
@@ -23,7 +23,6 @@ from pulseframes.fetch.backlog import (
     windows_to_fetch,
 )
 from pulseframes.fetch.draw import SampleDraw, design_to_use
-from pulseframes.fetch.pagination import Page
 from pulseframes.fetch.plan_report import Plan, PlannedWindow
 from pulseframes.lake import Lake, LakeState, as_lake
 from pulseframes.progress import ProgressHook
@@ -85,8 +84,8 @@ def plan(
     chosen = design_to_use(state, design)
     spent_before = client.calls_spent
     windows = windows_to_fetch(lake, state, wanted, now, look_back)
-    run = Run(client, refresh=False, progress=progress)
-    planned = _counted(run, lake, state, windows, probe=probe)
+    fetcher = Fetcher(client, progress=progress)
+    planned = _counted(fetcher, lake, state, windows, probe=probe)
     new = _known_sum([_new_sessions(lake, window) for window in planned])
     ids = _to_ask(lake, chosen, wanted, now, look_back) if details else []
     kept = len(client.answered_details().keys() & set(ids))
@@ -115,14 +114,16 @@ def _to_ask(lake: Lake, design: Design | None, wanted: Window, now: datetime, lo
     return SampleDraw(lake, design, wanted, look_back).to_fetch()
 
 
-def _counted(run: Run, lake: Lake, state: LakeState, windows: Sequence[Window], *, probe: bool) -> list[PlannedWindow]:
+def _counted(
+    fetcher: Fetcher, lake: Lake, state: LakeState, windows: Sequence[Window], *, probe: bool
+) -> list[PlannedWindow]:
     """Say of each window how many sessions it has and what it costs: by the journal, the lake, or one more call."""
     covered = state.coverage.windows()
-    counted = {window: _by_the_journal(run, window) for window in windows}
+    counted = {window: _by_the_journal(fetcher, window) for window in windows}
     unknown = [window for window, found in counted.items() if found is None]
     estimates = {w: count_sessions(lake, w) for w in unknown if not subtract([w], covered)}
     rest = [window for window in unknown if window not in estimates]
-    total = _total(run, lake, rest, probe=probe) if rest else None
+    total = _total(fetcher, lake, rest, probe=probe) if rest else None
     if total is not None:
         length = sum((window.end - window.start for window in rest), timedelta())
         for window in rest:
@@ -143,7 +144,7 @@ def _counted(run: Run, lake: Lake, state: LakeState, windows: Sequence[Window], 
     return planned
 
 
-def _total(run: Run, lake: Lake, windows: Sequence[Window], *, probe: bool) -> int | None:
+def _total(fetcher: Fetcher, lake: Lake, windows: Sequence[Window], *, probe: bool) -> int | None:
     """Learn how many sessions some windows have; None where that is not known and costs a call that may not be spent.
 
     What is less than a page by the week before costs one call in any case, and none to find that out.
@@ -155,9 +156,9 @@ def _total(run: Run, lake: Lake, windows: Sequence[Window], *, probe: bool) -> i
         return round(usual)
     if not probe:
         return None
-    hull = Window(windows[0].start, _steady(windows[0].start, windows[-1].end, run.client.clock()))
+    hull = Window(windows[0].start, _steady(windows[0].start, windows[-1].end, fetcher.client.clock()))
     try:
-        total = run.probe(SearchQuery(*hull))
+        total = fetcher.count(SearchQuery(*hull))
     except QuotaExhausted:
         return None
     return max(0, total - sum(count_sessions(lake, part) for part in subtract([hull], windows)))
@@ -169,16 +170,16 @@ def _steady(start: datetime, end: datetime, now: datetime) -> datetime:
     return quarter if now - end < FRESH and quarter > start else end
 
 
-def _by_the_journal(run: Run, window: Window) -> tuple[int, int] | None:
+def _by_the_journal(fetcher: Fetcher, window: Window) -> tuple[int, int] | None:
     """Give how many sessions a window has, and how many of its pages are kept; None where the first is not."""
     query = SearchQuery(*window)
-    page: Page | None = run.kept_page(query, 0, SEARCH.page_size)
+    page: Page | None = fetcher.kept_page(query, 0, SEARCH.page_size)
     if page is None:
         return None
     total, got, kept = page.total, 0, 0
     while page is not None and page.rows:
         got, kept = got + page.rows, kept + 1
-        page = run.kept_page(query, got, SEARCH.page_size) if got < total else None
+        page = fetcher.kept_page(query, got, SEARCH.page_size) if got < total else None
     return total, max(kept, 1)
 
 

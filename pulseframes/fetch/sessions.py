@@ -1,4 +1,4 @@
-"""The two questions, from arguments to frames: the only place that knows the order of the stages."""
+"""The two queries, from arguments to frames."""
 
 from __future__ import annotations
 
@@ -7,18 +7,12 @@ from typing import Literal, TypeAlias, get_args
 
 import polars as pl
 
-from pulseframes.client import PulseClient, default_client
+from pulseframes._arguments import check_choice
+from pulseframes.client import Answer, PulseClient, default_client
 from pulseframes.endpoints import DETAIL, SEARCH
-from pulseframes.errors import (
-    IncompleteWarning,
-    InvalidQuery,
-    PulseError,
-    RejectedRowsWarning,
-    SchemaViolation,
-    warn,
-)
-from pulseframes.fetch.answers import Run
-from pulseframes.fetch.pagination import Reading
+from pulseframes.errors import IncompleteWarning, PulseError, RejectedRowsWarning, SchemaViolation, warn
+from pulseframes.fetch.answers import Fetcher
+from pulseframes.fetch.pagination import ListReader, Reading, read_list
 from pulseframes.flatten import (
     ParsedAnswers,
     describe_rejected,
@@ -50,56 +44,60 @@ def search_sessions(
     on_invalid: OnInvalid = "raise",
     progress: ProgressHook | None = None,
 ) -> pl.DataFrame:
-    """Find the sessions of a time window.
+    """Return the sessions of a time window.
 
-    Costs one call for every 500 sessions, one at least, and one more where a session key has to be fetched first.
-    Source: ``GET /sessions``, all pages.
+    Costs one call per 500 sessions, at least one, and one more if a session key must be fetched first. Cached responses cost
+    nothing. Source: ``GET /sessions``, all pages.
 
     Parameters
     ----------
     date_from, date_to : str, date or datetime
-        The window. A date stands for its first instant; what has no zone is UTC.
+        The window. A date means its first instant; times without a zone are UTC.
     user_identifier : str or None
-        Only this user, by the identifier that the site gave them.
+        Only this user, by the identifier that the site provided.
     country : str, iterable of str or None
-        Only these countries, by two-letter codes.
+        Only these countries, as two-letter codes.
     user_type : str or None
-        Only this type of user. The API's documentation does not list the types; any text is passed on.
+        Only this type of user. The API's documentation lists no types; any text is passed on.
     skip : int
-        Leave out so many sessions at the start of the server's list.
+        Number of sessions to skip at the start of the server's list.
     limit : int or None
-        Give so many sessions at most; None for all.
+        Maximum number of sessions; None for all.
     client : PulseClient or None
-        A client made from the environment, and kept for the next call, if not given.
+        Default: a client of the environment, which is kept for the next call.
     refresh : bool
-        Ask again what the journal holds an answer to.
+        Ignore cached responses and query the API again.
     on_invalid : {"raise", "warn"}
-        What to do about rows that break the schema: raise ``SchemaViolation``, which has all rows, or leave them out
-        with a warning.
+        For rows that break the schema: raise ``SchemaViolation``, which has all rows, or warn and omit them.
     progress : callable or None
         Called with a ``Progress`` after each page.
 
     Returns
     -------
     polars.DataFrame
-        The columns of the sessions table, each session once, in ``session_start``, ``session_id`` order. Times are
-        in UTC. ``satisfaction_rating``, ``ip_country``, ``ip_state`` and ``ip_city`` are null: only details have them.
+        One row per session, sorted by ``session_start`` and ``session_id``, with the columns of the sessions table. Times are
+        UTC. ``satisfaction_rating``, ``ip_country``, ``ip_state`` and ``ip_city`` are null: only details have them.
 
     Raises
     ------
     InvalidQuery
-        If an argument is wrong, before any call is spent; or if the server refuses the query.
-    CredentialsMissing, AuthenticationFailed, QuotaExhausted, ServerError, MalformedAnswer
-        If a call fails; ``partial`` has the sessions of the pages before it.
+        If an argument is invalid, before any call is spent; or if the server rejects the query.
+    CredentialsMissing, AuthenticationFailed, QuotaExhausted, ServerError, MalformedAnswer, JournalError
+        If a call fails; ``partial`` has the sessions of the pages before it. The same query resumes there.
     SchemaViolation
         If a row breaks the schema and ``on_invalid`` is ``"raise"``.
 
     Warns
     -----
     IncompleteWarning
-        If fewer sessions came than the server declared.
+        If fewer sessions were received than the server reported.
     SchemaDriftWarning
-        If the server sent fields or values that are not known.
+        If the server sent unknown fields or values.
+
+    Examples
+    --------
+    >>> sessions = pf.search_sessions("2026-11-09", "2026-11-10", country=["NZ", "US"])
+    >>> by_browser = sessions.group_by("browser_name").len()
     """
     query = SearchQuery.parse(
         date_from,
@@ -110,30 +108,29 @@ def search_sessions(
         skip=skip,
         limit=limit,
     )
-    _check_on_invalid(on_invalid)
-    run = Run(client or default_client(), refresh=refresh, progress=progress)
-    reader = run.reader(query)
+    check_choice("on_invalid", on_invalid, get_args(OnInvalid))
+    client = client or default_client()
+    fetcher = Fetcher(client, refresh=refresh, progress=progress)
+    reader = ListReader(fetcher, query, repair_calls=client.settings.repair_calls)
+    reading = reader.reading
+    bodies: list[bytes] = []
     try:
-        reading = reader.read()
+        for answer in read_list(reader, fetcher):
+            bodies.append(answer.body)  # noqa: PERF401  if it fails, the bodies before stay
     except PulseError as problem:
-        if run.bodies:
-            came = parse_answers(run.bodies, SEARCH, limit=query.limit)
-            problem.partial, problem.remaining = came.frames[SESSIONS.name], reader.remaining
-            certify(problem.partial, _certificate_of_search(run, reader.reading, came))
+        if bodies:
+            problem.partial, problem.remaining = _search_result(bodies, query, fetcher, reading)[0], reading.remaining
         raise
-    result = parse_answers(run.bodies, SEARCH, limit=query.limit)
-    sessions = result.frames[SESSIONS.name]
-    made_of = _certificate_of_search(run, reading, result)
-    certify(sessions, made_of)
-    warn_of_drift(result.drift)
+    sessions, parsed = _search_result(bodies, query, fetcher, reading)
+    warn_of_drift(parsed.drift)
     if not reading.complete:
         warn(
             IncompleteWarning,
-            f"By the server's count {made_of.declared} sessions were to come, and {made_of.distinct} distinct ones came: its "
-            f"list changed while it was read, and {made_of.repaired} more calls did not catch up with it. Search again later, "
-            "or search a window that ended some time ago.",
+            f"The server reported {reading.declared} sessions, but {reading.distinct} were received: its list changed while it "
+            f"was read, and {reading.repaired} extra calls did not catch up. Search again later, or search a window that ended "
+            "some time ago.",
         )
-    _handle_rejected(result.rejected, sessions, on_invalid)
+    _handle_rejected(parsed.rejected, sessions, on_invalid)
     return sessions
 
 
@@ -145,109 +142,122 @@ def session_details(
     on_invalid: OnInvalid = "warn",
     progress: ProgressHook | None = None,
 ) -> SessionFrames:
-    """Get sessions with their page views and errors.
+    """Return sessions with their page views and errors.
 
-    Costs one call for each distinct id, and one more where a session key has to be fetched first.
+    Costs one call per distinct id, and one more if a session key must be fetched first. Cached responses cost nothing.
     Source: ``GET /session``.
 
     Parameters
     ----------
     ids : int, iterable of int, or Series
-        Session ids, as in ``sessions["session_id"]``; a repeated id costs nothing.
+        Session ids, such as ``sessions["session_id"]``; repeated ids cost nothing.
     client : PulseClient or None
-        A client made from the environment, and kept for the next call, if not given.
+        Default: a client of the environment, which is kept for the next call.
     refresh : bool
-        Ask again what the journal holds an answer to.
+        Ignore cached responses and query the API again.
     on_invalid : {"raise", "warn"}
-        What to do about rows that break the schema: raise ``SchemaViolation``, which has everything, or warn and put
-        them into ``.rejected``.
+        For rows that break the schema: raise ``SchemaViolation``, which has everything, or warn and move them to
+        ``.rejected``.
     progress : callable or None
         Called with a ``Progress`` after each session.
 
     Returns
     -------
     SessionFrames
-        Sessions, page views and errors; ids that the server does not know are in ``.missing``.
+        Sessions, page views and errors. Times are UTC. ``.missing`` lists the ids that the server does not have.
 
     Raises
     ------
     InvalidQuery
-        If an id is not one, before any call is spent.
-    CredentialsMissing, AuthenticationFailed, QuotaExhausted, ServerError, MalformedAnswer
-        If a call fails; ``partial`` has the ``SessionFrames`` of the sessions before it.
+        If an id is invalid, before any call is spent.
+    CredentialsMissing, AuthenticationFailed, QuotaExhausted, ServerError, MalformedAnswer, JournalError
+        If a call fails; ``partial`` has the ``SessionFrames`` of the sessions before it. The same query resumes there.
     SchemaViolation
         If a row breaks the schema and ``on_invalid`` is ``"raise"``.
 
     Warns
     -----
     MissingSessionsWarning
-        If the server does not know some ids.
+        If the server does not have some of the ids.
     RejectedRowsWarning
         If rows break the schema and ``on_invalid`` is ``"warn"``.
     IncompleteWarning
-        If a list of exactly 500 page views or errors came, which the server has probably cut.
+        If a list has exactly 500 page views or errors, so the server probably truncated it.
     SchemaDriftWarning
-        If the server sent fields or values that are not known.
+        If the server sent unknown fields or values.
+
+    Examples
+    --------
+    >>> sessions = pf.search_sessions("2026-11-09", "2026-11-10")
+    >>> details = pf.session_details(sessions["session_id"].head(3))
+    >>> slowest = details.page_views.sort("loading_time_ms", descending=True, nulls_last=True).head(5)
     """
     query = DetailQuery.parse(ids)
-    _check_on_invalid(on_invalid)
+    check_choice("on_invalid", on_invalid, get_args(OnInvalid))
     if not query.ids:
-        return _session_frames(parse_answers([], DETAIL), None, query)
-    run = Run(client or default_client(), refresh=refresh, progress=progress)
+        return _details_result([], query, None)[0]
+    fetcher = Fetcher(client or default_client(), refresh=refresh, progress=progress)
+    answers: list[Answer] = []
     try:
-        run.details(query)
+        for answer in fetcher.details(query):
+            answers.append(answer)  # noqa: PERF402  an error in the middle must leave the answers before it
     except PulseError as problem:
-        problem.partial = _session_frames(parse_answers(run.bodies, DETAIL), run, query)
+        problem.partial = _details_result(answers, query, fetcher)[0]
         raise
-    result = parse_answers(run.bodies, DETAIL)
-    frames = _session_frames(result, run, query)
-    warn_of_drift(result.drift)
-    warn_of_truncated_lists(result.truncated)
+    frames, parsed = _details_result(answers, query, fetcher)
+    warn_of_drift(parsed.drift)
+    warn_of_truncated_lists(parsed.truncated)
     warn_of_missing(frames.missing)
-    _handle_rejected(result.rejected, frames, on_invalid)
+    _handle_rejected(parsed.rejected, frames, on_invalid)
     return frames
 
 
-def _certificate_of_search(run: Run, reading: Reading, result: ParsedAnswers) -> Certificate:
-    sessions = result.frames[SESSIONS.name]
-    return Certificate(
+def _search_result(
+    bodies: list[bytes], query: SearchQuery, fetcher: Fetcher, reading: Reading
+) -> tuple[pl.DataFrame, ParsedAnswers]:
+    """Flatten a search's answers, and certify the frame."""
+    parsed = parse_answers(bodies, SEARCH, limit=query.limit)
+    sessions = parsed.frames[SESSIONS.name]
+    certificate = Certificate(
         question="search",
         declared=reading.declared,
-        distinct=len(sessions) + len(result.rejected),
+        distinct=len(sessions) + len(parsed.rejected),
         complete=reading.complete,
-        parts=tuple(run.parts),
+        parts=tuple(fetcher.parts),
         duplicates=reading.rows - reading.distinct,
         totals=tuple(dict.fromkeys(reading.totals)),
         repaired=reading.repaired,
-        calls_spent=run.calls_spent,
-        calls_saved=sum(part.kept for part in run.parts),
+        calls_spent=fetcher.calls_spent,
+        calls_saved=sum(part.kept for part in fetcher.parts),
         still_active=_active_ids(sessions),
         forgotten=reading.forgotten,
     )
+    certify(sessions, certificate)
+    return sessions, parsed
+
+
+def _details_result(
+    answers: list[Answer], query: DetailQuery, fetcher: Fetcher | None
+) -> tuple[SessionFrames, ParsedAnswers]:
+    """Flatten the details, and certify the frames."""
+    parsed = parse_answers([answer.body for answer in answers], DETAIL)
+    certificate = Certificate(
+        question="details",
+        declared=query.calls,
+        distinct=len(answers),
+        complete=len(answers) == query.calls,
+        parts=() if fetcher is None else tuple(fetcher.parts),
+        calls_spent=0 if fetcher is None else fetcher.calls_spent,
+        calls_saved=sum(answer.kept for answer in answers),
+        still_active=_active_ids(parsed.frames[SESSIONS.name]),
+    )
+    missing = [] if fetcher is None else fetcher.missing
+    frames = SessionFrames(**parsed.frames, missing=missing, rejected=parsed.rejected, certificate=certificate)
+    return frames, parsed
 
 
 def _active_ids(sessions: pl.DataFrame) -> tuple[int, ...]:
     return tuple(sessions.filter(status="active")["session_id"])
-
-
-def _session_frames(result: ParsedAnswers, run: Run | None, query: DetailQuery) -> SessionFrames:
-    parts, missing = (run.parts, run.missing) if run is not None else ([], [])
-    made_of = Certificate(
-        question="details",
-        declared=query.calls,
-        distinct=len(parts),
-        complete=len(parts) == query.calls,
-        parts=tuple(parts),
-        calls_spent=0 if run is None else run.calls_spent,
-        calls_saved=sum(part.kept for part in parts),
-        still_active=_active_ids(result.frames[SESSIONS.name]),
-    )
-    return SessionFrames(**result.frames, missing=missing, rejected=result.rejected, certificate=made_of)
-
-
-def _check_on_invalid(on_invalid: str) -> None:
-    if on_invalid not in get_args(OnInvalid):
-        raise InvalidQuery(f"on_invalid: {on_invalid!r} is not 'raise' or 'warn'.", argument="on_invalid")
 
 
 def _handle_rejected(rejected: pl.DataFrame, valid: pl.DataFrame | SessionFrames, on_invalid: OnInvalid) -> None:

@@ -17,6 +17,7 @@ from pulseframes.flatten.notices import (
     warn_of_missing,
     warn_of_truncated_lists,
 )
+from pulseframes.flatten.outline import Outline, read_outline, read_outlines
 from pulseframes.flatten.raw_json import NotJson, cut_sessions, decode_pairs, session_texts, text_of, values_at
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "FROM_DETAIL",
     "FlatAnswers",
     "NotJson",
+    "Outline",
     "ParsedAnswers",
     "as_unmerged",
     "cut_sessions",
@@ -36,6 +38,8 @@ __all__ = [
     "newest_details",
     "newest_sessions",
     "parse_answers",
+    "read_outline",
+    "read_outlines",
     "session_texts",
     "text_of",
     "values_at",

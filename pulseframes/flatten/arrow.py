@@ -46,9 +46,7 @@ class ArrowRows:
 
 def read_bodies(bodies: Sequence[bytes], shape: Shape) -> ArrowRows:
     """Read every body that pyarrow reads with no value changed, and list the others."""
-    trimmed = [body.removeprefix(_BOM).strip(b" \t\r\n") for body in bodies]
-    # Only bodies that open and close as an object: then as many rows as bodies means one row for each body.
-    indices = [index for index, body in enumerate(trimmed) if body[:1] == b"{" and body[-1:] == b"}"]
+    trimmed, indices = _objects(bodies)
     table = _read(trimmed, indices, shape, "error")
     unknown: set[str] = set()
     if table is None:
@@ -65,6 +63,21 @@ def read_bodies(bodies: Sequence[bytes], shape: Shape) -> ArrowRows:
         unread=sorted(set(range(len(bodies))).difference(indices)),
         unknown=unknown,
     )
+
+
+def read_together(bodies: Sequence[bytes], shape: Shape) -> pa.Table | None:
+    """Read only the fields of a shape, with a row for each body; return None if one of the bodies is unreadable."""
+    trimmed, indices = _objects(bodies)
+    return _read(trimmed, indices, shape, "ignore") if len(indices) == len(bodies) else None
+
+
+def _objects(bodies: Sequence[bytes]) -> tuple[list[bytes], list[int]]:
+    """Return the bodies without white space around, and the indices of those that open and close as an object.
+
+    Then as many rows as bodies means one row for each body.
+    """
+    trimmed = [body.removeprefix(_BOM).strip(b" \t\r\n") for body in bodies]
+    return trimmed, [index for index, body in enumerate(trimmed) if body[:1] == b"{" and body[-1:] == b"}"]
 
 
 def _read(
@@ -84,7 +97,9 @@ def _read(
             joined.decode()  # pyarrow does not check, and a polars string has to be UTF-8
         table = pj.read_json(
             pa.BufferReader(joined),
-            read_options=pj.ReadOptions(block_size=max(_BLOCK, max(map(len, chosen)) + 1)),
+            read_options=pj.ReadOptions(
+                use_threads=len(joined) > _BLOCK, block_size=max(_BLOCK, max(map(len, chosen)) + 1)
+            ),
             parse_options=pj.ParseOptions(
                 explicit_schema=shape.schema,
                 newlines_in_values=any(b"\n" in body or b"\r" in body for body in chosen),

@@ -75,7 +75,7 @@ class FallbackReader:
 
     def _read_session(self, text: str, span: Span, locators: dict[str, int]) -> None:
         try:
-            session = _decode(text[slice(*span)])
+            session = decode(text[slice(*span)])
         except json.JSONDecodeError as problem:
             raise NotJson(f"{problem.msg} at character {span[0] + problem.pos}") from None
         except (ValueError, RecursionError) as problem:
@@ -170,13 +170,13 @@ def _row(element: JsonObject, table: Table) -> tuple[dict[str, Any], list[str]]:
     problems = []
     for column in table.sourced:
         try:
-            row[column.name] = _value(element, column)
+            row[column.name] = read_value(element, column)
         except ValueError as problem:
             problems.append(f"{column.name}: {problem}")
     return row, problems
 
 
-def _value(element: JsonObject, column: Column) -> Any:
+def read_value(element: JsonObject, column: Column) -> Any:
     """Return a column's value; raise ``ValueError`` with a reason if the column cannot hold it."""
     value: Any = element
     for depth, key in enumerate(column.keys):
@@ -200,7 +200,8 @@ def _type_name(value: Any) -> str:
     return _ACTUAL.get(type(value), "an object")
 
 
-def _decode(text: str) -> Any:
+def decode(text: str) -> Any:
+    """Decode JSON into objects that remember their duplicate keys."""
     # Not strict: a raw control character in a string is not JSON, but its meaning is beyond doubt.
     return json.loads(text, object_pairs_hook=_object, strict=False)
 

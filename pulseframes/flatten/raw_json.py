@@ -61,7 +61,7 @@ def envelope(text: str, endpoint: Endpoint) -> dict[str, Span]:
     """Return the span of each member of an answer; raise ``NotJson`` if a key is repeated or the sessions are missing."""
     spans: dict[str, Span] = {}
     for key, span in members(text, whole(text)):
-        if key in spans:
+        if key in spans and key in (endpoint.sessions_key, endpoint.total_key):
             raise NotJson(f"it has {key!r} twice")
         spans[key] = span
     if endpoint.sessions_key not in spans:

@@ -29,6 +29,9 @@ _JSON_TYPES: Final = {
 }
 _LINKS: Final = pa.struct({"self": pa.string(), "next": pa.string(), "previous": pa.string()})
 
+#: The keys of the outline's columns.
+_OUTLINE_KEYS: Final = [SESSIONS[name].path for name in ("session_id", "session_start", "status")]
+
 #: The fields that an object, or each object of a list, may have; None where no object is expected.
 Names: TypeAlias = "dict[str, Names] | None"
 #: Types by their paths of keys.
@@ -77,6 +80,10 @@ def _fields(table: Table) -> Fields:
     return {column.keys: _JSON_TYPES[type(column.dtype)] for column in table.sourced}
 
 
+def _outline_fields() -> Fields:
+    return {(name,): dtype for (name, *rest), dtype in _fields(SESSIONS).items() if name in _OUTLINE_KEYS and not rest}
+
+
 def _struct(fields: Fields) -> pa.StructType:
     """Nest fields by their keys."""
     groups: dict[str, Fields] = {}
@@ -95,3 +102,10 @@ def _names(known: pa.DataType) -> Names:
 
 #: The shape of each endpoint's answers, by the endpoint's name.
 SHAPES: Final = {name: _shape(endpoint) for name, endpoint in ENDPOINTS.items()}
+
+#: The same for the fields of a session that an outline needs, for endpoints that answer with one session.
+OUTLINES: Final = {
+    name: Shape(endpoint, pa.schema({endpoint.sessions_key: _struct(_outline_fields())}), {})
+    for name, endpoint in ENDPOINTS.items()
+    if not endpoint.is_list
+}

@@ -33,7 +33,7 @@ def parse_times(frame: pl.DataFrame, table: Table) -> tuple[pl.DataFrame, pl.Dat
         The rows whose times are all valid, with instants; and the others, with strings and a ``reason``.
     """
     names = [column.name for column in table.columns if column.dtype == INSTANT]
-    parsed = frame.with_columns(_instants(frame[name]) for name in names)
+    parsed = frame.with_columns(instants(frame[name]) for name in names)
     invalid = {name: frame[name].is_not_null() & parsed[name].is_null() for name in names}
     parsed = parsed.with_columns(
         pl.col(column.name).replace(NEVER, None) for column in table.columns if column.never_is_null
@@ -50,7 +50,7 @@ def parse_times(frame: pl.DataFrame, table: Table) -> tuple[pl.DataFrame, pl.Dat
     return parsed.filter(~failed), frame.with_columns(flags.select(reason=reasons)).filter(failed)
 
 
-def _instants(times: pl.Series) -> pl.Series:
+def instants(times: pl.Series) -> pl.Series:
     """Parse one column; a string that is not a time becomes null."""
     well_formed = times.str.contains(_SHAPE)
     if not well_formed.all(ignore_nulls=True):

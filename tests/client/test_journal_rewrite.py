@@ -17,9 +17,9 @@ from conftest import Clock, client_of
 from fetch.test_pagination import START, WEEK, MovingList, reader
 
 import pulseframes as pf
-from pulseframes.client import database as database_module
+from pulseframes.client import Answer, database as database_module
 from pulseframes.client.journal import JOURNAL_FILE, MIGRATIONS, CallRecord, Journal, Request
-from pulseframes.fetch.pagination import Page
+from pulseframes.fetch.answers import Page
 from pulseframes.query import SearchQuery
 from pulseframes.simulator import Simulator
 
@@ -255,7 +255,8 @@ def test_each_window_of_a_search_that_was_cut_knows_what_was_taken_out_of_it() -
         asked.append((window, skip))
         page = server.ask(window, skip, size)
         left = {n: start for n, start in page.starts.items() if n % 10}
-        return Page(skip, page.total, left, forgotten=len(page.starts) - len(left), kept=True)
+        kept = Answer("sessions", 200, b"", kept=True)
+        return Page(skip, page.total, left, forgotten=len(page.starts) - len(left), answer=kept)
 
     lists = reader(ask, WEEK, calls_left=lambda: 3)
     reading = lists.read()

@@ -57,6 +57,35 @@ class MovingList:
             self.starts.pop(in_time[place % len(in_time)], None)
 
 
+class Source:
+    """A source of pages made of functions."""
+
+    def __init__(
+        self,
+        ask: Callable[[SearchQuery, int, int], Page],
+        *,
+        calls_left: Callable[[], int],
+        settled: bool,
+        kept: Callable[[SearchQuery], bool],
+    ) -> None:
+        self.page = ask
+        self.calls_left = calls_left
+        self.is_kept = kept
+        self._settled = settled
+
+    def is_settled(self, _: SearchQuery) -> bool:
+        return self._settled
+
+
+class Reader(ListReader):
+    """Reads a list to its end."""
+
+    def read(self) -> Reading:
+        for _ in self.pages():
+            pass
+        return self.reading
+
+
 def reader(
     ask: Callable[[SearchQuery, int, int], Page],
     query: SearchQuery = WEEK,
@@ -65,16 +94,9 @@ def reader(
     calls_left: Callable[[], int] = lambda: 10_000,
     settled: bool = False,
     kept: Callable[[SearchQuery], bool] = lambda _: False,
-) -> ListReader:
-    return ListReader(
-        ask,
-        query,
-        repair_calls=repair_calls,
-        is_settled=lambda _: settled,
-        is_kept=kept,
-        calls_left=calls_left,
-        tell=lambda *_: None,
-    )
+) -> Reader:
+    source = Source(ask, calls_left=calls_left, settled=settled, kept=kept)
+    return Reader(source, query, repair_calls=repair_calls)
 
 
 def read(server: MovingList, query: SearchQuery = WEEK, *, repair_calls: int = 6) -> Reading:

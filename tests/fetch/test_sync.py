@@ -437,7 +437,7 @@ def test_a_list_that_shrinks_for_ever_is_told_and_not_asked_for_every_night(
     short = search_body(SUMMARY | {"id": 1, "sessionStart": (clock.now - 4 * DAY).isoformat()}, total=5)
     shop.faults.add(Fault(kind="body", body=short.decode(), on="sessions", times=50))
     window = (clock.now - 5 * DAY, clock.now - 3 * DAY)
-    with pytest.warns(pf.IncompleteWarning, match="more sessions were to come than came"):
+    with pytest.warns(pf.IncompleteWarning, match="Fewer sessions were received than the server reported"):
         report = pf.sync(lake, *window, client=client)
     assert report.incomplete == [Window(*window)]
     assert "Sessions are missing, by the server's count" in str(report)

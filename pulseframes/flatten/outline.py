@@ -1,0 +1,114 @@
+"""The outline of one answer: ids, starts and statuses of its sessions, and its total, without flattening it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import polars as pl
+import pyarrow.compute as pc
+
+from pulseframes.endpoints import Endpoint
+from pulseframes.errors import MalformedAnswer
+from pulseframes.flatten.arrow import read_together
+from pulseframes.flatten.fallback import FallbackReader, JsonObject, decode, read_value
+from pulseframes.flatten.raw_json import INT64
+from pulseframes.flatten.shapes import OUTLINES, SHAPES
+from pulseframes.flatten.times import instants
+from pulseframes.tables import SESSIONS, Column
+
+_ID, _START, _STATUS = (SESSIONS[name] for name in ("session_id", "session_start", "status"))
+
+
+@dataclass(frozen=True)
+class Outline:
+    """What a list reader or a cache must know of an answer.
+
+    Attributes
+    ----------
+    ids : list of int or None
+        The id of each session, in order; None if it cannot be read.
+    start_texts, statuses : list of str or None
+        When each session started, as in the JSON, and its status; None if it cannot be read.
+    total : int
+        The length of the whole list; 0 for an endpoint without lists.
+    """
+
+    ids: list[int | None]
+    start_texts: list[str | None]
+    statuses: list[str | None]
+    total: int = 0
+
+    def starts(self) -> dict[int, datetime | None]:
+        """Return when each session with an id started."""
+        times = instants(pl.Series(self.start_texts, dtype=pl.String))
+        return {session_id: start for session_id, start in zip(self.ids, times, strict=True) if session_id is not None}
+
+
+def read_outline(body: bytes, endpoint: Endpoint) -> Outline:
+    """Read the outline of an answer.
+
+    Raises
+    ------
+    MalformedAnswer
+        If the body is not the documented JSON, as ``parse_answers()`` does.
+    """
+    sessions, total = _sessions(body, endpoint)
+    if sessions is not None:
+        rows = [[_value(session, column) for column in (_ID, _START, _STATUS)] for session in sessions]
+        ids, starts, statuses = map(list, zip(*rows, strict=True)) if rows else ([], [], [])
+        return Outline(ids, starts, statuses, total)
+    reader = FallbackReader(SHAPES[endpoint.name])
+    reader.read(body, 0)
+    rejected = [row for row in reader.rejected if row["table"] == SESSIONS.name]
+    records = [*reader.rows[SESSIONS.name], *rejected]
+    return Outline(
+        ids=[row["session_id"] for row in records],
+        start_texts=[row.get("session_start") for row in records],
+        statuses=[row.get("status") for row in records],
+        total=reader.totals.get(0, 0),
+    )
+
+
+def read_outlines(bodies: Sequence[bytes], endpoint: Endpoint) -> list[Outline | None]:
+    """Read the outlines of answers that hold one session each; None for a body that is not the documented JSON."""
+    table = read_together(bodies, OUTLINES[endpoint.name])
+    sessions = None if table is None else table[endpoint.sessions_key].combine_chunks()
+    if sessions is None or sessions.null_count:
+        return [_outline_or_none(body, endpoint) for body in bodies]
+    rows = zip(*(pc.struct_field(sessions, column.path).to_pylist() for column in (_ID, _START, _STATUS)), strict=True)
+    return [Outline([session_id], [start], [status]) for session_id, start, status in rows]
+
+
+def _outline_or_none(body: bytes, endpoint: Endpoint) -> Outline | None:
+    try:
+        return read_outline(body, endpoint)
+    except MalformedAnswer:
+        return None
+
+
+def _sessions(body: bytes, endpoint: Endpoint) -> tuple[list[Any] | None, int]:
+    """Return an answer's sessions and its total; None if only the careful reader can say what they are."""
+    try:
+        answer = decode(body.decode())
+    except (ValueError, RecursionError):
+        return None, 0
+    keys = {endpoint.sessions_key, endpoint.total_key}
+    if not isinstance(answer, JsonObject) or answer.duplicates & keys or endpoint.sessions_key not in answer:
+        return None, 0
+    sessions = answer[endpoint.sessions_key]
+    if not endpoint.is_list:
+        return ([sessions], 0) if isinstance(sessions, JsonObject) else (None, 0)
+    total = answer.get(endpoint.total_key)
+    if type(total) is not int or total not in INT64 or total < 0 or not isinstance(sessions, list | None):
+        return None, 0
+    return sessions or [], total
+
+
+def _value(session: Any, column: Column) -> Any:
+    try:
+        return read_value(session, column) if isinstance(session, JsonObject) else None
+    except ValueError:
+        return None

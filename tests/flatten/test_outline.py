@@ -1,0 +1,102 @@
+"""The outline of an answer agrees with flattening it, whatever the answer is."""
+
+from __future__ import annotations
+
+import json
+import random
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import given, settings, strategies as st
+from soak.fuzz_answers import CHANGES
+from support.documents import DETAIL, SUMMARY, detail_body, search_body
+
+from pulseframes import MalformedAnswer, endpoints
+from pulseframes.flatten import Outline, flatten_answers, read_outline, read_outlines
+
+BODIES = {
+    endpoints.SEARCH: [search_body(), search_body(SUMMARY), search_body(SUMMARY, SUMMARY | {"id": 5}, SUMMARY)],
+    endpoints.DETAIL: [detail_body(), detail_body(pageViews=DETAIL["pageViews"] * 3), detail_body(id=7, errors=None)],
+}
+
+
+def assert_agrees(body: bytes, endpoint: endpoints.Endpoint) -> None:
+    try:
+        flat = flatten_answers([body], endpoint)
+    except MalformedAnswer:
+        with pytest.raises(MalformedAnswer):
+            read_outline(body, endpoint)
+        assert endpoint.is_list or read_outlines([body, detail_body()], endpoint)[0] is None
+        return
+    outline = read_outline(body, endpoint)
+    if not endpoint.is_list:
+        assert read_outlines([body, detail_body()], endpoint)[0] == outline
+    sessions, rejected = flat.frames["sessions"], flat.rejected.filter(table="sessions")
+    ids = [*sessions["session_id"], *rejected["session_id"]]
+    assert sorted(outline.ids, key=str) == sorted(ids, key=str)
+    assert [outline.total] == (flat.totals or [0])
+    by_id = dict(zip(outline.ids, outline.statuses, strict=True))
+    for session_id, start, status in sessions.select("session_id", "session_start", "status").iter_rows():
+        if ids.count(session_id) == 1 and session_id is not None:
+            assert outline.starts()[session_id] == start
+            assert by_id[session_id] == status
+
+
+@given(st.sampled_from(list(BODIES)), st.integers(0, 2), st.integers(0, 2**32), st.integers(1, 3))
+@settings(max_examples=400)
+def test_a_damaged_answer_has_the_same_sessions_in_both(
+    endpoint: endpoints.Endpoint, which: int, seed: int, changes: int
+) -> None:
+    draw = random.Random(seed)
+    body = BODIES[endpoint][which]
+    for _ in range(changes):
+        body = draw.choice(CHANGES)(draw, body) or b"\x00"
+    assert_agrees(body, endpoint)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"id": 2**63},
+        {"id": None},
+        {"id": "5"},
+        {"id": 5.0},
+        {"id": True},
+        {"sessionStart": "2026-02-30T00:00:00Z"},
+        {"sessionStart": "2026-11-01T00:00:00.1234567+13:00"},
+        {"sessionStart": 5},
+        {"status": {}},
+        {"user": []},
+        {"pageViews": {}},
+    ],
+)
+def test_a_row_with_one_wrong_value_has_the_same_outline(changes: dict[str, Any]) -> None:
+    assert_agrees(detail_body(**changes), endpoints.DETAIL)
+    assert_agrees(search_body(SUMMARY | changes, SUMMARY | {"id": 8}), endpoints.SEARCH)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"sessions": null, "totalSessions": 3}',
+        b'{"sessions": [null], "totalSessions": 1}',
+        b'{"sessions": [{"id": 1, "id": 2}], "totalSessions": 1}',
+        b'{"sessions": [], "sessions": [], "totalSessions": 1}',
+        b'{"x": 1, "x": 2, "sessions": [{"id": null}], "totalSessions": 1}',
+        b'{"sessions": [], "totalSessions": -1}',
+        b'{"sessions": [], "totalSessions": true}',
+        b'{"sessions": {}, "totalSessions": 1}',
+        b"\xef\xbb\xbf" + json.dumps({"sessions": [{"id": 1}], "totalSessions": 1}).encode(),
+        '{"sessions": [], "totalSessions": 1}'.encode("utf-16"),
+        b"",
+        b"null",
+    ],
+)
+def test_an_odd_page_has_the_same_outline(body: bytes) -> None:
+    assert_agrees(body, endpoints.SEARCH)
+
+
+def test_starts_are_utc_to_the_microsecond() -> None:
+    outline = Outline([1, None], ["2026-11-01T13:00:00.1234567+13:00", None], [None, None])
+    assert outline.starts() == {1: pl.Series(["2026-11-01T00:00:00.123456Z"]).str.to_datetime(time_zone="UTC")[0]}
