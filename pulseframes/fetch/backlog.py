@@ -1,15 +1,15 @@
-"""What a sync has to ask for: which windows, and whose details, by what the lake has."""
+"""The backlog of a sync: the windows to search and the details to fetch, according to what the lake has."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
+from itertools import chain
 from typing import Final, Literal, TypeAlias
 
 import polars as pl
 
 from pulseframes._arguments import whole_number
-from pulseframes.endpoints import SEARCH
 from pulseframes.errors import InvalidQuery, LakeError
 from pulseframes.lake import (
     Lake,
@@ -20,116 +20,100 @@ from pulseframes.lake import (
     is_active,
     recently_updated,
 )
-from pulseframes.query import DateLike, parse_instant
+from pulseframes.query import DateLike, SearchQuery, parse_instant
 from pulseframes.windows import FRESH, Window
 
-#: How many details to get: so many that have to be paid for, or those of all sessions.
+#: How many details to download: a number, cached ones not counted, or those of all sessions.
 Details: TypeAlias = int | Literal["all"]
 
 LONGEST_LOOK_BACK: Final = timedelta(days=3650)
-#: A span that is longer, and ended a look-back ago, is a window of its own, whose pages stay good for the next day's calls.
+#: A longer span that ended a look-back ago becomes a window of its own: its pages are final, and tomorrow's sync can use them.
 _LONG: Final = timedelta(days=7)
 
 
 def wanted_window(date_from: DateLike, date_to: DateLike | None, now: datetime) -> Window:
-    """Check the times of a sync: ``date_to`` is the present where it is not given or yet to come.
+    """Return the window of a sync, which ends now unless ``date_to`` is earlier.
 
     Raises
     ------
     InvalidQuery
-        If there is no time between them.
+        If the window is empty.
     """
     start = parse_instant("date_from", date_from)
     present = now.replace(microsecond=0)
     end = present if date_to is None else min(parse_instant("date_to", date_to), present)
     if start >= end:
-        raise InvalidQuery(
-            f"date_from: {start:%Y-%m-%d %H:%M:%S} is not before "
-            + (f"date_to, {end:%Y-%m-%d %H:%M:%S}." if date_to is not None and end < present else "the present."),
-            argument="date_from",
-        )
+        limit = f"date_to ({end:%Y-%m-%d %H:%M:%S})" if date_to is not None and end < present else "the present"
+        raise InvalidQuery(f"date_from ({start:%Y-%m-%d %H:%M:%S}) must be before {limit}.", argument="date_from")
     return Window(start, end)
 
 
 def check_details(details: Details) -> None:
-    """Check how many details are asked for.
-
-    Raises
-    ------
-    InvalidQuery
-        If it is neither a whole number nor ``"all"``.
-    """
+    """Raise ``InvalidQuery`` unless the number of details is a whole number or ``"all"``."""
     if details != "all":
         whole_number("details", details, or_else="'all'")
 
 
 def check_look_back(look_back: timedelta) -> None:
-    """Check how long sessions can still change.
-
-    Raises
-    ------
-    InvalidQuery
-        If it is no span of time, negative, or longer than ten years.
-    """
+    """Raise ``InvalidQuery`` unless a look-back is a timedelta of up to ten years."""
     if not isinstance(look_back, timedelta) or not timedelta() <= look_back <= LONGEST_LOOK_BACK:
-        raise InvalidQuery(
-            f"look_back: {look_back!r} is not a timedelta from 0 to {LONGEST_LOOK_BACK.days} days.",
-            argument="look_back",
-        )
+        message = f"look_back must be a timedelta from 0 to {LONGEST_LOOK_BACK.days} days, not {look_back!r}."
+        raise InvalidQuery(message, argument="look_back")
 
 
 def check_lake(lake: Lake, state: LakeState, application: str) -> None:
-    """Check, before anything is spent, that the answers could be put into a lake.
+    """Check that answers can be written to a lake, before any call is spent.
 
     Raises
     ------
     LakeError
-        If the lake was synced with another application, or another address; or its privacy rules are others, or need a key
-        that is not set.
+        If the lake was synced with another application or address, has other privacy rules, or needs a key that is not set.
     """
     lake.policy()
     if state.application not in (None, application):
         raise LakeError(
-            f"The lake {lake.location} has the sessions of another application, or of another address: use a lake for each. "
-            'If it is the same one with a new API key, set "application" in its _pulseframes/lake.json to null.'
+            f"The lake {lake.location} has the sessions of another application or address: use one lake for each. If only the "
+            'API key is new, set "application" in its _pulseframes/lake.json to null.'
         )
 
 
 def windows_to_fetch(lake: Lake, state: LakeState, wanted: Window, now: datetime, look_back: timedelta) -> list[Window]:
-    """Give the windows to search, oldest first: what was never read, and what may have changed since.
+    """Return the windows to search, oldest first: those that were never read, and those that may have changed since.
 
     Parameters
     ----------
     lake : Lake
-        The lake; it need not be there yet.
+        The lake, which need not exist.
     state : LakeState
-        What it knows of itself.
+        Its state.
     wanted : Window
-        What is to be known.
+        The window of the sync.
     now : datetime
         The present.
     look_back : timedelta
-        How long a session can still change, or come late.
+        How long a session can still change, or arrive late.
     """
-    before = left_out_before(state, wanted)
-    if before is not None:
-        wanted = Window(before, wanted.end)
+    wanted = Window(left_out_before(state, wanted) or wanted.start, wanted.end)
     if wanted.start >= wanted.end:
         return []
-    asked_just_now = state.active_asked_at is not None and now - state.active_asked_at < FRESH
-    active = [] if asked_just_now else _still_active(lake, now, look_back)
-    to_fetch = state.coverage.to_fetch(wanted, now, look_back, active)
-    joined = _joined(to_fetch, lambda window: count_sessions(lake, window))
+    just_asked = state.active_asked_at is not None and now - state.active_asked_at < FRESH
+    active = [] if just_asked else _starts_of_active(lake, now, look_back)
+    joined = _joined(lake, state.coverage.to_fetch(wanted, now, look_back, active))
     return [part for window in joined for part in _in_parts(window, state.reading, now - look_back)]
 
 
 def left_out_before(state: LakeState, wanted: Window) -> datetime | None:
-    """Give the time before which a window's sessions were dropped; None where they were not."""
+    """Return the time before which ``retain()`` deleted a window's sessions; None if it deleted none."""
     return state.kept_from if state.kept_from is not None and wanted.start < state.kept_from else None
 
 
+def describe_left_out(before: datetime) -> str:
+    """Return a notice about sessions that ``retain()`` deleted."""
+    return f"Data before {before:%Y-%m-%d} UTC was deleted by `retain` and is not downloaded again."
+
+
 def count_sessions(lake: Lake, window: Window) -> int:
-    """Count the sessions that the lake has in a window."""
+    """Count a lake's sessions in a window."""
     if not lake.is_there():
         return 0
     counted = lake.sessions().filter(in_window(window)).select(pl.len())
@@ -137,11 +121,11 @@ def count_sessions(lake: Lake, window: Window) -> int:
 
 
 def details_to_fetch(lake: Lake, wanted: Window, now: datetime, look_back: timedelta) -> list[int]:
-    """Give the sessions whose details are likely to be news, the likeliest first.
+    """Return the sessions whose details are missing or out of date, the most useful first.
 
-    First those that have none: the ended ones, then those that go on, each the newest first; then those that were still
-    going on when their details were fetched, the longest ago first. Left out are those that were asked for in vain and have
-    not changed since, and those that went on and have been silent for the look-back.
+    First come sessions without details, ended before active ones, the newest first; then those that were active when their
+    details were fetched, the longest ago first. Sessions whose details could not be had are omitted until they change, and so
+    are active ones that have not changed for the look-back.
     """
     if not lake.is_there():
         return []
@@ -151,16 +135,13 @@ def details_to_fetch(lake: Lake, wanted: Window, now: datetime, look_back: timed
     age = pl.when(fetched.is_null()).then(-pl.col("session_start").to_physical()).otherwise(fetched.to_physical())
     likely = in_window(wanted) & ~detail_failed() & (fetched.is_null() | ~(final | (fetched > now - FRESH)))
     columns = ["session_id", "session_start", "session_updated", "status", "detail_fetched_at"]
-    # Sorted after it is read: polars 2.1 cannot sort a scan by an expression that makes numbers of its own.
-    found = lake.read(lake.sessions().filter(likely).select(columns))
-    return found.sort(rank, age, "session_id")["session_id"].to_list()
+    # Sorted after it is read: polars 2.1 cannot sort a scan by such an expression.
+    sessions = lake.read(lake.sessions().filter(likely).select(columns))
+    return sessions.sort(rank, age, "session_id")["session_id"].to_list()
 
 
-def _still_active(lake: Lake, now: datetime, look_back: timedelta) -> list[datetime]:
-    """Give when the sessions started that went on when they were last seen, and had changed shortly before.
-
-    One that was not seen for long, though it was asked for, is gone from the server.
-    """
+def _starts_of_active(lake: Lake, now: datetime, look_back: timedelta) -> list[datetime]:
+    """Return the starts of sessions that were active when last seen, unless the server seems to have lost them."""
     if not lake.is_there():
         return []
     seen = pl.col("fetched_at")
@@ -169,30 +150,30 @@ def _still_active(lake: Lake, now: datetime, look_back: timedelta) -> list[datet
     return lake.read(active)["session_start"].to_list()
 
 
-def _joined(windows: Sequence[Window], count: Callable[[Window], int]) -> list[Window]:
-    """Join windows where reading what lies between costs no more calls than asking for each."""
+def _joined(lake: Lake, windows: Sequence[Window]) -> list[Window]:
+    """Join windows where this, with the gap between them, costs no more calls than searching each."""
     joined = list(windows[:1])
     for window in windows[1:]:
         both = Window(joined[-1].start, window.end)
-        if _pages(count(both)) <= _pages(count(joined[-1])) + _pages(count(window)):
+        if _pages(lake, both) <= _pages(lake, joined[-1]) + _pages(lake, window):
             joined[-1] = both
         else:
             joined.append(window)
     return joined
 
 
-def _pages(sessions: int) -> int:
-    return max(1, -(-sessions // SEARCH.page_size))
+def _pages(lake: Lake, window: Window) -> int:
+    return SearchQuery(*window).calls(count_sessions(lake, window))
 
 
 def _in_parts(window: Window, begun: Sequence[Window], settled_before: datetime) -> list[Window]:
-    """Cut a window so that what was begun is gone on with as it is, and a long settled part is by itself."""
+    """Cut a window so that searches that were begun resume unchanged, and a long settled part is a search of its own."""
     for part in begun:
         if window.start <= part.start and part.end <= window.end:
-            before, after = Window(window.start, part.start), Window(part.end, window.end)
-            rest = [other for other in begun if other != part]
-            cut = [_in_parts(piece, rest, settled_before) for piece in (before, after) if piece.start < piece.end]
-            return sorted([part, *(piece for pieces in cut for piece in pieces)])
+            around = [Window(window.start, part.start), Window(part.end, window.end)]
+            others = [other for other in begun if other != part]
+            cut = [_in_parts(rest, others, settled_before) for rest in around if rest.start < rest.end]
+            return sorted([part, *chain.from_iterable(cut)])
     middle = settled_before.replace(minute=0, second=0, microsecond=0)
     if middle - window.start > _LONG and middle < window.end:
         return [Window(window.start, middle), Window(middle, window.end)]

@@ -1,4 +1,4 @@
-"""Whose details a sync buys by a design, and what the lake puts down of those that were drawn."""
+"""Draws the sessions whose details a sync downloads by a design, and records the sample in the lake."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pulseframes.sampling.weights import weigh
 from pulseframes.tables import DATE, DESIGN, INSTANT, partitioned
 from pulseframes.windows import Window, subtract
 
-_STANDING: Final = (
+_STATUS: Final = (
     "session_start",
     "session_updated",
     "status",
@@ -33,12 +33,12 @@ _STANDING: Final = (
 
 
 def design_to_use(state: LakeState, design: Design | str | None) -> Design | None:
-    """Give the design of a sync: the one asked for or, if none is, the lake's last; None for the newest sessions first.
+    """Return the design of a sync, by default the lake's last; None for the newest sessions first.
 
     Raises
     ------
     InvalidQuery
-        If it is none, or the lake has it with another allocation.
+        If it is not a design, or the lake has it with another allocation.
     """
     if design is None:
         return state.designs[-1].design if state.designs else None
@@ -48,24 +48,24 @@ def design_to_use(state: LakeState, design: Design | str | None) -> Design | Non
     known = same_design(state.designs, wanted)
     if known is not None and known.rate_windows and known.design != wanted:
         raise InvalidQuery(
-            f"design: the lake's sample {wanted.name} (seed {wanted.seed}) was begun with the allocation "
-            f"{known.design.allocation}, and goes on with it; another one needs another seed.",
+            f"design: the lake's sample {wanted.name} (seed {wanted.seed}) has the allocation {known.design.allocation}, "
+            "which cannot change. Keep it, or start another sample with another seed.",
             argument="design",
         )
     return wanted
 
 
 class SampleDraw:
-    """What a design draws of a lake's sessions in a window.
+    """The draw of a sample from a lake's sessions in a window.
 
     Parameters
     ----------
     lake : Lake
-        The lake, while it is its holder's turn to write.
+        The lake, which must be locked if anything is recorded.
     design : Design
-        How details are drawn.
+        The design.
     window : Window
-        Whose sessions are the population, as far as the lake has read it.
+        The sessions that started in it are the population, as far as the lake has them.
     look_back : timedelta
         How long a session can still change.
     """
@@ -77,75 +77,75 @@ class SampleDraw:
         state = lake.state()
         self._windows = subtract([window], subtract([window], state.coverage.windows()))
         known = same_design(state.designs, design) or DesignState(design)
-        # Details count page views in another way than summaries: the chance is by what was known when a session was drawn.
-        being_bought = pl.DataFrame(
-            [*known.pending.items()], schema={"session_id": pl.Int64, "page_view_count": pl.Int64}, orient="row"
-        )
-        self._views = pl.concat([self._members(), being_bought]).unique("session_id", keep="first")
-        others = [one for one in state.designs if one.rate_windows and one is not known]
-        self._beside = [] if known.rate_windows else [names_of([one]) for one in others]
+        # Details count page views differently from summaries: the probability is by the count when a session was drawn.
+        schema = {"session_id": pl.Int64, "page_view_count": pl.Int64}
+        pending = pl.DataFrame([*known.pending.items()], schema=schema, orient="row")
+        self._views = pl.concat([self._members(), pending]).unique("session_id", keep="first")
+        others = [other for other in state.designs if other.rate_windows and other is not known]
+        self._beside = [] if known.rate_windows else [names_of([other]) for other in others]
         population = self._population(self._windows)
         if not known.rate_windows:  # later, a stratum may have no session left
             check_strata_exist(population, design)
         self._ordered = in_order(population, design)
-        there = self._ordered.select("session_id", "page_view_count")
-        self._views = pl.concat([self._views, there]).unique("session_id", keep="first")
+        current = self._ordered.select("session_id", "page_view_count")
+        self._views = pl.concat([self._views, current]).unique("session_id", keep="first")
 
     def to_fetch(self) -> list[int]:
-        """Give the sessions whose details are not there, in the order in which to buy them."""
+        """Return the sessions without details, in the order of the draw."""
         return self._ordered.filter(~pl.col(DETAILED))["session_id"].to_list()
 
     def begin(self, ids: Iterable[int]) -> None:
-        """Put down whose details are about to come: a sync that is killed could not tell by what page views they were drawn."""
+        """Record the page views of sessions whose details are about to be fetched, in case the sync is killed."""
         chosen = self._views.filter(pl.col("session_id").is_in(pl.Series(list(ids), dtype=pl.Int64).implode()))
-        drawn = self._drawn()
-        drawn.design = self._design  # one that has drawn nothing may be begun with another allocation
-        drawn.pending |= dict(chosen.select("session_id", "page_view_count").iter_rows())
+        design_state = self._state()
+        design_state.design = self._design  # until it has a session, its allocation may change
+        design_state.pending |= dict(chosen.select("session_id", "page_view_count").iter_rows())
         self._lake.save_state()
 
-    def record(self, useless: Collection[int] = (), *, came: bool = True) -> SampleReport:
-        """Put down in the lake what was drawn so far: probabilities, weights, and the rate_windows that they hold for.
+    def record(self, unreadable: Collection[int] = (), *, came: bool = True) -> SampleReport:
+        """Record the sample so far in the lake: probabilities, weights, and the windows that its rates hold for.
 
         Parameters
         ----------
-        useless : collection of int
-            Sessions whose answers can never be read: drawn, as those that the server does not know.
+        unreadable : collection of int
+            Sessions whose answers can never be read. They are in the sample, like those that the server does not know.
         came : bool
-            Whether any details came; if so, this is the lake's last sample from now on.
+            Whether any details were received. If so, this sample becomes the lake's last.
         """
-        drawn = self._drawn()
+        design_state = self._state()
         if came:
             state = self._lake.state()
-            state.designs = [*(one for one in state.designs if one is not drawn), drawn]
-        drawn.pending = {}
-        population = self._population([*self._windows, *(rate_window.window for rate_window in drawn.rate_windows)])
-        here = population.filter(_within(self._windows))
-        given_up = pl.col(DETAILED) | pl.col("session_id").is_in(pl.Series(list(useless), dtype=pl.Int64).implode())
-        taken = first_of(in_order(here.with_columns(given_up.alias(DETAILED)), self._design), 0)["session_id"]
+            state.designs = [*(other for other in state.designs if other is not design_state), design_state]
+        design_state.pending = {}
+        windows = [*self._windows, *(rate_window.window for rate_window in design_state.rate_windows)]
+        population = self._population(windows)
+        in_reach = population.filter(_within(self._windows))
+        done = pl.col(DETAILED) | pl.col("session_id").is_in(pl.Series(list(unreadable), dtype=pl.Int64).implode())
+        drawn = first_of(in_order(in_reach.with_columns(done.alias(DETAILED)), self._design), 0)["session_id"]
         members = self._members()["session_id"]
-        sampled = pl.concat([taken, members]).unique()
-        if len(sampled) > len(members):  # or those that came since would be spoken for without a chance
-            now = stratum_rates(drawn.with_rate(here), self._design, sampled, before=probability().fill_null(0.0))
+        sampled = pl.concat([drawn, members]).unique()
+        if len(sampled) > len(members):  # otherwise sessions that arrived since had no chance to be drawn
+            rated = design_state.with_rate(in_reach)
+            now = stratum_rates(rated, self._design, sampled, before=probability().fill_null(0.0))
             for window in self._windows:
-                drawn.raise_rates(window, dict(zip(now[STRATUM], now[RATE], strict=True)))
-        chances = drawn.with_rate(population).filter(pl.col(RATE).is_not_null())
-        rows = self._rows(drawn, chances, sampled)
+                design_state.raise_rates(window, dict(zip(now[STRATUM], now[RATE], strict=True)))
+        represented = design_state.with_rate(population).filter(pl.col(RATE).is_not_null())
+        rows = self._rows(design_state.window, represented, sampled)
         self._lake.put_design(self._design.name, self._design.seed, rows)
         size = size_of(pl.col("page_view_count"), self._design)
-        return SampleReport.of(self._design.name, self._design.seed, len(chances), rows, size, self._beside)
+        return SampleReport.of(self._design.name, self._design.seed, len(represented), rows, size, self._beside)
 
-    def _drawn(self) -> DesignState:
-        """Give what the lake knows of the design; a new one is not its last before details came for it."""
+    def _state(self) -> DesignState:
+        """Return the lake's state of the design; a new one is added, but not as its last: that needs details."""
         state = self._lake.state()
-        drawn = same_design(state.designs, self._design)
-        if drawn is None:
-            drawn = DesignState(self._design)
-            state.designs = [drawn, *state.designs]
-        return drawn
+        design_state = same_design(state.designs, self._design)
+        if design_state is None:
+            design_state = DesignState(self._design)
+            state.designs = [design_state, *state.designs]
+        return design_state
 
-    def _rows(self, drawn: DesignState, population: pl.DataFrame, sampled: pl.Series) -> pl.DataFrame:
-        """Give the rows of the design's table, with the sessions' days."""
-        window = drawn.window
+    def _rows(self, window: Window | None, population: pl.DataFrame, sampled: pl.Series) -> pl.DataFrame:
+        """Return the rows of the design table, with the sessions' days."""
         if window is None:
             return pl.DataFrame(schema=partitioned(DESIGN))
         chances = population.with_columns(probability())
@@ -160,13 +160,13 @@ class SampleDraw:
         return rows.select(*DESIGN.schema.names(), DATE)
 
     def _members(self) -> pl.DataFrame:
-        """Give the sessions that were drawn before, with the page views that they had then."""
+        """Return the sessions in the sample, with the page views that they had when they were drawn."""
         scan = self._lake.design().filter(of_design(self._design)).select("session_id", "page_view_count")
         return self._lake.read(scan)
 
     def _population(self, windows: Iterable[Window]) -> pl.DataFrame:
-        """Read the sessions that can be drawn, as a choice needs them, with their start and day, and whether details came."""
-        wanted = dict.fromkeys([*self._design.columns, *_STANDING])
+        """Return the sessions that can be drawn, with their start and day, and whether they have details."""
+        wanted = dict.fromkeys([*self._design.columns, *_STATUS])
         scan = self._lake.sessions().filter(_within(windows), ~is_active(self._look_back)).select(*wanted)
         rows = self._lake.read(scan)
         rows = rows.update(self._views, on="session_id", how="left")

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from pulseframes._text import plural
-from pulseframes.flatten import describe_left_out
+from pulseframes.fetch.backlog import describe_left_out
 
 
 @dataclass(frozen=True)

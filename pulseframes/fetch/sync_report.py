@@ -1,15 +1,17 @@
-"""What a sync did, in figures and in words."""
+"""The report of a sync, in figures and in words."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
 import polars as pl
 
+from pulseframes._text import listed, plural
 from pulseframes.client import Quota
-from pulseframes.flatten import describe_left_out
+from pulseframes.fetch.backlog import describe_left_out
 from pulseframes.lake import Counts
 from pulseframes.sampling.weights import effective_size
 from pulseframes.windows import Window
@@ -17,26 +19,25 @@ from pulseframes.windows import Window
 
 @dataclass(frozen=True)
 class SampleReport:
-    """How a lake's sample stands.
+    """The state of a lake's sample.
 
     Attributes
     ----------
     design : str
-        How it is drawn.
+        The design's name.
     seed : int
-        What the permanent random numbers hang on.
+        The seed of the permanent random numbers.
     sessions : int
-        How many sessions it speaks for.
+        Number of sessions that the sample represents.
     drawn : int
-        How many of them were drawn.
+        Number of sessions in the sample.
     unanswered : int
-        How many of those have no details, since the server did not know them, or their answer broke the schema. The weights of the
-        others make up for them.
+        Number of those without details, because the server does not know them or their answer breaks the schema. The weights
+        of the others compensate for them.
     effective : float
-        How many sessions would say as much if each spoke for as much (Kish): as many page views in a sample by page views, as
-        many sessions in a uniform one.
+        Kish's effective sample size: of page views in a sample by page views, of sessions in a uniform one.
     beside : list of str
-        Where this sample was begun just now: the others that the lake has.
+        The lake's other samples, if this one was begun by this sync.
     """
 
     design: str
@@ -51,62 +52,64 @@ class SampleReport:
     def of(
         cls, design: str, seed: int, sessions: int, rows: pl.DataFrame, size: pl.Expr, beside: list[str]
     ) -> SampleReport:
-        """Make it of the rows of the design's table, and what a session's chance was proportional to."""
+        """Summarise the rows of the design table; ``size`` is what a session's probability is proportional to."""
         effective = effective_size(rows.select(pl.col("weight") * size).to_series())
         return cls(design, seed, sessions, len(rows), int((~rows["responded"]).sum()), effective, beside)
 
     def __str__(self) -> str:
-        name, came = f"Sample {self.design} (seed {self.seed})", self.drawn - self.unanswered
+        name = f"Sample {self.design} (seed {self.seed})"
         if not self.drawn:
-            return f"{name}: nothing drawn yet."
-        drawn = f"{name}: {self.drawn:,} of {self.sessions:,} sessions drawn"
-        others = f" It is a new one; the lake also has {', '.join(self.beside)}." if self.beside else ""
-        if not came:
-            return f"{drawn}, none of them with details.{others}"
-        missing = (
-            f"{self.unanswered:,} of them without details; the other {came:,}"
-            if self.unanswered
-            else "all with details; they"
-        )
-        return f"{drawn}, {missing} say as much as {self.effective:,.0f} of equal weight.{others}"
+            return f"{name}: no sessions yet."
+        sizes = f"{name}: {self.drawn:,} of {plural(self.sessions, 'session')}"
+        others = f" It is new; the lake also has {', '.join(self.beside)}." if self.beside else ""
+        if self.unanswered == self.drawn:
+            return f"{sizes}, none with details.{others}"
+        details = f"{self.unanswered:,} without details" if self.unanswered else "all with details"
+        return f"{sizes}, {details}; effective sample size {self.effective:,.0f}.{others}"
 
 
 @dataclass
 class SyncReport:
-    """What a sync did.
+    """The report of a sync.
 
     Attributes
     ----------
     location : str
         The lake.
     finished : bool
-        False where the calls ended before the work did.
+        Whether everything was downloaded; False if the quota ran out first.
     resume_at : datetime or None
-        When to come back, in UTC; None where it is finished.
+        When the next call is possible, in UTC; None if it is finished.
     remaining : int or None
-        Sessions, or details, that are known to be still to come.
+        Number of sessions or details that are left, as far as known.
     calls_spent, calls_saved : int
-        Calls sent, authentication and failures included; answers that the journal had.
+        Calls sent, authentication and failures included; responses taken from the journal instead.
     rows : dict of str to Counts
-        For each table, the rows that were new, updated and unchanged.
+        For each table, how many rows are new, updated and unchanged.
     details : int
-        Details that came.
+        Number of sessions whose details were loaded.
     sample : SampleReport or None
-        How the sample stands that they were drawn for; None for the newest first, and where no details were asked for.
+        The sample that the details belong to; None if the newest sessions or no details were requested.
     missing : list of int
-        Sessions whose details the server does not know.
+        Sessions whose details the server does not have.
     rejected : int
-        Rows that broke the schema, and are new in the lake's ``rejected``.
+        Rows that break the schema and are new in the lake's ``rejected``.
     asked : list of Window
-        What was searched, and read to its end.
+        Windows that were searched completely.
     coverage : list of Window
-        What the lake has been read of, in all.
+        All windows that the lake has.
     incomplete : list of Window
-        What the lake has of which, by the server's counts, sessions are missing.
+        Those for which the server reported more sessions than the lake has.
     left_out_before : datetime or None
-        What ``retain()`` has dropped, and so was not asked for, though the window has it.
+        Data before this time was deleted by ``retain()`` and is not downloaded again; None if the window has none.
     quota : Quota or None
-        How the application stands at the end.
+        The quota at the end.
+
+    Examples
+    --------
+    >>> report = pf.sync("lake", "2026-11-09", "2026-11-16")
+    >>> report.finished, report.remaining
+    (True, None)
     """
 
     location: str
@@ -127,49 +130,47 @@ class SyncReport:
     quota: Quota | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """Give the report as JSON takes it.
+        """Return the report as JSON types.
 
         Returns
         -------
         dict
-            Times in ISO 8601, UTC.
+            Times are ISO 8601, in UTC.
+
+        Examples
+        --------
+        >>> spent = pf.sync("lake", "2026-11-09", "2026-11-16").as_dict()["calls_spent"]
         """
-        told = asdict(self)
-        told["resume_at"] = self.resume_at and self.resume_at.isoformat()
-        told["left_out_before"] = self.left_out_before and self.left_out_before.isoformat()
-        for name in ("asked", "coverage", "incomplete"):
-            told[name] = [[moment.isoformat() for moment in window] for window in getattr(self, name)]
-        if self.quota is not None:
-            told["quota"]["next_call_at"] = self.quota.next_call_at.isoformat()
-        return told
+        report: dict[str, Any] = json.loads(json.dumps(asdict(self), default=datetime.isoformat))
+        return report
 
     def __str__(self) -> str:
         counts = "; ".join(
             f"{name} {count.new} new, {count.updated} updated, {count.unchanged} unchanged"
             for name, count in self.rows.items()
         )
+        left = f", {self.quota.left} of {self.quota.limit} left" if self.quota is not None else ""
         lines = [
             f"{self.location}: {counts}.",
-            f"Calls: {self.calls_spent} spent, {self.calls_saved} saved by the journal"
-            + (f", {self.quota.left} of {self.quota.limit} left." if self.quota is not None else "."),
-            *(f"Covered: {_span(window)}." for window in self.coverage),
-            *(f"Sessions are missing, by the server's count: {_span(window)}." for window in self.incomplete),
+            f"Calls: {self.calls_spent} spent, {self.calls_saved} saved by the journal{left}.",
+            *(f"Covered: {span_text(window)}." for window in self.coverage),
+            *(f"Incomplete, by the server's count: {span_text(window)}." for window in self.incomplete),
         ]
         if self.left_out_before is not None:
             lines.append(describe_left_out(self.left_out_before))
         if self.rejected:
-            lines.append(f"{self.rejected} rows broke the schema; they are in rejected/.")
+            lines.append(f"{plural(self.rejected, 'row')} broke the schema; see the lake's rejected/.")
         if self.missing:
-            lines.append(f"The server has no details of {len(self.missing)} sessions.")
+            lines.append(f"{plural(len(self.missing), 'session')} not found: {listed(self.missing)}.")
         if self.sample is not None:
             lines.append(str(self.sample))
         if self.resume_at is not None:
-            rest = "" if self.remaining is None else f" ({self.remaining} known to be still to come)"
-            lines.append(
-                f"Not finished{rest}: sync again from {self.resume_at:%Y-%m-%d %H:%M:%S} UTC on, and it goes on."
-            )
+            rest = "" if self.remaining is None else f" ({self.remaining} still to download)"
+            when = f"{self.resume_at:%Y-%m-%d %H:%M:%S} UTC"
+            lines.append(f"Not finished{rest}: run the same sync again after {when} to resume.")
         return "\n".join(lines)
 
 
-def _span(window: Window) -> str:
+def span_text(window: Window) -> str:
+    """Format a window, to the minute."""
     return f"{window.start:%Y-%m-%d %H:%M} to {window.end:%Y-%m-%d %H:%M} UTC"

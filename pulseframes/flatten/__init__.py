@@ -11,7 +11,6 @@ from pulseframes.flatten.merge import (
     newest_sessions,
 )
 from pulseframes.flatten.notices import (
-    describe_left_out,
     describe_rejected,
     warn_of_drift,
     warn_of_missing,
@@ -32,7 +31,6 @@ __all__ = [
     "as_unmerged",
     "cut_sessions",
     "decode_pairs",
-    "describe_left_out",
     "describe_rejected",
     "flatten_answers",
     "newest_details",

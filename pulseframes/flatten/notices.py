@@ -1,9 +1,8 @@
-"""The wording of the warnings and notices at the end of a query or a sync."""
+"""The warnings at the end of a query or a sync."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
 
 import polars as pl
 
@@ -49,8 +48,3 @@ def describe_rejected(rejected: pl.DataFrame) -> str:
     counts = ", ".join(f"{count} of {table}" for table, count in sorted(rejected["table"].value_counts().iter_rows()))
     first = rejected.row(0, named=True)
     return f"Rows that break the schema: {counts}. The first, of session {first['session_id']}: {first['reason']}."
-
-
-def describe_left_out(before: datetime) -> str:
-    """Return a notice about data that `retain` deleted."""
-    return f"Data before {before:%Y-%m-%d} UTC was deleted by `retain` and is not downloaded again."

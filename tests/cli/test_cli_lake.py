@@ -140,7 +140,7 @@ def test_a_sync_without_calls_left_prints_when_to_resume_even_if_quiet_and_exits
     library.report = {"finished": False, "resume_at": datetime(2026, 11, 21, 9, tzinfo=UTC), "remaining": 40}
     code, out, err = run("-q", "sync", "lake", "--from", "2026-11-01", "--json")
     assert code == 3
-    assert "Not finished (40 known to be still to come): sync again from 2026-11-21 09:00:00 UTC on" in err
+    assert "Not finished (40 still to download): run the same sync again after 2026-11-21 09:00:00 UTC" in err
     assert json.loads(out)["finished"] is False
 
 

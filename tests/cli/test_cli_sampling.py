@@ -58,7 +58,9 @@ def test_sync_downloads_by_the_design_and_reports_the_sample(run: Run, lake: pf.
     options = ("--details", "3", "--design", "pageviews", "--strata", "country", "--seed", "3")
     code, out, err = run("sync", lake.location, *WINDOW, *options)
     assert (code, out, bought(simulator)) == (0, "", chosen[:3])
-    line = f"Sample pageviews by country (seed 3): 3 of {len(sessions)} sessions drawn, all with details; they say as much as "
+    line = (
+        f"Sample pageviews by country (seed 3): 3 of {len(sessions)} sessions, all with details; effective sample size "
+    )
     assert line in err
     code, out, _ = run("sync", lake.location, *WINDOW, "--details", "2", "--json")
     sample = json.loads(out)["sample"]
@@ -84,7 +86,7 @@ def test_a_sync_without_calls_left_exits_with_3_and_reports_its_sample(
     code, _, err = run("sync", lake.location, *WINDOW, "--details", "5", "--design", "uniform")
     assert code == 3
     assert "Sample uniform (seed 0): 2 of " in err
-    assert "Not finished (3 known to be still to come)" in err
+    assert "Not finished (3 still to download)" in err
 
 
 @pytest.mark.usefixtures("environment")
@@ -213,10 +215,10 @@ def test_nouns_agree_with_their_number() -> None:
 @pytest.mark.parametrize(
     ("drawn", "unanswered", "said"),
     [
-        (0, 0, "nothing drawn yet."),
-        (45, 0, "45 of 751 sessions drawn, all with details; they say as much as 20 of equal weight."),
-        (45, 3, "45 of 751 sessions drawn, 3 of them without details; the other 42 say as much as 20 of equal weight."),
-        (2, 2, "2 of 751 sessions drawn, none of them with details."),
+        (0, 0, "no sessions yet."),
+        (45, 0, "45 of 751 sessions, all with details; effective sample size 20."),
+        (45, 3, "45 of 751 sessions, 3 without details; effective sample size 20."),
+        (2, 2, "2 of 751 sessions, none with details."),
     ],
 )
 def test_a_sync_reports_the_sample_size_and_missing_details(drawn: int, unanswered: int, said: str) -> None:
