@@ -53,9 +53,10 @@ class PulseError(Exception):
     Examples
     --------
     >>> try:
-    ...     sessions = pf.search_sessions("2026-11-09", "2026-11-10")
-    ... except pf.QuotaExhausted as stopped:
-    ...     print(stopped.resets_at, stopped.partial)
+    ...     sessions = pf.search_sessions("2026-11-10", "2026-11-09")
+    ... except pf.PulseError as problem:
+    ...     print(type(problem).__name__, problem.retryable)
+    InvalidQuery False
     """
 
     partial: Any = None
@@ -65,7 +66,16 @@ class PulseError(Exception):
 
 
 class CredentialsMissing(PulseError):
-    """An API key, client ID or client secret is not set. No call was spent."""
+    """An API key, client ID or client secret is not set, or no HTTP header can carry it. No call was spent.
+
+    Not raised for credentials that the server rejects: see ``AuthenticationFailed``.
+
+    Examples
+    --------
+    >>> pf.Credentials(api_key="key", client_id="id", client_secret="")
+    Traceback (most recent call last):
+    pulseframes.errors.CredentialsMissing: client_secret is empty...
+    """
 
 
 class InvalidQuery(PulseError, ValueError):
@@ -77,6 +87,12 @@ class InvalidQuery(PulseError, ValueError):
     ----------
     argument : str or None
         The name of the invalid argument; None if the server rejected the query as a whole.
+
+    Examples
+    --------
+    >>> pf.search_sessions("2026-11-10", "2026-11-09")
+    Traceback (most recent call last):
+    pulseframes.errors.InvalidQuery: date_to (2026-11-09T00:00:00Z) must be after date_from...
     """
 
     def __init__(self, message: str, *, argument: str | None = None) -> None:
@@ -103,7 +119,7 @@ class AuthenticationFailed(PulseError):
 class QuotaExhausted(PulseError):
     """No calls are left for now: by our own count (nothing was sent), or by the server's (429).
 
-    Not raised by ``sync()``, which returns a report with ``finished=False`` instead.
+    Not raised by ``sync()``, which returns a report with ``finished=False``, nor if the journal has the answer.
 
     Attributes
     ----------
@@ -111,6 +127,13 @@ class QuotaExhausted(PulseError):
         When the next call is possible, in UTC; None if the server did not say.
     status : int or None
         429 if the server refused; None if nothing was sent.
+
+    Examples
+    --------
+    >>> try:
+    ...     sessions = pf.search_sessions("2026-11-09", "2026-11-10")
+    ... except pf.QuotaExhausted as stopped:
+    ...     sessions, continue_at = stopped.partial, stopped.resets_at
     """
 
     retryable = True
@@ -139,6 +162,8 @@ class SessionNotFound(PulseError):
 
 class ServerError(PulseError):
     """The server failed, could not be reached or answered with an undocumented status.
+
+    If ``retryable``, raised only after up to two retries. Each attempt counts, unless no connection was made.
 
     Attributes
     ----------
@@ -194,6 +219,13 @@ class SchemaViolation(PulseError):
         The valid rows, as the function would have returned them.
     rejected : polars.DataFrame
         The other rows, each with its reason and raw JSON.
+
+    Examples
+    --------
+    >>> try:
+    ...     sessions = pf.search_sessions("2026-11-09", "2026-11-10")
+    ... except pf.SchemaViolation as problem:
+    ...     sessions, rejected = problem.valid, problem.rejected
     """
 
     def __init__(self, message: str, *, valid: Any = None, rejected: pl.DataFrame | None = None) -> None:
@@ -211,7 +243,15 @@ class SchemaViolation(PulseError):
 
 
 class PulseWarning(UserWarning):
-    """Base class of all warnings of pulseframes."""
+    """Base class of all warnings of pulseframes.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("error", pf.IncompleteWarning)  # an incomplete result is an exception
+    ...     sessions = pf.search_sessions("2026-11-09", "2026-11-10")
+    """
 
 
 class SchemaDriftWarning(PulseWarning):

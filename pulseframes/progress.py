@@ -18,6 +18,13 @@ class Progress:
         How many have been received, and how many are expected.
     calls : int
         Calls spent since the function was called, authentication included.
+
+    Examples
+    --------
+    >>> steps = []
+    >>> sessions = pf.search_sessions("2026-11-09", "2026-11-10", progress=steps.append)
+    >>> steps[-1].what, steps[-1].done == len(sessions)
+    ('sessions', True)
     """
 
     what: str
@@ -27,7 +34,15 @@ class Progress:
 
 
 class ProgressHook(Protocol):
-    """Called after each answer. An exception that it raises stops the run."""
+    """Called after each answer. An exception that it raises stops the run.
+
+    Examples
+    --------
+    >>> def show(progress: pf.Progress) -> None:
+    ...     print(f"{progress.done} of {progress.total} {progress.what}")
+    >>> details = pf.session_details(pf.Lake("lake").sessions().collect()["session_id"][0], progress=show)
+    1 of 1 details
+    """
 
     def __call__(self, progress: Progress, /) -> object:
         """Receive the progress."""

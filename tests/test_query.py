@@ -1,4 +1,4 @@
-"""Questions are checked before they cost anything."""
+"""Queries are checked before any call is spent."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ WEEK = ("2026-11-01", "2026-11-08")
         (pd.Timestamp("2026-11-01 09:00", tz="Pacific/Auckland"), datetime(2026, 10, 31, 20, tzinfo=UTC)),
     ],
 )
-def test_a_time_may_be_text_a_date_or_a_datetime_and_naive_means_utc(value: Any, expected: datetime) -> None:
+def test_a_time_can_be_a_string_a_date_or_a_datetime_and_naive_means_utc(value: Any, expected: datetime) -> None:
     start = SearchQuery.parse(value, "2030-01-01").date_from
     assert start == expected
     assert type(start) is datetime
@@ -39,7 +39,7 @@ def test_a_time_may_be_text_a_date_or_a_datetime_and_naive_means_utc(value: Any,
 
 
 @pytest.mark.parametrize("value", ["", "last week", "2026-13-01", None, 5, 5.0, pd.NaT, [], "0001-01-01T00:00+01:00"])
-def test_what_is_no_time_names_the_argument_and_shows_what_would_be_right(value: Any) -> None:
+def test_an_invalid_time_is_refused_with_the_argument_and_an_example(value: Any) -> None:
     with pytest.raises(InvalidQuery, match=r"^date_to: ") as caught:
         SearchQuery.parse("2026-11-01", value)
     assert caught.value.argument == "date_to"
@@ -63,14 +63,14 @@ def test_a_window_that_ends_before_it_starts_is_refused(end: str) -> None:
         ({"NZ": 1}.keys(), ("NZ",)),
     ],
 )
-def test_countries_become_upper_case_sorted_codes_each_once(given_: Any, codes: tuple[str, ...]) -> None:
+def test_countries_become_sorted_unique_upper_case_codes(given_: Any, codes: tuple[str, ...]) -> None:
     assert SearchQuery.parse(*WEEK, country=given_).country == codes
 
 
 @pytest.mark.parametrize(
     "wrong", ["", "NZL", "New Zealand", "N1", "ÄÖ", [], [""], ["NZ", None], 5, [5], "NZ,", np.array("NZ")]
 )
-def test_what_is_no_country_code_is_refused(wrong: Any) -> None:
+def test_an_invalid_country_code_is_refused(wrong: Any) -> None:
     with pytest.raises(InvalidQuery, match=r"^country: ") as caught:
         SearchQuery.parse(*WEEK, country=wrong)
     assert caught.value.argument == "country"
@@ -96,20 +96,20 @@ def test_what_is_no_country_code_is_refused(wrong: Any) -> None:
         pytest.param("limit", 10**5000, id="limit of thousands of digits"),
     ],
 )
-def test_other_arguments_are_checked_too(argument: str, wrong: Any) -> None:
+def test_other_arguments_are_checked(argument: str, wrong: Any) -> None:
     with pytest.raises(InvalidQuery, match=f"^{argument}(:| must be) ") as caught:
         SearchQuery.parse(*WEEK, **{argument: wrong})
     assert caught.value.argument == argument
 
 
-def test_equal_questions_are_equal_whatever_they_were_written_as() -> None:
+def test_equal_searches_are_equal_however_they_are_written() -> None:
     one = SearchQuery.parse("2026-11-01", "2026-11-08T00:00:00Z", country="us,nz", limit=np.int64(5))
     other = SearchQuery.parse(date(2026, 11, 1), datetime(2026, 11, 8), country=["NZ", "US", "NZ"], limit=5)  # noqa: DTZ001
     assert one == other
     assert hash(one) == hash(other)
 
 
-def test_a_page_is_asked_for_in_the_names_of_the_api() -> None:
+def test_a_page_is_requested_with_the_api_names_of_parameters() -> None:
     query = SearchQuery.parse(*WEEK, user_identifier="ada@example.com", country=["US", "NZ"], user_type="known")
     assert query.page_params(500, 20) == {
         "dateFrom": "2026-11-01T00:00:00Z",
@@ -138,12 +138,12 @@ def test_a_page_is_asked_for_in_the_names_of_the_api() -> None:
         (1234, 234, 600, 2),
     ],
 )
-def test_a_search_costs_one_call_for_each_started_page(total: int, skip: int, limit: int | None, calls: int) -> None:
+def test_a_search_costs_one_call_per_started_page(total: int, skip: int, limit: int | None, calls: int) -> None:
     assert SearchQuery.parse(*WEEK, skip=skip, limit=limit).calls(total) == calls
 
 
 @given(st.integers(0, 10**6), st.integers(0, 10**6), st.none() | st.integers(1, 10**6))
-def test_the_pages_of_a_search_hold_what_it_wants(total: int, skip: int, limit: int | None) -> None:
+def test_the_pages_of_a_search_have_the_wanted_sessions(total: int, skip: int, limit: int | None) -> None:
     query = SearchQuery.parse(*WEEK, skip=skip, limit=limit)
     wanted = query.wanted(total)
     assert 0 <= wanted <= total
@@ -167,14 +167,14 @@ def test_the_pages_of_a_search_hold_what_it_wants(total: int, skip: int, limit: 
         {3: "a", 1: "b", 2: "c"},
     ],
 )
-def test_ids_come_from_anything_that_holds_integers_each_once_in_their_order(ids: Any) -> None:
+def test_ids_can_be_any_collection_of_integers_and_become_unique_in_their_order(ids: Any) -> None:
     query = DetailQuery.parse(ids)
     assert query.ids == (3, 1, 2)
     assert query.calls == 3
 
 
 @pytest.mark.parametrize("one", [5, np.int64(5), np.uint64(5), np.array(5)])
-def test_a_single_id_is_a_question_too(one: Any) -> None:
+def test_a_single_id_is_accepted(one: Any) -> None:
     assert DetailQuery.parse(one).ids == (5,)
 
 
@@ -184,7 +184,7 @@ def test_no_ids_cost_no_calls(none: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said"),
+    ("wrong", "message"),
     [
         ("123", "a string; give int"),
         (b"123", "a string"),
@@ -208,8 +208,8 @@ def test_no_ids_cost_no_calls(none: Any) -> None:
         (pl.DataFrame({"a": [1]}), "a DataFrame"),
     ],
 )
-def test_what_is_no_id_is_named_with_its_place(wrong: Any, said: str) -> None:
+def test_an_invalid_id_is_named_with_its_position(wrong: Any, message: str) -> None:
     with pytest.raises(InvalidQuery) as caught:
         DetailQuery.parse(wrong)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert caught.value.argument == "ids"

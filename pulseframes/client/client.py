@@ -48,8 +48,6 @@ class PulseClient:
         As given, or from the environment.
     application : str
         The journal's name for this application: a hash of the address and the API key.
-    journal : Journal
-        The journal; its file is opened at the first call.
 
     Raises
     ------
@@ -78,9 +76,9 @@ class PulseClient:
         folder = self.settings.folder
         if folder is None and os.environ.get(ENV_HOME, "").strip() == IN_MEMORY:
             warn(JournalWarning, f"{ENV_HOME}={IN_MEMORY} keeps no responses: a second run will pay again.")
-        self.journal = Journal(None if folder is None else folder / JOURNAL_FILE, clock=clock)
+        self._journal = Journal(None if folder is None else folder / JOURNAL_FILE, clock=clock)
         redactor = Redactor(self.credentials)
-        self._sender = Sender(self.settings, self.application, self.journal, redactor, clock=clock, sleep=sleep)
+        self._sender = Sender(self.settings, self.application, self._journal, redactor, clock=clock, sleep=sleep)
         consumer = (self.credentials.client_id.reveal(), self.credentials.client_secret.reveal())
         store = KeyStore(folder if self.settings.keep_session_key else None, _hashed(self.application, *consumer))
         self._keys = SessionKeys(self.credentials, self._sender, store, redactor, clock=clock)
@@ -89,6 +87,11 @@ class PulseClient:
     def calls_spent(self) -> int:
         """Calls that this client has spent, authentication and failures included."""
         return self._sender.calls_spent
+
+    @property
+    def journal(self) -> Journal:
+        """The journal; its file is opened when it is first used."""
+        return self._journal
 
     def quota(self) -> Quota:
         """Return how many calls are left and when the next one is possible. Costs no calls.
@@ -107,7 +110,8 @@ class PulseClient:
 
         Examples
         --------
-        >>> pf.PulseClient().quota().limit
+        >>> with pf.PulseClient() as client:
+        ...     client.quota().limit
         10000
         """
         return self._sender.quota()
@@ -127,7 +131,8 @@ class PulseClient:
 
         Examples
         --------
-        >>> endpoints = [call.endpoint for call in pf.PulseClient().last_calls(3)]
+        >>> with pf.PulseClient() as client:
+        ...     endpoints = [call.endpoint for call in client.last_calls(3)]
         """
         return self.journal.last_calls(self.application, count)
 
@@ -205,7 +210,8 @@ class PulseClient:
 
         Examples
         --------
-        >>> calls = pf.PulseClient().check_credentials()
+        >>> with pf.PulseClient() as client:
+        ...     calls = client.check_credentials()
         """
         before = self.calls_spent
         self._keys.current()

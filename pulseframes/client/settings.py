@@ -87,7 +87,11 @@ class Credentials:
         Raises
         ------
         CredentialsMissing
-            Naming each variable that is not set.
+            With the name of each variable that is not set.
+
+        Examples
+        --------
+        >>> credentials = pf.Credentials.from_env()
         """
         names = (ENV_API_KEY, ENV_CLIENT_ID, ENV_CLIENT_SECRET)
         missing = [name for name in names if not os.environ.get(name, "").strip()]

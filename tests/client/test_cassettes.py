@@ -1,4 +1,4 @@
-"""The main paths from recorded answers, with no server at all; and what is on the cassettes."""
+"""The main paths, replayed from recorded answers without a server; and the contents of the cassettes."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ import pulseframes as pf
 from pulseframes.client.settings import DEFAULT_BASE_URL
 from pulseframes.simulator import Simulator
 
-SIMULATOR = Simulator(**POPULATION)  # it serves nothing: it is asked for the truth
+SIMULATOR = Simulator(**POPULATION)  # not served: it only provides the truth
 
 
 @pytest.fixture
 def client() -> Iterator[pf.PulseClient]:
-    """A client of Raygun itself, which the blocked network keeps it from."""
+    """A client of Raygun itself; the blocked network keeps it from being reached."""
     with pf.PulseClient(pf.Credentials("key", "id", "secret")) as connected:
         yield connected
 
 
 def as_recorded(truth: pl.DataFrame) -> pl.DataFrame:
-    """The truth with the people scrubbed and the public addresses, as on the cassettes."""
+    """The truth as on the cassettes: people scrubbed, public addresses."""
     people = [
         pl.when(pl.col(column.name).is_not_null()).then(pl.lit(SCRUBBED)).alias(column.name) for column in PERSONAL
     ]
     return truth.with_columns(*people, pl.col("api_url").str.replace(SIMULATOR.url, DEFAULT_BASE_URL, literal=True))
 
 
-def test_a_search_replays_to_what_the_simulator_held(client: pf.PulseClient) -> None:
+def test_a_replayed_search_equals_the_simulators_sessions(client: pf.PulseClient) -> None:
     with tape.use_cassette("search.json") as cassette:
         sessions = pf.search_sessions(*WINDOW, client=client)
         assert cassette.all_played
@@ -46,7 +46,7 @@ def test_a_search_replays_to_what_the_simulator_held(client: pf.PulseClient) -> 
     assert len(sessions) > 500
 
 
-def test_details_replay_to_what_the_simulator_held(client: pf.PulseClient) -> None:
+def test_replayed_details_equal_the_simulators_sessions(client: pf.PulseClient) -> None:
     ids = detail_ids(SIMULATOR)
     with tape.use_cassette("details.json") as cassette:
         with pytest.warns(pf.MissingSessionsWarning):
@@ -60,7 +60,7 @@ def test_details_replay_to_what_the_simulator_held(client: pf.PulseClient) -> No
     assert frames.missing == [UNKNOWN_ID]
 
 
-def test_authenticating_by_post_and_the_end_of_the_quota_replay(client: pf.PulseClient) -> None:
+def test_authentication_by_post_and_an_exhausted_quota_can_be_replayed(client: pf.PulseClient) -> None:
     ids = detail_ids(SIMULATOR)
     with tape.use_cassette("quota.json") as cassette, pytest.raises(pf.QuotaExhausted) as caught:
         pf.session_details(ids, client=client)
@@ -69,7 +69,7 @@ def test_authenticating_by_post_and_the_end_of_the_quota_replay(client: pf.Pulse
     assert caught.value.resets_at is not None
 
 
-def test_a_question_that_is_not_on_the_cassette_goes_nowhere(client: pf.PulseClient) -> None:
+def test_a_request_that_is_not_on_the_cassette_is_not_sent(client: pf.PulseClient) -> None:
     with tape.use_cassette("search.json"), pytest.raises(Exception, match="no recorded interaction matches"):
         pf.search_sessions("2025-01-01", "2025-01-02", client=client)
 
@@ -81,7 +81,7 @@ def test_the_network_is_blocked_without_a_cassette() -> None:
 
 
 @pytest.mark.parametrize("path", sorted(CASSETTES.iterdir()), ids=lambda path: path.name)
-def test_a_cassette_holds_no_secret_and_nobody(path: Path) -> None:
+def test_a_cassette_contains_no_secret_and_no_personal_data(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert len(text) < 1_000_000
     assert '"sessionKey\\": \\"scrubbed\\"' in text

@@ -1,4 +1,4 @@
-"""The client against real HTTP on loopback: authentication, renewal, each status, and what is never shown."""
+"""The client over real HTTP on loopback: authentication, renewal, every status, and secrets that never appear."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ def asked(simulator: Simulator) -> list[tuple[str, int | None]]:
     return [(request.endpoint, request.status) for request in simulator.requests]
 
 
-def test_it_authenticates_once_and_then_asks(simulator: Simulator, client: PulseClient) -> None:
+def test_it_authenticates_once_before_the_first_call(simulator: Simulator, client: PulseClient) -> None:
     client.call(endpoints.SEARCH, PARAMS)
     client.call(endpoints.SEARCH, PARAMS)
     assert asked(simulator) == [("authenticate", 202), ("sessions", 200), ("sessions", 200)]
     assert client.calls_spent == 3
 
 
-def test_it_asks_by_post_where_get_is_not_allowed_and_remembers_that(clock: Clock) -> None:
+def test_it_authenticates_by_post_if_get_is_not_allowed_and_remembers_that(clock: Clock) -> None:
     with Simulator(sessions=10, now=NOW, post_only=True) as simulator:
         with client_of(simulator, clock=clock) as client:
             client.call(endpoints.SEARCH, PARAMS)
@@ -68,16 +68,14 @@ def test_it_asks_by_post_where_get_is_not_allowed_and_remembers_that(clock: Cloc
 
 def test_the_next_process_knows_that_the_server_takes_post() -> None:
     with Simulator(sessions=10, now=NOW, post_only=True) as simulator:
-        for _ in range(2):  # two clients with one journal, and no session key kept
+        for _ in range(2):  # two clients with one journal and no stored session key
             with client_of(simulator, changes={"keep_session_key": False}) as client:
                 client.call(endpoints.SEARCH, PARAMS)
         methods = [request.method for request in simulator.requests if request.endpoint == "authenticate"]
     assert methods == ["GET", "POST", "POST"]
 
 
-def test_a_key_is_renewed_before_its_15_minutes_are_over(
-    simulator: Simulator, client: PulseClient, clock: Clock
-) -> None:
+def test_a_key_is_renewed_before_it_expires(simulator: Simulator, client: PulseClient, clock: Clock) -> None:
     for minutes in (0, 13.9, 0.1, 13.9, 0.1):
         simulator.advance(minutes=minutes)
         clock.advance(minutes=minutes)
@@ -95,9 +93,7 @@ def test_a_key_is_renewed_before_its_15_minutes_are_over(
     assert all(status != 401 for _, status in asked(simulator))
 
 
-def test_a_key_that_the_server_lets_run_out_early_is_renewed_and_the_call_repeated_once(
-    simulator: Simulator, client: PulseClient
-) -> None:
+def test_after_a_401_the_key_is_renewed_and_the_call_repeated_once(simulator: Simulator, client: PulseClient) -> None:
     client.call(endpoints.SEARCH, PARAMS)
     simulator.advance(minutes=16)  # the client's own clock has not moved
     client.call(endpoints.SEARCH, PARAMS)
@@ -157,13 +153,13 @@ def test_authentication_has_the_same_exceptions(simulator: Simulator, client: Pu
     assert client.calls_spent == (3 if status >= 500 else 1)
 
 
-def test_a_session_that_is_not_known_is_named(client: PulseClient) -> None:
+def test_the_error_names_the_session_that_was_not_found(client: PulseClient) -> None:
     with pytest.raises(SessionNotFound, match="Session 12345") as caught:
         client.call(endpoints.DETAIL, {"id": "12345"}, session_id=12345)
     assert caught.value.session_id == 12345
 
 
-def test_a_refusal_repeats_what_the_server_said_on_one_line(simulator: Simulator, client: PulseClient) -> None:
+def test_a_refusal_quotes_the_server_on_one_line(simulator: Simulator, client: PulseClient) -> None:
     simulator.faults.add(
         Fault(kind="status", status=400, on="sessions", body="dateTo:\n\x1b[31m too far \x00away " + "x" * 999)
     )
@@ -182,11 +178,11 @@ def test_retry_after_may_be_seconds_or_a_date(header: str) -> None:
 
 
 @pytest.mark.parametrize("header", [None, "", "soon", "-5", "1e3", "9" * 30, "Fri, 99 Nov 2026 12:00:30 GMT"])
-def test_retry_after_may_say_nothing(header: str | None) -> None:
+def test_a_missing_or_invalid_retry_after_is_ignored(header: str | None) -> None:
     assert retry_time(header, now=NOW) is None
 
 
-def test_the_quota_error_says_when_to_ask_again(simulator: Simulator, client: PulseClient) -> None:
+def test_the_quota_error_has_the_time_of_the_next_call(simulator: Simulator, client: PulseClient) -> None:
     simulator.faults.add(Fault(kind="status", status=429, on="sessions", headers={"Retry-After": "600"}))
     before = datetime.now(UTC)
     with pytest.raises(QuotaExhausted, match="Next call possible at") as caught:
@@ -196,7 +192,7 @@ def test_the_quota_error_says_when_to_ask_again(simulator: Simulator, client: Pu
 
 
 @pytest.mark.parametrize(
-    ("fault", "said"),
+    ("fault", "message"),
     [
         (Fault(kind="reset", on="sessions", times=None), "the connection failed"),
         (Fault(kind="reset", on="sessions", times=None, at_bytes=20), "the connection failed|cut off"),
@@ -208,11 +204,11 @@ def test_the_quota_error_says_when_to_ask_again(simulator: Simulator, client: Pu
         ),
     ],
 )
-def test_a_connection_that_breaks_is_a_server_error_that_can_be_retried(
-    simulator: Simulator, client: PulseClient, fault: Fault, said: str
+def test_a_lost_connection_is_a_retryable_server_error(
+    simulator: Simulator, client: PulseClient, fault: Fault, message: str
 ) -> None:
     simulator.faults.add(fault)
-    with pytest.raises(ServerError, match=said) as caught:
+    with pytest.raises(ServerError, match=message) as caught:
         client.call(endpoints.SEARCH, PARAMS)
     assert caught.value.retryable
     assert caught.value.status is None
@@ -221,7 +217,7 @@ def test_a_connection_that_breaks_is_a_server_error_that_can_be_retried(
     assert client.call(endpoints.SEARCH, PARAMS)
 
 
-def test_a_refused_connection_says_so() -> None:
+def test_a_refused_connection_is_named_in_the_error() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound and not listening: connections are refused
         port = taken.getsockname()[1]
@@ -232,7 +228,7 @@ def test_a_refused_connection_says_so() -> None:
             client.call(endpoints.SEARCH, PARAMS)
 
 
-def test_a_server_that_does_not_answer_is_given_up(simulator: Simulator, clock: Clock) -> None:
+def test_a_server_that_does_not_answer_times_out(simulator: Simulator, clock: Clock) -> None:
     simulator.faults.add(Fault(kind="delay", on="sessions", seconds=30, times=None))
     with (
         client_of(simulator, changes={"read_timeout": 0.2}, sleep=clock.sleep) as client,
@@ -277,7 +273,7 @@ def test_many_threads_share_one_key_and_one_renewal(simulator: Simulator, client
 def recording_server(
     answer: Callable[[http.server.BaseHTTPRequestHandler], None],
 ) -> Iterator[tuple[str, list[dict[str, str]]]]:
-    """A bare server that notes each request's headers."""
+    """A bare server that records each request's headers."""
     heard: list[dict[str, str]] = []
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -313,7 +309,7 @@ def key_or_page(handler: http.server.BaseHTTPRequestHandler) -> None:
     send(handler, 200, body, Set_Cookie="tracking=1")
 
 
-def test_each_request_carries_what_it_needs_and_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_request_has_only_the_headers_it_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     netrc = tmp_path / "netrc"
     netrc.write_text("machine 127.0.0.1 login intruder password intruder\n")
     netrc.chmod(0o600)
@@ -334,8 +330,8 @@ def test_each_request_carries_what_it_needs_and_no_more(tmp_path: Path, monkeypa
         assert request["connection"] == "keep-alive"
 
 
-def test_a_redirect_is_not_followed_so_no_key_goes_elsewhere() -> None:
-    with recording_server(key_or_page) as (elsewhere, heard_elsewhere):
+def test_a_redirect_is_not_followed_so_that_no_key_is_sent_elsewhere() -> None:
+    with recording_server(key_or_page) as (elsewhere, requests_elsewhere):
 
         def redirect(handler: http.server.BaseHTTPRequestHandler) -> None:
             if "authenticate" in handler.path:
@@ -349,10 +345,10 @@ def test_a_redirect_is_not_followed_so_no_key_goes_elsewhere() -> None:
             pytest.raises(ServerError, match="redirected sessions"),
         ):
             client.call(endpoints.SEARCH, PARAMS)
-    assert heard_elsewhere == []
+    assert requests_elsewhere == []
 
 
-def test_no_proxy_comes_between_this_machine_and_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_loopback_requests_use_no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     with recording_server(key_or_page) as (proxy, heard_by_proxy), recording_server(key_or_page) as (url, heard):
         for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "ALL_PROXY"):
             monkeypatch.setenv(name, proxy)
@@ -375,7 +371,7 @@ def test_a_redirect_to_nowhere_is_a_server_error() -> None:
                 client.call(endpoints.SEARCH, PARAMS)
 
 
-def test_an_echo_of_a_secret_is_redacted_however_it_is_written(simulator: Simulator) -> None:
+def test_an_echoed_secret_is_redacted_in_every_encoding(simulator: Simulator) -> None:
     secret = 's"e/cr+et=' + "x" * 12
     credentials = Credentials("team-key-of-some-length", "team-key-of", secret)
     login = base64.b64encode(f"team-key-of:{secret}".encode()).decode()
@@ -385,24 +381,24 @@ def test_an_echo_of_a_secret_is_redacted_however_it_is_written(simulator: Simula
     simulator.faults.add(Fault(kind="status", status=400, body=echo))
     with PulseClient(credentials, settings=settings_of(simulator)) as client, pytest.raises(InvalidQuery) as caught:
         client.call(endpoints.SEARCH, PARAMS)
-    said = str(caught.value).partition(": ")[2]
-    assert said == '*** "***" *** *** *** ***.'
+    quoted = str(caught.value).partition(": ")[2]
+    assert quoted == '*** "***" *** *** *** ***.'
 
 
 MARKER = "marker-7d1e"
 
 
 def everything_about(problem: BaseException) -> str:
-    """What any way of showing an exception could show: its whole chain, with the local variables of each frame."""
-    told = traceback.TracebackException.from_exception(problem, capture_locals=True)
-    told.stack = traceback.StackSummary(
-        frame for frame in told.stack if frame.filename != __file__
+    """Everything an exception can show: its whole chain, with the local variables of each frame."""
+    trace = traceback.TracebackException.from_exception(problem, capture_locals=True)
+    trace.stack = traceback.StackSummary(
+        frame for frame in trace.stack if frame.filename != __file__
     )  # it holds the secrets
     seen, link = [], problem
     while link is not None:
         seen.append(f"{link!r} {link} {vars(link)}")
         link = link.__cause__ or link.__context__
-    return "".join(told.format()) + "".join(seen)
+    return "".join(trace.format()) + "".join(seen)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""A new endpoint is one declaration: the client sends it, counts it and keeps its answers."""
+"""A new endpoint is one declaration: the client calls it, counts the call and records the answer."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PAGES: Final = Endpoint("pages", "v3/pages", methods=("POST",), parameters={"sit
 
 
 class _Server(BaseHTTPRequestHandler):
-    """Gives a session key, and answers POST at PAGES alone."""
+    """Returns a session key, and answers only POST at PAGES."""
 
     def do_GET(self) -> None:
         self._answer(202 if self.path == "/authenticate" else 404)
@@ -46,7 +46,7 @@ def client() -> Iterator[PulseClient]:
     server.server_close()
 
 
-def test_a_declared_endpoint_is_called_by_its_method_path_and_parameters_and_kept(client: PulseClient) -> None:
+def test_a_declared_endpoint_is_called_as_declared_and_recorded_in_the_journal(client: PulseClient) -> None:
     params = {PAGES.parameters["site"]: "7"}
     answer = client.call(PAGES, params)
     assert (answer.status, json.loads(answer.body)) == (200, {"status": 200})
@@ -57,6 +57,6 @@ def test_a_declared_endpoint_is_called_by_its_method_path_and_parameters_and_kep
     assert client.quota().used == 2
 
 
-def test_its_refusals_name_it(client: PulseClient) -> None:
+def test_a_refusal_names_the_declared_endpoint(client: PulseClient) -> None:
     with pytest.raises(ServerError, match=r"^pages answered with undocumented status 404"):
         client.call(PAGES, {PAGES.parameters["site"]: "8"})

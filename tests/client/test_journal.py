@@ -1,4 +1,4 @@
-"""The journal by itself: what is put down stays, what is not put down is not sent, and what goes wrong is told in words."""
+"""The journal by itself: it keeps what it recorded, no call is sent without it, and its errors say what to do."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def yesterday(now: datetime) -> datetime:
 
 
 def admit(*_: object) -> None:
-    """Let every call through."""
+    """Admit every call."""
 
 
 def reserve(journal: Journal, call: Request = CALL) -> int:
@@ -58,7 +58,7 @@ def journal(path: Path) -> Iterator[Journal]:
     opened.close()
 
 
-# What it keeps
+# Records
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def journal(path: Path) -> Iterator[Journal]:
     [b"", b"{}", b"\x00\xff" * 1000, secrets.token_bytes(100_000), b"a" * 2_000_000, "naïve ☃".encode("utf-16")],
     ids=["empty", "short", "binary", "random", "long", "utf-16"],
 )
-def test_a_body_comes_back_bit_by_bit(journal: Journal, body: bytes) -> None:
+def test_a_body_is_returned_unchanged(journal: Journal, body: bytes) -> None:
     call_id = reserve(journal)
     journal.complete(call_id, "answered", status=200, body=body, duration_ms=12)
     entry = journal.newest_answer("shop", "session", "id=1")
@@ -77,7 +77,7 @@ def test_a_body_comes_back_bit_by_bit(journal: Journal, body: bytes) -> None:
     assert repr(body) not in repr(entry) or not body
 
 
-def test_what_was_put_down_is_there_when_the_file_is_opened_again(path: Path) -> None:
+def test_a_reopened_file_has_the_recorded_calls(path: Path) -> None:
     first = Journal(path)
     call_id = reserve(first)
     first.complete(call_id, "answered", status=200, body=b"kept")
@@ -90,7 +90,7 @@ def test_what_was_put_down_is_there_when_the_file_is_opened_again(path: Path) ->
     second.close()
 
 
-def test_the_file_is_for_its_owner_alone_and_so_is_its_folder(path: Path) -> None:
+def test_only_the_owner_can_read_the_file_and_its_folder(path: Path) -> None:
     before = os.umask(0)
     try:
         journal = Journal(path)
@@ -106,16 +106,16 @@ def test_the_file_is_for_its_owner_alone_and_so_is_its_folder(path: Path) -> Non
     journal.close()
 
 
-def test_it_is_written_ahead_and_to_the_disk(journal: Journal) -> None:
+def test_the_file_has_a_write_ahead_log_and_full_synchronisation(journal: Journal) -> None:
     with journal._database.reading() as connection:
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
         assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
 
 
-def test_a_call_that_is_not_heard_of_again_counts(path: Path) -> None:
+def test_a_call_that_was_never_completed_counts(path: Path) -> None:
     journal = Journal(path)
     call_id = reserve(journal)
-    journal.close()  # as far as the file knows, the process was killed while it waited
+    journal.close()  # to the file, as if the process had been killed while it waited
     again = Journal(path)
     assert spent(again) == 1
     entry = again.entry(call_id)
@@ -126,12 +126,12 @@ def test_a_call_that_is_not_heard_of_again_counts(path: Path) -> None:
 
 
 @pytest.mark.parametrize(("outcome", "counts"), [("answered", 1), ("lost", 1), ("unsent", 0)])
-def test_only_a_call_that_was_surely_never_sent_does_not_count(journal: Journal, outcome: str, counts: int) -> None:
+def test_only_a_call_that_was_certainly_never_sent_does_not_count(journal: Journal, outcome: str, counts: int) -> None:
     journal.complete(reserve(journal), outcome)  # type: ignore[arg-type]  # parametrized
     assert spent(journal) == counts
 
 
-def test_a_call_outside_the_quota_is_put_down_and_not_counted_and_not_asked_about(journal: Journal) -> None:
+def test_a_call_outside_the_quota_is_recorded_without_being_admitted_or_counted(journal: Journal) -> None:
     def refuse(*_: object) -> None:
         raise pf.QuotaExhausted("asked")
 
@@ -140,7 +140,7 @@ def test_a_call_outside_the_quota_is_put_down_and_not_counted_and_not_asked_abou
     assert len(journal.last_calls("shop", 10)) == 1
 
 
-def test_a_call_that_is_refused_leaves_no_row(journal: Journal) -> None:
+def test_a_refused_call_leaves_no_row(journal: Journal) -> None:
     seen: list[int] = []
 
     def two(calls: Sequence[datetime], _blocked: datetime | None, _now: datetime) -> None:
@@ -155,10 +155,10 @@ def test_a_call_that_is_refused_leaves_no_row(journal: Journal) -> None:
             journal.reserve(CALL, two, since=yesterday)
     assert seen == [0, 1, 2, 2]
     assert len(journal.last_calls("shop", 10)) == 2
-    reserve(journal)  # a refusal leaves no lock behind either
+    reserve(journal)  # a refusal leaves no lock
 
 
-def test_applications_lie_side_by_side(journal: Journal) -> None:
+def test_applications_share_a_file_without_seeing_each_other(journal: Journal) -> None:
     for application, count in (("shop", 3), ("blog", 2)):
         for number in range(count):
             call_id = reserve(journal, Request(application, "session", f"id={number}"))
@@ -186,7 +186,7 @@ def test_the_newest_answer_is_a_success_or_a_404_and_nothing_else(journal: Journ
     assert entry.status == 200
 
 
-def test_a_sound_file_passes_the_check_and_a_journal_in_memory_does_too(journal: Journal) -> None:
+def test_an_intact_file_passes_the_check_and_so_does_a_journal_in_memory(journal: Journal) -> None:
     journal.complete(reserve(journal), "answered", status=200, body=b"x" * 100_000)
     journal.check()
     memory = Journal(None)
@@ -195,11 +195,11 @@ def test_a_sound_file_passes_the_check_and_a_journal_in_memory_does_too(journal:
     memory.close()
 
 
-# What goes wrong: an error in words, and nothing is sent
+# Failures: an error, and nothing is sent
 
 
 def no_call_is_sent(match: str, home: Path) -> pf.JournalError:
-    """Search with a journal that cannot be used; show that the server hears nothing and the user hears what to do."""
+    """Search with an unusable journal, and check that nothing is sent and the error says what to do."""
     with Simulator(sessions=10, now=NOW) as simulator:
         with client_of(simulator, changes={"home": str(home)}) as client:
             with pytest.raises(pf.JournalError, match=match) as caught:
@@ -242,7 +242,7 @@ def test_a_damaged_file_fails_the_check(path: Path) -> None:
     journal.close()
 
 
-def test_a_body_that_is_damaged_is_told_as_such(path: Path) -> None:
+def test_a_damaged_body_is_an_error_that_names_its_call(path: Path) -> None:
     written(path, rows=1)
     with contextlib.closing(sqlite3.connect(path)) as other:
         other.execute("UPDATE calls SET body = x'28b52ffd00010203'")
@@ -255,7 +255,7 @@ def test_a_body_that_is_damaged_is_told_as_such(path: Path) -> None:
     journal.close()
 
 
-def test_a_file_that_is_no_database(path: Path) -> None:
+def test_a_file_that_is_not_a_database(path: Path) -> None:
     content = b"no database at all, and long enough to see that" * 100
     path.parent.mkdir()
     path.write_bytes(content)
@@ -279,8 +279,8 @@ def test_a_home_below_a_file(tmp_path: Path) -> None:
     no_call_is_sent("Not a directory.*PULSEFRAMES_HOME", tmp_path / "file" / "home")
 
 
-def test_a_file_that_may_not_be_opened(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Permissions do not hold back root, so the system's refusal is played."""
+def test_a_file_without_permission_to_open(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Permissions do not stop root, so the system's refusal is simulated."""
 
     def refuse(*_: object, **__: object) -> int:
         raise PermissionError(13, "Permission denied")
@@ -289,10 +289,10 @@ def test_a_file_that_may_not_be_opened(path: Path, monkeypatch: pytest.MonkeyPat
     no_call_is_sent("Permission denied.*Check the folder's permissions", path.parent)
 
 
-def test_a_file_that_can_be_read_and_not_written(simulator: Simulator) -> None:
+def test_a_read_only_file(simulator: Simulator) -> None:
     with client_of(simulator) as client:
         with client.journal._database.reading() as connection:
-            connection.execute("PRAGMA query_only = ON")  # what SQLite does with a file that it may only read
+            connection.execute("PRAGMA query_only = ON")  # what SQLite does with a read-only file
         with pytest.raises(pf.JournalError, match="readonly.*Check the folder's permissions"):
             pf.search_sessions(*WEEK, client=client)
         assert client.calls_spent == 0
@@ -300,7 +300,7 @@ def test_a_file_that_can_be_read_and_not_written(simulator: Simulator) -> None:
 
 
 def fill(journal: Journal) -> None:
-    """Let the file grow no further, as on a full disk; some rows fit in still."""
+    """Limit the size of the file, as on a full disk; some rows still fit."""
     with journal._database.reading() as connection:
         (pages,) = connection.execute("PRAGMA page_count").fetchone()
         connection.execute(f"PRAGMA max_page_count = {pages}")
@@ -317,7 +317,7 @@ def test_a_full_disk(simulator: Simulator) -> None:
         sent = len(simulator.requests)
         with client.journal._database.reading() as connection:
             connection.execute("PRAGMA max_page_count = 1000000")
-        client.call(endpoints.SEARCH, {"dateFrom": "2026-11-01", "dateTo": "2026-11-02"})  # there is room again
+        client.call(endpoints.SEARCH, {"dateFrom": "2026-11-01", "dateTo": "2026-11-02"})  # there is space again
     assert [request.endpoint for request in simulator.requests][sent:][-1] == "sessions"
     assert all(request.endpoint != "session" for request in simulator.requests)
 
@@ -331,7 +331,7 @@ def test_a_file_of_a_newer_version(path: Path) -> None:
         assert other.execute("SELECT count(*) FROM calls").fetchone() == (3,)
 
 
-def test_a_file_that_another_process_writes_for_too_long(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_another_process_locks_for_too_long(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written(path, rows=1)
     monkeypatch.setattr(database_module, "_BUSY_SECONDS", 0.1)
     holder = subprocess.Popen(
@@ -359,11 +359,11 @@ def test_a_file_that_another_process_writes_for_too_long(path: Path, monkeypatch
     journal.close()
 
 
-# An answer that cannot be put down
+# Answers that cannot be recorded
 
 
 def search_and_break(simulator: Simulator, client: pf.PulseClient, break_it: object) -> None:
-    """Break the journal while the server has the call, and show that the answer is used all the same."""
+    """Break the journal while the server has the call, and check that the answer is used nevertheless."""
     simulator.faults.add(Fault(kind="drift", on="sessions", edit=break_it))  # type: ignore[arg-type]  # it takes a document
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -373,16 +373,16 @@ def search_and_break(simulator: Simulator, client: pf.PulseClient, break_it: obj
     assert "could not be recorded" in str(caught[0].message)
 
 
-def test_an_answer_that_the_disk_has_no_room_for_still_reaches_the_caller(
+def test_an_answer_that_does_not_fit_on_the_disk_still_reaches_the_caller(
     simulator: Simulator, client: pf.PulseClient
 ) -> None:
     client.check_credentials()
     search_and_break(simulator, client, lambda _: fill(client.journal))
-    assert client.quota().used == 2  # the call counts, for its row was reserved
+    assert client.quota().used == 2  # the call counts, because its row was reserved
     assert client.last_calls(1)[0].outcome is None
 
 
-def test_an_answer_that_comes_when_the_journal_is_broken_still_reaches_the_caller(
+def test_an_answer_that_a_broken_journal_cannot_record_still_reaches_the_caller(
     simulator: Simulator, client: pf.PulseClient
 ) -> None:
     client.check_credentials()
@@ -392,7 +392,7 @@ def test_an_answer_that_comes_when_the_journal_is_broken_still_reaches_the_calle
 # Versions
 
 
-def test_an_older_file_is_taken_along_with_its_rows(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_older_file_is_migrated_with_its_rows(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written(path, rows=5)
     step = "ALTER TABLE calls ADD COLUMN note TEXT; UPDATE calls SET note = 'from version 1'"
     monkeypatch.setattr(journal_module, "MIGRATIONS", (*MIGRATIONS, step))
@@ -407,7 +407,7 @@ def test_an_older_file_is_taken_along_with_its_rows(path: Path, monkeypatch: pyt
         spent(Journal(path))
 
 
-def test_a_step_that_fails_leaves_the_file_as_it_was(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_migration_leaves_the_file_unchanged(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written(path, rows=5)
     monkeypatch.setattr(journal_module, "MIGRATIONS", (*MIGRATIONS, "ALTER TABLE calls ADD COLUMN a; BROKEN"))
     with pytest.raises(pf.JournalError, match="syntax error"):
@@ -420,7 +420,7 @@ def test_a_step_that_fails_leaves_the_file_as_it_was(path: Path, monkeypatch: py
     journal.close()
 
 
-def test_processes_that_make_the_file_at_the_same_moment_all_succeed(tmp_path: Path) -> None:
+def test_processes_that_create_the_file_at_the_same_moment_all_succeed(tmp_path: Path) -> None:
     program = textwrap.dedent("""
         import sys
         from datetime import timedelta
@@ -465,14 +465,14 @@ def test_processes_that_make_the_file_at_the_same_moment_all_succeed(tmp_path: P
 
 
 def forked() -> int:
-    """Fork; from Python 3.12 on it warns of other threads, as earlier tests may have left, and none is used here."""
+    """Fork. Python 3.12 and later warn about threads of earlier tests; none is used here."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         return os.fork()
 
 
 def in_a_fork(work: object) -> None:
-    """Run something in a forked child, and show that it ended well."""
+    """Run something in a forked child, and check that it succeeds."""
     child = forked()
     if child == 0:
         code = 1
@@ -484,7 +484,7 @@ def in_a_fork(work: object) -> None:
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
-def test_a_forked_child_goes_on_with_the_same_journal(journal: Journal) -> None:
+def test_a_forked_child_can_use_the_same_journal(journal: Journal) -> None:
     reserve(journal)
     in_a_fork(lambda: journal.complete(reserve(journal), "answered", status=200, body=b"from the child"))
     reserve(journal)
@@ -496,7 +496,7 @@ def test_a_forked_child_goes_on_with_the_same_journal(journal: Journal) -> None:
     journal.check()
 
 
-def test_what_a_forked_child_puts_down_after_its_parent_has_closed_the_journal_is_kept(path: Path) -> None:
+def test_a_forked_child_can_record_calls_after_its_parent_closed_the_journal(path: Path) -> None:
     journal = Journal(path)
     reserve(journal)
     parent_closed, child_ready = os.pipe(), os.pipe()
@@ -527,7 +527,7 @@ def test_what_a_forked_child_puts_down_after_its_parent_has_closed_the_journal_i
     again.close()
 
 
-def test_a_child_that_is_killed_leaves_what_it_put_down_and_no_lock(journal: Journal) -> None:
+def test_a_killed_child_leaves_its_records_and_no_lock(journal: Journal) -> None:
     child = forked()
     if child == 0:
         reserve(journal)
@@ -538,7 +538,7 @@ def test_a_child_that_is_killed_leaves_what_it_put_down_and_no_lock(journal: Jou
     journal.check()
 
 
-def test_the_clock_of_the_journal_is_what_the_rows_are_dated_by(path: Path, clock: Clock) -> None:
+def test_rows_are_dated_by_the_clock_of_the_journal(path: Path, clock: Clock) -> None:
     journal = Journal(path, clock=clock)
     clock.advance(hours=-30)
     reserve(journal)

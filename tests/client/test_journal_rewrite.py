@@ -1,4 +1,4 @@
-"""What is taken out of the journal is gone from its files, and what stays counts and answers as before."""
+"""Data removed from the journal is gone from its files; the rest still counts and answers."""
 
 from __future__ import annotations
 
@@ -56,16 +56,16 @@ def files_of(path: Path) -> bytes:
 
 
 def fill(journal: Journal) -> tuple[list[int], list[int]]:
-    """Several hundred answers that do not compress, each with the mark; give those to be cleaned and to be removed."""
+    """Record several hundred incompressible answers with the mark; return the ids to clean and the ids to remove."""
     every = [
         put(journal, f"userIdentifier={MARK.decode()}&skip={n}", secrets.token_bytes(3_000) + MARK) for n in range(400)
     ]
     return every[::2], every[1::2]
 
 
-def test_nothing_of_what_was_removed_is_in_any_file_or_body(journal: Journal, path: Path) -> None:
+def test_removed_data_is_in_no_file_and_no_body(journal: Journal, path: Path) -> None:
     rewritten, removed = fill(journal)
-    other = sqlite3.connect(path)  # open, and reading nothing at the moment
+    other = sqlite3.connect(path)  # open, but not reading
     assert other.execute("SELECT count(*) FROM calls").fetchone() == (400,)
     assert files_of(path).count(MARK) > 400
     for call_id in rewritten:
@@ -84,7 +84,7 @@ def test_nothing_of_what_was_removed_is_in_any_file_or_body(journal: Journal, pa
     put(journal, "skip=1", b"goes on")
 
 
-def test_a_reader_that_holds_on_to_what_was_is_told_of(
+def test_scrubbing_fails_while_another_process_reads_the_file(
     path: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     journal.remove([])
@@ -104,7 +104,7 @@ def test_a_reader_that_holds_on_to_what_was_is_told_of(
     other.close()
 
 
-def test_a_writer_that_does_not_let_go_is_told_of(
+def test_scrubbing_fails_while_another_process_locks_the_file(
     path: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(journal, "id=1", b"{}")
@@ -118,14 +118,14 @@ def test_a_writer_that_does_not_let_go_is_told_of(
     other.close()
 
 
-def test_a_journal_in_memory_can_be_scrubbed_too() -> None:
+def test_a_journal_in_memory_can_be_scrubbed() -> None:
     journal = Journal(None)
     journal.rewrite(put(journal, "skip=0", b"x"), b"")
     journal.scrub()
     journal.close()
 
 
-def test_a_rewritten_call_still_counts_and_is_when_it_was(journal: Journal) -> None:
+def test_a_rewritten_call_still_counts_and_keeps_its_time(journal: Journal) -> None:
     first = put(journal, "skip=0", b"abc")
     before = journal.entry(first)
     journal.rewrite(first, b"a", forgotten=2)
@@ -145,21 +145,21 @@ def test_a_rewritten_call_still_counts_and_is_when_it_was(journal: Journal) -> N
     assert used(journal) == 0
 
 
-def test_an_answer_with_nothing_left_answers_no_question_and_an_older_one_does(journal: Journal) -> None:
+def test_an_emptied_answer_is_replaced_by_an_older_one(journal: Journal) -> None:
     older, newer = put(journal, "skip=0", b"older"), put(journal, "skip=0", b"newer")
     journal.rewrite(newer, b"")
-    found = journal.newest_answer("shop", "sessions", "skip=0")
-    assert found is not None
-    assert found.id == older
+    newest = journal.newest_answer("shop", "sessions", "skip=0")
+    assert newest is not None
+    assert newest.id == older
     assert [entry.id for entry in journal.successes("shop", THEN, datetime(2100, 1, 1, tzinfo=UTC))] == [older]
 
 
-def test_what_is_left_of_an_answer_is_one_still(journal: Journal) -> None:
+def test_a_shortened_answer_is_still_an_answer(journal: Journal) -> None:
     call_id = put(journal, "skip=0", b"abc")
     journal.rewrite(call_id, b"ab", forgotten=1)
-    found = journal.newest_answer("shop", "sessions", "skip=0")
-    assert found is not None
-    assert (found.body, found.forgotten, found.outcome) == (b"ab", 1, "answered")
+    newest = journal.newest_answer("shop", "sessions", "skip=0")
+    assert newest is not None
+    assert (newest.body, newest.forgotten, newest.outcome) == (b"ab", 1, "answered")
 
 
 def test_a_call_that_was_lost_stays_lost(journal: Journal) -> None:
@@ -170,7 +170,7 @@ def test_a_call_that_was_lost_stays_lost(journal: Journal) -> None:
     assert (entry.outcome, entry.body) == ("lost", b"")
 
 
-def test_what_is_put_down_at_once_is_put_down_wholly_or_not_at_all(journal: Journal, path: Path) -> None:
+def test_changes_in_one_transaction_are_recorded_together_or_not_at_all(journal: Journal, path: Path) -> None:
     ids = [put(journal, f"skip={n}", b"abc") for n in range(3)]
 
     def stop_halfway() -> None:
@@ -196,7 +196,7 @@ def test_what_is_put_down_at_once_is_put_down_wholly_or_not_at_all(journal: Jour
     assert [entry.body for entry in journal.everything()] == [b""]
 
 
-def test_a_journal_of_the_first_version_has_had_nothing_taken_out(path: Path) -> None:
+def test_a_journal_of_the_first_version_has_no_erased_sessions(path: Path) -> None:
     path.parent.mkdir()
     with sqlite3.connect(path) as old:
         old.executescript(MIGRATIONS[0] + "; PRAGMA user_version = 1;")
@@ -211,7 +211,7 @@ def test_a_journal_of_the_first_version_has_had_nothing_taken_out(path: Path) ->
     journal.close()
 
 
-# A kept page that lacks a session
+# A cached page that lacks a session
 
 
 def take_out(journal: Journal, session_ids: set[int]) -> None:
@@ -223,7 +223,7 @@ def take_out(journal: Journal, session_ids: set[int]) -> None:
             journal.rewrite(entry.id, json.dumps(answer | {"sessions": left}).encode(), forgotten=gone)
 
 
-def test_a_settled_search_is_not_paid_for_again_because_of_what_was_taken_out(clock: Clock) -> None:
+def test_a_settled_search_with_erased_sessions_is_not_paid_for_again(clock: Clock) -> None:
     with (
         Simulator(sessions=1_700, now=THEN, daily_limit=None) as simulator,
         client_of(simulator, clock=clock) as client,
@@ -246,7 +246,7 @@ def test_a_settled_search_is_not_paid_for_again_because_of_what_was_taken_out(cl
         assert pf.certificate(before).forgotten == 0
 
 
-def test_each_window_of_a_search_that_was_cut_knows_what_was_taken_out_of_it() -> None:
+def test_each_window_of_a_split_search_knows_how_many_sessions_were_erased() -> None:
     server = MovingList({n: START + timedelta(minutes=n) for n in range(1, 6_000)})
 
     asked: list[tuple[SearchQuery, int]] = []

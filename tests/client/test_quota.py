@@ -1,4 +1,4 @@
-"""The limit is kept to, whatever the schedule and however many processes there are; and what the server says of it is heard."""
+"""The limit is never exceeded, whatever the schedule and the number of processes; and a 429 is respected."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ gaps = st.one_of(
 
 
 def moments(steps: list[timedelta]) -> list[datetime]:
-    found, now = [], START
+    times, now = [], START
     for step in steps:
         now += step
-        found.append(now)
-    return found
+        times.append(now)
+    return times
 
 
 def is_admitted(rule: QuotaRule, sent: list[datetime], blocked_until: datetime | None, now: datetime) -> bool:
-    """Ask the rule as the journal does: with the calls after the start of the day."""
+    """Apply the rule as the journal does: to the calls after the start of the day."""
     try:
         rule.admit([at for at in sent if at > rule.since(now)], blocked_until, now)
     except pf.QuotaExhausted:
@@ -54,7 +54,7 @@ def is_admitted(rule: QuotaRule, sent: list[datetime], blocked_until: datetime |
 
 
 def schedule(rule: QuotaRule, steps: list[timedelta]) -> list[datetime]:
-    """Ask at each moment; give when a call was let through."""
+    """Try to send a call at each time; return the times at which one was admitted."""
     sent: list[datetime] = []
     for now in moments(steps):
         if is_admitted(rule, sent, None, now):
@@ -63,13 +63,13 @@ def schedule(rule: QuotaRule, steps: list[timedelta]) -> list[datetime]:
 
 
 def arrivals(sent: list[datetime], seed: int) -> list[datetime]:
-    """Let each call travel for less than the margin."""
+    """Delay each call by less than the margin."""
     draw = random.Random(seed)
     return [at + draw.choice([0.0, 0.999, draw.random()]) * MARGIN for at in sent]
 
 
 @given(limits, st.lists(gaps, max_size=30), st.integers())
-def test_no_24_hours_of_the_servers_ever_hold_more_calls_than_the_limit(
+def test_no_24_hours_on_the_servers_clock_have_more_calls_than_the_limit(
     limit: int, steps: list[timedelta], seed: int
 ) -> None:
     heard = sorted(arrivals(schedule(QuotaRule(limit), steps), seed))
@@ -78,7 +78,7 @@ def test_no_24_hours_of_the_servers_ever_hold_more_calls_than_the_limit(
 
 
 @given(limits, st.lists(gaps, max_size=30), st.integers())
-def test_no_utc_day_of_the_servers_ever_holds_more_calls_than_the_limit(
+def test_no_utc_day_on_the_servers_clock_has_more_calls_than_the_limit(
     limit: int, steps: list[timedelta], seed: int
 ) -> None:
     heard = [at.date() for at in arrivals(schedule(QuotaRule(limit, "utc"), steps), seed)]
@@ -87,7 +87,7 @@ def test_no_utc_day_of_the_servers_ever_holds_more_calls_than_the_limit(
 
 
 @given(limits, days, st.lists(gaps, max_size=12), st.none() | st.timedeltas(-DAY, 3 * DAY), gaps, st.floats(0, 1))
-def test_the_next_call_is_at_the_first_moment_at_which_one_is_admitted(
+def test_the_next_call_is_admitted_at_the_predicted_time_and_not_before(
     limit: int, day: QuotaDay, steps: list[timedelta], block: timedelta | None, later: timedelta, part: float
 ) -> None:
     rule = QuotaRule(limit, day)
@@ -105,7 +105,9 @@ def test_the_next_call_is_at_the_first_moment_at_which_one_is_admitted(
 
 
 @given(days, st.lists(gaps, max_size=12))
-def test_more_calls_than_the_limit_as_after_it_was_lowered_leave_none(day: QuotaDay, steps: list[timedelta]) -> None:
+def test_no_calls_are_left_after_the_limit_was_lowered_below_the_calls_used(
+    day: QuotaDay, steps: list[timedelta]
+) -> None:
     rule = QuotaRule(1, day)
     sent = moments(steps)
     now = max([START, *sent])
@@ -114,7 +116,7 @@ def test_more_calls_than_the_limit_as_after_it_was_lowered_leave_none(day: Quota
     assert is_admitted(rule, sent, None, quota.next_call_at)
 
 
-def test_a_refusal_says_why_and_when_the_next_call_is() -> None:
+def test_the_error_has_the_reason_and_the_time_of_the_next_call() -> None:
     with pytest.raises(pf.QuotaExhausted, match=r"2 of 2 calls used.*2026-11-03 00:00:30 UTC") as caught:
         QuotaRule(2).admit([START, START + timedelta(hours=1)], None, START + timedelta(hours=2))
     assert caught.value.resets_at == START + DAY + MARGIN
@@ -123,7 +125,7 @@ def test_a_refusal_says_why_and_when_the_next_call_is() -> None:
         QuotaRule(2).admit([], START + DAY, START)
 
 
-# What the server says
+# Refusals by the server
 
 
 def refusal(retry_after: str | None = None, **options: object) -> Fault:
@@ -142,9 +144,7 @@ def statuses(simulator: Simulator) -> list[int | None]:
     return [request.status for request in simulator.requests if request.endpoint == "sessions"]
 
 
-def test_a_short_refusal_is_waited_for_and_the_call_goes_on(
-    simulator: Simulator, ready: pf.PulseClient, clock: Clock
-) -> None:
+def test_after_a_short_429_the_call_is_retried(simulator: Simulator, ready: pf.PulseClient, clock: Clock) -> None:
     simulator.faults.add(refusal("30"))
     assert len(pf.search_sessions(*WEEK, client=ready)) == len(simulator.summaries(*WEEK))
     assert statuses(simulator) == [429, 200]
@@ -152,14 +152,14 @@ def test_a_short_refusal_is_waited_for_and_the_call_goes_on(
     assert clock.slept[0] >= 30
 
 
-def test_a_short_refusal_may_be_a_date(simulator: Simulator, ready: pf.PulseClient, clock: Clock) -> None:
+def test_a_short_429_may_have_a_date(simulator: Simulator, ready: pf.PulseClient, clock: Clock) -> None:
     simulator.faults.add(refusal(format_datetime(clock.now + timedelta(seconds=40), usegmt=True)))
     pf.search_sessions(*WEEK, client=ready)
     assert statuses(simulator) == [429, 200]
     assert clock.slept[0] >= 39
 
 
-def test_retry_after_0_does_not_burn_every_try_at_once(
+def test_retry_after_0_does_not_spend_every_attempt_at_once(
     simulator: Simulator, ready: pf.PulseClient, clock: Clock
 ) -> None:
     simulator.faults.add(refusal("0", times=None))
@@ -182,7 +182,7 @@ def test_retry_after_0_does_not_burn_every_try_at_once(
     ],
     ids=["seconds", "a date", "nothing", "nothing readable"],
 )
-def test_a_long_refusal_is_an_error_and_nothing_more_is_sent_until_it_is_over(
+def test_a_long_429_is_an_error_and_blocks_calls_until_it_is_over(
     simulator: Simulator, ready: pf.PulseClient, clock: Clock, hours: int, header: object
 ) -> None:
     simulator.faults.add(refusal(header(clock.now)))  # type: ignore[operator]  # as parametrized
@@ -204,7 +204,7 @@ def test_a_long_refusal_is_an_error_and_nothing_more_is_sent_until_it_is_over(
     assert simulator.calls > sent
 
 
-def test_a_refusal_holds_for_other_clients_of_the_application_and_for_no_other_application(
+def test_a_429_blocks_other_clients_of_the_application_but_no_other_application(
     simulator: Simulator, ready: pf.PulseClient, clock: Clock
 ) -> None:
     simulator.faults.add(refusal("7200"))
@@ -222,7 +222,7 @@ def test_a_refusal_holds_for_other_clients_of_the_application_and_for_no_other_a
         assert blog.calls == 2
 
 
-def test_what_is_known_is_answered_while_no_call_is_left(simulator: Simulator, ready: pf.PulseClient) -> None:
+def test_cached_answers_are_available_when_no_calls_are_left(simulator: Simulator, ready: pf.PulseClient) -> None:
     first = pf.search_sessions(*WEEK, client=ready)
     simulator.faults.add(refusal("7200"))
     with pytest.raises(pf.QuotaExhausted):
@@ -261,7 +261,7 @@ def test_the_call_over_the_limit_is_not_sent(clock: Clock) -> None:
         ask_for(client, ids[3])
 
 
-def test_authenticating_may_be_left_out_of_the_count(clock: Clock) -> None:
+def test_authentication_can_be_excluded_from_the_count(clock: Clock) -> None:
     with limited(clock, 2, count_authenticate=False) as (simulator, client):
         ids = simulator.summaries()["session_id"].to_list()
         ask_for(client, ids[0])
@@ -273,7 +273,7 @@ def test_authenticating_may_be_left_out_of_the_count(clock: Clock) -> None:
         assert client.quota().used == 2
 
 
-def test_each_try_counts_and_a_call_that_never_left_does_not(clock: Clock) -> None:
+def test_each_attempt_counts_unless_it_was_never_sent(clock: Clock) -> None:
     with limited(clock, 10) as (simulator, client):
         client.check_credentials()
         session_id = simulator.summaries()["session_id"][0]
@@ -287,7 +287,7 @@ def test_each_try_counts_and_a_call_that_never_left_does_not(clock: Clock) -> No
 
 
 @pytest.mark.parametrize(("day", "admitted"), [("rolling", False), ("utc", True)])
-def test_the_day_may_be_that_of_utc(clock: Clock, monkeypatch: pytest.MonkeyPatch, day: str, *, admitted: bool) -> None:
+def test_the_day_can_be_the_utc_day(clock: Clock, monkeypatch: pytest.MonkeyPatch, day: str, *, admitted: bool) -> None:
     monkeypatch.setenv("PULSEFRAMES_QUOTA_DAY", day)
     clock.now = datetime(2026, 11, 20, 22, tzinfo=UTC)
     with limited(clock, 2, keep_session_key=False) as (simulator, client):
@@ -305,7 +305,7 @@ def test_the_day_may_be_that_of_utc(clock: Clock, monkeypatch: pytest.MonkeyPatc
                 ask_for(client, ids[1])
 
 
-def test_applications_have_a_quota_each(clock: Clock) -> None:
+def test_each_application_has_its_own_quota(clock: Clock) -> None:
     with limited(clock, 3) as (shop, of_shop), Simulator(sessions=10, now=NOW, api_key="blog", port=0) as blog:
         ids = shop.summaries()["session_id"].to_list()
         for session_id in ids[:2]:
@@ -322,17 +322,17 @@ def test_applications_have_a_quota_each(clock: Clock) -> None:
 
 
 def spend_with_8_processes(home: Path) -> dict[str, object]:
-    """Let 8 processes ask for 400 details within a limit of 50; then ask again for all that came, in a new process."""
+    """Fetch 400 details from 8 processes within a limit of 50, then fetch all that were received again in a new process."""
     with Simulator(sessions=400, daily_limit=50) as simulator, contextlib.ExitStack() as ends:
         ids = simulator.summaries()["session_id"].to_list()
         starting = [worker.start(simulator, daily_limit=50) for _ in range(9)]
         *workers, again = [ends.enter_context(worker.running(process)) for process in starting]
         for number, process in enumerate(workers):
             worker.give(process, home, calls=ids[number * 50 : number * 50 + 50])
-        told = [worker.result(process) for process in workers]
+        results = [worker.result(process) for process in workers]
         answered = [request.status for request in simulator.requests]
-        came = [session_id for each in told for session_id in each["came"]]
-        worker.give(again, home, ids=came)
+        received = [session_id for result in results for session_id in result["came"]]
+        worker.give(again, home, ids=received)
         read = worker.result(again)
         journal = Journal(home / JOURNAL_FILE)
         journal.check()
@@ -343,27 +343,27 @@ def spend_with_8_processes(home: Path) -> dict[str, object]:
             "authentications": sum(request.endpoint == "authenticate" for request in simulator.requests),
             "answered 429": answered.count(429),
             "not answered 200 or 202": len([status for status in answered if status not in (200, 202)]),
-            "calls spent, as the processes say": sum(each["spent"] for each in told),
+            "calls spent, by the processes' own count": sum(result["spent"] for result in results),
             "rows in the journal": rows,
-            "how they ended": sorted({str(each["error"]) for each in told}),
-            "details that came": len(set(came)),
-            "details read again": len(read["came"]),
+            "how they ended": sorted({str(result["error"]) for result in results}),
+            "details received": len(set(received)),
+            "details fetched again": len(read["came"]),
             "calls spent on that": read["spent"],
             "requests after that": simulator.calls - len(answered),
         }
 
 
-def test_8_processes_share_50_calls_to_the_last_one_and_no_answer_is_paid_for_twice(tmp_path: Path) -> None:
+def test_8_processes_share_exactly_50_calls_and_pay_for_no_answer_twice(tmp_path: Path) -> None:
     assert spend_with_8_processes(tmp_path / "home") == {
         "requests": 50,
         "authentications": 1,
         "answered 429": 0,
         "not answered 200 or 202": 0,
-        "calls spent, as the processes say": 50,
+        "calls spent, by the processes' own count": 50,
         "rows in the journal": 50,
         "how they ended": ["QuotaExhausted"],
-        "details that came": 49,
-        "details read again": 49,
+        "details received": 49,
+        "details fetched again": 49,
         "calls spent on that": 0,
         "requests after that": 0,
     }

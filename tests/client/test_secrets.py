@@ -1,4 +1,4 @@
-"""Marked secrets go in, the server echoes them wherever it can, and no log, exception, file or frame has one of them."""
+"""The server echoes marked secrets wherever it can; none of them reaches a log, exception, file or frame."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def key(handler: Handler) -> None:
 
 
 def page(handler: Handler) -> None:
-    """A page and a session whose texts are the secrets."""
+    """A page and a session whose strings are the secrets."""
     user = DETAIL["user"] | {"identifier": SECRETS["api_key"], "fullName": ECHO, "emailAddress": SESSION_KEY}
     if "/sessions" in handler.path:
         rows = [SUMMARY | {"id": number, "user": user, "status": LOGIN} for number in (1, 2)]
@@ -143,7 +143,7 @@ def echoing(at_authentication: Answer, otherwise: Answer) -> Iterator[str]:
 
 
 def all_about(problem: BaseException) -> str:
-    """What any way of showing an exception could show: its chain, its attributes, and the variables of our frames."""
+    """Everything an exception can show: its chain, its attributes, and the variables of our frames."""
     seen: list[str] = []
     links: list[BaseException | None] = [problem]
     while links:
@@ -163,7 +163,7 @@ def everything(frame: Any) -> str:
 
 
 def use(url: str, home: Path, out: Path) -> str:
-    """Search, get details, write files and replay, whatever fails; give all that can be seen of it as text."""
+    """Search, fetch details, write files and replay, whatever fails; return everything visible as text."""
     seen: list[str] = []
     settings = pf.Settings(base_url=url, home=str(home), daily_limit=10_000)
     out.mkdir()
@@ -192,7 +192,7 @@ def use(url: str, home: Path, out: Path) -> str:
 
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
-        for _ in range(2):  # the second time as another process, from what is kept
+        for _ in range(2):  # the second time like another process, from the cache
             with pf.PulseClient(pf.Credentials(**SECRETS), settings=settings, sleep=lambda _: None) as client:
                 for work in (search, details):
                     attempt(lambda work=work, client=client: work(client))
@@ -204,7 +204,7 @@ def use(url: str, home: Path, out: Path) -> str:
                     seen.append(kept.body.decode("utf-8", "replace"))
                 attempt(lambda: replay_journal(out, settings=settings))
                 attempt(client.journal.check)
-                # While it is open, so that the -wal is there.
+                # While it is open, so that the -wal exists.
                 seen += [str(file.read_bytes()) for file in home.iterdir() if not file.name.startswith("session-")]
     seen += [str(warning.message) for warning in warned]
     seen += [file.read_bytes().decode("latin-1") for file in (*home.iterdir(), *out.iterdir()) if is_public(file)]
@@ -212,12 +212,12 @@ def use(url: str, home: Path, out: Path) -> str:
 
 
 def is_public(file: Path) -> bool:
-    """Whether it is not the session key's own file."""
+    """Return whether a file is not the session key's own."""
     return not (file.name.startswith("session-") and file.suffix == ".json")
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_no_secret_can_be_seen(fault: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_no_secret_is_visible_anywhere(fault: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     home = tmp_path / "home"
     with echoing(*FAULTS[fault]) as url:

@@ -1,4 +1,4 @@
-"""Settings come from arguments, then from the environment; secrets are shown to nobody."""
+"""Settings come from arguments, else from the environment; secrets are never shown."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pulseframes.client.settings import Secret
 MARKER = "marker-4f0c"
 
 
-def test_the_default_is_raygun_itself() -> None:
+def test_the_default_address_is_raygun() -> None:
     assert Settings().base_url == "https://api.raygun.com/api/v1/pulse"
 
 
@@ -25,7 +25,7 @@ def test_the_environment_is_read_when_settings_are_made(monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize("url", ["http://localhost:1/x", "http://127.0.0.1", "http://127.8.8.8:5", "http://[::1]:5"])
-def test_plain_http_is_for_this_machine(url: str) -> None:
+def test_plain_http_is_allowed_on_this_machine(url: str) -> None:
     assert Settings(base_url=url).base_url == url
 
 
@@ -48,7 +48,7 @@ def test_plain_http_is_for_this_machine(url: str) -> None:
         "https://example.com\n",
     ],
 )
-def test_an_address_that_would_show_the_credentials_or_is_none_is_refused(url: str) -> None:
+def test_an_insecure_or_invalid_address_is_refused(url: str) -> None:
     with pytest.raises(InvalidQuery, match="^base_url: ") as caught:
         Settings(base_url=url)
     assert caught.value.argument == "base_url"
@@ -72,7 +72,7 @@ def test_a_timeout_is_a_positive_number(seconds: Any) -> None:
         Settings(read_timeout=seconds)
 
 
-def test_each_variable_that_is_not_set_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_names_each_variable_that_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PULSEFRAMES_CLIENT_ID", MARKER)
     monkeypatch.setenv("PULSEFRAMES_CLIENT_SECRET", "  ")
     with pytest.raises(CredentialsMissing) as caught:
@@ -83,23 +83,23 @@ def test_each_variable_that_is_not_set_is_named(monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize("wrong", ["", " ", "a\nb", "schlüssel"])
-def test_a_credential_that_no_header_can_carry_is_refused_without_being_shown(wrong: str) -> None:
+def test_a_credential_that_does_not_fit_a_header_is_refused_and_not_shown(wrong: str) -> None:
     with pytest.raises(CredentialsMissing, match="client_secret") as caught:
         Credentials("key", "id", wrong)
     assert not wrong.strip() or wrong not in str(caught.value)
 
 
-def test_a_blank_copied_along_is_no_part_of_a_key() -> None:
+def test_white_space_around_a_key_is_removed() -> None:
     assert Credentials(" key\n", "id", "secret") == Credentials("key", "id", "secret")
 
 
-def test_no_way_of_showing_credentials_shows_them() -> None:
+def test_credentials_do_not_appear_in_their_repr_or_str() -> None:
     credentials = Credentials(MARKER, MARKER, MARKER)
     for text in (repr(credentials), str(credentials), f"{credentials.api_key}", f"{credentials.client_id!s}"):
         assert MARKER not in text
 
 
-def test_secrets_can_be_copied_and_sent_to_a_worker_process() -> None:
+def test_secrets_can_be_copied_and_pickled() -> None:
     credentials = Credentials("a", "b", "c")
     assert pickle.loads(pickle.dumps(credentials)) == credentials
     assert copy.deepcopy(credentials) == credentials

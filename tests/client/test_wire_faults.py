@@ -1,4 +1,4 @@
-"""All that can go wrong on the wire, over a real socket: the right frame or the right exception, and what it costs.
+"""Faults on the wire, over a real socket: the right frame or the right exception, and the calls it costs.
 
 ``python tests/client/test_wire_faults.py`` prints the table.
 """
@@ -43,14 +43,14 @@ CERTIFICATE_KEY = "MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg+izSB0s8CN9i/
 
 @dataclass(frozen=True)
 class Sent:
-    """What the server sends for one call, and how the connection ends."""
+    """The bytes the server sends for one call, and how the connection ends."""
 
     data: bytes
     end: str = "close"
 
 
 def http(body: bytes = PAGE, status: str = "200 OK", *, headers: Sequence[str] = (), length: int | None = -1) -> Sent:
-    """An answer; ``length`` is what it says of its length, None to say nothing."""
+    """An answer. ``length`` is the declared length; None declares none."""
     lines = [f"HTTP/1.1 {status}", *headers, "Connection: close"]
     if not any(line.startswith("Content-Type") for line in headers):
         lines.append("Content-Type: application/json")
@@ -73,7 +73,7 @@ def page(**changes: Any) -> bytes:
 
 
 def row(text: str) -> bytes:
-    """The page with a text in the place of its first row's ``"sessionLength": 0``."""
+    """The page with a text in place of its first row's ``"sessionLength": 0``."""
     return PAGE.replace(b'"sessionLength": 0', text.encode(), 1)
 
 
@@ -85,7 +85,7 @@ HOUR = format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
 
 @dataclass(frozen=True)
 class Case:
-    """A fault: what is sent, the last one again and again; what comes of it; what it costs, with the authentication."""
+    """A fault: the answers (the last one repeated), the outcome, and the calls spent, including the authentication."""
 
     fault: str
     answers: tuple[Sent, ...]
@@ -114,7 +114,7 @@ def statuses() -> Iterator[Case]:
         sent = http(refused, status)
         yield Case(f"{number} once", (sent, http()), *once, kept=None if once[0] == "3 rows" else refused)
         yield Case(f"{number} always", (sent,), name, always, kept=refused)
-    for said, headers, once, calls in (
+    for when, headers, once, calls in (
         ("after 20 s", ["Retry-After: 20"], "3 rows", 4),
         ("after 0 s", ["Retry-After: 0"], "3 rows", 4),
         ("after an hour", ["Retry-After: 3600"], "QuotaExhausted", 2),
@@ -124,8 +124,8 @@ def statuses() -> Iterator[Case]:
     ):
         sent = http(refused, "429 Too Many Requests", headers=headers)
         kept = None if once == "3 rows" else refused
-        yield Case(f"429 once, {said}", (sent, http()), once, 3 if kept is None else 2, kept=kept)
-        yield Case(f"429 always, {said}", (sent,), "QuotaExhausted", calls, kept=refused)
+        yield Case(f"429 once, {when}", (sent, http()), once, 3 if kept is None else 2, kept=kept)
+        yield Case(f"429 always, {when}", (sent,), "QuotaExhausted", calls, kept=refused)
     for location in ("http://elsewhere.invalid/", "http://[", "http://[::1", "\xff\xfe", "//", "http://\x00/"):
         sent = http(b"", "302 Found", headers=[f"Location: {location}"])
         yield Case(f"302 to {location!r}", (sent,), "ServerError", 2, kept=b"")
@@ -180,13 +180,13 @@ def bodies() -> Iterator[Case]:
     yield malformed("HTML with 200", b"<html><body>Service</body></html>", headers=["Content-Type: text/html"])
     yield malformed("an empty body with 200", b"")
     yield Case("204", (http(b"", "204 No Content"),), "MalformedAnswer", 2, kept=b"")
-    yield Case("the right JSON, said to be HTML", (http(headers=["Content-Type: text/html"]),), "3 rows", 2)
-    yield Case("the right JSON, said to be UTF-16", (http(headers=["Content-Type: x; charset=utf-16"]),), "3 rows", 2)
+    yield Case("valid JSON, declared as HTML", (http(headers=["Content-Type: text/html"]),), "3 rows", 2)
+    yield Case("valid JSON, declared as UTF-16", (http(headers=["Content-Type: x; charset=utf-16"]),), "3 rows", 2)
     yield malformed("UTF-16", PAGE.decode().encode("utf-16"))
     yield Case("a byte order mark", (http(b"\xef\xbb\xbf" + PAGE),), "3 rows", 2)
     yield Case("gzip", (gzipped(gzip.compress(PAGE)),), "3 rows", 2)
     yield Case("gzip in two members", (gzipped(gzip.compress(CUT) + gzip.compress(PAGE[HALF:])),), "3 rows", 2)
-    yield Case("said to be gzip, and is not", (gzipped(PAGE),), "ServerError", 4, kept=b"")
+    yield Case("declared as gzip, and is not", (gzipped(PAGE),), "ServerError", 4, kept=b"")
     broken = bytearray(gzip.compress(PAGE))
     broken[len(broken) // 2] ^= 0xFF
     yield Case("gzip that is broken", (gzipped(bytes(broken)),), "ServerError", 4)
@@ -243,7 +243,7 @@ TABLE = [*statuses(), *connections(), *bodies()]
 
 
 class Wire:
-    """A server that hands out a session key, and then sends what it is told to."""
+    """A server that issues a session key and then sends prepared answers."""
 
     def __init__(self, answers: Sequence[Sent], *, certificate: Path | None = None) -> None:
         self.calls = 0
@@ -309,7 +309,7 @@ class Wire:
 
 @contextlib.contextmanager
 def address(case: Case, folder: Path) -> Iterator[tuple[str, Wire | None]]:
-    """Where the client is sent to."""
+    """Yield the address for the client, and the server if there is one."""
     match case.place:
         case "server":
             with Wire(case.answers) as wire:
@@ -346,7 +346,7 @@ def address(case: Case, folder: Path) -> Iterator[tuple[str, Wire | None]]:
 
 @dataclass(frozen=True)
 class Result:
-    """What came of a case."""
+    """The outcome of a case."""
 
     outcome: str
     calls: int
@@ -356,7 +356,7 @@ class Result:
 
 
 def play(case: Case, folder: Path) -> Result:
-    """Search, with the fault; an exception that is not a PulseError goes through."""
+    """Search with the fault. An exception that is not a PulseError is not caught."""
     error, body = None, None
     with address(case, folder) as (url, wire), warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
@@ -372,23 +372,23 @@ def play(case: Case, folder: Path) -> Result:
                 frame: pl.DataFrame | None = pf.search_sessions(*WINDOW, client=client)
             except pf.SchemaViolation as problem:
                 frame = problem.valid
-                said = ["SchemaViolation"]
+                outcome = ["SchemaViolation"]
             except pf.PulseError as problem:
-                frame, error, said = problem.partial, problem, [type(problem).__name__]
+                frame, error, outcome = problem.partial, problem, [type(problem).__name__]
             else:
-                said = []
-            said += [] if frame is None else [f"{len(frame)} rows"]
-            said += [warning.category.__name__ for warning in warned]
+                outcome = []
+            outcome += [] if frame is None else [f"{len(frame)} rows"]
+            outcome += [warning.category.__name__ for warning in warned]
             if error is not None and error.call_id is not None:
                 entry = client.journal.entry(error.call_id)
                 body = None if entry is None else entry.body
             spent = client.calls_spent
             assert client.quota().used == spent
-    return Result(", ".join(said), spent, None if wire is None else wire.calls, error, body)
+    return Result(", ".join(outcome), spent, None if wire is None else wire.calls, error, body)
 
 
 @pytest.mark.parametrize("case", TABLE, ids=[case.fault for case in TABLE])
-def test_a_fault_has_its_outcome_and_its_price(case: Case, tmp_path: Path) -> None:
+def test_each_fault_has_the_expected_outcome_and_cost(case: Case, tmp_path: Path) -> None:
     result = play(case, tmp_path)
     assert (result.outcome, result.calls) == (case.outcome, case.calls)
     assert result.heard in (None, case.calls)
@@ -403,6 +403,6 @@ if __name__ == "__main__":
     print("| fault | outcome | calls spent |\n| --- | --- | --- |")  # noqa: T201
     for each in TABLE:
         with tempfile.TemporaryDirectory() as scratch:
-            came = play(each, Path(scratch))
-        print(f"| {each.fault} | {came.outcome} | {came.calls} |")  # noqa: T201
+            result = play(each, Path(scratch))
+        print(f"| {each.fault} | {result.outcome} | {result.calls} |")  # noqa: T201
     sys.exit()
