@@ -71,7 +71,7 @@ def begin(folder: str, per_day: int, *, whole: bool) -> None:
         lake.save_state()
         if not whole:
             sample_draw = SampleDraw(lake, pf.Design("pageviews"), YEAR, LOOK_BACK)
-            ids = sample_draw.to_fetch()[:SAMPLE]
+            ids = sample_draw.pending()[:SAMPLE]
             sample_draw.begin(ids)
             chosen = lake.sessions().filter(pl.col("session_id").is_in(ids)).collect()
             lake.write(details_of(chosen.select(sessions.columns)), fetched_at=LATER)

@@ -90,37 +90,37 @@ class SampleDraw:
         current = self._ordered.select("session_id", "page_view_count")
         self._views = pl.concat([self._views, current]).unique("session_id", keep="first")
 
-    def to_fetch(self) -> list[int]:
+    def pending(self) -> list[int]:
         """Return the sessions without details, in the order of the draw."""
         return self._ordered.filter(~pl.col(DETAILED))["session_id"].to_list()
 
     def begin(self, ids: Iterable[int]) -> None:
         """Record the page views of sessions whose details are about to be fetched, in case the sync is killed."""
-        chosen = self._views.filter(pl.col("session_id").is_in(pl.Series(list(ids), dtype=pl.Int64).implode()))
+        chosen = self._views.filter(_is_one_of(ids))
         design_state = self._state()
         design_state.design = self._design  # until it has a session, its allocation may change
         design_state.pending |= dict(chosen.select("session_id", "page_view_count").iter_rows())
         self._lake.save_state()
 
-    def record(self, unreadable: Collection[int] = (), *, came: bool = True) -> SampleReport:
+    def record(self, unreadable: Collection[int] = (), *, latest: bool = True) -> SampleReport:
         """Record the sample so far in the lake: probabilities, weights, and the windows that its rates hold for.
 
         Parameters
         ----------
         unreadable : collection of int
             Sessions whose answers can never be read. They are in the sample, like those that the server does not know.
-        came : bool
-            Whether any details were received. If so, this sample becomes the lake's last.
+        latest : bool
+            Make this the lake's last sample, which later syncs continue.
         """
         design_state = self._state()
-        if came:
+        if latest:
             state = self._lake.state()
             state.designs = [*(other for other in state.designs if other is not design_state), design_state]
         design_state.pending = {}
         windows = [*self._windows, *(rate_window.window for rate_window in design_state.rate_windows)]
         population = self._population(windows)
         in_reach = population.filter(_within(self._windows))
-        done = pl.col(DETAILED) | pl.col("session_id").is_in(pl.Series(list(unreadable), dtype=pl.Int64).implode())
+        done = pl.col(DETAILED) | _is_one_of(unreadable)
         drawn = first_of(in_order(in_reach.with_columns(done.alias(DETAILED)), self._design), 0)["session_id"]
         members = self._members()["session_id"]
         sampled = pl.concat([drawn, members]).unique()
@@ -177,3 +177,7 @@ class SampleDraw:
 
 def _within(windows: Iterable[Window]) -> pl.Expr:
     return pl.any_horizontal(pl.lit(value=False), *(in_window(window) for window in windows))
+
+
+def _is_one_of(ids: Iterable[int]) -> pl.Expr:
+    return pl.col("session_id").is_in(pl.Series(list(ids), dtype=pl.Int64).implode())

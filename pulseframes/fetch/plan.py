@@ -1,29 +1,32 @@
-"""Says what a sync would cost before anything is spent."""
+"""Forecasts the calls of a sync before anything is spent."""
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
+from pulseframes._text import plural
 from pulseframes.client import PulseClient, default_client
 from pulseframes.endpoints import SEARCH
 from pulseframes.errors import QuotaExhausted
-from pulseframes.fetch.answers import Fetcher, Page
+from pulseframes.fetch.answers import Fetcher
 from pulseframes.fetch.backlog import (
     Details,
     check_details,
     check_lake,
     check_look_back,
     count_sessions,
+    describe_left_out,
     details_to_fetch,
     left_out_before,
     wanted_window,
     windows_to_fetch,
 )
 from pulseframes.fetch.draw import SampleDraw, design_to_use
-from pulseframes.fetch.plan_report import Plan, PlannedWindow
 from pulseframes.lake import Lake, LakeState, as_lake
 from pulseframes.progress import ProgressHook
 from pulseframes.query import DateLike, SearchQuery
@@ -31,6 +34,111 @@ from pulseframes.sampling.design import Design
 from pulseframes.windows import FRESH, LOOK_BACK, Window, subtract
 
 _WEEK: Final = timedelta(days=7)
+
+
+@dataclass(frozen=True)
+class PlannedWindow:
+    """One search of a sync.
+
+    Attributes
+    ----------
+    date_from, date_to : datetime
+        The window, in UTC.
+    sessions : int or None
+        Number of sessions; None if unknown.
+    calls : int or None
+        Calls needed; None if unknown.
+    kept : int
+        Pages that are in the journal and cost no calls.
+    estimated : bool
+        True if ``sessions`` is an estimate, not the server's count for this window.
+    """
+
+    date_from: datetime
+    date_to: datetime
+    sessions: int | None
+    calls: int | None
+    kept: int
+    estimated: bool
+
+    def __str__(self) -> str:
+        span = f"Search {self.date_from:%Y-%m-%d %H:%M} to {self.date_to:%Y-%m-%d %H:%M}"
+        if self.sessions is None or self.calls is None:
+            return f"{span}: number of sessions unknown."
+        about = "about " if self.estimated else ""
+        cached = f", {plural(self.kept, 'page')} in the journal" if self.kept else ""
+        return f"{span}: {about}{plural(self.sessions, 'session')}, {plural(self.calls, 'call')}{cached}."
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The forecast of a sync's calls, as ``plan()`` returns it.
+
+    Attributes
+    ----------
+    windows : list of PlannedWindow
+        The searches.
+    details : int or None
+        Details to download, one call each; None if unknown.
+    details_kept : int
+        Details that are in the journal and cost no calls.
+    authentications : int
+        Session keys to fetch, one per day of calls.
+    calls : int or None
+        The total; None if unknown.
+    calls_left, daily_limit : int
+        Calls left in the quota now, and calls per day.
+    days : int or None
+        Days of calls needed, today included; 0 if there is nothing to do, None if unknown.
+    probe_cost : int
+        Calls that planning itself used.
+    left_out_before : datetime or None
+        The sync skips the part of the window before this time, because ``retain()`` deleted it.
+
+    Examples
+    --------
+    >>> forecast = pf.plan("lake", "2026-11-09", "2026-11-16", details=80, design="pageviews")
+    >>> forecast.windows, forecast.days
+    ([], 1)
+    """
+
+    windows: list[PlannedWindow]
+    details: int | None
+    details_kept: int
+    authentications: int
+    calls: int | None
+    calls_left: int
+    daily_limit: int
+    days: int | None
+    probe_cost: int
+    left_out_before: datetime | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the plan as JSON values, with times in ISO 8601."""
+        return dict(json.loads(json.dumps(asdict(self), default=datetime.isoformat)))
+
+    def __str__(self) -> str:
+        lines = [str(window) for window in self.windows] or ["Search: nothing to do, the lake is up to date."]
+        if self.left_out_before is not None:
+            lines.append(describe_left_out(self.left_out_before))
+        if self.details or self.details_kept:
+            number = "unknown number" if self.details is None else f"{self.details:,}"
+            lines.append(f"Details: {number} to download, {self.details_kept:,} in the journal.")
+        if self.calls is None:
+            lines.append("Total: unknown. To count the sessions, plan again with a probe when a call is left.")
+        elif not self.calls:
+            lines.append("Total: no calls needed.")
+        else:
+            lines.append(f"Total: {plural(self.calls, 'call')}, {self.authentications} of them to authenticate.")
+        lines.append(f"Quota: {self.calls_left:,} of {plural(self.daily_limit, 'call')} left today{self._duration()}.")
+        if self.probe_cost:
+            lines.append(f"Planning used {plural(self.probe_cost, 'call')}.")
+        return "\n".join(lines)
+
+    def _duration(self) -> str:
+        if self.days is None or not self.calls:
+            return ""
+        return ", enough for this sync" if self.days <= 1 else f"; this sync takes {self.days} days"
 
 
 def plan(
@@ -45,31 +153,36 @@ def plan(
     probe: bool = True,
     progress: ProgressHook | None = None,
 ) -> Plan:
-    """Say what ``sync()`` with the same arguments would cost.
+    """Forecast the calls and days that ``sync()`` needs with the same arguments.
 
-    Costs one call at most, and one more where a session key has to be fetched first; none where the journal or the lake
-    knows how many sessions there are, and none without ``probe``. Source of the count: ``GET /sessions`` with a limit of 1.
+    Costs at most one call, plus one if a session key has to be fetched. Costs none without ``probe``, or if the journal or
+    the lake already has the number of sessions. Source of the count: ``GET /sessions`` with a limit of 1.
 
     Parameters
     ----------
     lake, date_from, date_to, details, design, look_back, client, progress
-        As for ``sync()``. The lake need not be there.
+        As for ``sync()``. The lake need not exist.
     probe : bool
-        Whether one call may be spent to learn how many sessions there are. Where none is left, that stays unknown.
+        Whether one call may be spent to count the sessions. If no call is left, the count stays unknown.
 
     Returns
     -------
     Plan
-        Windows, pages, details, authentications and days of calls; ``print()`` it.
+        Windows, pages, details, authentications and days of calls. Print it for a summary.
 
     Raises
     ------
-    InvalidQuery
-        If an argument is wrong.
-    LakeError
-        If the lake cannot be read, or has another application's sessions.
+    InvalidQuery, LakeError
+        As for ``sync()``.
     CredentialsMissing, AuthenticationFailed, ServerError, MalformedAnswer, JournalError
-        If the probe's call fails.
+        If the probe fails.
+
+    Examples
+    --------
+    >>> print(pf.plan("lake", "2026-11-09", "2026-11-16"))
+    Search: nothing to do, the lake is up to date.
+    Total: no calls needed.
+    Quota: ... of 10,000 calls left today.
     """
     check_details(details)
     check_look_back(look_back)
@@ -77,27 +190,31 @@ def plan(
     now = client.clock()
     wanted = wanted_window(date_from, date_to, now)
     lake = as_lake(lake)
-    state = lake.state() if lake.is_there() else None
-    if state is not None:
+    exists = lake.is_there()
+    state = lake.state() if exists else LakeState()
+    if exists:
         check_lake(lake, state, client.application)
-    state = state or LakeState()
-    chosen = design_to_use(state, design)
+    design = design_to_use(state, design)
     spent_before = client.calls_spent
     windows = windows_to_fetch(lake, state, wanted, now, look_back)
     fetcher = Fetcher(client, progress=progress)
-    planned = _counted(fetcher, lake, state, windows, probe=probe)
-    new = _known_sum([_new_sessions(lake, window) for window in planned])
-    ids = _to_ask(lake, chosen, wanted, now, look_back) if details else []
-    kept = len(client.answered_details().keys() & set(ids))
-    to_pay = _details_to_pay(details, len(ids) - kept, new)
-    searches = _known_sum([window.calls for window in planned])
-    work = None if searches is None or to_pay is None else searches + to_pay
+    planned = _planned_windows(fetcher, lake, state, windows, probe=probe)
+    new_sessions = _sum_if_known([_new_sessions(lake, window) for window in planned])
+    if not details:
+        ids = []
+    elif design is None or not exists:
+        ids = details_to_fetch(lake, wanted, now, look_back)
+    else:
+        ids = SampleDraw(lake, design, wanted, look_back).pending()
+    cached = len(client.answered_details().keys() & set(ids))
+    to_download = _details_to_download(details, len(ids) - cached, new_sessions)
+    work = _sum_if_known([*(window.calls for window in planned), to_download])
     quota = client.quota()
     days, authentications = _days(work, quota.left, client)
     return Plan(
         windows=planned,
-        details=to_pay,
-        details_kept=kept,
+        details=to_download,
+        details_kept=cached,
         authentications=authentications,
         calls=None if work is None else work + authentications,
         calls_left=quota.left,
@@ -108,55 +225,66 @@ def plan(
     )
 
 
-def _to_ask(lake: Lake, design: Design | None, wanted: Window, now: datetime, look_back: timedelta) -> list[int]:
-    if design is None or not lake.is_there():
-        return details_to_fetch(lake, wanted, now, look_back)
-    return SampleDraw(lake, design, wanted, look_back).to_fetch()
-
-
-def _counted(
+def _planned_windows(
     fetcher: Fetcher, lake: Lake, state: LakeState, windows: Sequence[Window], *, probe: bool
 ) -> list[PlannedWindow]:
-    """Say of each window how many sessions it has and what it costs: by the journal, the lake, or one more call."""
+    """Count the sessions of each window from the journal, from the lake if it covers all of it, or by an estimate."""
     covered = state.coverage.windows()
-    counted = {window: _by_the_journal(fetcher, window) for window in windows}
-    unknown = [window for window, found in counted.items() if found is None]
-    estimates = {w: count_sessions(lake, w) for w in unknown if not subtract([w], covered)}
-    rest = [window for window in unknown if window not in estimates]
-    total = _total(fetcher, lake, rest, probe=probe) if rest else None
-    if total is not None:
-        length = sum((window.end - window.start for window in rest), timedelta())
-        for window in rest:
-            estimates[window] = round(total * ((window.end - window.start) / length))
-    planned = []
-    for window in windows:
-        found = counted[window]
-        if found is not None:
-            total, kept = found
-            calls = SearchQuery(*window).calls(total) - kept
-            planned.append(PlannedWindow(*window, total, calls, kept, estimated=False))
-        else:
-            sessions = estimates.get(window)
-            calls_needed = None if sessions is None else SearchQuery(*window).calls(sessions)
-            planned.append(
-                PlannedWindow(*window, sessions, calls_needed, 0, estimated=len(rest) != 1 or window not in rest)
-            )
-    return planned
+    in_journal = {window: counts for window in windows if (counts := _counts_in_journal(fetcher, window)) is not None}
+    uncached = [window for window in windows if window not in in_journal]
+    in_lake = {window: count_sessions(lake, window) for window in uncached if not subtract([window], covered)}
+    uncounted = [window for window in uncached if window not in in_lake]
+    sessions = in_lake | _estimates(fetcher, lake, uncounted, probe=probe)
+    return [
+        _planned(window, *in_journal[window], estimated=False)
+        if window in in_journal
+        else _planned(window, sessions.get(window), 0, estimated=[window] != uncounted)
+        for window in windows
+    ]
+
+
+def _planned(window: Window, sessions: int | None, cached_pages: int, *, estimated: bool) -> PlannedWindow:
+    calls = None if sessions is None else SearchQuery(*window).calls(sessions) - cached_pages
+    return PlannedWindow(*window, sessions, calls, cached_pages, estimated)
+
+
+def _counts_in_journal(fetcher: Fetcher, window: Window) -> tuple[int, int] | None:
+    """Return a window's number of sessions and of cached pages; None if its first page is not cached."""
+    query = SearchQuery(*window)
+    page = fetcher.kept_page(query, 0, SEARCH.page_size)
+    if page is None:
+        return None
+    total, rows, pages = page.total, 0, 0
+    while page is not None and page.rows:
+        rows, pages = rows + page.rows, pages + 1
+        page = fetcher.kept_page(query, rows, SEARCH.page_size) if rows < total else None
+    return total, max(pages, 1)
+
+
+def _estimates(fetcher: Fetcher, lake: Lake, windows: Sequence[Window], *, probe: bool) -> dict[Window, int]:
+    """Count the sessions of some windows together, and divide them by length; empty if they cannot be counted."""
+    total = _total(fetcher, lake, windows, probe=probe) if windows else None
+    length = _length(windows)
+    return {} if total is None else {window: round(total * (_length([window]) / length)) for window in windows}
 
 
 def _total(fetcher: Fetcher, lake: Lake, windows: Sequence[Window], *, probe: bool) -> int | None:
-    """Learn how many sessions some windows have; None where that is not known and costs a call that may not be spent.
+    """Count the sessions of some windows together; None if that takes a call that may not be spent.
 
-    What is less than a page by the week before costs one call in any case, and none to find that out.
+    If the week before suggests less than a page, reading them costs one call anyway: no probe is worth it.
     """
-    length = sum((window.end - window.start for window in windows), timedelta())
-    week_before = Window(windows[0].start - _WEEK, windows[0].start)
-    usual = count_sessions(lake, week_before) * (length / _WEEK)
-    if 0 < usual < SEARCH.page_size / 2:
-        return round(usual)
+    start, end = windows[0].start, windows[-1].end
+    expected = count_sessions(lake, Window(start - _WEEK, start)) * (_length(windows) / _WEEK)
+    if 0 < expected < SEARCH.page_size / 2:
+        return round(expected)
     if not probe:
         return None
-    hull = Window(windows[0].start, _steady(windows[0].start, windows[-1].end, fetcher.client.clock()))
+    quarter = end.replace(minute=end.minute // 15 * 15, second=0, microsecond=0)
+    if (
+        fetcher.client.clock() - end < FRESH and quarter > start
+    ):  # a window up to now: the next plan can reuse the probe
+        end = quarter
+    hull = Window(start, end)
     try:
         total = fetcher.count(SearchQuery(*hull))
     except QuotaExhausted:
@@ -164,23 +292,8 @@ def _total(fetcher: Fetcher, lake: Lake, windows: Sequence[Window], *, probe: bo
     return max(0, total - sum(count_sessions(lake, part) for part in subtract([hull], windows)))
 
 
-def _steady(start: datetime, end: datetime, now: datetime) -> datetime:
-    """Give the end of a probe's window: where that is the present, the last quarter of an hour, for the next plan's use."""
-    quarter = end.replace(minute=end.minute // 15 * 15, second=0, microsecond=0)
-    return quarter if now - end < FRESH and quarter > start else end
-
-
-def _by_the_journal(fetcher: Fetcher, window: Window) -> tuple[int, int] | None:
-    """Give how many sessions a window has, and how many of its pages are kept; None where the first is not."""
-    query = SearchQuery(*window)
-    page: Page | None = fetcher.kept_page(query, 0, SEARCH.page_size)
-    if page is None:
-        return None
-    total, got, kept = page.total, 0, 0
-    while page is not None and page.rows:
-        got, kept = got + page.rows, kept + 1
-        page = fetcher.kept_page(query, got, SEARCH.page_size) if got < total else None
-    return total, max(kept, 1)
+def _length(windows: Sequence[Window]) -> timedelta:
+    return sum((end - start for start, end in windows), timedelta())
 
 
 def _new_sessions(lake: Lake, window: PlannedWindow) -> int | None:
@@ -189,35 +302,32 @@ def _new_sessions(lake: Lake, window: PlannedWindow) -> int | None:
     return max(0, window.sessions - count_sessions(lake, Window(window.date_from, window.date_to)))
 
 
-def _details_to_pay(details: Details, there: int, new: int | None) -> int | None:
-    if details == "all":
-        return None if new is None else there + new
-    if there >= details:
+def _details_to_download(details: Details, in_lake: int, new_sessions: int | None) -> int | None:
+    if details != "all" and in_lake >= details:
         return details
-    return None if new is None and details else min(details, there + (new or 0))
+    if new_sessions is None:
+        return None
+    available = in_lake + new_sessions
+    return available if details == "all" else min(details, available)
 
 
-def _known_sum(numbers: Sequence[int | None]) -> int | None:
-    known = [number for number in numbers if number is not None]
-    return sum(known) if len(known) == len(numbers) else None
+def _sum_if_known(numbers: Sequence[int | None]) -> int | None:
+    return None if None in numbers else sum(filter(None, numbers))
 
 
-def _days(work: int | None, left: int, client: PulseClient) -> tuple[int | None, int]:
-    """Give how many days of calls some work takes, and how many authentications: one a day, none where a key is kept."""
-    if work == 0:
-        return 0, 0
+def _days(calls: int | None, left: int, client: PulseClient) -> tuple[int | None, int]:
+    """Return the days that some calls take, and the authentications: one per day, none on the first with a session key."""
     has_key, settings = client.has_session_key, client.settings
-    if work is None:
-        return None, 0 if has_key else 1
-    costs = int(settings.count_authenticate)
+    if not calls:
+        return calls, int(calls is None and not has_key)
     days = authentications = 0
-    while work > 0:
+    while calls > 0:
         needs_key = days > 0 or not has_key
-        room = (left if days == 0 else settings.daily_limit) - costs * needs_key
+        available = (left if days == 0 else settings.daily_limit) - settings.count_authenticate * needs_key
         days += 1
-        if room > 0:
+        if available > 0:
             authentications += needs_key
-            work -= room
-        elif days > 1:  # a limit of one call a day goes to authenticating
+            calls -= available
+        elif days > 1:  # a limit of one call a day is spent on authenticating
             return None, authentications
     return days, authentications

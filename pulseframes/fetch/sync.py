@@ -220,7 +220,7 @@ class _Sync:
             self._load_details(details, ids, kept)
             return
         draw = SampleDraw(self._lake, design, self._wanted, self._look_back)
-        ids = draw.to_fetch()
+        ids = draw.pending()
         left = self._fetcher.calls_left()
         paid = [session_id for session_id in ids if session_id not in kept]
         paid = paid[: left if details == "all" else min(details, left)]
@@ -228,7 +228,7 @@ class _Sync:
         try:
             self._load_details(details, ids, kept)
         finally:
-            self._report.sample = draw.record(self._unreadable, came=bool(self._loader.detailed))
+            self._report.sample = draw.record(self._unreadable, latest=bool(self._loader.detailed))
 
     def _load_details(self, details: Details, ids: list[int], kept: Mapping[int, int]) -> None:
         """Load details in this order; ``kept`` has the number of cached answers of each session."""

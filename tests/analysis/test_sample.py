@@ -53,7 +53,7 @@ def buy(lake: pf.Lake, shop: Simulator, count: int, *window: datetime, design: D
     """Do what a sync does, with no call."""
     with lake.locked():
         sample_draw = SampleDraw(lake, design, Window(*window), DAY)
-        ids = sample_draw.to_fetch()[:count]
+        ids = sample_draw.pending()[:count]
         sample_draw.begin(ids)
         lake.write(frames_of(shop, pl.Series(ids), *window), fetched_at=NOW)
         sample_draw.record()
@@ -221,14 +221,14 @@ def test_what_was_bought_speaks_for_nobody_else_unless_it_is_all(lake: pf.Lake, 
 def test_a_design_for_which_no_details_came_is_not_the_lakes_last(lake: pf.Lake, shop: Simulator) -> None:
     buy(lake, shop, 5, START, END)
     with lake.locked():
-        SampleDraw(lake, Design("pageviews"), Window(START, END), DAY).record(came=False)
+        SampleDraw(lake, Design("pageviews"), Window(START, END), DAY).record(latest=False)
     assert [drawn.design for drawn in lake.state().designs] == [Design("pageviews"), UNIFORM]
 
 
 def test_a_sync_that_was_killed_before_its_sample_was_put_down_is_told(lake: pf.Lake) -> None:
     with lake.locked():
         sample_draw = SampleDraw(lake, UNIFORM, Window(START, END), DAY)
-        sample_draw.begin(sample_draw.to_fetch()[:3])
+        sample_draw.begin(sample_draw.pending()[:3])
     with pytest.raises(pf.LakeError, match="was interrupted before it recorded the sample. Run it again"):
         pf.Sample.of_lake(lake)
 

@@ -15,7 +15,7 @@ from conftest import NOW, Run, set_environment
 from polars.testing import assert_frame_equal
 
 import pulseframes as pf
-from pulseframes.fetch.plan_report import Plan, PlannedWindow
+from pulseframes.fetch.plan import Plan, PlannedWindow
 from pulseframes.fetch.sync_report import SampleReport
 from pulseframes.simulator import Simulator
 from pulseframes.tables import SESSIONS
@@ -197,8 +197,8 @@ def test_wrong_usage_of_plan_costs_nothing(
 def test_a_plan_that_needs_no_call_has_no_duration(run: Run, sampled: pf.Lake) -> None:
     code, out, _ = run("plan", sampled.location, *WINDOW)
     assert code == 0
-    assert out.splitlines()[:2] == ["No search: all of it is there.", "No call is needed."]
-    assert out.splitlines()[2].endswith(" calls are left today.")
+    assert out.splitlines()[:2] == ["Search: nothing to do, the lake is up to date.", "Total: no calls needed."]
+    assert out.splitlines()[2].endswith(" calls left today.")
 
 
 def test_nouns_agree_with_their_number() -> None:
@@ -206,10 +206,10 @@ def test_nouns_agree_with_their_number() -> None:
     plan = Plan([window], 0, 0, authentications=0, calls=1, calls_left=1, daily_limit=50, days=1, probe_cost=0)
     search, calls, left = str(plan).splitlines()
     assert search.endswith(": 1 session, 1 call, 1 page in the journal.")
-    assert calls == "1 call in all, 0 of them to authenticate."
-    assert left == "1 of 50 calls is left today: it can be done today."
+    assert calls == "Total: 1 call, 0 of them to authenticate."
+    assert left == "Quota: 1 of 50 calls left today, enough for this sync."
     unknown = replace(plan, details=None, details_kept=3, calls=None, days=None)
-    assert "Details: not known how many to pay for, 3 in the journal." in str(unknown)
+    assert "Details: unknown number to download, 3 in the journal." in str(unknown)
 
 
 @pytest.mark.parametrize(
@@ -420,11 +420,11 @@ def test_with_three_calls_left_a_plan_costs_one_at_most_and_an_estimate_none(
         longer = ("--from", f"{shop.begin - 30 * DAY:%Y-%m-%d}", "--details", "9", "--design", "pageviews")
         code, out, _ = run("plan", lake, *longer, "--precision", "10%")
         assert (code, shop.calls) == (0, 6)
-        assert "not known how many sessions" in out
+        assert "number of sessions unknown" in out
         assert "median(loading_time_ms) to within 10%, from 4 details:" in out
         code, out, _ = run("plan", lake, *longer)
         assert (code, shop.calls) == (0, 7)
-        assert "This plan has cost 1." in out
+        assert "Planning used 1 call." in out
 
 
 def test_schema_and_sql_have_the_design(run: Run, sampled: pf.Lake) -> None:

@@ -539,7 +539,7 @@ def test_a_plan_with_no_call_left_says_what_it_knows(lake: pf.Lake, shop: Simula
         pf.sync(lake, *window, client=client)
         plan = pf.plan(lake, shop.begin - 9 * DAY, window[1], details=5, client=client)
     assert (plan.calls_left, plan.probe_cost, plan.details) == (0, 0, 5)
-    assert "0 of 3 calls are left today" in str(plan)
+    assert "0 of 3 calls left today" in str(plan)
 
 
 def test_a_plan_says_what_the_sync_then_costs_and_costs_one_call_at_most(
@@ -556,7 +556,7 @@ def test_a_plan_says_what_the_sync_then_costs_and_costs_one_call_at_most(
     assert plan.windows[0].sessions == report.rows["sessions"].new
     after = pf.plan(lake, *window, details=0, client=client)
     assert (after.calls, after.days, after.windows, after.probe_cost) == (0, 0, [], 0)
-    assert "No search: all of it is there." in str(after)
+    assert "Search: nothing to do, the lake is up to date." in str(after)
 
 
 def test_a_plan_without_a_probe_costs_nothing_and_says_what_it_does_not_know(
@@ -564,7 +564,7 @@ def test_a_plan_without_a_probe_costs_nothing_and_says_what_it_does_not_know(
 ) -> None:
     plan = pf.plan(lake, shop.begin, clock.now - 3 * DAY, details="all", probe=False, client=client)
     assert (plan.calls, plan.days, plan.details) == (None, None, None)
-    assert "not known how many sessions" in str(plan)
+    assert "number of sessions unknown" in str(plan)
     assert shop.calls == 0
 
 
@@ -600,7 +600,7 @@ def test_a_plan_counts_the_days_of_calls(
     if days is not None:
         assert plan.calls == 127 + plan.authentications
         assert plan.authentications == days
-        assert ("can be done today" if days == 1 else f"takes {days} days") in str(plan)
+        assert ("enough for this sync" if days == 1 else f"takes {days} days") in str(plan)
 
 
 def test_the_plan_of_a_nightly_sync_reckons_with_what_the_lake_has(

@@ -63,7 +63,7 @@ def drawn_lake(place: Path, frames: pf.SessionFrames, calls: int, *, lost: int =
     lake = lake_of(place, frames, details=False)
     with lake.locked():
         begun = SampleDraw(lake, pf.Design("pageviews"), WEEK, LOOK_BACK)
-        ids = begun.to_fetch()[:calls]
+        ids = begun.pending()[:calls]
         begun.begin(ids)
         lake.write(part_of(frames, ids[lost:]), fetched_at=LATER)
         if lost:
