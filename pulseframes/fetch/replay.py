@@ -1,13 +1,14 @@
-"""All frames of a time range, made again from the journal: no network, and no more memory for a larger journal.
+"""Rebuilds all frames of a time range from the journal, offline and in constant memory.
 
-The answers are flattened in pieces, the rows of each piece are put aside by the day on which their sessions began, and then
-each day is merged by itself and written.
+The answers are flattened in batches, the rows of each batch are set aside by the day on which their sessions started, and
+then the days are merged and written one by one.
 """
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -26,23 +27,23 @@ from pulseframes.query import DateLike, parse_instant
 from pulseframes.tables import ITEM_TABLES, REJECTED, SESSIONS, TABLES
 
 #: Raw bytes that are flattened at once.
-PIECE_BYTES: Final = 32 * 2**20
+BATCH_BYTES: Final = 32 * 2**20
 
 
 @dataclass
 class ReplayReport:
-    """What a replay made.
+    """The report of a replay.
 
     Attributes
     ----------
     rows : dict of str to int
-        Rows written of each table.
+        Rows written, by table.
     paths : list of Path
         The files.
     calls : int
-        Answers that were read.
+        Answers read.
     malformed : list of int
-        Calls whose answer is not the documented JSON; they were left out.
+        Calls that were skipped, because their answer is not the documented JSON.
     rejected : int
         Rows that break the schema; they are in ``rejected.parquet``.
     """
@@ -62,23 +63,23 @@ def replay_journal(
     application: str | None = None,
     settings: Settings | None = None,
 ) -> ReplayReport:
-    """Make all frames again from the journal of one's settings, as ``replay()`` does; costs no call.
+    """Rebuild all frames from the journal of some settings, as ``replay()`` does. Costs no calls.
 
     Parameters
     ----------
     directory : Path
-        Where the files go.
+        Folder for the files.
     date_from, date_to : str, date or datetime
-        When the answers were fetched.
+        Only answers fetched in this window.
     application : str or None
-        Whose answers, by the journal's hash; not needed where it has those of one application only.
+        The application, by the journal's hash; needed only if the journal has several.
     settings : Settings or None
-        Where the journal is; from the environment if not given.
+        Where the journal is. Default: from the environment.
 
     Raises
     ------
     InvalidQuery
-        If a time is none, or the journal has several applications and none is named.
+        If a time is invalid, or the journal has several applications and none is chosen.
     JournalError, OSError
         As for ``replay()``.
     """
@@ -86,39 +87,32 @@ def replay_journal(
     folder = (settings or Settings()).folder
     path = None if folder is None else folder / JOURNAL_FILE
     if path is None or not path.exists():
-        raise JournalError(
-            f"There is no journal at {path or 'home, which is in memory'}; set {ENV_HOME} to its folder."
-        )
-    journal = Journal(path)
-    try:
+        raise JournalError(f"No journal at {path or 'home, which is in memory'}. Set {ENV_HOME} to its folder.")
+    with closing(Journal(path)) as journal:
         known = journal.applications()
-        if application is None and len(known) == 1:
-            application = known[0]
+        application = known[0] if application is None and len(known) == 1 else application
         if application is None or application not in known:
-            raise InvalidQuery(
-                f"application: the journal has {', '.join(known) or 'none'}; name one of them.", argument="application"
-            )
+            choices = f"one of {', '.join(known)}" if known else "omitted: the journal has none"
+            raise InvalidQuery(f"application must be {choices}, not {application!r}.", argument="application")
         return replay(journal, application, start, end, directory)
-    finally:
-        journal.close()
 
 
 def replay(journal: Journal, application: str, date_from: datetime, date_to: datetime, directory: Path) -> ReplayReport:
-    """Make all frames again from the answers that were fetched in a time range; costs no call.
+    """Rebuild all frames from the answers that were fetched in a time range. Costs no calls.
 
-    The same journal gives the same bytes. A file is replaced when all of it is there.
+    The same journal gives the same bytes. A file is replaced once the new one is complete.
 
     Parameters
     ----------
     journal : Journal
-        Where the answers are.
+        The journal.
     application : str
-        Whose answers: the journal's hash of it.
+        The application, by the journal's hash.
     date_from, date_to : datetime
-        When they were fetched: ``date_from <= fetched < date_to``.
+        Only answers fetched in this window: ``date_from <= fetched < date_to``.
     directory : Path
-        Gets ``sessions.parquet``, ``page_views.parquet``, ``errors.parquet``, and ``rejected.parquet`` if rows break the
-        schema; made if it is not there.
+        Folder for ``sessions.parquet``, ``page_views.parquet``, ``errors.parquet``, and ``rejected.parquet`` if rows break the
+        schema; created if necessary.
 
     Raises
     ------
@@ -127,67 +121,66 @@ def replay(journal: Journal, application: str, date_from: datetime, date_to: dat
     OSError
         If a file cannot be written.
     """
-    done = ReplayReport()
+    report = ReplayReport()
     directory.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=directory, prefix=".replay-") as aside:
         rejected = []
-        for number, (entries, endpoint) in enumerate(_pieces(journal, application, date_from, date_to)):
-            piece = _assembled(entries, endpoint, done)
-            if not piece.rejected.is_empty():
-                rejected.append(piece.rejected)
-            _put_aside(piece, Path(aside), number, endpoint)
-        _write_days(Path(aside), directory, done)
+        for number, (records, endpoint) in enumerate(_batches(journal, application, date_from, date_to)):
+            parsed = _parsed(records, endpoint, report)
+            rejected += [] if parsed.rejected.is_empty() else [parsed.rejected]
+            _set_aside(parsed, Path(aside), number, endpoint)
+        _write_days(Path(aside), directory, report)
         if rejected:
             rows = pl.concat(rejected)
-            done.rejected = len(rows)
-            done.paths.append(directory / f"{REJECTED.name}.parquet")
-            write_frame(rows, done.paths[-1], "parquet")
-    return done
+            report.rejected = len(rows)
+            report.paths.append(directory / f"{REJECTED.name}.parquet")
+            write_frame(rows, report.paths[-1], "parquet")
+    return report
 
 
-def _pieces(
+def _batches(
     journal: Journal, application: str, date_from: datetime, date_to: datetime
 ) -> Iterator[tuple[list[CallRecord], Endpoint]]:
-    """Give the answers in pieces, each of one kind, in the order they were fetched."""
+    """Yield the answers in batches of one endpoint, in the order in which they were fetched."""
     waiting: dict[str, list[CallRecord]] = {name: [] for name in ENDPOINTS}
     sizes = dict.fromkeys(ENDPOINTS, 0)
-    for entry in journal.successes(application, date_from, date_to):
-        name = entry.endpoint
-        waiting[name].append(entry)
-        sizes[name] += len(entry.body)
-        if sizes[name] >= PIECE_BYTES:
+    for record in journal.successes(application, date_from, date_to):
+        name = record.endpoint
+        waiting[name].append(record)
+        sizes[name] += len(record.body)
+        if sizes[name] >= BATCH_BYTES:
             yield waiting[name], ENDPOINTS[name]
             waiting[name], sizes[name] = [], 0
-    yield from ((entries, ENDPOINTS[name]) for name, entries in waiting.items() if entries)
+    yield from ((records, ENDPOINTS[name]) for name, records in waiting.items() if records)
 
 
-def _assembled(entries: list[CallRecord], endpoint: Endpoint, done: ReplayReport) -> ParsedAnswers:
-    """Flatten and check a piece; answers that are not the documented JSON are noted and left out."""
-    done.calls += len(entries)
+def _parsed(records: list[CallRecord], endpoint: Endpoint, report: ReplayReport) -> ParsedAnswers:
+    """Flatten and check a batch; answers that are not the documented JSON are reported and skipped."""
+    report.calls += len(records)
     while True:
         try:
-            return parse_answers([entry.body for entry in entries], endpoint)
+            return parse_answers([record.body for record in records], endpoint)
         except MalformedAnswer as problem:
-            bad = next(entry for entry in entries if entry.body == problem.body)
-            done.malformed.append(bad.id)
-            entries.remove(bad)
+            malformed = next(record for record in records if record.body == problem.body)
+            report.malformed.append(malformed.id)
+            records.remove(malformed)
 
 
-def _put_aside(piece: ParsedAnswers, folder: Path, number: int, endpoint: Endpoint) -> None:
+def _set_aside(parsed: ParsedAnswers, folder: Path, number: int, endpoint: Endpoint) -> None:
     marks = [pl.lit(endpoint is DETAIL).alias(FROM_DETAIL), pl.lit(number, pl.Int64).alias(AGE)]
     day = pl.col("session_start").dt.date().alias("_day")
-    sessions = piece.frames[SESSIONS.name].with_columns(*marks, day)
+    sessions = parsed.frames[SESSIONS.name].with_columns(*marks, day)
     days = sessions.select("session_id", "_day")
-    for name, frame in piece.frames.items():
+    for name, frame in parsed.frames.items():
         rows = sessions if name == SESSIONS.name else frame.with_columns(*marks).join(days, on="session_id")
-        for (when,), part in rows.partition_by("_day", as_dict=True, include_key=False).items():
-            place = folder / str(when) / name
+        for (date,), part in rows.partition_by("_day", as_dict=True, include_key=False).items():
+            place = folder / str(date) / name
             place.mkdir(parents=True, exist_ok=True)
             part.write_parquet(place / f"{number:06}.parquet")
 
 
-def _write_days(aside: Path, directory: Path, done: ReplayReport) -> None:
-    """Merge each day and append it to the files, which appear under their names when they are whole."""
+def _write_days(aside: Path, directory: Path, report: ReplayReport) -> None:
+    """Merge each day and append it to the files, which get their names once they are complete."""
     writers = {name: _writer(aside / f"{name}.parquet", name) for name in TABLES}
     for day in sorted(path for path in aside.iterdir() if path.is_dir()):
         sessions = pl.read_parquet(day / SESSIONS.name / "*.parquet")
@@ -200,10 +193,10 @@ def _write_days(aside: Path, directory: Path, done: ReplayReport) -> None:
         for name, frame in frames.items():
             if not frame.is_empty():
                 writers[name].write_table(frame.to_arrow().cast(writers[name].schema))
-                done.rows[name] += len(frame)
+                report.rows[name] += len(frame)
     for name, writer in writers.items():
         writer.close()
-        done.paths.append((aside / f"{name}.parquet").replace(directory / f"{name}.parquet"))
+        report.paths.append((aside / f"{name}.parquet").replace(directory / f"{name}.parquet"))
 
 
 def _writer(path: Path, name: str) -> pq.ParquetWriter:

@@ -348,7 +348,7 @@ def test_replay_rebuilds_the_tables_offline(run: Run, simulator: Simulator, tmp_
 def test_replay_without_a_journal_names_the_path(run: Run, tmp_path: Path) -> None:
     code, _, err = run("replay", "-o", tmp_path)
     assert code == 1
-    assert "There is no journal at" in err
+    assert "No journal at" in err
 
 
 @pytest.mark.usefixtures("environment")

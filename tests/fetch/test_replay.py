@@ -51,7 +51,7 @@ def test_a_replay_is_every_cell_that_was_fetched_and_the_same_bytes_each_time(
     details = pf.session_details(sessions["session_id"].sample(40, seed=3), client=client)
     simulator.stop()
     first = replay(client.journal, client.application, *ALWAYS, tmp_path / "first")
-    monkeypatch.setattr(replaying, "PIECE_BYTES", 10_000)  # many small pieces
+    monkeypatch.setattr(replaying, "BATCH_BYTES", 10_000)  # many small pieces
     second = replay(client.journal, client.application, *ALWAYS, tmp_path / "second")
     assert first.calls == second.calls == 4 + 40
     assert [path.name for path in first.paths] == ["sessions.parquet", "page_views.parquet", "errors.parquet"]
@@ -145,7 +145,7 @@ def test_a_journal_of_several_applications_asks_which(monkeypatch: pytest.Monkey
             with client_of(simulator, changes={"home": str(tmp_path / "home")}) as client:
                 pf.search_sessions("2026-01-01", NOW, client=client)
                 application = client.application
-    with pytest.raises(pf.InvalidQuery, match="application: the journal has") as caught:
+    with pytest.raises(pf.InvalidQuery, match="application must be one of ") as caught:
         replaying.replay_journal(tmp_path / "out")
     assert application in str(caught.value)
     assert replaying.replay_journal(tmp_path / "out", application=application).rows["sessions"] == 50
