@@ -127,7 +127,7 @@ def _starts(source: Lake | Sample, sample: Sample) -> pl.DataFrame:
     users = sample.details.sessions.select("user_id").drop_nulls().unique()
     if isinstance(source, Lake):
         sessions = source.sessions().select("user_id", "session_start")
-        return source.read(sessions.join(users.lazy(), on="user_id", how="semi"))
+        return sessions.join(users.lazy(), on="user_id", how="semi").collect()
     if "user_id" not in sample.population.columns:
         raise InvalidQuery(
             "source: the sample's population has no column user_id; read it with columns=['user_id'].",

@@ -186,7 +186,7 @@ class Sample:
                 raise _no_sample(lake)
             return downloaded
         window = _window(lake, state, date_from, date_to)
-        drawn = lake.read(lake.design().filter(of_design(state.design)))
+        drawn = lake.design().filter(of_design(state.design)).collect()
         sessions = _sessions(lake, window, [*columns, *state.design.columns])
         population = state.with_rate(population_of(sessions, state.design, drawn))
         outside = population.filter(pl.col(RATE).is_null())
@@ -259,7 +259,7 @@ def describe_response(lake: Lake, design: Design | str | None) -> str | None:
     state = lake.state().find_design(design)
     if state is None:
         return None
-    responded = lake.read(lake.design().filter(of_design(state.design)).select(RESPONDED))[RESPONDED]
+    responded = lake.design().filter(of_design(state.design)).select(RESPONDED).collect()[RESPONDED]
     missing = int((~responded).sum())
     details = f"{missing:,} of them without details" if missing else "all with details"
     return f"Sample {state.label}: {len(responded):,} drawn, {details}."
@@ -297,7 +297,7 @@ def _text(window: Window) -> str:
 def _sessions(lake: Lake, window: Window, columns: Iterable[str]) -> pl.DataFrame:
     """Read the sessions of a window that are not active."""
     wanted = dict.fromkeys([*columns, "session_id", "session_start", "page_view_count"])
-    return lake.read(lake.sessions().filter(in_window(window), ~is_active(LOOK_BACK)).select(*wanted))
+    return lake.sessions().filter(in_window(window), ~is_active(LOOK_BACK)).select(*wanted).collect()
 
 
 def _details(lake: Lake, window: Window, ids: pl.Series | None = None) -> SessionFrames:
@@ -305,7 +305,7 @@ def _details(lake: Lake, window: Window, ids: pl.Series | None = None) -> Sessio
     days = pl.col("date").is_between(window.start.date(), window.end.date())
     named = pl.lit(value=True) if ids is None else pl.col("session_id").is_in(ids.implode())
     scans = (lake.sessions().filter(pl.col("detail_fetched_at").is_not_null()), lake.page_views(), lake.errors())
-    sessions, page_views, errors = (lake.read(scan.filter(days, named).drop("date")) for scan in scans)
+    sessions, page_views, errors = (scan.filter(days, named).drop("date").collect() for scan in scans)
     return SessionFrames(sessions, page_views, errors)
 
 

@@ -83,7 +83,7 @@ def traffic(
         )
         .sort(PERIOD, *groups)
     )
-    return as_lake(source).read(counts) if isinstance(source, Lake | str | os.PathLike) else counts.collect()
+    return counts.collect()
 
 
 def satisfaction(

@@ -117,7 +117,7 @@ def count_sessions(lake: Lake, window: Window) -> int:
     if not lake.is_there():
         return 0
     counted = lake.sessions().filter(in_window(window)).select(pl.len())
-    return int(lake.read(counted).item())
+    return int(counted.collect().item())
 
 
 def details_to_fetch(lake: Lake, wanted: Window, now: datetime, look_back: timedelta) -> list[int]:
@@ -136,7 +136,7 @@ def details_to_fetch(lake: Lake, wanted: Window, now: datetime, look_back: timed
     likely = in_window(wanted) & ~detail_failed() & (fetched.is_null() | ~(final | (fetched > now - FRESH)))
     columns = ["session_id", "session_start", "session_updated", "status", "detail_fetched_at"]
     # Sorted after it is read: polars 2.1 cannot sort a scan by such an expression.
-    sessions = lake.read(lake.sessions().filter(likely).select(columns))
+    sessions = lake.sessions().filter(likely).select(columns).collect()
     return sessions.sort(rank, age, "session_id")["session_id"].to_list()
 
 
@@ -147,7 +147,7 @@ def _starts_of_active(lake: Lake, now: datetime, look_back: timedelta) -> list[d
     seen = pl.col("fetched_at")
     lately = seen > now - max(look_back, _LONG)
     active = lake.sessions().filter(is_active(look_back), lately).select("session_start")
-    return lake.read(active)["session_start"].to_list()
+    return active.collect()["session_start"].to_list()
 
 
 def _joined(lake: Lake, windows: Sequence[Window]) -> list[Window]:

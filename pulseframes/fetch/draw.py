@@ -162,13 +162,13 @@ class SampleDraw:
     def _members(self) -> pl.DataFrame:
         """Return the sessions in the sample, with the page views that they had when they were drawn."""
         scan = self._lake.design().filter(of_design(self._design)).select("session_id", "page_view_count")
-        return self._lake.read(scan)
+        return scan.collect()
 
     def _population(self, windows: Iterable[Window]) -> pl.DataFrame:
         """Return the sessions that can be drawn, with their start and day, and whether they have details."""
         wanted = dict.fromkeys([*self._design.columns, *_STATUS])
         scan = self._lake.sessions().filter(_within(windows), ~is_active(self._look_back)).select(*wanted)
-        rows = self._lake.read(scan)
+        rows = scan.collect()
         rows = rows.update(self._views, on="session_id", how="left")
         population = selectable(rows, self._design, detailed=detail_is_current() | detail_failed())
         responded = pl.col("detail_fetched_at").is_not_null().alias(RESPONDED)

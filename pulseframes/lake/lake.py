@@ -125,7 +125,7 @@ class Lake(LakeFiles):
             if not batch.sessions.is_empty():
                 upsert(partitions, batch, self._known(batch.sessions["session_id"]), written)
             if not batch.rejected.is_empty():
-                known = self.read(self.rejected().select(REJECTED.schema.names()))
+                known = self.rejected().select(REJECTED.schema.names()).collect()
                 add_rejected(partitions, batch.rejected, known, written)
         return written
 
@@ -135,15 +135,7 @@ class Lake(LakeFiles):
             mark_failed(partitions, self._known(pl.Series(session_ids, dtype=pl.Int64)), at)
 
     def put_design(self, name: str, seed: int, rows: pl.DataFrame) -> None:
-        """Replace the sampled sessions of a design, and write the state.
-
-        Parameters
-        ----------
-        name, seed : str, int
-            The design's name and seed.
-        rows : polars.DataFrame
-            The design table's columns and ``date``.
-        """
+        """Replace the rows of a design, which have the design table's columns and ``date``, and write the state."""
         with self.rewrite(save_state=True) as partitions:
             replace_design(partitions, name, seed, rows)
 
@@ -274,7 +266,7 @@ class Lake(LakeFiles):
         Examples
         --------
         >>> with pf.Lake("lake").duckdb() as connection:
-        ...     users = connection.sql("SELECT count(DISTINCT user_id) FROM sessions").fetchone()
+        ...     [(users,)] = connection.sql("SELECT count(DISTINCT user_id) FROM sessions").fetchall()
         """
         from pulseframes.lake import sql
 
@@ -297,26 +289,6 @@ class Lake(LakeFiles):
         """
         return self.state().coverage.windows()
 
-    def read(self, query: pl.LazyFrame) -> pl.DataFrame:
-        """Collect a query on the lake's tables.
-
-        Parameters
-        ----------
-        query : polars.LazyFrame
-            Built from ``sessions()`` and the other scans.
-
-        Returns
-        -------
-        polars.DataFrame
-            The result.
-
-        Raises
-        ------
-        LakeError
-            If a file is damaged; the message names it.
-        """
-        return query.collect(engine="streaming")
-
     def default_window(self, drawn: DesignState | None = None) -> Window | None:
         """Return the window to analyse if the user names none; None if the lake is empty.
 
@@ -328,7 +300,7 @@ class Lake(LakeFiles):
         if covered:
             return Window(covered[0].start, covered[-1].end)
         start = pl.col("session_start")
-        first, last = self.read(self.sessions().select(start.min(), start.max().alias("last"))).row(0)
+        first, last = self.sessions().select(start.min(), start.max().alias("last")).collect().row(0)
         return None if first is None else Window(first, last + timedelta.resolution)
 
     def _altered(self, batch: Batch) -> Batch:
@@ -345,7 +317,7 @@ class Lake(LakeFiles):
     def _known(self, session_ids: pl.Series) -> pl.DataFrame:
         """Return ``session_id`` and ``date`` of the sessions that the lake has."""
         ids = session_ids.unique().to_frame("session_id").lazy()
-        return self.read(self._scan(SESSIONS.name).select("session_id", DATE).join(ids, on="session_id", how="semi"))
+        return self._scan(SESSIONS.name).select("session_id", DATE).join(ids, on="session_id", how="semi").collect()
 
 
 def as_lake(lake: Lake | str | os.PathLike[str]) -> Lake:

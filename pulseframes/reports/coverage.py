@@ -105,8 +105,8 @@ def read_standing(lake: Lake, window: Window, sample: Sample, design: Design | s
             pl.col("detail_fetched_at").is_not_null().sum().alias("details"),
         )
     )
-    numbers = lake.read(counted).row(0, named=True)
-    everything = lake.read(lake.sessions().select(pl.len())).item()
+    numbers = counted.collect().row(0, named=True)
+    everything = lake.sessions().select(pl.len()).collect().item()
     state = lake.state()
     drawn = lake.state().find_design(design)
     return Standing(
@@ -115,7 +115,7 @@ def read_standing(lake: Lake, window: Window, sample: Sample, design: Design | s
         incomplete=_common(state.incomplete, window),
         **numbers,
         beyond=everything - numbers["sessions"],
-        rejected=lake.read(lake.rejected().select(pl.len())).item(),
+        rejected=lake.rejected().select(pl.len()).collect().item(),
         population=len(sample.population),
         drawn=len(sample.members),
         answered=int(sample.members[RESPONDED].sum()),
