@@ -7,14 +7,4 @@ from pulseframes.analysis.navigation import landings, paths
 from pulseframes.analysis.pages import apdex, page_speed
 from pulseframes.analysis.traffic import satisfaction, traffic
 
-__all__ = [
-    "apdex",
-    "compare",
-    "error_impact",
-    "features",
-    "landings",
-    "page_speed",
-    "paths",
-    "satisfaction",
-    "traffic",
-]
+__all__ = ["apdex", "compare", "error_impact", "features", "landings", "page_speed", "paths", "satisfaction", "traffic"]

@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from pulseframes.analysis.estimate import Source, estimate
+from pulseframes.analysis.estimate import Source, estimate, with_limits
 from pulseframes.errors import InvalidQuery
 from pulseframes.query import DateLike
 from pulseframes.sampling.columns import RESULT
@@ -92,24 +92,24 @@ def compare(
     a, b = pl.col("estimate"), pl.col("estimate_second")
     below = ((b - pl.col("lower_second")) ** 2 + (pl.col("upper") - a) ** 2).sqrt()
     above = ((pl.col("upper_second") - b) ** 2 + (a - pl.col("lower")) ** 2).sqrt()
-    lower, upper = b - a - below, b - a + above
+    figures = {
+        "first": (a, pl.col("lower"), pl.col("upper")),
+        "second": (b, pl.col("lower_second"), pl.col("upper_second")),
+        "difference": (b - a, b - a - below, b - a + above),
+    }
     return both.select(
         *groups,
         "measure",
-        a.alias("first"),
-        pl.col("lower").alias("first_lower"),
-        pl.col("upper").alias("first_upper"),
-        b.alias("second"),
-        pl.col("lower_second").alias("second_lower"),
-        pl.col("upper_second").alias("second_upper"),
-        (b - a).alias("difference"),
-        lower.alias("difference_lower"),
-        upper.alias("difference_upper"),
-        pl.when(a != 0).then(b / a).alias("ratio"),
-        ((lower > 0) | (upper < 0)).alias("differs"),
-        pl.col("sessions").fill_null(0).alias("sessions_first"),
-        pl.col("sessions_second").fill_null(0),
-        pl.coalesce("flag", "flag_second").alias("flag"),
+        **{
+            column: part
+            for name, parts in figures.items()
+            for column, part in zip(with_limits(name), parts, strict=True)
+        },
+        ratio=pl.when(a != 0).then(b / a),
+        differs=(b - a - below > 0) | (b - a + above < 0),
+        sessions_first=pl.col("sessions").fill_null(0),
+        sessions_second=pl.col("sessions_second").fill_null(0),
+        flag=pl.coalesce("flag", "flag_second"),
     )
 
 

@@ -18,6 +18,7 @@ _IMPACT: Final = {
     "count()": "errors",
     "sessions(page_view_count)": "page_views_affected",
 }
+_FIGURES: Final = ("sessions_affected", "share_of_sessions", "errors", "page_views_affected")
 #: How many browsers and pages are listed per group.
 _LISTED: Final = 3
 
@@ -82,17 +83,8 @@ def error_impact(
         .select(
             "group_id",
             "title",
-            *with_limits("sessions_affected"),
-            *with_limits("share_of_sessions"),
-            *with_limits("errors"),
-            *with_limits("page_views_affected"),
-            "users_seen",
-            "first_seen",
-            "last_seen",
-            "browsers",
-            "pages",
-            "sessions",
-            "flag",
+            *(column for figure in _FIGURES for column in with_limits(figure)),
+            *("users_seen", "first_seen", "last_seen", "browsers", "pages", "sessions", "flag"),
         )
         .sort("sessions_affected", "errors", "group_id", descending=[True, True, False])
     )

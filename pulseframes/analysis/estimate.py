@@ -199,7 +199,7 @@ def side_by_side(estimates: pl.DataFrame, names: Mapping[str, str]) -> pl.DataFr
                 pl.col(old).alias(new)
                 for old, new in zip(("estimate", "lower", "upper"), with_limits(name), strict=True)
             ),
-            pl.col("sessions", "flag").name.suffix(f"_{number}"),
+            pl.col("sessions", "flag").name.prefix(f"_{number}_"),
         )
         for number, (measure, name) in enumerate(names.items())
     )
@@ -208,8 +208,8 @@ def side_by_side(estimates: pl.DataFrame, names: Mapping[str, str]) -> pl.DataFr
     return first.select(
         *groups,
         *(column for name in names.values() for column in with_limits(name)),
-        pl.col("sessions_0").alias("sessions"),
-        pl.coalesce(pl.col(r"^flag_\d+$")).alias("flag"),
+        pl.col("_0_sessions").alias("sessions"),
+        pl.coalesce(pl.col(r"^_\d+_flag$")).alias("flag"),
     )
 
 

@@ -54,6 +54,11 @@ class PrecisionPlan:
         One row per group, the most viewed first: its columns, ``estimate``, ``lower``, ``upper``; ``within``, the half width now,
         as a share of the estimate; ``tomorrow``, the forecast after another day's details; and ``needed``, the details needed in
         all. The last two are null if they cannot be forecast.
+
+    Examples
+    --------
+    >>> pf.plan_precision("lake", by=None).left > 0
+    True
     """
 
     measure: str

@@ -272,21 +272,20 @@ def _window(lake: Lake, state: DesignState | None, date_from: DateLike | None, d
         raise LakeError(f"The lake {lake.location} has no sessions. Add some with sync() or Lake.write().")
     window = parse_window(date_from, date_to, default or EVER)
     read = lake.coverage()
-    gaps = subtract([window], read)
-    if not gaps or not read or (date_from is None and date_to is None):
-        return window
+    argument = "date_to" if date_from is None else "date_from"
+    gaps = subtract([window], read) if read and (date_from, date_to) != (None, None) else []
     if gaps == [window]:
-        argument = "date_from" if date_from is not None else "date_to"
+        covered = _text(Window(read[0].start, read[-1].end))
         raise InvalidQuery(
-            f"{argument}: the lake {lake.location} has nothing of this window, only {_text(Window(read[0].start, read[-1].end))}. "
-            "Sync it first.",
+            f"{argument}: the lake {lake.location} has nothing of this window, only {covered}. Sync it first.",
             argument=argument,
         )
-    others = f" and {len(gaps) - 1} more parts" if gaps[1:] else ""
-    warn(
-        IncompleteWarning,
-        f"The lake {lake.location} has not read all of this window: the figures omit {_text(gaps[0])}{others}.",
-    )
+    if gaps:
+        others = f" and {len(gaps) - 1} more parts" if gaps[1:] else ""
+        warn(
+            IncompleteWarning,
+            f"The lake {lake.location} has not read all of this window: the figures omit {_text(gaps[0])}{others}.",
+        )
     return window
 
 

@@ -20,8 +20,6 @@ Kind: TypeAlias = Literal["pageviews", "uniform"]
 
 #: The columns that a search fills: what is known of every session.
 SUMMARY_COLUMNS: Final = tuple(column.name for column in SESSIONS.columns if SEARCH in column.endpoints)
-#: How many strata a message names.
-_NAMED: Final = 20
 
 
 @dataclass(frozen=True)
@@ -128,7 +126,7 @@ def check_strata_exist(population: pl.DataFrame, design: Design) -> None:
     missing = [name for name in design.allocation or {} if name not in strata]
     if missing and strata:
         raise InvalidQuery(
-            f"allocation: no session is in the stratum {missing[0]!r}; the strata are {listed(map(repr, strata), _NAMED)}.",
+            f"allocation: no session is in the stratum {missing[0]!r}; the strata are {listed(map(repr, strata), most=20)}.",
             argument="allocation",
         )
 

@@ -6,17 +6,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from pulseframes.sampling.columns import (
-    AUXILIARY,
-    CELL,
-    FRACTION,
-    GROUP,
-    PROBABILITY,
-    RESPONDED,
-    SIZE,
-    STRATUM,
-    WEIGHT,
-)
+from pulseframes.sampling.columns import AUXILIARY, CELL, FRACTION, GROUP, PROBABILITY, RESPONDED, SIZE, STRATUM, WEIGHT
 from pulseframes.sampling.rates import FEWEST
 
 _POOLED: Final = "\0pooled"  # no stratum's name
@@ -50,8 +40,7 @@ def weigh(population: pl.DataFrame, members: pl.DataFrame, auxiliary: pl.Expr | 
     # Respondents with none of the auxiliary cannot be scaled by it.
     scale = pl.when(pl.col("_expected") > 0).then(pl.col("_total") / pl.col("_expected")).otherwise(1.0)
     return weighted.with_columns(
-        (scale / pl.col(PROBABILITY)).alias(WEIGHT),
-        (pl.col(PROBABILITY) * pl.col("_response")).alias(FRACTION),
+        (scale / pl.col(PROBABILITY)).alias(WEIGHT), (pl.col(PROBABILITY) * pl.col("_response")).alias(FRACTION)
     ).drop("_total", "_expected", "_response")
 
 
