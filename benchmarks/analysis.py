@@ -1,6 +1,6 @@
-"""Everything that is asked of a lake of a million sessions: seconds for each function, and the most memory.
+"""Every analysis of a lake of a million sessions: seconds per function, and peak memory.
 
-Usage: python benchmarks/analysis.py [DETAILS ...]; 450, 5,000 and 100,000 by default. Each lake is made, and asked, by a process of its own.
+Usage: python benchmarks/analysis.py [DETAILS ...]; 450, 5,000 and 100,000 by default. A process of its own makes and analyses each lake.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pulseframes.windows import Window
 SESSIONS = 1_000_000
 PER_DAY = SESSIONS // DAYS
 SIZES = (450, 5_000, 100_000)
-#: The year's days are written so many at a time.
+#: Days written at a time.
 STEP = 100
 FETCHED = datetime(2026, 1, 10, tzinfo=UTC)
 WEEKS = [("2025-12-01", "2025-12-08"), ("2025-12-08", "2025-12-15")]
@@ -34,7 +34,7 @@ PAGES = [
 ]
 TITLES = ["Script error.", "TypeError: Failed to fetch", "RangeError: Invalid time value", "Error: Cart 409"]
 
-#: As the report asks: the sample is read once, and what is not of a sample is asked of the lake.
+#: As in a report: the sample is read once; figures that need no sample come from the lake.
 QUESTIONS: dict[str, Callable[[str, pf.Sample], pl.DataFrame]] = {
     "page_speed": lambda _, sample: pf.page_speed(sample),
     "page_speed, by country": lambda _, sample: pf.page_speed(sample, by="country"),
@@ -54,14 +54,14 @@ READ = "the sample, read once"
 
 
 def summaries(first_day: int, days: int) -> pl.DataFrame:
-    """Make sessions with as many page views as a shop's have: most one or two, a few dozens."""
+    """Return sessions with page view counts like a shop's: mostly one or two, sometimes dozens."""
     sessions = sessions_of(first_day, days, PER_DAY)
     draw = (pl.col("session_id").hash(seed=5) % 1_000_003 + 1).cast(pl.Float64) / 1_000_004
     return sessions.with_columns((1 - 2.5 * draw.log()).cast(pl.Int64).alias("page_view_count"))
 
 
 def details_of(sessions: pl.DataFrame) -> pf.SessionFrames:
-    """Make the details of some sessions."""
+    """Return the details of sessions."""
     sessions = sessions.sort("session_start", "session_id")
     views = sessions.select("session_id", "session_start", pl.int_ranges("page_view_count").alias("view_index"))
     views = views.explode("view_index").sort("session_id", "view_index")
@@ -110,27 +110,27 @@ def make(folder: str, count: int) -> dict[str, float]:
     return {}
 
 
-def ask(folder: str, count: int) -> dict[str, float]:
-    """Ask everything once; seconds, and those of the processors, which other programs on the machine do not lengthen."""
-    taken = {}
+def analyse(folder: str, count: int) -> dict[str, float]:
+    """Return the seconds of each analysis, and CPU seconds, which do not depend on other programs on the machine."""
+    seconds = {}
     started = time.perf_counter()
     sample = pf.Sample.of_lake(pf.Lake(folder), columns=())
-    taken[READ] = time.perf_counter() - started
+    seconds[READ] = time.perf_counter() - started
     assert len(sample.details.sessions) == count
     for name, question in QUESTIONS.items():
         started = time.perf_counter()
         found = question(folder, sample)
-        taken[name] = time.perf_counter() - started
+        seconds[name] = time.perf_counter() - started
         assert not found.is_empty()
-    return taken | {"processors": time.process_time()}
+    return seconds | {"processors": time.process_time()}
 
 
 def measure(what: str, folder: str, count: int) -> dict[str, float]:
-    """Do one of the functions above in a process of its own."""
+    """Run one of the functions above in a process of its own."""
     command = [sys.executable, __file__, what, folder, str(count)]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-    told: dict[str, float] = json.loads(done.stdout)
-    return told
+    figures: dict[str, float] = json.loads(done.stdout)
+    return figures
 
 
 def main(sizes: list[int]) -> None:
@@ -139,19 +139,19 @@ def main(sizes: list[int]) -> None:
         with tempfile.TemporaryDirectory() as place:
             folder = f"{place}/lake"
             measure("make", folder, size)
-            found[size] = measure("ask", folder, size)
+            found[size] = measure("analyse", folder, size)
     print(f"{'a lake of 1,000,000 sessions':<30}" + "".join(f"{f'{size:,} details':>18}" for size in sizes))
     for name in (READ, *QUESTIONS):
         print(f"{name:<30}" + "".join(f"{found[size][name]:>16.2f} s" for size in sizes))
     totals = {size: sum(found[size][name] for name in (READ, *QUESTIONS)) for size in sizes}
     print(f"{'all of them':<30}" + "".join(f"{totals[size]:>16.2f} s" for size in sizes))
-    print(f"{'of the processors':<30}" + "".join(f"{found[size]['processors']:>16.2f} s" for size in sizes))
+    print(f"{'CPU time':<30}" + "".join(f"{found[size]['processors']:>16.2f} s" for size in sizes))
     print(f"{'peak memory':<30}" + "".join(f"{found[size]['peak']:>15.0f} MB" for size in sizes))
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 3 and sys.argv[1] in ("make", "ask"):
-        told = globals()[sys.argv[1]](sys.argv[2], int(sys.argv[3]))
-        print(json.dumps(told | {"peak": memory()}))
+    if len(sys.argv) > 3 and sys.argv[1] in ("make", "analyse"):
+        figures = globals()[sys.argv[1]](sys.argv[2], int(sys.argv[3]))
+        print(json.dumps(figures | {"peak": memory()}))
     else:
         main([int(size) for size in sys.argv[1:]] or list(SIZES))

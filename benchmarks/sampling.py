@@ -1,9 +1,9 @@
-"""How good a sample of details is: bias, coverage and spread over many purchases of a population whose truth is known.
+"""The quality of samples: bias, coverage and spread over many samples of a population with known true values.
 
-Each purchase draws from the simulator's 20,000 sessions with a seed of its own, buys, and estimates; beside it stand the newest
-sessions at a random moment, estimated as if they were a random sample.
+Each sample is drawn from the simulator's 20,000 sessions with its own seed. For comparison, the newest sessions at a random moment
+are estimated as if they were a random sample.
 
-Usage: python benchmarks/sampling.py [PURCHASES]
+Usage: python benchmarks/sampling.py [SAMPLES]
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from pulseframes.simulator import Simulator
 NOW: Final = datetime(2026, 11, 20, 12, tzinfo=UTC)
 SESSIONS: Final = 20_000
 SIZES: Final = (40, 120, 400)
-WAYS: Final = ("pageviews", "uniform", "newest")
+METHODS: Final = ("pageviews", "uniform", "newest")
 
-#: What is asked: of page views and errors, then of sessions.
+#: The measures: of page views and errors, then of sessions.
 MEASURES: Final = {
     "mean(loading_time_ms)": "page_views",
     "mean(viewing_time_ms)": "page_views",
@@ -47,7 +47,7 @@ MEASURES: Final = {
 
 @cache
 def population() -> tuple[pl.DataFrame, pf.SessionFrames]:
-    """Give the summaries of all ended sessions, and their details."""
+    """Return the summaries of all ended sessions, and their details."""
     simulator = Simulator(sessions=SESSIONS, now=NOW, daily_limit=None)
     truth = simulator.truth()
     ended = truth["sessions"].filter(pl.col("status") != "active")
@@ -56,20 +56,20 @@ def population() -> tuple[pl.DataFrame, pf.SessionFrames]:
     return summaries, pf.SessionFrames(ended, *items)
 
 
-def ask(sample: pf.Sample) -> list[tuple[str, float, float, float]]:
-    """Estimate each measure; give it with its estimate and interval."""
-    found = []
+def estimates_of(sample: pf.Sample) -> list[tuple[str, float, float, float]]:
+    """Return each measure with its estimate and interval."""
+    rows = []
     for level in dict.fromkeys(MEASURES.values()):
         names = [name for name, of in MEASURES.items() if of == level]
         estimates = pf.estimate(sample, [name.removesuffix(" of errors") for name in names], of=level)
-        found += zip(names, *estimates.select("estimate", "lower", "upper"), strict=True)
-    return found
+        rows += zip(names, *estimates.select("estimate", "lower", "upper"), strict=True)
+    return rows
 
 
-def purchase(way: str, calls: int, seed: int) -> list[tuple[str, float, float, float]]:
-    """Buy so many details in one way, and estimate."""
+def draw(method: str, calls: int, seed: int) -> list[tuple[str, float, float, float]]:
+    """Select N sessions by a method, and estimate."""
     sessions, details = population()
-    if way == "newest":
+    if method == "newest":
         moment = Random(seed).uniform(0.05, 1.0)
         upto = sessions.head(max(calls, int(moment * len(sessions))))  # in order of time
         chosen = upto.tail(calls).select(
@@ -79,26 +79,28 @@ def purchase(way: str, calls: int, seed: int) -> list[tuple[str, float, float, f
             pl.lit(calls / len(sessions)).alias("inclusion_probability"),
         )
     else:
-        chosen = pf.choose_details(sessions, calls, design=way, seed=seed)  # type: ignore[arg-type]  # one of WAYS
+        chosen = pf.choose_details(sessions, calls, design=method, seed=seed)  # type: ignore[arg-type]  # one of METHODS
     ids = chosen["session_id"].implode()
-    bought = pf.SessionFrames(*(frame.filter(pl.col("session_id").is_in(ids)) for frame in details.tables().values()))
-    design = "uniform" if way == "newest" else way
-    return ask(pf.Sample.of_frames(sessions, chosen, bought, design=design))
+    downloaded = pf.SessionFrames(
+        *(frame.filter(pl.col("session_id").is_in(ids)) for frame in details.tables().values())
+    )
+    design = "uniform" if method == "newest" else method
+    return estimates_of(pf.Sample.of_frames(sessions, chosen, downloaded, design=design))
 
 
-def purchases(way: str, calls: int, count: int) -> pl.DataFrame:
-    """Make many purchases, on all cores."""
+def draws(method: str, calls: int, count: int) -> pl.DataFrame:
+    """Draw many samples, on all cores."""
     with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:  # a fork would share polars' threads
-        found = list(pool.map(purchase, [way] * count, [calls] * count, range(count), chunksize=20))
-    rows = [row for one in found for row in one]
+        samples = pool.map(draw, [method] * count, [calls] * count, range(count), chunksize=20)
+        rows = [row for sample in samples for row in sample]
     return pl.DataFrame(rows, schema=["measure", "estimate", "lower", "upper"], orient="row")
 
 
-def summary(found: pl.DataFrame, truth: dict[str, float]) -> pl.DataFrame:
-    """Give each measure's bias with its standard error, spread (root of the mean squared error), median half width and coverage."""
+def summary(estimates: pl.DataFrame, truth: dict[str, float]) -> pl.DataFrame:
+    """Return each measure's bias with its standard error, spread (root of the mean squared error), median half width and coverage."""
     true = pl.col("measure").replace_strict(truth, return_dtype=pl.Float64)
     off = (pl.col("estimate") - true) / true
-    return found.group_by("measure", maintain_order=True).agg(
+    return estimates.group_by("measure", maintain_order=True).agg(
         off.mean().alias("bias"),
         (off.std() / pl.len().sqrt()).alias("bias_error"),
         (off**2).mean().sqrt().alias("spread"),
@@ -111,25 +113,25 @@ def main(count: int) -> None:
     started = time.perf_counter()
     _, details = population()
     everything = pf.Sample.of_details(details)
-    truth = {name: estimate for name, estimate, _, _ in ask(everything)}
+    truth = {name: estimate for name, estimate, _, _ in estimates_of(everything)}
     spreads = {}
-    print(f"{count} purchases of {len(details.sessions)} sessions, {len(details.page_views)} page views")
+    print(f"{count} samples of {len(details.sessions)} sessions, {len(details.page_views)} page views")
     for calls in SIZES:
-        for way in WAYS:
-            found = summary(purchases(way, calls, count), truth)
-            spreads[way, calls] = dict(found.select("measure", "spread").iter_rows())
+        for method in METHODS:
+            quality = summary(draws(method, calls, count), truth)
+            spreads[method, calls] = dict(quality.select("measure", "spread").iter_rows())
             print(
-                f"\n{calls} details, {way}\n{'':42} {'truth':>14} {'bias':>8} {'its error':>9} {'spread':>8} {'half width':>10} "
+                f"\n{calls} details, {method}\n{'':42} {'truth':>14} {'bias':>8} {'its error':>9} {'spread':>8} {'half width':>10} "
                 f"{'covers':>7}"
             )
-            for row in found.iter_rows(named=True):
+            for row in quality.iter_rows(named=True):
                 name = row["measure"]
                 print(
                     f"{name:42} {truth[name]:14.4f} {row['bias']:8.2%} {row['bias_error']:9.2%} {row['spread']:8.2%} "
                     f"{row['half_width']:10.2%} {row['covers']:7.1%}",
                     flush=True,
                 )
-        # Errors narrow with the root of the number of calls, so that their squares are to each other as the calls needed.
+        # Errors narrow with the square root of the number of calls, so the calls needed are in proportion to squared errors.
         needs = (
             spreads["pageviews", calls]["mean(loading_time_ms)"] / spreads["uniform", calls]["mean(loading_time_ms)"]
         ) ** 2

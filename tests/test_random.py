@@ -50,6 +50,6 @@ def test_the_numbers_never_change(seed: int, purpose: str, session_id: int, valu
 
 
 @given(st.integers(0, 2**63 - 1), st.lists(st.integers(0, 2**63 - 1), min_size=1))
-def test_a_series_of_ids_has_the_number_of_each(seed: int, ids: list[int]) -> None:
+def test_a_series_of_ids_gives_the_number_of_each(seed: int, ids: list[int]) -> None:
     numbers = PermanentRandom(seed, "details")
     assert numbers.uniforms(pl.Series(ids, dtype=pl.Int64)).to_list() == [numbers.uniform(one) for one in ids]

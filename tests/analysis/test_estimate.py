@@ -1,4 +1,4 @@
-"""estimate(): totals, means, ratios, shares and quantiles of all sessions, from those whose details were drawn."""
+"""estimate(): totals, means, ratios, shares and quantiles of all sessions, from a sample of details."""
 
 from __future__ import annotations
 
@@ -40,17 +40,17 @@ MEASURES = [
 
 
 def asked(source: Any, measure: str, **options: Any) -> dict[str, Any]:
-    """The one row that a question without groups gives."""
+    """The single row of an estimate without groups."""
     return pf.estimate(source, measure, **options).row(0, named=True)
 
 
 def truth(measure: str, **options: Any) -> Any:
-    """What the details of all sessions say."""
+    """The figure for the details of all sessions."""
     return asked(sample_of(2_000), measure, **options)["estimate"]
 
 
 def edited(sample: pf.Sample, **views: pl.Expr) -> pf.Sample:
-    """The same sample, whose page views say something else."""
+    """The same sample with other page views."""
     details = sample.details
     frames = pf.SessionFrames(details.sessions, details.page_views.with_columns(**views), details.errors)
     return pf.Sample(sample.population, sample.members, frames)
@@ -103,7 +103,7 @@ def test_a_census_is_exact(design: str, measure: str) -> None:
     assert found["flag"] is None
 
 
-def test_a_census_says_what_polars_says() -> None:
+def test_a_census_agrees_with_polars() -> None:
     census, views = sample_of(2_000), population().page_views
     times = views["loading_time_ms"]
     assert truth("total(loading_time_ms)") == times.sum()
@@ -123,7 +123,7 @@ def test_a_census_says_what_polars_says() -> None:
     "measure", ["mean(loading_time_ms)", "total(loading_time_ms)", "share(loading_time_ms > 2000)", "mean(error_count)"]
 )
 @pytest.mark.parametrize("design", ["uniform", "pageviews"])
-def test_over_many_seeds_estimates_are_about_the_truth_and_intervals_hold_it(design: str, measure: str) -> None:
+def test_over_many_seeds_estimates_are_near_the_truth_and_intervals_contain_it(design: str, measure: str) -> None:
     true = truth(measure)
     found = [asked(sample_of(150, design, seed=seed), measure) for seed in range(40)]
     spread = pl.Series([one["estimate"] for one in found])
@@ -131,7 +131,7 @@ def test_over_many_seeds_estimates_are_about_the_truth_and_intervals_hold_it(des
     assert sum(one["lower"] <= true <= one["upper"] for one in found) >= 34
 
 
-def test_what_every_summary_says_needs_no_sample_and_is_exact() -> None:
+def test_figures_of_summaries_need_no_sample_and_are_exact() -> None:
     sessions = population().sessions
     found = pf.estimate(sample_of(5), ["count()", "mean(session_length_ms)", "p75(session_length_ms)"], by="country")
     assert found["standard_error"].unique().to_list() == [0.0]
@@ -144,7 +144,7 @@ def test_what_every_summary_says_needs_no_sample_and_is_exact() -> None:
 # Groups, conditions and tables
 
 
-def test_each_value_that_occurs_has_an_estimate_and_null_is_one_of_them() -> None:
+def test_each_value_has_an_estimate_and_null_is_a_value() -> None:
     sample = sample_of(400)
     found = pf.estimate(sample, "mean(loading_time_ms)", by="platform_name")
     assert found.columns == ["platform_name", *COLUMNS]
@@ -166,7 +166,7 @@ def test_groups_are_columns_sql_or_expressions_of_any_type() -> None:
     assert found["estimate"].sum() == pytest.approx(totals)
 
 
-def test_no_groups_are_the_whole() -> None:
+def test_without_groups_the_estimate_is_of_the_whole() -> None:
     sample = sample_of(60)
     whole = pf.estimate(sample, "mean(loading_time_ms)")
     assert pf.estimate(sample, "mean(loading_time_ms)", by=[]).equals(whole)
@@ -180,7 +180,7 @@ def test_a_condition_is_sql_or_an_expression() -> None:
     assert 0 < sql["sessions"].item() < 100
 
 
-def test_of_says_what_is_counted() -> None:
+def test_of_chooses_what_is_counted() -> None:
     sample = sample_of(200)
     counts = {of: asked(sample, "count()", of=of)["estimate"] for of in ("sessions", "page_views", "errors")}
     assert counts["sessions"] == 2_000
@@ -202,7 +202,7 @@ def test_sessions_are_counted_once_whatever_rows_they_have() -> None:
     assert asked(sample, "sessions(page_view_count)", **slow)["estimate"] == pytest.approx(views / whole * known)
 
 
-def test_a_session_may_be_looked_at_as_a_whole_within_a_question_about_its_page_views() -> None:
+def test_a_window_function_over_a_session_is_allowed() -> None:
     sample = sample_of(100)
     slowest = pf.estimate(sample, "mean(MAX(loading_time_ms) OVER (PARTITION BY session_id))")
     assert slowest["estimate"].item() > asked(sample, "mean(loading_time_ms)")["estimate"]
@@ -281,7 +281,7 @@ def test_calibrated_estimates_differ_and_exact_ones_do_not() -> None:
     )
 
 
-def test_equal_weights_make_all_sessions_count_and_unequal_ones_fewer() -> None:
+def test_unequal_weights_lower_the_effective_number_of_sessions() -> None:
     uniform, by_views = sample_of(100, "uniform"), sample_of(100, "pageviews")
     assert asked(uniform, "mean(error_count)")["effective_sessions"] == pytest.approx(100)
     assert asked(by_views, "mean(error_count)")["effective_sessions"] < 60
@@ -292,26 +292,26 @@ def test_equal_weights_make_all_sessions_count_and_unequal_ones_fewer() -> None:
 
 
 @pytest.mark.parametrize("measure", ["mean(loading_time_ms)", "total(loading_time_ms)", "median(loading_time_ms)"])
-def test_one_session_tells_nothing_of_the_others(measure: str) -> None:
+def test_one_session_shows_nothing_of_the_others(measure: str) -> None:
     found = asked(sample_of(1), measure)
     assert found["estimate"] > 0
     assert (found["standard_error"], found["lower"], found["upper"]) == (None, 0, math.inf)
     assert (found["sessions"], found["flag"]) == (1, "few sessions")
 
 
-def test_one_session_tells_next_to_nothing_of_a_share() -> None:
+def test_one_session_shows_next_to_nothing_of_a_share() -> None:
     found = asked(sample_of(1), "share(loading_time_ms > 2000)")
     assert found["standard_error"] is None
     assert found["upper"] - found["lower"] > 0.9
     assert found["flag"] == "few sessions"
 
 
-def test_what_may_be_negative_has_no_lower_end_where_sessions_cannot_tell() -> None:
+def test_without_variance_a_value_that_may_be_negative_has_no_lower_limit() -> None:
     found = asked(sample_of(1), "mean(loading_time_ms - 10000)")
     assert (found["lower"], found["upper"]) == (-math.inf, math.inf)
 
 
-def test_sessions_that_are_all_the_same_do_not_tell_how_others_differ() -> None:
+def test_sessions_that_are_all_alike_show_no_variance() -> None:
     same = edited(sample_of(60), loading_time_ms=pl.lit(500, pl.Int64))
     found = asked(same, "mean(loading_time_ms)")
     assert found["estimate"] == pytest.approx(500)
@@ -322,7 +322,7 @@ def test_sessions_that_are_all_the_same_do_not_tell_how_others_differ() -> None:
     assert none["flag"] == "few cases"
 
 
-def test_what_nobody_of_the_sample_has_is_not_said_to_be_nothing() -> None:
+def test_a_total_of_zero_in_the_sample_has_no_upper_limit() -> None:
     found = asked(sample_of(60), "total(loading_time_ms > 10000000)")
     assert (found["estimate"], found["upper"]) == (0, math.inf)
     assert found["flag"] == "few cases"
@@ -330,14 +330,14 @@ def test_what_nobody_of_the_sample_has_is_not_said_to_be_nothing() -> None:
     assert (nobody["estimate"], nobody["upper"], nobody["flag"]) == (0, math.inf, "few sessions")
 
 
-def test_sessions_drawn_for_sure_tell_nothing_of_those_that_were_left_to_chance() -> None:
+def test_certain_sessions_show_nothing_of_the_others() -> None:
     sessions = population().sessions.head(8).with_columns(pl.Series("page_view_count", [1_000] * 5 + [1] * 3))
     frames = part_of(pf.SessionFrames(sessions, population().page_views, population().errors), sessions["session_id"])
     found = asked(sample_of(6, frames=frames), "mean(loading_time_ms)")
     assert (found["standard_error"], found["upper"], found["flag"]) == (None, math.inf, "few sessions")
 
 
-def test_a_number_of_sessions_is_never_beyond_that_of_all() -> None:
+def test_a_number_of_sessions_never_exceeds_that_of_all() -> None:
     found = asked(sample_of(60, "uniform"), "sessions()", where="loading_time_ms > 0")
     assert found["estimate"] == pytest.approx(2_000)
     assert 1_800 < found["lower"] < 1_991 < found["upper"] <= 2_000.001
@@ -360,7 +360,7 @@ def test_few_sessions_and_few_cases_are_flagged_and_many_are_not() -> None:
 @pytest.mark.parametrize(
     "measure", ["mean(loading_time_ms)", "total(loading_time_ms)", "share(loading_time_ms > 1)", "p75(error_count)"]
 )
-def test_without_any_answer_there_is_no_estimate(measure: str, calls: int) -> None:
+def test_without_respondents_there_is_no_estimate(measure: str, calls: int) -> None:
     found = asked(sample_of(calls, lost=calls), measure)
     assert (found["estimate"], found["standard_error"]) == (None, None)
     assert (found["lower"], found["upper"]) == (-math.inf, math.inf)
@@ -371,7 +371,7 @@ def test_no_row_at_all_gives_no_group() -> None:
     assert pf.estimate(sample_of(20), "mean(loading_time_ms)", by="country", where="country = 'XX'").is_empty()
 
 
-def test_details_that_were_not_drawn_have_no_interval_and_say_so() -> None:
+def test_details_that_were_not_drawn_have_no_interval_but_a_flag() -> None:
     newest = part_of(population(), population().sessions["session_id"].tail(45))
     found = pf.estimate(pf.Sample.of_details(newest), ["mean(loading_time_ms)", "p75(loading_time_ms)", "count()"])
     assert found["flag"].to_list() == ["not drawn"] * 3
@@ -380,7 +380,7 @@ def test_details_that_were_not_drawn_have_no_interval_and_say_so() -> None:
         assert found[column].null_count() == 3
 
 
-def test_sessions_without_an_answer_widen_the_interval() -> None:
+def test_nonresponse_widens_the_interval() -> None:
     whole, part = (asked(sample_of(200, "uniform", lost=lost), "mean(loading_time_ms)") for lost in (0, 100))
     assert part["upper"] - part["lower"] > whole["upper"] - whole["lower"]
 
@@ -419,7 +419,7 @@ def test_another_unit_scales_estimate_error_and_interval(sample: pf.Sample, time
 
 @settings(max_examples=15)
 @given(sample=SAMPLES, limit=st.integers(100, 8_000))
-def test_a_share_and_that_of_the_contrary_mirror_each_other(sample: pf.Sample, limit: int) -> None:
+def test_a_share_and_that_of_the_opposite_mirror_each_other(sample: pf.Sample, limit: int) -> None:
     one, other = (asked(sample, f"share({negated} loading_time_ms > {limit})") for negated in ("", "NOT"))
     assert one["estimate"] + other["estimate"] == pytest.approx(1)
     assert one["lower"] + other["upper"] == pytest.approx(1)
@@ -461,11 +461,11 @@ def test_higher_quantiles_are_higher(sample: pf.Sample) -> None:
     assert found["estimate"].to_list() == sorted(found["estimate"].to_list())
 
 
-def test_what_only_sessions_that_were_drawn_for_sure_have_is_not_known_of_the_others() -> None:
+def test_cases_in_certain_sessions_only_leave_the_others_unknown() -> None:
     sample = sample_of(300)
     sure = sample.members.filter(pl.col("inclusion_probability") >= 1)["session_id"]
     assert len(sure) > 10
-    # Made up: an error in some of those, and in no other session that was drawn.
+    # An invented error in some of those, and in no other session that was drawn.
     errors = sample.details.errors.clear()
     some = pl.DataFrame({"session_id": sure.head(3), "error_index": [0, 0, 0]}, schema_overrides=errors.schema)
     errors = pl.concat([errors, some], how="diagonal")
@@ -475,7 +475,7 @@ def test_what_only_sessions_that_were_drawn_for_sure_have_is_not_known_of_the_ot
     assert 6 < found["upper"] < math.inf
 
 
-def test_one_session_tells_nothing_of_a_quantile() -> None:
+def test_one_session_shows_nothing_of_a_quantile() -> None:
     sample = sample_of(120)
     one = sample.details.sessions["session_id"][0]
     found = asked(sample, "median(loading_time_ms)", where=f"session_id = {one}")
@@ -495,7 +495,7 @@ def test_the_order_of_rows_makes_no_difference() -> None:
 # Values
 
 
-def test_a_null_counts_for_nothing() -> None:
+def test_nulls_are_ignored() -> None:
     sample = edited(sample_of(60), viewing_time_ms=pl.when(pl.col("view_index") > 0).then("viewing_time_ms"))
     first = asked(sample, "mean(loading_time_ms)", where="view_index > 0 AND viewing_time_ms IS NOT NULL")
     both = asked(sample, "ratio(loading_time_ms, viewing_time_ms / viewing_time_ms)")
@@ -505,7 +505,7 @@ def test_a_null_counts_for_nothing() -> None:
     assert (found["estimate"], found["sessions"], found["flag"]) == (None, 0, "no sessions")
 
 
-def test_a_ratio_to_nothing_has_no_value_and_says_so() -> None:
+def test_a_ratio_to_zero_is_null_and_flagged() -> None:
     for sample in (sample_of(60), sample_of(2_000)):
         found = asked(sample, "ratio(loading_time_ms, view_index < 0)")
         assert (found["estimate"], found["flag"]) == (None, "zero base")
@@ -522,13 +522,13 @@ def test_a_ratio_to_nothing_has_no_value_and_says_so() -> None:
     ],
 )
 @pytest.mark.parametrize("calls", [60, 2_000])
-def test_a_value_that_is_infinite_or_no_number_is_told_with_what_to_do(measure: str, calls: int) -> None:
+def test_infinite_values_and_nan_raise_with_a_remedy(measure: str, calls: int) -> None:
     with pytest.raises(pf.InvalidQuery, match="is infinite or not a number for [0-9]+ rows, .* NULLIF") as caught:
         pf.estimate(sample_of(calls), measure)
     assert caught.value.argument == "measures"
 
 
-def test_dividing_by_nullif_leaves_these_rows_out() -> None:
+def test_dividing_by_nullif_omits_these_rows() -> None:
     sample = sample_of(60)
     found = asked(sample, "mean(viewing_time_ms / NULLIF(view_index, 0))")
     assert found["estimate"] == asked(sample, "mean(viewing_time_ms / view_index)", where="view_index > 0")["estimate"]
@@ -542,7 +542,7 @@ def test_dividing_by_nullif_leaves_these_rows_out() -> None:
         ({"by": "CAST(page AS INTEGER)"}, "by"),
     ],
 )
-def test_a_message_about_values_shows_none_of_them(options: dict[str, Any], argument: str) -> None:
+def test_a_message_about_values_does_not_show_them(options: dict[str, Any], argument: str) -> None:
     with pytest.raises(pf.InvalidQuery, match="cannot be computed for all rows. TRY_CAST") as caught:
         pf.estimate(sample_of(20), **({"measures": "mean(loading_time_ms)"} | options))
     assert caught.value.argument == argument
@@ -571,7 +571,7 @@ def of_others(options: dict[str, Any], argument: str) -> None:
         "SUM(loading_time_ms) OVER (PARTITION BY country)",
     ],
 )
-def test_what_hangs_on_which_sessions_were_drawn_is_no_measure_and_no_group(expression: str) -> None:
+def test_measures_and_groups_must_not_depend_on_other_sessions(expression: str) -> None:
     of_others({"measures": f"mean({expression})"}, "measures")
     of_others({"measures": f"ratio(loading_time_ms, {expression})"}, "measures")
     of_others({"by": expression}, "by")
@@ -581,12 +581,12 @@ def test_what_hangs_on_which_sessions_were_drawn_is_no_measure_and_no_group(expr
     "condition",
     ["loading_time_ms > AVG(loading_time_ms)", "loading_time_ms = MAX(loading_time_ms)", "ROW_NUMBER() OVER () > 10"],
 )
-def test_what_hangs_on_which_sessions_were_drawn_is_no_condition(condition: str) -> None:
+def test_conditions_must_not_depend_on_other_sessions(condition: str) -> None:
     of_others({"where": condition}, "where")
 
 
 @pytest.mark.parametrize(
-    ("options", "argument", "told"),
+    ("options", "argument", "message"),
     [
         ({"measures": []}, "measures", "measures is empty; pass one"),
         ({"measures": iter(())}, "measures", "measures is empty"),
@@ -641,14 +641,14 @@ def test_what_hangs_on_which_sessions_were_drawn_is_no_condition(condition: str)
         ({"source": pl.DataFrame()}, "source", "SessionFrames, not DataFrame"),
     ],
 )
-def test_bad_input_is_told_what_is_wrong(options: dict[str, Any], argument: str, told: str) -> None:
-    with pytest.raises(pf.InvalidQuery, match=told) as caught:
+def test_invalid_arguments_are_explained(options: dict[str, Any], argument: str, message: str) -> None:
+    with pytest.raises(pf.InvalidQuery, match=message) as caught:
         pf.estimate(**({"source": sample_of(20), "measures": "mean(loading_time_ms)"} | options))
     assert caught.value.argument == argument
 
 
 @pytest.mark.parametrize(
-    ("options", "argument", "told"),
+    ("options", "argument", "message"),
     [
         ({"by": "DATE(session_start)"}, "by", r"'DATE\(session_start\)' .* \(session_start is a time\).* x::DATE"),
         ({"where": "DATE(viewed_on) > 1"}, "where", r"'DATE\(viewed_on\) > 1' .* \(viewed_on is a time\)"),
@@ -657,10 +657,8 @@ def test_bad_input_is_told_what_is_wrong(options: dict[str, Any], argument: str,
         ({"by": pl.col("page") + pl.col("view_index")}, "by", r"col\(\"page\"\)"),
     ],
 )
-def test_an_expression_whose_types_do_not_go_together_is_told_in_our_words(
-    options: dict[str, Any], argument: str, told: str
-) -> None:
-    with pytest.raises(pf.InvalidQuery, match=told) as caught:
+def test_mismatched_types_are_explained_in_our_words(options: dict[str, Any], argument: str, message: str) -> None:
+    with pytest.raises(pf.InvalidQuery, match=message) as caught:
         pf.estimate(sample_of(20), **({"measures": "mean(loading_time_ms)", "of": "page_views"} | options))
     assert caught.value.argument == argument
     for theirs in ("occurred", "strptime", "decimal_div", "dtype"):

@@ -42,7 +42,7 @@ def agrees(found: pl.DataFrame, expected: Any, *, by: str | None = None) -> None
 
 
 def sessions_of(sample: pf.Sample) -> pl.DataFrame:
-    """The sessions that answered, a row each, with design weight, stratum and the stratum's size."""
+    """The sessions that responded, one row each, with design weight, stratum and the stratum's size."""
     errors = sample.details.errors.group_by("session_id").agg(pl.len().cast(pl.Int64).alias("error_count"))
     sizes = sample.population.group_by("stratum").len("in_stratum")
     design = sample.members.select("session_id", "stratum", (1 / pl.col("inclusion_probability")).alias("weight"))
@@ -55,12 +55,12 @@ def sessions_of(sample: pf.Sample) -> pl.DataFrame:
 
 
 def views_of(sample: pf.Sample) -> pl.DataFrame:
-    """Their page views, a row each, with the session's columns; a session without any has a row of nulls, for svy to know of it."""
+    """Their page views, one row each, with the session's columns; a session without any has a row of nulls, so that svy counts it."""
     return sessions_of(sample).join(sample.details.page_views, on="session_id", how="left")
 
 
 def surveyed(rows: pl.DataFrame, **design: Any) -> svy.Sample:
-    """What svy takes sessions, or their page views, to be: clusters of a sample without replacement."""
+    """Sessions, or their page views, as svy's clusters of a sample without replacement."""
     return svy.Sample(rows, svy.Design(**{"psu": "session_id", "wgt": "weight", "pop_size": "in_stratum"} | design))
 
 
@@ -97,14 +97,14 @@ def test_estimates_for_parts_of_a_simple_random_sample_are_svys_domains() -> Non
         agrees(pf.estimate(sample, "mean(error_count)", **asked), theirs.mean("error_count", where=where))
 
 
-def test_a_null_counts_for_nothing_as_svy_drops_it() -> None:
+def test_nulls_are_ignored_as_svy_drops_them() -> None:
     sample = sample_of(400, "uniform", seed=3)
     assert sample.details.page_views["loading_time_ms"].null_count() > 0
     theirs = surveyed(views_of(sample)).estimation
     agrees(pf.estimate(sample, "mean(loading_time_ms)"), theirs.mean("loading_time_ms", drop_nulls=True))
 
 
-def test_sessions_without_an_answer_are_made_up_for_as_svy_adjusts_for_them() -> None:
+def test_nonresponse_is_adjusted_for_as_in_svy() -> None:
     sample = sample_of(200, "uniform", lost=30)
     drawn = sample.members.select(
         "session_id",
@@ -197,14 +197,14 @@ def test_quantiles_of_page_views_are_svys_by_the_same_weights(design: str) -> No
 
 
 def by_views() -> pf.SessionFrames:
-    """Sessions of one to four page views, whose number makes their stratum."""
+    """Sessions with one to four page views, stratified by that number."""
     sessions = population().sessions.filter(pl.col(VIEWS).is_between(1, 4))
     frames = part_of(population(), sessions["session_id"])
     named = pl.col(VIEWS).cast(pl.String).alias("country")
     return pf.SessionFrames(frames.sessions.with_columns(named), frames.page_views, frames.errors)
 
 
-def test_unequal_chances_with_corrections_of_their_own_are_svys_where_a_stratum_has_one_chance() -> None:
+def test_unequal_probabilities_agree_with_svy_if_each_stratum_has_one() -> None:
     sample = sample_of(250, "pageviews", frames=by_views(), strata="country")
     assert sample.members["inclusion_probability"].n_unique() == 4
     theirs, nulls = surveyed(views_of(sample), stratum="stratum").estimation, {"drop_nulls": True}
@@ -216,7 +216,7 @@ def test_unequal_chances_with_corrections_of_their_own_are_svys_where_a_stratum_
     agrees(pf.estimate(sample, "mean(error_count)"), by_session.mean("error_count"))
 
 
-def test_sessions_that_are_drawn_for_sure_are_to_svy_a_stratum_that_is_all_there() -> None:
+def test_certain_sessions_are_a_complete_stratum_to_svy() -> None:
     frames = by_views()
     many = pl.col(VIEWS) == 4
     certain = frames.sessions.filter(many).height
@@ -234,7 +234,7 @@ def test_sessions_that_are_drawn_for_sure_are_to_svy_a_stratum_that_is_all_there
 
 
 def drawn_by_size(rows: pl.DataFrame, *, auxiliary: pl.Expr) -> WeightedSample:
-    """Sessions drawn in proportion to their page views, from so many that each has next to no chance."""
+    """Sessions drawn in proportion to their page views, from a population so large that each has a tiny probability."""
     everything = 10**15
     chance = len(rows) * pl.col("size") / everything
     members = rows.select(
@@ -270,7 +270,7 @@ def test_sessions_drawn_by_size_from_very_many_are_svys_drawn_with_replacement()
 
 
 def known_of(sample: pf.Sample, *names: str) -> tuple[pl.DataFrame, dict[str, dict[str, float]]]:
-    """The sampled sessions with values of fewer than five of them taken together, and the population's numbers of each."""
+    """The sampled sessions with values of fewer than five of them merged, and the population's numbers of each."""
     rows, population = sessions_of(sample), sample.population
     for name in names:
         common = rows.drop_nulls(name).group_by(name).len().filter(pl.col("len") >= 5)[name]

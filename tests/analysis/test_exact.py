@@ -1,4 +1,4 @@
-"""The analysis of a lake that has all details: each figure is what plain Python makes of the simulator's truth."""
+"""The analysis of a lake with all details: each figure equals what plain Python computes from the simulator's truth."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_page_speed_by_session_columns_of_some_views_with_rules(lake: Path) -> N
     assert {name: row["views"] for name, row in rows.items()} == Counter(map(key, some))
 
 
-def test_rules_hold_wherever_a_question_names_the_template(lake: Path) -> None:
+def test_rules_apply_wherever_a_question_names_the_template(lake: Path) -> None:
     rules = {"/c/*": "/c/{category}", "/p/**": "/c/{category}"}
     some = [view for view in VIEWS if (template_of(view["page"]) or "").startswith(("/c/", "/p/"))]
     where = "page_template = '/c/{category}'"
@@ -91,7 +91,7 @@ def test_apdex_is_the_mean_of_one_a_half_and_nothing(lake: Path, threshold: int)
     )
 
 
-def test_satisfaction_by_the_days_of_a_place(lake: Path) -> None:
+def test_satisfaction_by_day_in_a_time_zone(lake: Path) -> None:
     found = pf.satisfaction(lake, time_zone="Pacific/Auckland")
     rated = [row for row in SESSIONS if row["satisfaction_rating"]]
     days = grouped(rated, lambda row: row["session_start"].astimezone(AUCKLAND).date())
@@ -142,7 +142,7 @@ def test_error_impact_by_group(lake: Path, country: str | None) -> None:
     assert found["sessions_affected"].is_sorted(descending=True)
 
 
-def test_traffic_counts_sessions_users_and_views_by_the_hours_of_a_place(lake: Path) -> None:
+def test_traffic_counts_sessions_users_and_views_by_hour_in_a_time_zone(lake: Path) -> None:
     found = pf.traffic(lake, every="1h", time_zone="Pacific/Auckland")
     hours = grouped(
         SESSIONS,
@@ -173,7 +173,7 @@ def test_traffic_of_a_lake_is_that_of_its_frames(lake: Path) -> None:
         assert_frame_equal(pf.traffic(source, every="1w"), found)
 
 
-def test_paths_count_each_way_once_and_the_ways_in_and_out(lake: Path) -> None:
+def test_paths_count_each_step_once_with_entries_and_exits(lake: Path) -> None:
     found = pf.paths(lake)
     ways: Counter[tuple[str | None, str | None]] = Counter()
     for views in grouped(VIEWS, lambda view: view["session_id"]).values():
@@ -190,7 +190,7 @@ def test_paths_count_each_way_once_and_the_ways_in_and_out(lake: Path) -> None:
     assert is_exact(found, "times")
 
 
-def test_landings_count_where_sessions_begin_and_which_end_there(lake: Path) -> None:
+def test_landings_count_entries_and_bounces(lake: Path) -> None:
     found = pf.landings(lake)
     first = [view for view in VIEWS if view["view_index"] == 0]
     entries = grouped(first, lambda view: template_of(view["page"]) or "(not known)")
@@ -249,17 +249,17 @@ def test_compare_two_segments(lake: Path) -> None:
     [pf.page_speed, pf.apdex, pf.satisfaction, pf.error_impact, pf.paths, pf.landings],
     ids=lambda ask: ask.__name__,
 )
-def test_details_alone_have_the_figures_of_a_lake_without_intervals(lake: Path, ask: object) -> None:
+def test_details_alone_give_the_figures_of_a_lake_without_intervals(lake: Path, ask: object) -> None:
     found, of_details = ask(lake), ask(ended())  # type: ignore[operator]  # a function of pulseframes
-    told = [name for name in found.columns if not name.endswith(("_lower", "_upper")) and name != "flag"]
-    assert_frame_equal(found.select(told), of_details.select(told))
+    figures_only = [name for name in found.columns if not name.endswith(("_lower", "_upper")) and name != "flag"]
+    assert_frame_equal(found.select(figures_only), of_details.select(figures_only))
     assert_frame_equal(found, ask(str(lake)))  # type: ignore[operator]  # as above
     limits = [name for name in found.columns if name.endswith(("_lower", "_upper"))]
     assert of_details.select(pl.all_horizontal(pl.col(limits).is_null().all())).item()
     assert of_details["flag"].unique().to_list() == ["not drawn"]
 
 
-def test_a_window_leaves_out_the_sessions_outside_it(lake: Path) -> None:
+def test_a_window_omits_the_sessions_outside_it(lake: Path) -> None:
     start = SESSIONS[1000]["session_start"]
     later = [view for view in VIEWS if view["session"]["session_start"] >= start]
     assert pf.page_speed(lake, date_from=start)["views"].sum() == len(later)

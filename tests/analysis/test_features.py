@@ -29,7 +29,7 @@ LATER = {
 
 
 def with_another_end(frames: pf.SessionFrames) -> pf.SessionFrames:
-    """The same sessions, of which everything after the first page's address is another."""
+    """The same sessions with everything changed after the first page's address."""
     sessions = frames.sessions.with_columns(
         pl.lit(value).cast(frames.sessions.schema[name]).alias(name) for name, value in LATER.items()
     )
@@ -38,7 +38,7 @@ def with_another_end(frames: pf.SessionFrames) -> pf.SessionFrames:
     return pf.SessionFrames(sessions, first, frames.errors.clear())
 
 
-def test_nothing_that_happens_after_a_sessions_start_changes_what_was_known_then(tmp_path: Path) -> None:
+def test_nothing_after_a_sessions_start_leaks_into_what_was_known_then(tmp_path: Path) -> None:
     for number, frames in enumerate((ended(), with_another_end(ended()))):
         lake_of(frames, tmp_path / str(number))
     found = [pf.features(tmp_path / number, known="start") for number in ("0", "1")]
@@ -46,7 +46,7 @@ def test_nothing_that_happens_after_a_sessions_start_changes_what_was_known_then
     assert len(found[0].columns) == 15
 
 
-def test_sessions_that_start_later_change_nothing_of_what_was_known_at_the_start_of_earlier_ones() -> None:
+def test_later_sessions_do_not_leak_into_earlier_ones() -> None:
     early = ended().sessions.head(700)["session_id"]
     of_early = pf.features(part_of(ended(), early), known="start")
     of_all = pf.features(ended(), known="start")
@@ -104,7 +104,7 @@ def test_what_is_known_at_the_end() -> None:
         assert row["viewing_ms"] == (sum(viewing) if viewing else None)
 
 
-def test_sessions_before_are_those_of_the_whole_lake_with_details_or_not(tmp_path: Path) -> None:
+def test_sessions_before_counts_the_whole_lake_with_or_without_details(tmp_path: Path) -> None:
     lake = pf.Lake(tmp_path / "lake")
     lake.write(summaries(), fetched_at=END)
     late = ended().sessions.tail(30)["session_id"]
@@ -119,7 +119,7 @@ def test_sessions_before_are_those_of_the_whole_lake_with_details_or_not(tmp_pat
     assert census["weight"].to_list() == [1.0] * 30, "they are all that there is in the window"
 
 
-def test_a_session_at_the_very_same_moment_is_none_before() -> None:
+def test_a_session_at_the_same_moment_does_not_count_as_earlier() -> None:
     user = grouped(SESSIONS, lambda row: row["user_id"])
     two = next(rows for name, rows in user.items() if name is not None and len(rows) == 2)
     frames = part_of(ended(), [row["session_id"] for row in two])
@@ -131,7 +131,7 @@ def test_a_session_at_the_very_same_moment_is_none_before() -> None:
     assert found["hours_since_last"].to_list() == [None, None]
 
 
-def test_a_first_sight_that_the_server_wrote_anew_after_the_start_is_not_known() -> None:
+def test_a_first_seen_time_overwritten_after_the_start_counts_as_unknown() -> None:
     def first_seen(after: timedelta) -> tuple[bool | None, float | None]:
         frames = part_of(ended(), [SESSIONS[0]["session_id"]])
         sessions = frames.sessions.with_columns((pl.col("session_start") + after).alias("user_first_seen"))

@@ -1,4 +1,4 @@
-"""What the analysis makes of nothing, of nulls, of hostile values, and of arguments that are wrong."""
+"""The analysis of empty input, nulls and hostile values, and wrong arguments."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ HOSTILE = ["<script>alert(1)</script>", 'it\'s \\ "quoted" -- ; %s {0}\n', "\u20
 
 
 def one_view_each(values: dict[str, Any], count: int = 3) -> pf.SessionFrames:
-    """A few sessions with a view and an error each; what is not given is null."""
+    """A few sessions with a view and an error each; other values are null."""
     ids = list(range(1, count + 1))
 
     def table(of: Any, **more: Any) -> pl.DataFrame:
@@ -63,7 +63,7 @@ def nothing(frames: pf.SessionFrames) -> pf.SessionFrames:
 
 
 @by_name
-def test_of_no_sessions_there_is_a_frame_with_all_columns(ask: Ask) -> None:
+def test_no_sessions_give_a_frame_with_all_columns(ask: Ask) -> None:
     found, usual = ask(nothing(ended())), ask(ended())
     assert found.schema == usual.schema
     assert found.is_empty() or ask is pf.apdex
@@ -72,33 +72,33 @@ def test_of_no_sessions_there_is_a_frame_with_all_columns(ask: Ask) -> None:
 
 
 @by_name
-def test_of_a_lake_without_sessions_there_is_a_frame_with_all_columns(ask: Ask, tmp_path: Path) -> None:
+def test_a_lake_without_sessions_gives_a_frame_with_all_columns(ask: Ask, tmp_path: Path) -> None:
     lake = lake_of(nothing(ended()), tmp_path / "lake")
     assert ask(lake).drop("flag", strict=False).is_empty() or ask is pf.apdex
 
 
 @of_details
-def test_of_a_lake_without_details_there_is_a_frame_with_all_columns(ask: Ask, tmp_path: Path) -> None:
+def test_a_lake_without_details_gives_a_frame_with_all_columns(ask: Ask, tmp_path: Path) -> None:
     found = ask(lake_of(summaries(), tmp_path / "lake"))
     assert found.schema == ask(ended()).schema
     assert found.is_empty() or ask is pf.apdex
 
 
 @by_name
-def test_sessions_without_a_single_page_view_or_error_are_asked_too(ask: Ask) -> None:
+def test_sessions_without_page_views_and_errors_are_accepted(ask: Ask) -> None:
     bare = pf.SessionFrames(ended().sessions, ended().page_views.clear(), ended().errors.clear())
     assert ask(bare).schema == ask(ended()).schema
 
 
 @by_name
-def test_a_value_that_is_not_known_hurts_nothing(ask: Ask) -> None:
+def test_unknown_values_are_accepted(ask: Ask) -> None:
     found = ask(one_view_each({}))
     assert found.schema == ask(ended()).schema
     if ask in (pf.page_speed, pf.error_impact, pf.landings, pf.traffic):
         assert len(found) == 1
 
 
-def test_a_page_or_a_group_that_is_not_known_is_a_group_of_its_own() -> None:
+def test_unknown_pages_and_error_groups_are_groups_of_their_own() -> None:
     frames = one_view_each({"page": ["/a/1", None, "/a/2"], "group_id": [5, None, 5], "title": ["x", "y", None]})
     assert sorted(pf.page_speed(frames)["page_template"].to_list(), key=str) == ["/a/{id}", None]
     assert pf.landings(frames)["page_template"].to_list() == ["/a/{id}", "(not known)"]
@@ -110,7 +110,7 @@ def test_a_page_or_a_group_that_is_not_known_is_a_group_of_its_own() -> None:
 
 
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
-def test_texts_of_the_data_are_never_taken_for_anything_else(text: str) -> None:
+def test_strings_in_the_data_are_never_interpreted(text: str) -> None:
     names = ("title", "page", "browser_name", "country", "satisfaction_rating", "user_identifier", "browser_version")
     frames = one_view_each(dict.fromkeys(names, text) | {"group_id": 1, "user_id": 9})
     impact = pf.error_impact(frames)
@@ -125,7 +125,7 @@ def test_texts_of_the_data_are_never_taken_for_anything_else(text: str) -> None:
         assert not ask(frames).is_empty()
 
 
-def test_a_new_rating_stands_after_the_known_ones() -> None:
+def test_a_new_rating_comes_after_the_known_ones() -> None:
     frames = one_view_each({"satisfaction_rating": ["Poor", "Divine", "Divine"]})
     found = pf.satisfaction(frames)
     assert found["satisfaction_rating"].to_list() == ["Excellent", "Good", "Average", "Poor", "Divine"]
@@ -141,21 +141,21 @@ def test_a_sample_of_a_few_sessions_is_flagged_and_not_refused(ask: Ask) -> None
 
 
 @of_details
-def test_a_sample_of_which_no_details_came_has_no_rows(ask: Ask) -> None:
+def test_a_sample_without_details_gives_no_rows(ask: Ask) -> None:
     found = ask(sample_of(5, frames=ended(), lost=5))
     assert found.schema == ask(ended()).schema
     assert found.is_empty() or ask is pf.apdex
 
 
 @by_name
-def test_a_source_that_is_none_is_refused(ask: Ask) -> None:
+def test_an_invalid_source_is_refused(ask: Ask) -> None:
     with pytest.raises(pf.InvalidQuery, match="source must be a Lake or its path, .* not int") as refused:
         ask(7)
     assert refused.value.argument == "source"
 
 
 @by_name
-def test_where_there_is_no_lake_that_is_said(ask: Ask, tmp_path: Path) -> None:
+def test_a_missing_lake_raises(ask: Ask, tmp_path: Path) -> None:
     with pytest.raises(pf.LakeError, match="no lake"):
         ask(tmp_path / "nothing")
 
@@ -169,7 +169,7 @@ def test_frames_have_their_own_window(ask: Ask) -> None:
 
 @by_name
 @pytest.mark.parametrize(("start", "end"), [("2026-11-08", "2026-11-01"), ("2026-11-08", "2026-11-08"), ("soon", None)])
-def test_a_window_that_is_none_is_refused(ask: Ask, start: str, end: str | None, tmp_path: Path) -> None:
+def test_an_invalid_window_is_refused(ask: Ask, start: str, end: str | None, tmp_path: Path) -> None:
     lake = lake_of(nothing(ended()), tmp_path / "lake")
     with pytest.raises(pf.InvalidQuery) as refused:
         ask(lake, date_from=start, date_to=end)
@@ -210,7 +210,7 @@ def test_a_window_that_is_none_is_refused(ask: Ask, start: str, end: str | None,
         (pf.compare, {"measures": "nothing", "segments": ["true", "false"]}, "measures"),
     ],
 )
-def test_an_argument_that_is_wrong_is_named(ask: Ask, arguments: dict[str, Any], argument: str) -> None:
+def test_a_wrong_argument_is_named(ask: Ask, arguments: dict[str, Any], argument: str) -> None:
     with pytest.raises(pf.InvalidQuery) as refused:
         ask(ended(), **arguments)
     assert refused.value.argument == argument
@@ -227,7 +227,7 @@ def test_a_frame_that_lacks_a_column_is_refused() -> None:
         pf.traffic(ended().sessions.drop("user_id"))
 
 
-def test_what_only_one_of_two_segments_has_is_null_for_the_other() -> None:
+def test_a_group_in_only_one_of_two_segments_is_null_in_the_other() -> None:
     segments = ["country = 'US'", "country = 'NZ'"]
     found = pf.compare(ended(), ["count()", "count()"], segments=segments, by="country")
     us, nz = (int((ended().sessions["country"] == code).sum()) for code in ("US", "NZ"))

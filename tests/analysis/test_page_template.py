@@ -1,4 +1,4 @@
-"""page_template(): what is folded, what stays, and what rules say."""
+"""page_template(): what is normalised, what stays, and rules."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ ADDRESSES = st.one_of(st.lists(BITS, max_size=12).map("".join), st.text(max_size
         ("/cart?next=/a#/b", "/cart#/b"),
     ],
 )
-def test_of_an_address_the_path_is_left(page: str, template: str) -> None:
+def test_only_the_path_of_an_address_is_kept(page: str, template: str) -> None:
     assert template_of(page) == template
 
 
@@ -90,7 +90,7 @@ def test_of_an_address_the_path_is_left(page: str, template: str) -> None:
         *("jane@example.com", "jane%40example.com", "@jane", "01ARZ3NDEKTSV4RRFFQ69G5FAV"),
     ],
 )
-def test_an_id_is_folded(segment: str) -> None:
+def test_ids_are_normalised(segment: str) -> None:
     assert template_of(f"/a/{segment}/b") == "/a/{id}/b"
     assert template_of(f"/{segment}/{segment}") == "/{id}/{id}"
 
@@ -113,7 +113,7 @@ def test_an_id_is_folded(segment: str) -> None:
         ("/reset/" + "x" * 100, "/reset/" + "x" * 100),
     ],
 )
-def test_slugs_beside_an_id_dates_and_parameters_are_folded(page: str, template: str) -> None:
+def test_slugs_beside_ids_dates_and_parameters_are_normalised(page: str, template: str) -> None:
     assert template_of(page) == template
 
 
@@ -159,7 +159,7 @@ def test_words_stay_as_they_are(page: str) -> None:
         ("/cart#top", "/cart"),
     ],
 )
-def test_a_route_in_the_fragment_stays_and_any_other_fragment_goes(page: str, template: str) -> None:
+def test_a_route_in_the_fragment_stays_and_other_fragments_are_removed(page: str, template: str) -> None:
     assert template_of(page) == template
 
 
@@ -167,7 +167,7 @@ def test_a_route_in_the_fragment_stays_and_any_other_fragment_goes(page: str, te
 @example(page="/# ")
 @example(page="#/?")
 @example(page="\x01/x-12345")
-def test_any_text_has_a_template_without_a_query_and_a_template_is_its_own(page: str) -> None:
+def test_any_string_has_a_template_without_a_query_that_is_its_own_template(page: str) -> None:
     template = template_of(page)
     assert template
     assert "?" not in template
@@ -184,14 +184,14 @@ def test_nothing_of_a_query_is_in_the_template(page: str, secret: str) -> None:
     assert template_of(f"{page}?{secret}") == template_of(page)
 
 
-def test_null_stays_null_and_a_column_of_nothing_but_nulls_is_text() -> None:
+def test_null_stays_null_and_a_column_of_nulls_becomes_strings() -> None:
     folded = pl.DataFrame({"page": [None, "/a/1"]}).select(pf.page_template())
     assert folded["page"].to_list() == [None, "/a/{id}"]
     assert pl.DataFrame({"page": [None, None]}).select(pf.page_template())["page"].dtype == pl.String
     assert pl.DataFrame(schema={"page": pl.String}).select(pf.page_template()).is_empty()
 
 
-def test_the_template_is_of_any_column_or_expression_lazy_or_not() -> None:
+def test_templates_of_columns_and_expressions_eager_and_lazy() -> None:
     views = pl.LazyFrame({"url": ["/en-GB/orders/7"]})
     assert views.select(pf.page_template("url")).collect().item() == "/en-GB/orders/{id}"
     assert views.select(pf.page_template(pl.col("url").str.replace("^/en-GB", ""))).collect().item() == "/orders/{id}"
@@ -224,12 +224,12 @@ def test_the_template_is_of_any_column_or_expression_lazy_or_not() -> None:
         ({"/c/*": "/c/{category}"}, None, None),
     ],
 )
-def test_a_rule_says_what_becomes_of_the_paths_that_it_matches(rules: Any, page: str | None, template: str) -> None:
+def test_rules_replace_the_paths_that_they_match(rules: Any, page: str | None, template: str) -> None:
     assert template_of(page, rules) == template
 
 
 @given(page=ADDRESSES)
-def test_with_rules_too_any_text_has_a_template(page: str) -> None:
+def test_any_string_has_a_template_with_rules_too(page: str) -> None:
     rules = {"/a/*": "/a/{letter}", "/cart/**": "/cart/**", "/*": "/{page}"}
     template = template_of(page, rules)
     assert template
@@ -254,13 +254,13 @@ def test_with_rules_too_any_text_has_a_template(page: str) -> None:
         ({"https://shop.example/a": "/c"}, "without scheme, host and query"),
     ],
 )
-def test_a_rule_that_is_none_is_refused(rules: Any, because: str) -> None:
+def test_an_invalid_rule_is_refused(rules: Any, because: str) -> None:
     with pytest.raises(pf.InvalidQuery, match=because) as refused:
         pf.page_template(rules=rules)
     assert refused.value.argument == "rules"
 
 
-def test_a_page_that_is_no_column_is_refused() -> None:
+def test_an_invalid_page_argument_is_refused() -> None:
     with pytest.raises(pf.InvalidQuery, match="page must be a column name or a polars expression") as refused:
         pf.page_template(7)  # type: ignore[arg-type]  # on purpose
     assert refused.value.argument == "page"

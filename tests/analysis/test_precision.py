@@ -1,4 +1,4 @@
-"""plan_precision(): how many details a wanted precision takes, and what another day gains."""
+"""plan_precision(): how many details a given precision needs, and what another day gains."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ def sample_of(calls: int, seed: int = 0) -> pf.Sample:
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_as_many_details_as_are_foretold_for_a_group_give_about_the_precision_that_is_wanted(seed: int) -> None:
+def test_the_details_forecast_for_a_group_give_about_the_precision_asked_for(seed: int) -> None:
     plan = pf.plan_precision(sample_of(300, seed), within=0.15)
-    foretold = plan.groups.drop_nulls("needed")
-    assert len(foretold) >= 7
+    forecast = plan.groups.drop_nulls("needed")
+    assert len(forecast) >= 7
     found = []
-    for group, needed in foretold.select("page_template", "needed").iter_rows():
+    for group, needed in forecast.select("page_template", "needed").iter_rows():
         then = pf.plan_precision(sample_of(needed, seed), top=99).groups.filter(page_template=group)
         found.append(then["within"].item() / plan.within)
     assert 1 / 1.5 < pl.Series(found).median() < 1.5  # type: ignore[operator]  # there are some
 
 
-def test_the_whole_is_foretold_within_a_few_per_cent_over_many_samples() -> None:
+def test_the_forecast_for_the_whole_is_right_within_a_few_percent_over_many_samples() -> None:
     found = []
     for seed in range(12):
         plan = pf.plan_precision(sample_of(120, seed), by=None, within=0.08)
@@ -52,7 +52,7 @@ def test_the_whole_is_foretold_within_a_few_per_cent_over_many_samples() -> None
     assert 0.85 < pl.Series(found).median() / 0.08 < 1.15  # type: ignore[operator]  # there are some
 
 
-def test_tomorrow_is_what_a_days_details_more_make_it() -> None:
+def test_tomorrow_is_the_precision_after_another_days_details() -> None:
     plan = pf.plan_precision(sample_of(200), "mean(loading_time_ms)", by=None, details_a_day=100)
     now, tomorrow = plan.groups.select("within", "tomorrow").row(0)
     sessions = len(shop()[0])
@@ -73,12 +73,12 @@ def test_a_plan_counts_calls_and_days_for_the_groups_with_the_most_rows() -> Non
     assert said[0] == "median(loading_time_ms) to within 10%, from 200 details:"
     assert len(said) == 6
     assert f"{plan.needed:,} details, {plan.calls:,} calls more: {plan.days} days of 45." in said[-1]
-    told = plan.as_dict()
-    assert json.loads(json.dumps(told)) == told
-    assert (told["needed"], len(told["groups"])) == (plan.needed, 4)
+    as_dict = plan.as_dict()
+    assert json.loads(json.dumps(as_dict)) == as_dict
+    assert (as_dict["needed"], len(as_dict["groups"])) == (plan.needed, 4)
 
 
-def test_what_cannot_be_foretold_is_said_to_be_so() -> None:
+def test_groups_without_a_forecast_are_named() -> None:
     plan = pf.plan_precision(sample_of(4), "median(loading_time_ms)", top=3)
     assert (plan.needed, plan.calls, plan.days, plan.at_least) == (None, None, None, True)
     too_few = "Too few details for a forecast"
@@ -97,7 +97,7 @@ def test_what_cannot_be_foretold_is_said_to_be_so() -> None:
     assert "The sample is precise enough for the other groups. Too few details for a forecast of " in enough
 
 
-def test_a_sample_that_is_precise_already_takes_no_call() -> None:
+def test_a_sample_that_is_precise_enough_needs_no_call() -> None:
     plan = pf.plan_precision(sample_of(400), "mean(loading_time_ms)", by=None, within=0.9)
     assert (plan.needed, plan.calls, plan.days) == (400, 0, 0)
     assert str(plan).splitlines()[-1] == "The sample is precise enough."
@@ -107,7 +107,7 @@ def test_a_sample_that_is_precise_already_takes_no_call() -> None:
     assert (census.calls, census.groups["within"].item()) == (0, 0.0)
 
 
-def test_where_all_sessions_are_drawn_nothing_is_left_to_buy_however_few_a_group_has() -> None:
+def test_with_all_sessions_drawn_nothing_is_left_to_download_however_small_a_group() -> None:
     details = shop()[1]
     sessions = shop()[0].sort("session_id").head(40)
     chosen = pf.choose_details(sessions, 40)
@@ -122,14 +122,14 @@ def test_where_all_sessions_are_drawn_nothing_is_left_to_buy_however_few_a_group
     assert (answered.details, answered.left, answered.calls) == (39, 0, 0)
 
 
-def test_details_that_were_not_drawn_foretell_nothing() -> None:
+def test_details_that_were_not_drawn_allow_no_forecast() -> None:
     with pytest.raises(pf.InvalidQuery, match="were not sampled at random") as caught:
         pf.plan_precision(pf.Sample.of_details(shop()[1]))
     assert caught.value.argument == "source"
 
 
 @pytest.mark.parametrize(("within", "said"), [(0.1, "10%"), (0.005, "0.5%"), (0.125, "12.5%")])
-def test_the_wanted_precision_is_said_as_it_was_asked_for(within: float, said: str) -> None:
+def test_the_precision_is_printed_as_it_was_asked_for(within: float, said: str) -> None:
     assert str(pf.plan_precision(sample_of(60), by=None, within=within)).startswith(
         f"median(loading_time_ms) to within {said}, from 60 details:"
     )

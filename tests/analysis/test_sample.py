@@ -1,4 +1,4 @@
-"""Sample: whom it speaks for, who was drawn, and what is refused."""
+"""Sample: its population and members, and what is refused."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def frames_of(shop: Simulator, ids: pl.Series, *window: datetime) -> SessionFram
     return SessionFrames(truth["sessions"], truth["page_views"], truth["errors"])
 
 
-def buy(lake: pf.Lake, shop: Simulator, count: int, *window: datetime, design: Design = UNIFORM) -> None:
+def download(lake: pf.Lake, shop: Simulator, count: int, *window: datetime, design: Design = UNIFORM) -> None:
     """Do what a sync does, with no call."""
     with lake.locked():
         sample_draw = SampleDraw(lake, design, Window(*window), DAY)
@@ -63,7 +63,7 @@ def buy(lake: pf.Lake, shop: Simulator, count: int, *window: datetime, design: D
 
 
 def test_a_sample_of_a_lake_has_its_population_members_and_details(lake: pf.Lake, shop: Simulator) -> None:
-    buy(lake, shop, 30, START, END)
+    download(lake, shop, 30, START, END)
     sample = pf.Sample.of_lake(lake)
     assert_frame_equal(pf.Sample.of_lake(Path(lake.location)).population, sample.population)
     assert len(sample.population) == len(lake.sessions().collect())
@@ -77,7 +77,7 @@ def test_a_sample_of_a_lake_has_its_population_members_and_details(lake: pf.Lake
 
 
 def test_a_window_has_its_own_sessions_and_the_probabilities_of_the_whole(lake: pf.Lake, shop: Simulator) -> None:
-    buy(lake, shop, 30, START, END)
+    download(lake, shop, 30, START, END)
     whole = pf.Sample.of_lake(lake)
     part = pf.Sample.of_lake(lake, MIDDLE, END)
     late = whole.population.filter(pl.col("session_start") >= MIDDLE)
@@ -87,17 +87,17 @@ def test_a_window_has_its_own_sessions_and_the_probabilities_of_the_whole(lake: 
     assert {*part.details.sessions["session_id"]} == {*part.members["session_id"]}
 
 
-def test_only_the_columns_that_are_wanted_are_read(lake: pf.Lake, shop: Simulator) -> None:
-    buy(lake, shop, 5, START, END)
+def test_only_the_requested_columns_are_read(lake: pf.Lake, shop: Simulator) -> None:
+    download(lake, shop, 5, START, END)
     columns = {*pf.Sample.of_lake(lake, columns=["browser_name"]).population.columns}
     assert {"session_id", "session_start", "browser_name", "country", "inclusion_probability"} <= columns
     assert not columns & {"user_email_address", "ip_address", "os_name"}
 
 
-def test_the_sample_that_was_drawn_last_is_meant_unless_another_is_named(lake: pf.Lake, shop: Simulator) -> None:
-    buy(lake, shop, 12, START, END, design=Design("pageviews", seed=1))
-    buy(lake, shop, 4, START, END, design=Design("pageviews", seed=2))
-    buy(lake, shop, 7, START, END)
+def test_the_last_sample_is_the_default(lake: pf.Lake, shop: Simulator) -> None:
+    download(lake, shop, 12, START, END, design=Design("pageviews", seed=1))
+    download(lake, shop, 4, START, END, design=Design("pageviews", seed=2))
+    download(lake, shop, 7, START, END)
     drawn = lake.design().group_by("design", "seed").len().collect()
     counts = {(design, seed): count for design, seed, count in drawn.iter_rows()}
     for named, key in [
@@ -109,8 +109,8 @@ def test_the_sample_that_was_drawn_last_is_meant_unless_another_is_named(lake: p
         assert len(pf.Sample.of_lake(lake, design=named).members) == counts[key]
 
 
-def test_a_window_that_the_sample_does_not_speak_for_is_refused(lake: pf.Lake, shop: Simulator) -> None:
-    buy(lake, shop, 10, START, MIDDLE)
+def test_a_window_that_the_sample_does_not_represent_is_refused(lake: pf.Lake, shop: Simulator) -> None:
+    download(lake, shop, 10, START, MIDDLE)
     assert pf.Sample.of_lake(lake).population["session_start"].max() < MIDDLE
     for window, argument in [((START, END), "date_from"), ((None, END), "date_to"), ((MIDDLE, None), "date_from")]:
         if window == (MIDDLE, None):
@@ -137,7 +137,7 @@ def test_a_lake_without_a_sample_says_how_to_draw_one(lake: pf.Lake, shop: Simul
         pf.Sample.of_lake(empty)
 
 
-def test_a_lake_that_was_filled_without_a_sync_is_taken_from_its_first_session_to_its_last(
+def test_the_default_window_of_a_lake_without_a_sync_is_from_its_first_session_to_its_last(
     shop: Simulator, tmp_path: Path
 ) -> None:
     everything = shop.summaries(START, END)
@@ -146,10 +146,10 @@ def test_a_lake_that_was_filled_without_a_sync_is_taken_from_its_first_session_t
     assert len(pf.Sample.of_lake(filled).population) == len(everything.filter(pl.col("status").ne_missing("active")))
 
 
-def test_a_design_that_the_lake_does_not_have_is_told_with_those_it_has(lake: pf.Lake, shop: Simulator) -> None:
+def test_an_unknown_design_is_answered_with_those_available(lake: pf.Lake, shop: Simulator) -> None:
     with pytest.raises(pf.InvalidQuery, match="the lake has no sample pageviews; it has none"):
         pf.Sample.of_lake(lake, design="pageviews")
-    buy(lake, shop, 3, START, END)
+    download(lake, shop, 3, START, END)
     with pytest.raises(pf.InvalidQuery, match=r"no sample pageviews \(seed 9\); it has uniform by country \(seed 0\)"):
         pf.Sample.of_everybody(lake, design=Design("pageviews", seed=9))
 
@@ -163,8 +163,8 @@ def test_a_design_that_the_lake_does_not_have_is_told_with_those_it_has(lake: pf
         ((START, START), "date_from"),
     ],
 )
-def test_a_window_that_is_none_is_refused(lake: pf.Lake, shop: Simulator, window: Any, argument: str) -> None:
-    buy(lake, shop, 3, START, END)
+def test_an_invalid_window_is_refused(lake: pf.Lake, shop: Simulator, window: Any, argument: str) -> None:
+    download(lake, shop, 3, START, END)
     for read in (pf.Sample.of_lake, pf.Sample.of_everybody, pf.Sample.of_bought):
         with pytest.raises(pf.InvalidQuery) as caught:
             read(lake, *window)
@@ -172,10 +172,8 @@ def test_a_window_that_is_none_is_refused(lake: pf.Lake, shop: Simulator, window
 
 
 @pytest.mark.parametrize("missing", [1, 2])
-def test_those_without_an_answer_are_warned_of_from_one_in_twenty_on(
-    lake: pf.Lake, shop: Simulator, missing: int
-) -> None:
-    buy(lake, shop, 30, START, END)
+def test_nonresponse_of_more_than_one_in_twenty_is_warned_of(lake: pf.Lake, shop: Simulator, missing: int) -> None:
+    download(lake, shop, 30, START, END)
     gone = lake.design().head(missing).collect()["session_id"].to_list()
     for path in Path(lake.location).glob("sessions/*/*.parquet"):  # as if the server had not known them
         rows = pl.read_parquet(path, hive_partitioning=False)
@@ -192,10 +190,10 @@ def test_those_without_an_answer_are_warned_of_from_one_in_twenty_on(
     assert repr(sample) == f"Sample({len(sample.population)} sessions, 30 drawn, {30 - missing} with details)"
 
 
-# Everybody, and what was bought
+# Everybody, and downloaded details
 
 
-def test_everybody_is_a_sample_of_itself(lake: pf.Lake) -> None:
+def test_everybody_is_a_census(lake: pf.Lake) -> None:
     sample = pf.Sample.of_everybody(lake, START, MIDDLE)
     count = lake.sessions().filter(pl.col("session_start") < MIDDLE).collect().height
     assert (len(sample.population), len(sample.members), sample.is_census, sample.is_drawn) == (
@@ -207,7 +205,7 @@ def test_everybody_is_a_sample_of_itself(lake: pf.Lake) -> None:
     assert sample.population["inclusion_probability"].unique().to_list() == [1.0]
 
 
-def test_what_was_bought_speaks_for_nobody_else_unless_it_is_all(lake: pf.Lake, shop: Simulator) -> None:
+def test_downloaded_details_represent_only_themselves_unless_they_are_all(lake: pf.Lake, shop: Simulator) -> None:
     ids = shop.summaries(START, END)["session_id"]
     lake.write(frames_of(shop, ids.head(20)), fetched_at=NOW)
     some = pf.Sample.of_bought(lake)
@@ -218,14 +216,14 @@ def test_what_was_bought_speaks_for_nobody_else_unless_it_is_all(lake: pf.Lake, 
         assert (len(everything.population), everything.is_census, everything.is_drawn) == (len(ids), True, True)
 
 
-def test_a_design_for_which_no_details_came_is_not_the_lakes_last(lake: pf.Lake, shop: Simulator) -> None:
-    buy(lake, shop, 5, START, END)
+def test_a_design_without_details_is_not_the_lakes_last(lake: pf.Lake, shop: Simulator) -> None:
+    download(lake, shop, 5, START, END)
     with lake.locked():
         SampleDraw(lake, Design("pageviews"), Window(START, END), DAY).record(latest=False)
     assert [drawn.design for drawn in lake.state().designs] == [Design("pageviews"), UNIFORM]
 
 
-def test_a_sync_that_was_killed_before_its_sample_was_put_down_is_told(lake: pf.Lake) -> None:
+def test_a_sync_killed_before_its_sample_was_recorded_is_reported(lake: pf.Lake) -> None:
     with lake.locked():
         sample_draw = SampleDraw(lake, UNIFORM, Window(START, END), DAY)
         sample_draw.begin(sample_draw.pending()[:3])
@@ -233,8 +231,8 @@ def test_a_sync_that_was_killed_before_its_sample_was_put_down_is_told(lake: pf.
         pf.Sample.of_lake(lake)
 
 
-def test_a_time_that_the_lake_has_not_read_is_told(lake: pf.Lake, shop: Simulator) -> None:
-    buy(lake, shop, 20, START, END)
+def test_a_window_that_the_lake_has_not_read_is_reported(lake: pf.Lake, shop: Simulator) -> None:
+    download(lake, shop, 20, START, END)
     with pytest.warns(pf.IncompleteWarning, match="has not read all of this window: the figures omit .* UTC"):
         count = pf.estimate(lake, "count()", date_from=START - DAY, date_to=END)["estimate"].item()
     assert count == len(pf.Sample.of_everybody(lake).population)
@@ -245,7 +243,7 @@ def test_a_time_that_the_lake_has_not_read_is_told(lake: pf.Lake, shop: Simulato
 # From frames
 
 
-def test_details_that_did_not_come_are_warned_of(shop: Simulator) -> None:
+def test_missing_details_are_warned_of(shop: Simulator) -> None:
     population = shop.summaries(START, END)
     chosen = pf.choose_details(population, 20)
     with pytest.warns(pf.IncompleteWarning, match="8 of the 20 sessions in the sample pageviews have no details"):
@@ -254,12 +252,12 @@ def test_details_that_did_not_come_are_warned_of(shop: Simulator) -> None:
 
 @pytest.mark.parametrize("calls", [40, 10_000])
 @pytest.mark.parametrize("kind", ["pageviews", "uniform"])
-def test_frames_make_the_sample_that_a_lake_does(shop: Simulator, lake: pf.Lake, kind: Any, calls: int) -> None:
+def test_frames_give_the_same_sample_as_a_lake(shop: Simulator, lake: pf.Lake, kind: Any, calls: int) -> None:
     population = shop.summaries(START, END)
     chosen = pf.choose_details(population, calls, design=kind, strata="country")
     design = Design(kind, strata=("country",))
     of_frames = pf.Sample.of_frames(population, chosen, frames_of(shop, chosen["session_id"]), design=design)
-    buy(lake, shop, calls, START, END, design=design)
+    download(lake, shop, calls, START, END, design=design)
     of_lake = pf.Sample.of_lake(lake)
     by_id = ["session_id", "stratum", "size", "inclusion_probability"]
     for name in ("population", "members"):
@@ -314,7 +312,7 @@ def test_frames_that_do_not_belong_together_are_refused(shop: Simulator) -> None
 
 
 def test_a_sample_shows_nothing_personal(lake: pf.Lake, shop: Simulator) -> None:
-    buy(lake, shop, 30, START, END)
+    download(lake, shop, 30, START, END)
     sample = pf.Sample.of_lake(lake)
     assert repr(sample) == f"Sample({len(sample.population)} sessions, 30 drawn, 30 with details)" == str(sample)
     assert LakeState.decode(lake.state().encode(), "x").designs == lake.state().designs

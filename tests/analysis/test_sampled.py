@@ -1,4 +1,4 @@
-"""The analysis of a sample: intervals that cover the truth, and what every summary says exactly."""
+"""The analysis of a sample: intervals that cover the truth, and exact figures of summaries."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ def samples(design: str) -> list[pf.Sample]:
 
 @cache
 def census() -> pf.Sample:
-    """All sessions, drawn for certain."""
+    """All sessions, certain to be drawn."""
     everyone = sample_of(len(ended().sessions), "uniform", frames=ended())
     assert everyone.is_census
     return everyone
 
 
 def covered(ask: Ask, keys: Sequence[str], figures: Sequence[str], design: str) -> pl.DataFrame:
-    """For each figure of each row and sample: whether its interval has the truth, and whether the interval ends."""
+    """For each figure of each row and sample: whether its interval contains the truth, and is finite."""
     truth = ask(census())
     found = []
     for sample in samples(design):
@@ -77,7 +77,7 @@ def covered(ask: Ask, keys: Sequence[str], figures: Sequence[str], design: str) 
     ],
     ids=["speed", "speed by country", "apdex by platform", "apdex", "satisfaction", "errors", "landings", "paths"],
 )
-def test_nearly_all_intervals_of_a_sample_cover_what_all_sessions_say(
+def test_nearly_all_intervals_of_a_sample_cover_the_true_values(
     ask: Ask, keys: list[str], figures: list[str], design: str
 ) -> None:
     found = covered(ask, keys, figures, design)
@@ -86,7 +86,7 @@ def test_nearly_all_intervals_of_a_sample_cover_what_all_sessions_say(
     assert found["ends"].mean() > 0.5, "most say more than nothing"
 
 
-def test_the_intervals_narrow_as_more_details_are_bought() -> None:
+def test_the_intervals_narrow_with_more_details() -> None:
     def width(calls: int) -> float:
         row = pf.apdex(sample_of(calls, frames=ended())).row(0, named=True)
         return float(row["apdex_upper"] - row["apdex_lower"])
@@ -106,7 +106,7 @@ def test_the_difference_of_two_segments_is_within_its_interval() -> None:
     assert ask(sample_of(1_200, frames=ended()))["differs"].to_list() == [True, True, False]
 
 
-def test_what_every_summary_says_is_exact_in_a_sample_too() -> None:
+def test_figures_of_summaries_are_exact_in_a_sample_too() -> None:
     sample = samples("pageviews")[0]
     found = pf.compare(sample, "count()", segments=["country = 'US'", "country = 'NZ'"]).row(0, named=True)
     countries = ended().sessions["country"]
@@ -116,7 +116,7 @@ def test_what_every_summary_says_is_exact_in_a_sample_too() -> None:
     assert_frame_equal(pf.traffic(sample, every="1w").drop("page_views"), exact.drop("page_views"))
 
 
-def test_the_figures_tell_how_many_drawn_sessions_they_rest_on_and_where_these_are_few() -> None:
+def test_figures_have_their_number_of_sessions_and_a_flag_if_they_are_few() -> None:
     sample = samples("pageviews")[0]
     found = pf.page_speed(sample, by="country")
     drawn = (
@@ -130,7 +130,7 @@ def test_the_figures_tell_how_many_drawn_sessions_they_rest_on_and_where_these_a
     assert set(both.filter(pl.col("sessions") < 10)["flag"]) == {"few sessions"}
 
 
-def test_shares_never_leave_nought_to_one() -> None:
+def test_shares_are_between_0_and_1() -> None:
     for sample in samples("uniform"):
         impact = pf.error_impact(sample)
         for name in ("share_of_sessions", "share_of_sessions_lower", "share_of_sessions_upper"):
@@ -140,7 +140,7 @@ def test_shares_never_leave_nought_to_one() -> None:
         assert totals.is_close(1.0).all()
 
 
-def test_a_lake_with_a_sample_says_what_the_sample_says(tmp_path: Path) -> None:
+def test_a_lake_with_a_sample_gives_the_figures_of_the_sample(tmp_path: Path) -> None:
     lake = pf.Lake(tmp_path / "lake")
     lake.write(summaries(), fetched_at=END)
     chosen = pf.choose_details(summaries(), CALLS, seed=1)["session_id"]

@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from analysis.test_sample import buy
+from analysis.test_sample import download
 from conftest import NOW, Run, set_environment
 from polars.testing import assert_frame_equal
 
@@ -40,7 +40,7 @@ def lake(simulator: Simulator, tmp_path: Path) -> pf.Lake:
 @pytest.fixture
 def sampled(lake: pf.Lake, simulator: Simulator) -> pf.Lake:
     """The same with the details of 60 sessions, drawn by page views."""
-    buy(lake, simulator, 60, START, END, design=pf.Design())
+    download(lake, simulator, 60, START, END, design=pf.Design())
     return lake
 
 
@@ -343,7 +343,7 @@ def test_a_wide_result_shows_the_first_columns_of_a_table_and_names_the_hidden_o
 
 
 def test_estimate_takes_a_window_a_table_and_a_design(run: Run, sampled: pf.Lake, simulator: Simulator) -> None:
-    buy(sampled, simulator, 20, START, END, design=pf.Design("uniform"))
+    download(sampled, simulator, 20, START, END, design=pf.Design("uniform"))
     options = ("--from", "2026-11-15", "--to", "2026-11-16", "--of", "errors", "--design", "pageviews")
     code, out, err = run("estimate", sampled.location, "count()", *options, "-f", "csv")
     expected = pf.estimate(

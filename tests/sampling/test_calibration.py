@@ -1,4 +1,4 @@
-"""Weights that also meet the known totals of other columns."""
+"""Weights calibrated to the known totals of other columns."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def calibrated_to(sample: pf.Sample, *names: str) -> pl.DataFrame:
     return calibrate_weights(weighed, sample.population.with_columns(one.alias(AUXILIARY)), names)[0]
 
 
-def test_each_common_value_has_as_many_sessions_as_it_is_known_to_have() -> None:
+def test_calibrated_weights_meet_the_known_number_of_sessions_for_each_common_value() -> None:
     sample = sample_of(200, "uniform")
     weighed = calibrated_to(sample, "country", "platform_name")
     assert (weighed["weight"] > 0).all()
@@ -31,7 +31,7 @@ def test_each_common_value_has_as_many_sessions_as_it_is_known_to_have() -> None
         assert dict(found.select(name, "weight").iter_rows()) == pytest.approx({one: known[one] for one in found[name]})
 
 
-def test_values_of_fewer_than_five_sampled_sessions_are_met_together() -> None:
+def test_values_of_fewer_than_five_sampled_sessions_are_merged() -> None:
     sample = sample_of(120, "uniform")
     weighed = calibrated_to(sample, "country")
     rare = weighed.group_by("country").len().filter(pl.col("len") < 5)["country"].to_list()
@@ -41,7 +41,7 @@ def test_values_of_fewer_than_five_sampled_sessions_are_met_together() -> None:
     assert weighed.filter(elsewhere)["weight"].sum() == pytest.approx(sample.population.filter(elsewhere).height)
 
 
-def test_a_number_adds_up_to_its_known_total_and_a_null_is_none_of_it() -> None:
+def test_a_numeric_column_meets_its_known_total_and_nulls_add_nothing() -> None:
     sample = sample_of(200, "uniform")
     assert sample.population["session_length_ms"].null_count() > 0
     weighed = calibrated_to(sample, "session_length_ms")
@@ -49,7 +49,7 @@ def test_a_number_adds_up_to_its_known_total_and_a_null_is_none_of_it() -> None:
     assert total == pytest.approx(population().sessions["session_length_ms"].sum())
 
 
-def test_a_column_that_is_the_same_for_all_changes_nothing() -> None:
+def test_a_constant_column_changes_nothing() -> None:
     sample = sample_of(60, "uniform")
     same = pf.Sample(
         *(frame.with_columns(country=pl.lit("NZ")) for frame in (sample.population, sample.members)), sample.details
@@ -57,7 +57,7 @@ def test_a_column_that_is_the_same_for_all_changes_nothing() -> None:
     assert calibrated_to(same, "country")["weight"].to_list() == pytest.approx([2_000 / 60] * 60)
 
 
-def test_calibrated_weights_are_no_further_from_the_designs_than_the_totals_ask_for() -> None:
+def test_calibrated_weights_are_the_raking_solution() -> None:
     # The raking solution: log of the ratio of the weights is a sum of one term for each value.
     sample = sample_of(300, "uniform")
     weighed = calibrated_to(sample, "country", "platform_name")
@@ -74,18 +74,18 @@ def test_calibrated_weights_are_no_further_from_the_designs_than_the_totals_ask_
     assert np.ptp(apart) == pytest.approx(0, abs=1e-9)
 
 
-def test_totals_that_no_weights_can_give_are_told() -> None:
+def test_totals_that_no_weights_can_meet_raise() -> None:
     sample = sample_of(12, "uniform")
     few = pl.col("session_length_ms").clip(upper_bound=1)
     short = pf.Sample(sample.population, sample.members.with_columns(few), sample.details)
     with pytest.raises(
         pf.InvalidQuery, match="no weights of 12 sessions add up to the known totals of session_length_ms"
-    ) as told:
+    ) as caught:
         calibrated_to(short, "session_length_ms")
-    assert told.value.argument == "calibrate"
+    assert caught.value.argument == "calibrate"
 
 
-def test_calibrating_to_what_goes_with_the_question_narrows_the_interval() -> None:
+def test_calibrating_to_a_correlated_column_narrows_the_interval() -> None:
     sample = sample_of(150, "uniform")
     plain, known = (
         pf.estimate(sample, "total(page_view_count)", where="satisfaction_rating IS NOT NULL", calibrate=names)[

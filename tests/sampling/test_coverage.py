@@ -1,4 +1,4 @@
-"""That samples tell the truth: a small part of benchmarks/sampling.py, with fixed seeds."""
+"""Samples give unbiased estimates and honest intervals: a small part of benchmarks/sampling.py, with fixed seeds."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from support.populations import population, sample_of
 
 import pulseframes as pf
 
-PURCHASES = 60
+SAMPLES = 60
 MEASURES = {
     "pageviews": ["mean(loading_time_ms)", "total(loading_time_ms)", "share(loading_time_ms > 2000)"],
     "uniform": ["mean(error_count)", "total(error_count)", "share(satisfaction_rating = 'Excellent')"],
@@ -19,9 +19,9 @@ MEASURES = {
 def test_estimates_are_right_on_average_and_their_intervals_cover_the_truth(design: str) -> None:
     measures = MEASURES[design]
     truth = pf.estimate(pf.Sample.of_details(population()), measures).select("measure", truth="estimate")
-    found = pl.concat([pf.estimate(sample_of(120, design, seed=seed), measures) for seed in range(PURCHASES)])
-    told = (
-        found.join(truth, on="measure")
+    estimates = pl.concat([pf.estimate(sample_of(120, design, seed=seed), measures) for seed in range(SAMPLES)])
+    quality = (
+        estimates.join(truth, on="measure")
         .group_by("measure", maintain_order=True)
         .agg(
             ((pl.col("estimate") - pl.col("truth")) / pl.col("truth")).mean().alias("bias"),
@@ -29,9 +29,9 @@ def test_estimates_are_right_on_average_and_their_intervals_cover_the_truth(desi
             pl.col("truth").is_between("lower", "upper").mean().alias("covers"),
         )
     )
-    # As far as 60 purchases can tell: three standard errors of a mean, and of a share of 95 %.
-    assert told.filter(pl.col("bias").abs() > 0.01 + 3 * pl.col("spread") / PURCHASES**0.5).is_empty(), told
-    assert told["covers"].min() > 0.95 - 3 * (0.95 * 0.05 / PURCHASES) ** 0.5, told
+    # What 60 samples can show: three standard errors of a mean, and of a share of 95%.
+    assert quality.filter(pl.col("bias").abs() > 0.01 + 3 * pl.col("spread") / SAMPLES**0.5).is_empty(), quality
+    assert quality["covers"].min() > 0.95 - 3 * (0.95 * 0.05 / SAMPLES) ** 0.5, quality
 
 
 def test_page_views_need_fewer_calls_than_uniform_for_the_same_error_of_the_mean_load_time() -> None:
@@ -41,5 +41,5 @@ def test_page_views_need_fewer_calls_than_uniform_for_the_same_error_of_the_mean
         design: [pf.estimate(sample_of(120, design, seed=seed), mean)["estimate"][0] - truth for seed in range(40)]
         for design in ("pageviews", "uniform")
     }
-    squares = {design: sum(error**2 for error in found) for design, found in errors.items()}
-    assert squares["pageviews"] < 0.75 * squares["uniform"]  # squared errors are as the calls that would be needed
+    squares = {design: sum(error**2 for error in errors_of) for design, errors_of in errors.items()}
+    assert squares["pageviews"] < 0.75 * squares["uniform"]  # the calls needed are in proportion to squared errors

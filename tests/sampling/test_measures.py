@@ -1,4 +1,4 @@
-"""Measures, as texts such as p75(loading_time_ms)."""
+"""Measures, parsed from strings such as p75(loading_time_ms)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from pulseframes.sampling.questions import level_of
         ("sessions(page_view_count)", "sessions", {"page_view_count"}),
     ],
 )
-def test_a_measure_is_read_with_the_columns_it_needs(text: str, kind: str, columns: set[str]) -> None:
+def test_a_measure_is_parsed_with_the_columns_it_needs(text: str, kind: str, columns: set[str]) -> None:
     measure = Measure.parse(text)
     assert (measure.text, measure.kind, measure.columns) == (text, kind, columns)
 
@@ -39,7 +39,7 @@ def test_a_measure_is_read_with_the_columns_it_needs(text: str, kind: str, colum
     ("text", "probability"),
     [("median(x)", 0.5), ("p5(x)", 0.05), ("p75(x)", 0.75), ("p99.9(x)", 0.999), ("p00.1(x)", 0.001)],
 )
-def test_a_quantile_has_the_probability_that_its_name_says(text: str, probability: float) -> None:
+def test_a_quantile_has_the_probability_in_its_name(text: str, probability: float) -> None:
     assert Measure.parse(text).probability == pytest.approx(probability)
 
 
@@ -68,7 +68,7 @@ def test_a_quantile_has_the_probability_that_its_name_says(text: str, probabilit
         b"mean(x)",
     ],
 )
-def test_what_is_no_measure_is_told_which_there_are(text: Any) -> None:
+def test_an_unknown_measure_is_answered_with_those_available(text: Any) -> None:
     with pytest.raises(pf.InvalidQuery, match="Unknown measure .* Available: total\\(x\\), mean\\(x\\)") as caught:
         Measure.parse(text)
     assert caught.value.argument == "measures"
@@ -88,31 +88,31 @@ def test_what_is_no_measure_is_told_which_there_are(text: Any) -> None:
         "'open",
     ],
 )
-def test_what_is_in_the_brackets_is_one_sql_expression(inside: str) -> None:
+def test_only_one_sql_expression_is_allowed_in_the_parentheses(inside: str) -> None:
     with pytest.raises(pf.InvalidQuery, match="is not a SQL expression") as caught:
         Measure.parse(f"mean({inside})")
     assert caught.value.argument == "measures"
 
 
 @pytest.mark.parametrize("text", ["mean()", "total( )", "share()", "median()", "p75()", "ratio(, x)", "ratio(x,)"])
-def test_brackets_that_want_something_are_not_empty(text: str) -> None:
+def test_empty_parentheses_are_refused(text: str) -> None:
     with pytest.raises(pf.InvalidQuery, match="needs a column or a SQL expression in its parentheses") as caught:
         Measure.parse(text)
     assert caught.value.argument == "measures"
 
 
 @pytest.mark.parametrize("text", ["ratio()", "ratio(x)", "ratio(COALESCE(x, y))", "ratio('x, y')"])
-def test_a_ratio_is_of_two_things(text: str) -> None:
+def test_a_ratio_needs_two_arguments(text: str) -> None:
     with pytest.raises(pf.InvalidQuery, match="a ratio needs two arguments"):
         Measure.parse(text)
 
 
-def test_count_takes_nothing() -> None:
+def test_count_takes_no_argument() -> None:
     with pytest.raises(pf.InvalidQuery, match=r"use total\(condition\) to count rows"):
         Measure.parse("count(page)")
 
 
-def test_an_expression_of_polars_is_taken_as_it_is_and_one_of_several_columns_is_refused() -> None:
+def test_a_polars_expression_is_used_as_it_is_unless_it_selects_several_columns() -> None:
     given = pl.col("page").str.len_chars()
     assert expression(given, "by") is given
     for several in (pl.all(), pl.col("country", "page")):
@@ -133,13 +133,13 @@ def test_an_expression_of_polars_is_taken_as_it_is_and_one_of_several_columns_is
         ({"country"}, "page_views", "page_views"),
     ],
 )
-def test_a_question_is_about_the_first_table_that_has_all_columns(columns: set[str], of: Any, level: str) -> None:
+def test_a_question_is_about_the_first_table_with_all_its_columns(columns: set[str], of: Any, level: str) -> None:
     assert level_of({"measures": columns}, of) == level
     assert level_of({"measures": set(), "by": columns}, of) == level
 
 
 @pytest.mark.parametrize(
-    ("columns", "of", "told"),
+    ("columns", "of", "message"),
     [
         ({"nope"}, None, "Unknown column 'nope' of sessions, page views and errors in measures="),
         ({"title"}, "page_views", "Unknown column 'title' of page_views in measures=.$"),
@@ -147,13 +147,13 @@ def test_a_question_is_about_the_first_table_that_has_all_columns(columns: set[s
         (set(), "pages", "of must be one of sessions, page_views, errors, not 'pages'"),
     ],
 )
-def test_columns_that_no_table_has_together_are_told(columns: set[str], of: Any, told: str) -> None:
-    with pytest.raises(pf.InvalidQuery, match=told):
+def test_columns_that_no_table_has_together_are_named(columns: set[str], of: Any, message: str) -> None:
+    with pytest.raises(pf.InvalidQuery, match=message):
         level_of({"measures": columns}, of)
 
 
 @pytest.mark.parametrize("argument", ["measures", "by", "where"])
-def test_a_column_that_is_not_there_is_told_with_its_argument_and_a_word_on_quotes(argument: str) -> None:
+def test_an_unknown_column_is_named_with_its_argument_and_a_hint_on_quotes(argument: str) -> None:
     asked = {"measures": {"loading_time_ms"}, "by": {"country"}, "where": {"page"}} | {argument: {"US"}}
     with pytest.raises(
         pf.InvalidQuery, match=f"^Unknown column 'US' .* in {argument}=. .*single quotes in SQL: 'US'"

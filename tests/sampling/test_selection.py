@@ -1,4 +1,4 @@
-"""choose_details(): a probability sample whose order needs no memory."""
+"""choose_details(): a random sample with stateless selection."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def summaries(rows: list[tuple[int, int | None, str | None]]) -> pl.DataFrame:
     )
 
 
-def made_up(count: int, *, first: int = 0) -> pl.DataFrame:
+def simulated(count: int, *, first: int = 0) -> pl.DataFrame:
     """Sessions with 1 to 7 page views, a fifth of them from New Zealand."""
     numbers = range(first, first + count)
     return summaries([(7919 * n + 1, 1 + n * n % 7, "NZ" if n % 5 == 0 else "US") for n in numbers])
@@ -48,23 +48,23 @@ def ids(chosen: pl.DataFrame) -> list[int]:
 
 
 @given(rows=POPULATIONS, calls=st.lists(st.integers(0, 20), max_size=6), kind=KINDS, strata=STRATA, data=st.data())
-def test_any_split_of_the_calls_buys_what_all_at_once_would_in_any_order_of_the_rows(
+def test_any_split_of_the_calls_selects_the_same_sessions_as_one_run(
     rows: list[Any], calls: list[int], kind: Any, strata: Any, data: st.DataObject
 ) -> None:
     at_once = pf.choose_details(summaries(rows), sum(calls), design=kind, strata=strata, seed=7)
-    bought: set[int] = set()
+    downloaded: set[int] = set()
     for today in calls:
         shuffled = data.draw(st.permutations(rows))
-        chosen = pf.choose_details(summaries(shuffled), today, design=kind, strata=strata, seed=7, detailed=bought)
+        chosen = pf.choose_details(summaries(shuffled), today, design=kind, strata=strata, seed=7, detailed=downloaded)
         new = chosen.filter(~pl.col("detailed"))
-        assert len(new) == min(today, len(rows) - len(bought))
-        assert bought <= {*ids(chosen)}, "what was bought stays drawn"
-        bought |= {*ids(new)}
+        assert len(new) == min(today, len(rows) - len(downloaded))
+        assert downloaded <= {*ids(chosen)}, "downloaded sessions stay drawn"
+        downloaded |= {*ids(new)}
         assert_frame_equal(
             chosen.drop("detailed"),
-            pf.choose_details(summaries(rows), len(bought), design=kind, strata=strata, seed=7).drop("detailed"),
+            pf.choose_details(summaries(rows), len(downloaded), design=kind, strata=strata, seed=7).drop("detailed"),
         )
-    assert bought == {*ids(at_once)}
+    assert downloaded == {*ids(at_once)}
 
 
 @given(rows=POPULATIONS, calls=st.integers(0, 70), kind=KINDS)
@@ -82,8 +82,8 @@ def test_the_probabilities_of_all_sessions_add_up_to_the_number_drawn(rows: list
         assert (sizes * rate).clip(upper_bound=1).sum() == pytest.approx(len(chosen))
 
 
-def test_a_uniform_probability_is_the_share_that_is_drawn() -> None:
-    chosen = pf.choose_details(made_up(2_000), 45, design="uniform")
+def test_a_uniform_probability_is_the_share_drawn() -> None:
+    chosen = pf.choose_details(simulated(2_000), 45, design="uniform")
     assert chosen["inclusion_probability"].unique().to_list() == [45 / 2_000]
     assert chosen["order"].to_list() == list(range(45))
     assert chosen["stratum"].unique().to_list() == [""]
@@ -91,7 +91,7 @@ def test_a_uniform_probability_is_the_share_that_is_drawn() -> None:
 
 @pytest.mark.parametrize("kind", ["pageviews", "uniform"])
 def test_over_many_seeds_each_session_is_drawn_as_often_as_its_probability_says(kind: Any) -> None:
-    population = made_up(40)
+    population = simulated(40)
     seeds = 600
     drawn = pl.concat([pf.choose_details(population, 8, design=kind, seed=seed) for seed in range(seeds)])
     found = drawn.group_by("session_id").agg(pl.len() / seeds, pl.col("inclusion_probability").first())
@@ -100,14 +100,14 @@ def test_over_many_seeds_each_session_is_drawn_as_often_as_its_probability_says(
     assert ((found["len"] - found["inclusion_probability"]).abs() < 3.3 * error + 0.01).all()
 
 
-def test_the_order_for_a_seed_is_for_ever() -> None:
-    chosen = pf.choose_details(made_up(1_000), 5, seed=1)
+def test_the_order_for_a_seed_never_changes() -> None:
+    chosen = pf.choose_details(simulated(1_000), 5, seed=1)
     assert ids(chosen) == ORDER_FOR_SEED_1
-    assert ids(pf.choose_details(made_up(1_000), 5, seed=2)) != ids(chosen)
+    assert ids(pf.choose_details(simulated(1_000), 5, seed=2)) != ids(chosen)
 
 
-def test_sessions_that_come_later_take_their_places_and_what_was_drawn_stays() -> None:
-    first, later = made_up(500), made_up(500, first=500)
+def test_later_sessions_take_their_places_and_drawn_sessions_stay_drawn() -> None:
+    first, later = simulated(500), simulated(500, first=500)
     today = pf.choose_details(first, 40)
     both = pl.concat([first, later])
     tomorrow = pf.choose_details(both, 40, detailed=ids(today))
@@ -116,8 +116,8 @@ def test_sessions_that_come_later_take_their_places_and_what_was_drawn_stays() -
     assert {*ids(today), *ids(tomorrow)} <= {*ids(week_later)}
 
 
-def test_details_that_are_there_cost_nothing_and_count_where_the_order_comes_to_them() -> None:
-    population = made_up(400)
+def test_existing_details_cost_nothing_and_join_when_the_order_reaches_them() -> None:
+    population = simulated(400)
     whole = ids(pf.choose_details(population, 400))
     early, late = whole[3], whole[300]
     chosen = pf.choose_details(population, 10, detailed=[early, late])
@@ -129,8 +129,8 @@ def test_details_that_are_there_cost_nothing_and_count_where_the_order_comes_to_
     assert ids(pf.choose_details(lake_like, 10)) == whole[:11]
 
 
-def test_sessions_that_go_on_are_left_out_until_they_have_ended() -> None:
-    population = made_up(100).with_columns(
+def test_active_sessions_are_omitted_until_they_have_ended() -> None:
+    population = simulated(100).with_columns(
         pl.when(pl.col("session_id") % 2 == 0).then(pl.lit("active")).otherwise("status").alias("status")
     )
     chosen = pf.choose_details(population, 100)
@@ -150,8 +150,8 @@ def test_each_beginning_of_the_order_has_each_stratums_share_to_one_session(
         assert abs(counts.get(stratum, 0) - len(chosen) * size / len(rows)) < 2
 
 
-def test_strata_with_shares_of_their_own_get_them_and_the_others_the_rest() -> None:
-    population = made_up(1_000).with_columns(
+def test_strata_get_their_allocated_shares_and_the_others_divide_the_rest() -> None:
+    population = simulated(1_000).with_columns(
         pl.when(pl.col("session_id") % 3 == 0).then(pl.lit("DE")).otherwise("country").alias("country")
     )
     chosen = pf.choose_details(population, 100, design="uniform", strata="country", allocation={"NZ": 0.5})
@@ -168,15 +168,15 @@ def test_strata_with_shares_of_their_own_get_them_and_the_others_the_rest() -> N
 @settings(max_examples=30)
 @given(calls=st.integers(0, 200), step=st.integers(1, 40))
 def test_more_calls_never_lower_a_probability(calls: int, step: int) -> None:
-    population = made_up(200)
+    population = simulated(200)
     few, more = (pf.choose_details(population, n, strata="country") for n in (calls, calls + step))
     both = few.join(more, on="session_id", suffix="_more")
     assert len(both) == len(few)
     assert (both["inclusion_probability_more"] >= both["inclusion_probability"] - 0.05).all()
 
 
-def test_the_frame_says_what_each_session_stands_for() -> None:
-    chosen = pf.choose_details(made_up(1_000), 50)
+def test_the_columns_of_a_choice() -> None:
+    chosen = pf.choose_details(simulated(1_000), 50)
     assert chosen.schema == {
         "session_id": pl.Int64,
         "order": pl.Int64,
@@ -185,17 +185,17 @@ def test_the_frame_says_what_each_session_stands_for() -> None:
         "inclusion_probability": pl.Float64,
         "detailed": pl.Boolean,
     }
-    views = made_up(1_000)["page_view_count"].sum()
+    views = simulated(1_000)["page_view_count"].sum()
     assert (chosen["size"] / chosen["inclusion_probability"]).sum() == pytest.approx(views)
 
 
 def test_no_sessions_and_no_calls_give_no_rows() -> None:
-    assert pf.choose_details(made_up(10).clear(), 5).is_empty()
-    assert pf.choose_details(made_up(10), 0, strata="country").is_empty()
+    assert pf.choose_details(simulated(10).clear(), 5).is_empty()
+    assert pf.choose_details(simulated(10), 0, strata="country").is_empty()
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         ({"calls": -1}, "calls must be a whole number of at least 0, not -1"),
         ({"calls": True}, "calls must be .* not True"),
@@ -225,17 +225,17 @@ def test_no_sessions_and_no_calls_give_no_rows() -> None:
             "no session is in the stratum 'New Zealand'; the strata are 'NZ', 'US'",
         ),
         ({"sessions": [1, 2]}, "must be a polars DataFrame, not list"),
-        ({"sessions": made_up(3).lazy()}, "must be a polars DataFrame, not LazyFrame"),
-        ({"sessions": made_up(3).drop("page_view_count")}, "no column page_view_count"),
-        ({"sessions": pl.concat([made_up(3), made_up(1)])}, "session 1 occurs twice"),
+        ({"sessions": simulated(3).lazy()}, "must be a polars DataFrame, not LazyFrame"),
+        ({"sessions": simulated(3).drop("page_view_count")}, "no column page_view_count"),
+        ({"sessions": pl.concat([simulated(3), simulated(1)])}, "session 1 occurs twice"),
     ],
 )
-def test_bad_input_is_told_what_is_wrong(arguments: dict[str, Any], told: str) -> None:
-    with pytest.raises(pf.InvalidQuery, match=told):
-        pf.choose_details(**({"sessions": made_up(20), "calls": 5} | arguments))
+def test_invalid_arguments_are_explained(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(pf.InvalidQuery, match=message):
+        pf.choose_details(**({"sessions": simulated(20), "calls": 5} | arguments))
 
 
-def test_a_design_has_a_name_with_its_strata() -> None:
+def test_a_designs_name_includes_its_strata() -> None:
     assert Design().name == "pageviews"
     assert Design("uniform", strata=("country", "os_name")).name == "uniform by country, os_name"
     assert all(one != other for one, other in pairwise([Design(), Design(seed=1), Design("uniform")]))

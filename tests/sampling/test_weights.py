@@ -1,4 +1,4 @@
-"""Weights: how many sessions each of those that were drawn speaks for."""
+"""Weights: how many sessions each sampled session represents."""
 
 from __future__ import annotations
 
@@ -26,9 +26,7 @@ def weights_of(sample: pf.Sample, auxiliary: pl.Expr | None = None) -> pl.DataFr
     strata=st.sampled_from([None, "platform_name", "country"]),
     lost=st.integers(0, 4),
 )
-def test_what_is_known_of_all_sessions_adds_up_to_its_total_in_each_stratum(
-    calls: int, design: str, strata: Any, lost: int
-) -> None:
+def test_weights_meet_the_known_total_in_each_stratum(calls: int, design: str, strata: Any, lost: int) -> None:
     sample = sample_of(calls, design, strata=strata, lost=lost)
     for known in (pl.lit(1.0), pl.col(VIEWS)):
         weighed = weights_of(sample, known)
@@ -49,7 +47,7 @@ def test_a_uniform_weight_is_the_number_of_sessions_by_the_number_drawn() -> Non
     assert weights_of(sample_of(40, "uniform"), pl.lit(1.0))["weight"].unique().to_list() == [pytest.approx(2_000 / 40)]
 
 
-def test_those_that_were_drawn_for_sure_speak_for_themselves_alone() -> None:
+def test_sessions_certain_to_be_drawn_represent_only_themselves() -> None:
     sample = sample_of(300)
     certain = sample.members.filter(pl.col("inclusion_probability") >= 1)["session_id"]
     assert 0 < len(certain) < 300
@@ -58,7 +56,7 @@ def test_those_that_were_drawn_for_sure_speak_for_themselves_alone() -> None:
     assert weighed["_fraction"].to_list() == [1.0] * len(certain)
 
 
-def test_those_that_answered_speak_for_those_that_did_not() -> None:
+def test_respondents_represent_those_without_details() -> None:
     whole, part = sample_of(100, "uniform"), sample_of(100, "uniform", lost=20)
     weighed = weights_of(part, pl.lit(1.0))
     assert len(weighed) == 80
@@ -67,7 +65,7 @@ def test_those_that_answered_speak_for_those_that_did_not() -> None:
     assert weights_of(whole, pl.lit(1.0))["_fraction"].unique().to_list() == [pytest.approx(0.05)]
 
 
-def test_strata_with_fewer_than_two_answers_are_taken_together() -> None:
+def test_strata_with_fewer_than_two_respondents_are_pooled() -> None:
     sample = sample_of(30, "uniform", strata="country")
     weighed = weights_of(sample, pl.lit(1.0))
     counts = dict(weighed.group_by("stratum").len().iter_rows())
@@ -79,7 +77,7 @@ def test_strata_with_fewer_than_two_answers_are_taken_together() -> None:
     assert weighed["weight"].sum() == pytest.approx(2_000)
 
 
-def test_where_none_of_those_drawn_for_sure_answered_the_others_speak_for_them() -> None:
+def test_if_no_certain_session_responded_the_others_represent_them() -> None:
     sample = sample_of(300)
     certain = pl.col("inclusion_probability") >= 1
     silent = pf.Sample(sample.population, sample.members.with_columns(pl.col("responded") & ~certain), sample.details)
@@ -90,7 +88,7 @@ def test_where_none_of_those_drawn_for_sure_answered_the_others_speak_for_them()
     )
 
 
-def test_without_any_answer_there_are_no_weights() -> None:
+def test_without_respondents_there_are_no_weights() -> None:
     assert weights_of(sample_of(20, lost=20)).is_empty()
     assert weights_of(sample_of(0)).is_empty()
 

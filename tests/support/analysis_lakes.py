@@ -1,4 +1,4 @@
-"""What the tests of the analysis share: a lake with all details, and the truth as plain Python rows."""
+"""Shared by the tests of the analysis: a lake with all details, and the truth as plain Python rows."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ END = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
 
 def ended() -> pf.SessionFrames:
-    """The sessions of the population that are over: those that a lake speaks for."""
+    """The sessions of the population that have ended: those that a lake's figures include."""
     whole = population()
     over = whole.sessions.filter(pl.col("status").ne_missing("active"))
     items = (frame.join(over, on="session_id", how="semi") for frame in (whole.page_views, whole.errors))
@@ -34,13 +34,13 @@ def ended() -> pf.SessionFrames:
 
 
 def summaries() -> pl.DataFrame:
-    """These sessions as a search tells them."""
+    """These sessions as a search returns them."""
     of_details = [column for column in SESSIONS.columns if endpoints.SEARCH not in column.endpoints]
     return ended().sessions.with_columns(pl.lit(None, column.dtype).alias(column.name) for column in of_details)
 
 
 def lake_of(frames: Any, folder: Path) -> pf.Lake:
-    """A lake as a sync would leave it, of frames that came at the end."""
+    """A lake as a sync would leave it, with frames fetched at the end."""
     lake = pf.Lake(folder)
     lake.write(frames, fetched_at=END)
     with lake.locked() as state:
@@ -75,7 +75,7 @@ def grouped(rows: Iterable[Row], key: Callable[[Row], Any]) -> dict[Any, list[Ro
 
 
 def quantile(values: Sequence[Any], probability: float) -> Any:
-    """The smallest value that so large a part of all is not above; nulls left out."""
+    """The smallest value with at least that share of all values at or below it; nulls are ignored."""
     known = sorted(value for value in values if value is not None)
     return known[math.ceil(probability * len(known)) - 1] if known else None
 

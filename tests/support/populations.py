@@ -36,11 +36,11 @@ def sample_of(
     strata: Any = None,
     lost: int = 0,
 ) -> pf.Sample:
-    """A sample of so many details; those of the last ``lost`` of them never came."""
+    """A sample of N details, the last ``lost`` of which were never received."""
     frames = frames or population()
     chosen = pf.choose_details(frames.sessions, calls, design=design, seed=seed, strata=strata)
     came = part_of(frames, chosen["session_id"].head(calls - lost))
     whole = pf.Design(design, seed, tuple([strata] if isinstance(strata, str) else strata or ()))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", pf.IncompleteWarning)  # of those that are lost
+        warnings.simplefilter("ignore", pf.IncompleteWarning)  # about the lost details
         return pf.Sample.of_frames(frames.sessions, chosen, came, design=whole)
