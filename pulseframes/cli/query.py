@@ -129,10 +129,10 @@ def report(
 ) -> None:
     """Build a lake's report: one HTML page with charts that needs no network. Costs no call."""
     place = open_lake(lake, storage_option)
-    from pulseframes.reports import TITLE, find, render, save, summary, writable
+    from pulseframes.reports import TITLE, collect, render, save, summary, writable
 
     path = writable(output)
-    findings = find(place, date_from=date_from, date_to=date_to, design=design, time_zone=time_zone)
+    findings = collect(place, date_from=date_from, date_to=date_to, design=design, time_zone=time_zone)
     save(render(findings, place, title=TITLE if title is None else title), path)
     info(f"{summary(findings)}\nWrote {path}.")
     if as_json:

@@ -1,11 +1,11 @@
-"""What a report is of: the window, what the lake has of it, how its details were drawn, and the calls it took."""
+"""What a lake has of a report's window: its sessions, the sample of details, and the calls that were spent."""
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
-from typing import Final
+from typing import Final, NamedTuple
 
 import polars as pl
 
@@ -19,114 +19,120 @@ from pulseframes.sampling.design import Design
 from pulseframes.sampling.weights import effective_size, weigh
 from pulseframes.windows import LOOK_BACK, Window, subtract, union
 
-#: How far back a report tells the calls that were sent.
-_CALL_DAYS: Final = 14
+#: The days whose calls are counted, and the number of calls that are read.
+CALL_DAYS: Final = 14
 _MOST_CALLS: Final = 10_000
 
 
+class Counts(NamedTuple):
+    """Counts over the summaries of a window. Users without an id are not counted; active sessions are in no figure of details."""
+
+    sessions: int
+    users: int
+    page_views: int
+    views_unknown: int
+    active: int
+    details: int
+
+
 @dataclass(frozen=True)
-class Standing:
-    """What a lake covers of a window, and how completely.
+class Coverage:
+    """What a lake has of a window.
 
     Attributes
     ----------
     window : Window
-        From when to when sessions started, in UTC.
+        The span in which the sessions started.
     gaps, incomplete : list of Window
-        What of it was never read; what was read and, by the server's count, lacks sessions.
-    sessions, users, page_views : int
-        What the summaries say; users without an id are not counted.
-    views_unknown : int
-        Sessions that do not say how many page views they had.
-    going_on : int
-        Sessions that went on when they were last read, and are not in the figures of details.
-    details : int
-        Sessions of the window whose details are there.
-    beyond : int
-        Sessions of the lake that started outside the window.
+        Parts of it that were never read, and parts of which the server counted more sessions.
+    counts : Counts
+        Counts over its summaries.
+    outside : int
+        Sessions of the lake that started at other times.
     rejected : int
-        Rows of the whole lake that broke the schema.
-    population, drawn, answered : int
-        How many sessions the sample speaks for, how many were drawn, and how many of those have details.
-    effective : float
-        How many sessions of equal weight would say as much as those (Kish).
-    design : Design or None
-        How they were drawn; None where no design did.
-    dropped_before : datetime or None
-        What started before was dropped by ``retain()``.
+        Rejected rows of the whole lake.
+    deleted_before : datetime or None
+        ``retain()`` has deleted sessions that started earlier.
     """
 
     window: Window
     gaps: list[Window]
     incomplete: list[Window]
-    sessions: int
-    users: int
-    page_views: int
-    views_unknown: int
-    going_on: int
-    details: int
-    beyond: int
+    counts: Counts
+    outside: int
     rejected: int
+    deleted_before: datetime | None
+
+
+@dataclass(frozen=True)
+class SampleSize:
+    """The size of a sample.
+
+    Attributes
+    ----------
+    design : Design or None
+        How the sessions were selected; None if it was not at random.
+    population, selected, answered : int
+        The sessions that the sample represents, those selected, and those of them that have details.
+    effective : float
+        The number of sessions of equal weight that would give the same precision (Kish).
+    """
+
+    design: Design | None
     population: int
-    drawn: int
+    selected: int
     answered: int
     effective: float
-    design: Design | None
-    dropped_before: datetime | None
 
 
 def window_of(lake: Lake, date_from: DateLike | None, date_to: DateLike | None, design: Design | str | None) -> Window:
-    """Give the window that is asked for or, by default, that of the sample, what was read, or what sessions there are.
-
-    Raises
-    ------
-    InvalidQuery
-        If a time is none, or the window ends before it starts.
-    LakeError
-        If there is no lake.
-    """
+    """Return the window of a report; by default that of the sample, of all that was read, or of the sessions there are."""
     default = lake.default_window(lake.state().find_design(design)) or _today()
     return parse_window(date_from, date_to, default)
 
 
-def read_standing(lake: Lake, window: Window, sample: Sample, design: Design | str | None) -> Standing:
-    """Read how a lake stands in a window, of which a sample was read."""
-    inside = in_window(window)
-    active = is_active(LOOK_BACK)
+def read_coverage(lake: Lake, window: Window) -> Coverage:
+    """Read what a lake has of a window."""
+    state = lake.state()
     counted = (
         lake.sessions()
-        .filter(inside)
+        .filter(in_window(window))
         .select(
             pl.len().alias("sessions"),
             pl.col("user_id").drop_nulls().n_unique().alias("users"),
             pl.col("page_view_count").sum().alias("page_views"),
             pl.col("page_view_count").is_null().sum().alias("views_unknown"),
-            active.sum().alias("going_on"),
+            is_active(LOOK_BACK).sum().alias("active"),
             pl.col("detail_fetched_at").is_not_null().sum().alias("details"),
         )
     )
-    numbers = counted.collect().row(0, named=True)
-    everything = lake.sessions().select(pl.len()).collect().item()
-    state = lake.state()
-    drawn = lake.state().find_design(design)
-    return Standing(
+    counts = Counts(**counted.collect().row(0, named=True))
+    covered = lake.coverage()
+    return Coverage(
         window=window,
-        gaps=subtract([window], lake.coverage()) if lake.coverage() else [],
-        incomplete=_common(state.incomplete, window),
-        **numbers,
-        beyond=everything - numbers["sessions"],
-        rejected=lake.rejected().select(pl.len()).collect().item(),
+        gaps=subtract([window], covered) if covered else [],
+        incomplete=union(Window(max(start, window.start), min(end, window.end)) for start, end in state.incomplete),
+        counts=counts,
+        outside=_rows(lake, lake.sessions()) - counts.sessions,
+        rejected=_rows(lake, lake.rejected()),
+        deleted_before=state.kept_from,
+    )
+
+
+def size_of(sample: Sample, lake: Lake, design: Design | str | None) -> SampleSize:
+    """Return the size of a lake's sample."""
+    state = lake.state().find_design(design)
+    return SampleSize(
+        design=None if state is None else state.design,
         population=len(sample.population),
-        drawn=len(sample.members),
+        selected=len(sample.members),
         answered=int(sample.members[RESPONDED].sum()),
         effective=_effective(sample),
-        design=None if drawn is None else drawn.design,
-        dropped_before=state.kept_from,
     )
 
 
 def calls_by_day(lake: Lake, zone: tzinfo) -> list[tuple[date, int]]:
-    """Count the calls that this machine's journal has of the lake's application, by day, the last one first."""
+    """Count the recent calls of the lake's application in this machine's journal, by day, the last day first."""
     application = lake.state().application
     try:
         folder = Settings().folder
@@ -134,13 +140,13 @@ def calls_by_day(lake: Lake, zone: tzinfo) -> list[tuple[date, int]]:
             return []
         journal = Journal(folder / JOURNAL_FILE)
         try:
-            entries = journal.last_calls(application, _MOST_CALLS)
+            records = journal.last_calls(application, _MOST_CALLS)
         finally:
             journal.close()
     except PulseError:
-        return []  # the lake can be told of all the same
-    since = datetime.now(UTC) - timedelta(days=_CALL_DAYS)
-    sent = [entry.at.astimezone(zone).date() for entry in entries if entry.outcome != "unsent" and entry.at >= since]
+        return []  # a report does not need the journal
+    since = datetime.now(UTC) - timedelta(days=CALL_DAYS)
+    sent = [call.at.astimezone(zone).date() for call in records if call.outcome != "unsent" and call.at >= since]
     return sorted(Counter(sent).items(), reverse=True)
 
 
@@ -149,11 +155,11 @@ def _today() -> Window:
     return Window(today, today + timedelta(days=1))
 
 
+def _rows(lake: Lake, frame: pl.LazyFrame) -> int:
+    return int(lake.read(frame.select(pl.len())).item())
+
+
 def _effective(sample: Sample) -> float:
     if sample.is_census or not sample.is_drawn or sample.details.sessions.is_empty():
         return float(len(sample.details.sessions))
     return effective_size(weigh(sample.population, sample.members, pl.lit(1.0))[WEIGHT])
-
-
-def _common(windows: list[Window], window: Window) -> list[Window]:
-    return union(Window(max(start, window.start), min(end, window.end)) for start, end in windows)

@@ -1,11 +1,12 @@
-"""What a report tells of a lake: the results of the analysis functions, each worked out once."""
+"""The findings of a report: the results of the analysis functions, each computed once."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from datetime import UTC, datetime, tzinfo
-from typing import Any, Final, Literal, TypeAlias
+from datetime import UTC, tzinfo
+from functools import partial
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 from zoneinfo import ZoneInfo
 
 import polars as pl
@@ -16,94 +17,99 @@ from pulseframes.analysis.sample import Sample
 from pulseframes.charts.periods import by_hour
 from pulseframes.lake import Lake
 from pulseframes.query import DateLike
-from pulseframes.reports.coverage import Standing, read_standing, window_of
+from pulseframes.reports.coverage import Coverage, SampleSize, read_coverage, size_of, window_of
 from pulseframes.sampling.design import Design
 from pulseframes.windows import Window
 
-#: What figures of details rest on: a sample that a design drew, the details of all sessions, of some that were not drawn, or none.
+#: Where figures of details come from: a random sample, the details of all sessions, of some that were not sampled, or none.
 Basis: TypeAlias = Literal["sample", "all", "not drawn", "none"]
 
 LOAD: Final = "p75(loading_time_ms)"
 POOR: Final = "share(satisfaction_rating = 'Poor')"
 FAILING: Final = "share(error_count > 0)"
 
-#: From so many days on, traffic is told by week, and by month.
+#: From this many days on, ratings are shown by week, traffic by week, and traffic by month.
 _FORTNIGHT: Final = 15
 _WEEKS_FROM: Final = 120
 _MONTHS_FROM: Final = 1_000
-#: So many details a period are enough to tell shares by.
+#: Enough details in a period for shares of it.
 _ENOUGH: Final = 40
+
+
+class ByPeriod(NamedTuple):
+    """Rows by period, and the length of a period as polars writes it."""
+
+    rows: pl.DataFrame
+    every: str
+
+    @property
+    def period(self) -> str:
+        """The name of a period."""
+        return {"1d": "day", "1w": "week", "1mo": "month"}[self.every]
 
 
 @dataclass(frozen=True)
 class Findings:
-    """What a report tells.
+    """The findings of a report.
 
     Attributes
     ----------
-    standing : Standing
-        What the lake covers, and how completely.
+    coverage : Coverage
+        What the lake has of the window.
     basis : {"sample", "all", "not drawn", "none"}
-        What the figures of details rest on.
+        Where figures of details come from.
+    sample : SampleSize
+        How many sessions they come from.
     time_zone : str
-        Whose days and hours.
-    made_at : datetime
-        When it was found, in UTC.
+        The time zone of days and hours.
     figures : dict of str to dict
-        The key figures of details, by measure: a row of ``estimate()`` each.
-    by_day, by_hour : polars.DataFrame
-        What ``traffic()`` gives by day (or a longer period), and the mean of each hour of the day.
-    period, rating_period : str
-        The periods of ``by_day`` and of ``satisfaction``, as polars writes them.
-    speed, countries, browsers : polars.DataFrame
-        What ``page_speed()`` gives by page template, country and browser.
-    satisfaction, errors, landings, paths : polars.DataFrame
-        What the functions of these names give.
+        The key figures of details: by measure, a row of ``estimate()``.
+    traffic, satisfaction : ByPeriod
+        The results of the functions of these names.
+    hours : polars.DataFrame
+        The mean number of sessions in each hour of the day.
+    speed : dict of str to polars.DataFrame
+        ``page_speed()`` by page template, country and browser.
+    errors, landings, paths : polars.DataFrame
+        The results of ``error_impact()``, ``landings()`` and ``paths()``.
     """
 
-    standing: Standing
+    coverage: Coverage
     basis: Basis
+    sample: SampleSize
     time_zone: str
-    made_at: datetime
     figures: dict[str, dict[str, Any]]
-    by_day: pl.DataFrame
-    by_hour: pl.DataFrame
-    period: str
-    rating_period: str
-    speed: pl.DataFrame
-    countries: pl.DataFrame
-    browsers: pl.DataFrame
-    satisfaction: pl.DataFrame
+    traffic: ByPeriod
+    satisfaction: ByPeriod
+    hours: pl.DataFrame
+    speed: dict[str, pl.DataFrame]
     errors: pl.DataFrame
     landings: pl.DataFrame
     paths: pl.DataFrame
 
     @property
     def zone(self) -> tzinfo:
-        """The time zone; UTC is known on machines that have no list of others, too."""
+        """The time zone; UTC also on machines without a database of others."""
         return UTC if self.time_zone == "UTC" else ZoneInfo(self.time_zone)
 
     def as_dict(self) -> dict[str, Any]:
-        """Give the key figures as JSON takes them; times in ISO 8601, UTC."""
-        standing = self.standing
-        keys = {"load_p75_ms": LOAD, "poor_share": POOR, "error_share": FAILING}
-        wanted = ("estimate", "lower", "upper", "sessions", "flag")
-        figures = {
-            name: {part: _finite(self.figures[measure][part]) for part in wanted} for name, measure in keys.items()
-        }
+        """Return the key figures for JSON; times in ISO 8601, UTC."""
+        window, counts = self.coverage.window, self.coverage.counts._asdict()
+        measures = {"load_p75_ms": LOAD, "poor_share": POOR, "error_share": FAILING}
+        parts = ("estimate", "lower", "upper", "sessions", "flag")
         return {
-            "date_from": standing.window.start.isoformat(),
-            "date_to": standing.window.end.isoformat(),
+            "date_from": window.start.isoformat(),
+            "date_to": window.end.isoformat(),
             "basis": self.basis,
-            "sessions": standing.sessions,
-            "users": standing.users,
-            "page_views": standing.page_views,
-            "details": standing.details,
-            **figures,
+            **{name: counts[name] for name in ("sessions", "users", "page_views", "details")},
+            **{
+                name: {part: _finite(self.figures[measure][part]) for part in parts}
+                for name, measure in measures.items()
+            },
         }
 
 
-def find(
+def collect(
     lake: Lake,
     *,
     date_from: DateLike | None = None,
@@ -111,30 +117,24 @@ def find(
     design: Design | str | None = None,
     time_zone: str = "UTC",
 ) -> Findings:
-    """Find what a report tells of a lake; arguments as for ``report()``."""
+    """Collect the findings of a report; arguments as for ``report()``."""
     window = window_of(lake, date_from, date_to, design)
-    by_hour_of_day = traffic(lake, every="1h", by=None, time_zone=time_zone, date_from=window.start, date_to=window.end)
+    visits = partial(traffic, lake, by=None, time_zone=time_zone, date_from=window.start, date_to=window.end)
+    hours = by_hour(visits(every="1h"))
     days = (window.end - window.start).days
     period = "1mo" if days >= _MONTHS_FROM else "1w" if days >= _WEEKS_FROM else "1d"
     sample = _sample(lake, date_from, date_to, design, window)
-    standing = read_standing(lake, window, sample, design)
-    answers = len(sample.details.sessions)
-    rating_period = _rating_period(answers, days)
-    figures = estimate(sample, [LOAD, POOR, FAILING])
+    rating_period = _rating_period(len(sample.details.sessions), days)
     return Findings(
-        standing=standing,
+        coverage=read_coverage(lake, window),
         basis=_basis(sample),
+        sample=size_of(sample, lake, design),
         time_zone=time_zone,
-        made_at=datetime.now(UTC),
-        figures={row["measure"]: row for row in figures.to_dicts()},
-        by_day=traffic(lake, every=period, by=None, time_zone=time_zone, date_from=window.start, date_to=window.end),
-        by_hour=by_hour(by_hour_of_day),
-        period=period,
-        rating_period=rating_period,
-        speed=page_speed(sample),
-        countries=page_speed(sample, by="country"),
-        browsers=page_speed(sample, by="browser_name"),
-        satisfaction=satisfaction(sample, every=rating_period, time_zone=time_zone),
+        figures={row["measure"]: row for row in estimate(sample, [LOAD, POOR, FAILING]).to_dicts()},
+        traffic=ByPeriod(visits(every=period), period),
+        satisfaction=ByPeriod(satisfaction(sample, every=rating_period, time_zone=time_zone), rating_period),
+        hours=hours,
+        speed={by: page_speed(sample, by=by) for by in ("page_template", "country", "browser_name")},
         errors=error_impact(sample),
         landings=landings(sample),
         paths=paths(sample),
@@ -144,10 +144,10 @@ def find(
 def _sample(
     lake: Lake, date_from: DateLike | None, date_to: DateLike | None, design: Design | str | None, window: Window
 ) -> Sample:
-    """Give the lake's sample or, where no design drew one, its details as they are."""
+    """Return the lake's sample or, if it has none, its details as they are."""
     if design is not None or lake.state().designs:
         return Sample.of_lake(lake, date_from, date_to, design=design, columns=[])
-    if not lake.coverage():  # an empty lake has a report, too
+    if not lake.coverage():  # an empty lake also has a report
         date_from, date_to = window
     return Sample.of_bought(lake, date_from, date_to, columns=[])
 
@@ -161,7 +161,7 @@ def _basis(sample: Sample) -> Basis:
 
 
 def _rating_period(details: int, days: int) -> str:
-    """Give periods that are short, and yet have enough details each; a week or two are told by days."""
+    """Return a short period that has enough details; up to a fortnight is shown by day."""
     a_day = details / max(1, days)
     if days < _FORTNIGHT or (a_day >= _ENOUGH and days < _WEEKS_FROM):
         return "1d"

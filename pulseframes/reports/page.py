@@ -1,10 +1,11 @@
-"""The page: one file with all that it needs, no script, and a policy that lets the browser load nothing."""
+"""The page: one self-contained file without scripts, and a policy that lets the browser load nothing."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
 import os
+from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final, overload
@@ -18,13 +19,13 @@ from pulseframes.lake import Lake, as_lake
 from pulseframes.query import DateLike
 from pulseframes.reports.basis import calls_section, coverage_section, notes, summary, window_text
 from pulseframes.reports.coverage import calls_by_day
-from pulseframes.reports.findings import Findings, find
+from pulseframes.reports.findings import Findings, collect
 from pulseframes.reports.sections import key_figures, sections
 from pulseframes.sampling.design import Design
 
-#: The packages that the report extra is made of.
+#: The packages that the extra named report installs.
 NEEDED: Final = ("altair", "vl_convert", "jinja2", "scipy")
-#: What the page is called, if it is not told otherwise.
+#: The default title.
 TITLE: Final = "How the site did"
 
 
@@ -64,26 +65,26 @@ def report(
     title: str = TITLE,
     time_zone: str = "UTC",
 ) -> Path | str:
-    """Make a lake's report: one HTML page that needs nothing else and asks nothing of any host. Costs no call.
+    """Build a lake's report: one self-contained HTML page. Costs no call.
 
-    It has traffic, load times, satisfaction, errors, countries, browsers and ways, each as a sentence, a chart and a table, with
-    95 % intervals where the details are a sample; and what it all rests on. It has no names of users, ids or addresses. If this machine's
-    journal has calls of the lake's application, it has their number by day.
+    It shows traffic, load times, satisfaction, errors, countries, browsers and navigation, each as sentences, a chart and a table, with
+    95% intervals if the details are a sample. It also describes the data. It has no user names, ids or addresses. If this machine's
+    journal has calls of the lake's application, it shows their number by day.
 
     Parameters
     ----------
     lake : Lake or path
         The lake.
     output : str, path or None
-        The file to write, which is replaced if it is there; its folder has to be there. None gives the page as text.
+        The file to write, in an existing folder; replaced if it exists. None returns the page as text.
     date_from, date_to : str, date or datetime
-        Whose sessions, by their start; UTC. All that the sample speaks for or, without a sample, all that was read, if not given.
+        The window in which the sessions started, in UTC. By default, the window of the sample or, without one, of all that was read.
     design : {"pageviews", "uniform"}, Design or None
-        Which of the lake's samples; the last, if not given.
+        The sample to use, if the lake has several; by default, the last.
     title : str
         The page's title.
     time_zone : str
-        Whose days and hours: ``"Pacific/Auckland"``.
+        The time zone of days and hours, such as ``"Pacific/Auckland"``.
 
     Returns
     -------
@@ -93,67 +94,64 @@ def report(
     Raises
     ------
     InvalidQuery
-        If an argument is wrong, or the window has sessions that the sample does not speak for.
+        If an argument is invalid, or the window has sessions that the sample does not represent.
     LakeError
         If there is no lake, or a file of it is damaged.
     OSError
-        If the file cannot be written; what was there before is still there.
+        If the file cannot be written; an earlier file is then unchanged.
     ImportError
-        If Altair, vl-convert, Jinja2 or SciPy is not installed; ``pip install 'pulseframes[report]'`` gets them.
+        If Altair, vl-convert, Jinja2 or SciPy is not installed: ``pip install 'pulseframes[report]'``.
+
+    Examples
+    --------
+    >>> path = pf.report("lake", "report.html", title="The shop in November")
+    >>> page = pf.report("lake", time_zone="Pacific/Auckland")
     """
     source = as_lake(lake)
     path = None if output is None else writable(output)
-    found = find(source, date_from=date_from, date_to=date_to, design=design, time_zone=time_zone)
-    page = render(found, source, title=title)
+    findings = collect(source, date_from=date_from, date_to=date_to, design=design, time_zone=time_zone)
+    page = render(findings, source, title=title)
     return page if path is None else save(page, path)
 
 
 def writable(output: str | os.PathLike[str]) -> Path:
-    """Give the path to write to; raises ``InvalidQuery`` where it is a folder, in none, or in one that is read-only."""
+    """Return the path to write to; raise ``InvalidQuery`` if it is a folder, or its folder is missing or read-only."""
     path = Path(output)
+    problem = ""
     if path.is_dir():
-        raise InvalidQuery(f"output: {path} is a folder; give a file in it, such as report.html.", argument="output")
-    if not path.parent.is_dir():
-        raise InvalidQuery(f"output: there is no folder {path.parent}.", argument="output")
-    if not os.access(path.parent, os.W_OK):
-        raise InvalidQuery(f"output: {path} cannot be written; its folder is read-only.", argument="output")
+        problem = f"{path} is a folder; name a file in it, such as {path / 'report.html'}."
+    elif not path.parent.is_dir():
+        problem = f"the folder {path.parent} does not exist."
+    elif not os.access(path.parent, os.W_OK):
+        problem = f"the folder {path.parent} is read-only."
+    if problem:
+        raise InvalidQuery(f"output: {problem}", argument="output")
     return path
 
 
 def save(page: str, path: Path) -> Path:
-    """Write a page: whole, or not at all."""
+    """Write a page to a file, whole or not at all."""
     write_bytes(page.encode(), path)
     return path
 
 
-def render(found: Findings, lake: Lake, *, title: str = TITLE) -> str:
-    """Write the page of what was found.
-
-    Parameters
-    ----------
-    found : Findings
-        What ``find()`` gave.
-    lake : Lake
-        Where it was found, for whose application's calls are told.
-    title : str
-        The page's title.
-    """
+def render(findings: Findings, lake: Lake, *, title: str = TITLE) -> str:
+    """Return the page of a lake's findings, with the recent calls of its application."""
     if not isinstance(title, str) or not title.strip():
-        raise InvalidQuery(f"title: {title!r} is no text.", argument="title")
+        raise InvalidQuery(f"title must be non-empty text, not {title!r}.", argument="title")
     style = _read("page.css")
-    told = sections(found)
-    calls = calls_section(calls_by_day(lake, found.zone), Settings().daily_limit)
-    told += [coverage_section(found), *([] if calls is None else [calls])]
+    calls = calls_section(calls_by_day(lake, findings.zone), Settings().daily_limit)
     return str(
         _template().render(
             title=printable(title),
-            window=window_text(found.standing.window, found),
-            summary=summary(found),
-            warns=found.basis in ("not drawn", "none"),
-            figures=key_figures(found),
-            sections=told,
-            notes=notes(found),
-            found=found,
+            window=window_text(findings.coverage.window, findings),
+            time_zone=findings.time_zone,
+            summary=summary(findings),
+            warns=findings.basis in ("not drawn", "none"),
+            figures=key_figures(findings),
+            sections=[*sections(findings), coverage_section(findings), *([] if calls is None else [calls])],
+            notes=notes(findings),
+            built_at=datetime.now(UTC),
             style=style,
             style_hash=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
             version=__version__,

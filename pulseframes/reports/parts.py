@@ -1,32 +1,33 @@
-"""What a page is made of: key figures, sections, pictures and tables, all of them plain text that is yet to be escaped."""
+"""The parts of a page: key figures, sections, pictures and tables, as plain text that is not escaped yet."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import polars as pl
 
-from pulseframes import _text as readable
+from pulseframes._text import format_count, format_range, printable
 from pulseframes.reports.svg import Picture
 
-#: How many rows a table has at most.
+#: The most rows of a table.
 MOST_ROWS: Final = 25
 
-Write = Callable[[float | None], str]
+Format: TypeAlias = Callable[[float | None], str]
+Row: TypeAlias = dict[str, Any]
 
 
 class Cell(NamedTuple):
-    """A table's cell: its text, and what stands below it in small."""
+    """A cell of a table: its text, and the small print below it."""
 
     text: str
     below: str = ""
 
 
 class KeyFigure(NamedTuple):
-    """A figure that is told first: what it is, the figure, and how sure it is."""
+    """A figure at the top of the page: its name, its value, and how certain it is."""
 
     name: str
     value: str
@@ -40,17 +41,17 @@ class TableView:
     Attributes
     ----------
     caption : str
-        What it is of.
+        Its caption.
     header : list of str
-        The columns; all but the first, and those in ``words``, are numbers.
+        Names of the columns. All but the first, and those in ``words``, hold numbers.
     rows : list of list of Cell
-        The rows; the first cell of each names it.
+        The rows; the first cell of each is its header.
     more : int
-        How many rows are left out.
+        The number of omitted rows.
     words : set of str
         Columns of words.
     is_open : bool
-        Whether it is shown at once, and not only when the reader opens it.
+        Whether it is visible at once, rather than when the reader opens it.
     """
 
     caption: str
@@ -63,70 +64,51 @@ class TableView:
 
 @dataclass(frozen=True)
 class Section:
-    """A section: its heading, what it says, and what shows it."""
+    """A section: its anchor, heading, sentences, pictures and tables."""
 
     name: str
     heading: str
-    said: list[str]
+    sentences: list[str]
     pictures: list[Picture] = field(default_factory=list)
     tables: list[TableView] = field(default_factory=list)
 
 
-def interval(row: dict[str, Any], figure: str, write: Write) -> str:
-    """Write the interval of a figure, as ``1.2 to 1.4 s``; nothing where there is none, or it is the figure itself."""
-    lower, upper = row[f"{figure}_lower"], row[f"{figure}_upper"]
+def interval(row: Row, figure: str, write: Format) -> str:
+    """Format the interval of a figure, as ``1.2 to 1.4 s``; empty if there is none, or the figure is exact."""
+    prefix = "" if figure == "estimate" else f"{figure}_"
+    lower, upper = row[f"{prefix}lower"], row[f"{prefix}upper"]
     if lower is None or upper is None or lower == upper or math.isinf(lower):
         return ""
-    return readable.format_range(lower, upper, write)
+    return format_range(lower, upper, write)
 
 
-def measured(row: dict[str, Any], figure: str, write: Write) -> Cell:
-    """Give the cell of a figure and its interval."""
-    return Cell(write(row[figure]), interval(row, figure, write))
-
-
-def rests_on(row: dict[str, Any]) -> Cell:
-    """Give the cell of how many sessions a row rests on, and its flag."""
-    return Cell(readable.format_count(row["sessions"]), row["flag"] or "")
-
-
-def name(value: str | None) -> Cell:
-    """Give the cell of a text that came with the data."""
-    return Cell(readable.printable(value))
-
-
-def firmly(row: dict[str, Any], figure: str, write: Write) -> str:
-    """Write a figure and its interval, as ``1.3 s (1.2 s to 1.4 s)``."""
+def with_interval(row: Row, figure: str, write: Format) -> str:
+    """Format a figure and its interval, as ``1.3 s (1.2 to 1.4 s)``."""
     limits = interval(row, figure, write)
     return write(row[figure]) + (f" ({limits})" if limits else "")
 
 
-def tabulated(
+def figure_cell(row: Row, figure: str, write: Format) -> Cell:
+    """Return the cell of a figure, with its interval below."""
+    return Cell(write(row[figure]), interval(row, figure, write))
+
+
+def sessions_cell(row: Row) -> Cell:
+    """Return the cell of the number of sessions behind a row, with its flag below."""
+    return Cell(format_count(row["sessions"]), row["flag"] or "")
+
+
+def text_cell(text: str | None) -> Cell:
+    """Return the cell of a text that came with the data."""
+    return Cell(printable(text))
+
+
+def table_of(
     caption: str,
     rows: pl.DataFrame,
-    columns: Mapping[str, Callable[[dict[str, Any]], Cell]],
+    columns: Mapping[str, Callable[[Row], Cell]],
     words: Iterable[str] = (),
-    most: int = MOST_ROWS,
 ) -> TableView:
-    """Make a table of a frame's first rows.
-
-    Parameters
-    ----------
-    caption : str
-        What it is of.
-    rows : polars.DataFrame
-        The frame.
-    columns : mapping of str to callable
-        For each column of the table, what makes its cell of a row; the first one names the row.
-    words : iterable of str
-        Columns of words.
-    most : int
-        How many rows.
-    """
-    cells = [[cell(row) for cell in columns.values()] for row in rows.head(most).to_dicts()]
-    return TableView(caption, [*columns], cells, max(0, len(rows) - most), frozenset(words))
-
-
-def spread(row: dict[str, Any], figure: str) -> dict[str, Any]:
-    """Name the figure of a row of ``estimate()``, as analysis functions do."""
-    return {figure: row["estimate"], f"{figure}_lower": row["lower"], f"{figure}_upper": row["upper"]}
+    """Return a table of a frame's first rows; each column is given by the function that makes its cell."""
+    cells = [[cell(row) for cell in columns.values()] for row in rows.head(MOST_ROWS).to_dicts()]
+    return TableView(caption, [*columns], cells, max(0, len(rows) - MOST_ROWS), frozenset(words))

@@ -1,4 +1,4 @@
-"""Charts as SVG that stands in a page: no script, no style of its own, colours from the page's style sheet."""
+"""Charts as inline SVG: no script, no style of their own, colours from the page's style sheet."""
 
 from __future__ import annotations
 
@@ -14,53 +14,40 @@ from pulseframes.charts.style import COLOURS
 if TYPE_CHECKING:
     import altair as alt
 
-#: Pixels of the two drawings of a chart: for a desktop, and for a phone.
+#: Widths of a chart in pixels, for a desktop and for a phone.
 WIDTHS: Final = {"wide": 720, "narrow": 350}
 
 _SVG: Final = "http://www.w3.org/2000/svg"
 _LONG_NUMBER: Final = re.compile(r"(\d+\.\d{2})\d+")
-#: What a reader of the screen would have to listen to for each mark, and what only an interactive chart needs.
+#: Attributes that a screen reader would read out for each mark, and those that only an interactive chart needs.
 _DROPPED: Final = re.compile(r"aria-.*|role|class|style|pointer-events|font-family|id|clip-path|.*\}.*")
 
 
 class Picture(NamedTuple):
-    """A chart's drawings: SVG elements, whose texts are escaped."""
+    """The two drawings of a chart: SVG elements, with escaped text."""
 
     wide: str
     narrow: str
 
 
-def picture(draw: Callable[[int], alt.LayerChart], said: str) -> Picture:
-    """Draw a chart for both widths.
-
-    Parameters
-    ----------
-    draw : callable
-        Takes a width, and gives the chart.
-    said : str
-        What the chart shows, for those who cannot see it.
-    """
-    return Picture(*(_drawn(draw(width), name, said) for name, width in WIDTHS.items()))
+def picture(draw: Callable[..., alt.LayerChart], frame: pl.DataFrame, description: str) -> Picture:
+    """Draw a frame by one of the charts, for both widths; the description is for those who cannot see the picture."""
+    return Picture(*(_drawn(draw(frame, width=width), name, description) for name, width in WIDTHS.items()))
 
 
-def drawn(chart: Callable[..., alt.LayerChart], frame: pl.DataFrame, said: str) -> Picture:
-    """Draw a frame by one of the charts; see ``picture()``."""
-    return picture(lambda width: chart(frame, width=width), said)
-
-
-def _drawn(chart: alt.LayerChart, name: str, said: str) -> str:
+def _drawn(chart: alt.LayerChart, name: str, description: str) -> str:
     svg = _converter().vegalite_to_svg(chart.to_dict(validate=False), allowed_base_urls=[])
-    root = ET.fromstring(svg)  # noqa: S314  it was made here, a moment ago
+    root = ET.fromstring(svg)  # noqa: S314  it was made here
     size = root.get("viewBox", "")
     _clean(root)
     root.attrib.clear()
-    root.attrib.update({"class": f"chart {name}", "viewBox": size, "role": "img", "aria-label": said})
+    root.attrib.update({"class": f"chart {name}", "viewBox": size, "role": "img", "aria-label": description})
     ET.register_namespace("", _SVG)
     return ET.tostring(root, encoding="unicode")
 
 
 def _clean(element: ET.Element) -> None:
-    """Leave nothing of an element and those within it but what is drawn."""
+    """Remove everything from an element and its children that is not drawn."""
     for name in [name for name in element.attrib if _DROPPED.fullmatch(name)]:
         del element.attrib[name]
     for name, value in element.attrib.items():

@@ -1,4 +1,4 @@
-"""Finds the browser that the report is tried in or, run as a program, installs Debian's where that is allowed."""
+"""Finds a browser to test the report in or, run as a program, installs Debian's if that is allowed."""
 
 from __future__ import annotations
 
@@ -8,24 +8,21 @@ import subprocess
 import sys
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-OF_A_MAC = "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"
-NEEDED = (
-    "The tests of the report need a browser: install the package chromium, or Google Chrome, or set CHROMIUM to the program "
-    "of one."
-)
+ON_A_MAC = "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"
+NEEDED = "The tests of the report need a browser: install the package chromium, or Google Chrome, or set CHROMIUM to a browser's path."
 
 
 def find() -> str | None:
-    """The program: $CHROMIUM or, where that is not set, the first that is installed."""
+    """Return the program: $CHROMIUM or, if that is not set, the first that is installed."""
     chosen = os.environ.get("CHROMIUM")
     if chosen:
         return shutil.which(chosen)
-    found = (shutil.which(name) for name in (*NAMES, OF_A_MAC))
-    return next((path for path in found if path is not None), None)
+    paths = (shutil.which(name) for name in (*NAMES, ON_A_MAC))
+    return next((path for path in paths if path is not None), None)
 
 
 def install() -> None:
-    """Install Debian's package, as root or as somebody who may be that without a password."""
+    """Install Debian's package, as root or by sudo without a password."""
     if os.environ.get("CHROMIUM") or shutil.which("apt-get") is None:
         sys.exit(NEEDED)
     as_root = [] if os.geteuid() == 0 else ["sudo", "-n"]

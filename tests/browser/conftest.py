@@ -1,4 +1,4 @@
-"""A browser, and reports that are opened in it from disk."""
+"""A browser, and reports opened in it from disk."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from support import report_lakes
 import pulseframes as pf
 from browser import chromium
 
-#: The browser stays on this machine, and asks its maker for nothing.
+#: The browser sends no request of its own.
 ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -25,7 +25,7 @@ ARGUMENTS = [
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Playwright's loop and its pipes are sockets to Python; the page itself is asked of no host, which a test looks at."""
+    """Allow sockets, which Playwright's loop and pipes are to Python; a test checks that the page itself sends no request."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.enable_socket)
@@ -43,7 +43,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The address of a report of a sample."""
+    """Return the address of a report of a sample."""
     place = tmp_path_factory.mktemp("drawn")
     lake = report_lakes.drawn_lake(place / "lake", report_lakes.truth(800), 60, lost=1)
     return pf.report(lake, place / "report.html", title="The shop").as_uri()
@@ -51,26 +51,26 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="session")
 def hostile(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The address of a report whose every text is hostile."""
+    """Return the address of a report with hostile texts."""
     place = tmp_path_factory.mktemp("hostile")
     lake = report_lakes.lake_of(place / "lake", report_lakes.hostile(report_lakes.truth(200)))
     return pf.report(lake, place / "report.html", title=report_lakes.SCRIPT).as_uri()
 
 
 class Opened:
-    """A page, and what the browser said and asked for."""
+    """A page, and the browser's messages and requests."""
 
     def __init__(self, page: Page, address: str) -> None:
         self.page = page
-        self.said: list[str] = []
-        self.asked: list[str] = []
+        self.messages: list[str] = []
+        self.requests: list[str] = []
         page.on("console", self._hear)
-        page.on("pageerror", lambda problem: self.said.append(str(problem)))
+        page.on("pageerror", lambda problem: self.messages.append(str(problem)))
         page.on("request", self._see)
         page.goto(address)
 
     def _hear(self, message: ConsoleMessage) -> None:
-        self.said.append(message.text)
+        self.messages.append(message.text)
 
     def _see(self, request: Request) -> None:
-        self.asked.append(request.url)
+        self.requests.append(request.url)

@@ -1,4 +1,4 @@
-"""Takes the README's picture of a report: the top of one of a week of a simulated shop, from a sample of 450."""
+"""Takes the README's picture: the top of a report of a simulated shop's week, from a sample of 450."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ Open: TypeAlias = Callable[..., Opened]
 
 WIDTHS = {"desktop": 1280, "phone": 390}
 
-#: Texts that stick out of the chart or the page that they are in, or lie on one another.
+#: Texts that extend beyond their chart or page, or overlap.
 CLIPPED = """() => [...document.querySelectorAll('svg.chart')].filter(chart => chart.clientWidth).flatMap(chart => {
     const frame = chart.getBoundingClientRect();
     return [...chart.querySelectorAll('text')].filter(text => {
@@ -56,28 +56,28 @@ def open_page(browser: Browser) -> Iterator[Open]:
 
 @pytest.mark.parametrize("width", WIDTHS.values(), ids=WIDTHS)
 @pytest.mark.parametrize("name", ["drawn", "hostile"])
-def test_nothing_is_asked_of_any_host_and_the_console_stays_silent(
+def test_no_request_leaves_the_page_and_the_console_stays_silent(
     open_page: Open, request: pytest.FixtureRequest, name: str, width: int
 ) -> None:
     address = request.getfixturevalue(name)
     opened = open_page(address, width)
-    assert opened.asked == [address]
-    assert opened.said == []
+    assert opened.requests == [address]
+    assert opened.messages == []
 
 
 @pytest.mark.parametrize("width", WIDTHS.values(), ids=WIDTHS)
 @pytest.mark.parametrize("name", ["drawn", "hostile"])
-def test_each_chart_is_drawn_once_and_no_text_in_it_is_cut_off_or_covers_another(
+def test_each_chart_is_drawn_once_and_no_text_is_clipped_or_overlaps(
     open_page: Open, request: pytest.FixtureRequest, name: str, width: int
 ) -> None:
     page = open_page(request.getfixturevalue(name), width).page
     charts = page.evaluate(DRAWN)
     assert len(charts) == 8
-    for said, marks, across, high in charts:
-        assert len(said) > 20
+    for label, marks, width_of_chart, height in charts:
+        assert len(label) > 20
         assert marks >= 3
-        assert across > 300
-        assert high > 60
+        assert width_of_chart > 300
+        assert height > 60
     assert page.evaluate(CLIPPED) == []
     assert page.evaluate(OVERLAPPING) == []
 
@@ -85,13 +85,13 @@ def test_each_chart_is_drawn_once_and_no_text_in_it_is_cut_off_or_covers_another
 def test_a_phone_does_not_scroll_sideways_even_with_all_tables_open(open_page: Open, hostile: str, drawn: str) -> None:
     for address in (hostile, drawn):
         page = open_page(address, WIDTHS["phone"]).page
-        page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+        page.evaluate("document.querySelectorAll('details').forEach(element => element.open = true)")
         assert page.evaluate("document.documentElement.scrollWidth") == WIDTHS["phone"]
 
 
-def test_hostile_texts_are_shown_and_do_nothing(open_page: Open, hostile: str) -> None:
+def test_hostile_texts_are_shown_and_inert(open_page: Open, hostile: str) -> None:
     page = open_page(hostile).page
-    page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+    page.evaluate("document.querySelectorAll('details').forEach(element => element.open = true)")
     shown = page.inner_text("body")
     assert report_lakes.SCRIPT in shown
     assert report_lakes.IMAGE in shown
@@ -103,15 +103,15 @@ def test_hostile_texts_are_shown_and_do_nothing(open_page: Open, hostile: str) -
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", WIDTHS.values(), ids=WIDTHS)
-def test_axe_finds_nothing_to_mend(open_page: Open, drawn: str, width: int, scheme: str) -> None:
+def test_axe_finds_no_violation(open_page: Open, drawn: str, width: int, scheme: str) -> None:
     page = open_page(drawn, width, scheme).page
     for open_tables in ("false", "true"):
-        page.evaluate(f"document.querySelectorAll('details').forEach(one => one.open = {open_tables})")
-        found = Axe().run(page).response["violations"]
-        assert [(one["id"], one["impact"], one["nodes"][0]["html"][:200]) for one in found] == []
+        page.evaluate(f"document.querySelectorAll('details').forEach(element => element.open = {open_tables})")
+        violations = Axe().run(page).response["violations"]
+        assert [(rule["id"], rule["impact"], rule["nodes"][0]["html"][:200]) for rule in violations] == []
 
 
-def test_a_dark_screen_gets_dark_paper_and_charts_whose_colours_follow(open_page: Open, drawn: str) -> None:
+def test_in_dark_mode_background_and_charts_are_dark(open_page: Open, drawn: str) -> None:
     colours = {}
     for scheme in ("light", "dark"):
         page = open_page(drawn, scheme=scheme).page
@@ -123,7 +123,7 @@ def test_a_dark_screen_gets_dark_paper_and_charts_whose_colours_follow(open_page
     assert all(light != dark for light, dark in zip(colours["light"], colours["dark"], strict=True))
 
 
-def test_the_keyboard_reaches_the_figures_the_sections_and_the_tables(open_page: Open, drawn: str) -> None:
+def test_the_keyboard_reaches_figures_sections_and_tables(open_page: Open, drawn: str) -> None:
     page = open_page(drawn).page
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.textContent") == "Skip to the figures"
@@ -136,15 +136,15 @@ def test_the_keyboard_reaches_the_figures_the_sections_and_the_tables(open_page:
     assert page.evaluate("document.activeElement.getAttribute('role')") == "region"
 
 
-def test_headings_are_in_order_and_each_section_can_be_gone_to(open_page: Open, drawn: str) -> None:
+def test_headings_are_in_order_and_each_section_has_a_link(open_page: Open, drawn: str) -> None:
     page = open_page(drawn).page
-    levels = page.evaluate("[...document.querySelectorAll('h1, h2, h3')].map(one => one.tagName)")
+    levels = page.evaluate("[...document.querySelectorAll('h1, h2, h3')].map(element => element.tagName)")
     assert levels == ["H1", *["H2"] * (len(levels) - 1)]
     for link in page.locator("nav a").all():
         assert page.locator(link.get_attribute("href") or "").count() == 1
 
 
-def test_it_prints_light_on_paper_with_no_chart_wider_than_that(open_page: Open, drawn: str, tmp_path: Path) -> None:
+def test_it_prints_light_with_no_chart_wider_than_the_paper(open_page: Open, drawn: str, tmp_path: Path) -> None:
     page = open_page(drawn, scheme="dark").page
     page.pdf(path=tmp_path / "report.pdf", prefer_css_page_size=True)
     printed = (tmp_path / "report.pdf").read_bytes()

@@ -1,4 +1,4 @@
-"""What a report tells: each figure is the analysis function's, whatever the lake holds."""
+"""The content of a report: each figure is the analysis function's, whatever the lake holds."""
 
 from __future__ import annotations
 
@@ -37,84 +37,86 @@ def drawn(shop: pf.SessionFrames, tmp_path_factory: pytest.TempPathFactory) -> p
 
 @pytest.fixture(autouse=True)
 def _no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is told in words needs none."""
+    """Tests of words need no pictures."""
     monkeypatch.setattr("pulseframes.reports.svg._drawn", lambda *_: "<svg></svg>")
 
 
-def test_where_all_details_are_there_the_key_figures_are_the_truth(whole: pf.Lake, shop: pf.SessionFrames) -> None:
-    found = reports.find(whole).as_dict()
+def test_with_all_details_the_key_figures_are_the_truth(whole: pf.Lake, shop: pf.SessionFrames) -> None:
+    findings = reports.collect(whole).as_dict()
     sessions, views = shop.sessions, shop.page_views
     rated = sessions["satisfaction_rating"].drop_nulls()
-    assert found["basis"] == "all"
-    assert found["sessions"] == found["details"] == len(sessions)
-    assert found["users"] == sessions["user_id"].drop_nulls().n_unique()
-    assert found["page_views"] == sessions["page_view_count"].sum() == len(views)
+    assert findings["basis"] == "all"
+    assert findings["sessions"] == findings["details"] == len(sessions)
+    assert findings["users"] == sessions["user_id"].drop_nulls().n_unique()
+    assert findings["page_views"] == sessions["page_view_count"].sum() == len(views)
     load = views["loading_time_ms"].drop_nulls().sort()
-    assert found["load_p75_ms"]["estimate"] == load[math.ceil(0.75 * len(load)) - 1]
-    assert found["poor_share"]["estimate"] == pytest.approx((rated == "Poor").mean())
-    assert found["error_share"]["estimate"] == pytest.approx(shop.errors["session_id"].n_unique() / len(sessions))
+    assert findings["load_p75_ms"]["estimate"] == load[math.ceil(0.75 * len(load)) - 1]
+    assert findings["poor_share"]["estimate"] == pytest.approx((rated == "Poor").mean())
+    assert findings["error_share"]["estimate"] == pytest.approx(shop.errors["session_id"].n_unique() / len(sessions))
     for name in ("load_p75_ms", "poor_share", "error_share"):
-        assert found[name]["lower"] == found[name]["estimate"] == found[name]["upper"]
+        assert findings[name]["lower"] == findings[name]["estimate"] == findings[name]["upper"]
 
 
 def test_the_key_figures_of_a_sample_are_those_of_estimate_with_their_intervals(drawn: pf.Lake) -> None:
-    page, found = Page(pf.report(drawn)), reports.find(drawn).as_dict()
-    assert found["basis"] == "sample"
+    page, findings = Page(pf.report(drawn)), reports.collect(drawn).as_dict()
+    assert findings["basis"] == "sample"
     for name, measure, write in (
         ("load_p75_ms", "p75(loading_time_ms)", _text.format_seconds),
         ("poor_share", "share(satisfaction_rating = 'Poor')", _text.format_percent),
         ("error_share", "share(error_count > 0)", _text.format_percent),
     ):
         estimate = pf.estimate(drawn, measure).row(0, named=True)
-        assert found[name] == {part: estimate[part] for part in found[name]}
+        assert findings[name] == {part: estimate[part] for part in findings[name]}
         assert f"{write(estimate['estimate'])} between " in page.text
     assert "78 of" in page.text
     assert "80 of" in page.text
-    assert "2; the weights of the others make up for them" in page.text
+    assert "2; the other sessions are weighted to compensate" in page.text
 
 
 @pytest.mark.parametrize("name", ["whole", "drawn"])
-def test_the_tables_hold_what_the_analysis_functions_give(name: str, request: pytest.FixtureRequest) -> None:
+def test_the_tables_hold_the_results_of_the_analysis_functions(name: str, request: pytest.FixtureRequest) -> None:
     lake = request.getfixturevalue(name)
     page = Page(pf.report(lake))
     speed = pf.page_speed(lake).head(25)
     caption = "Load times by page: median, 75th and 95th percentile"
     assert [cell[0] for cell in page.column(caption, "Page")] == [
-        _text.printable(one) for one in speed["page_template"]
+        _text.printable(value) for value in speed["page_template"]
     ]
     assert [cell[0] for cell in page.column(caption, "75th pct.")] == [
-        _text.format_seconds(one) for one in speed["p75_ms"]
+        _text.format_seconds(value) for value in speed["p75_ms"]
     ]
-    assert [cell[0] for cell in page.column(caption, "With details")] == [str(one) for one in speed["sessions"]]
+    assert [cell[0] for cell in page.column(caption, "With details")] == [str(value) for value in speed["sessions"]]
     errors = pf.error_impact(lake).head(25)
-    caption = "Errors by how many sessions they touch"
-    assert [cell[0] for cell in page.column(caption, "Error")] == [_text.printable(one, 120) for one in errors["title"]]
-    assert [cell[0] for cell in page.column(caption, "Share")] == [
-        _text.format_percent(one) for one in errors["share_of_sessions"]
+    caption = "Errors by number of sessions affected"
+    assert [cell[0] for cell in page.column(caption, "Error")] == [
+        _text.printable(value, 120) for value in errors["title"]
     ]
-    assert [cell[0] for cell in page.column(caption, "Users seen")] == [str(one) for one in errors["users_seen"]]
+    assert [cell[0] for cell in page.column(caption, "Share")] == [
+        _text.format_percent(value) for value in errors["share_of_sessions"]
+    ]
+    assert [cell[0] for cell in page.column(caption, "Users seen")] == [str(value) for value in errors["users_seen"]]
     days = pf.traffic(lake, by=None)
     caption = "Sessions, users and page views by day"
     for column in ("sessions", "users", "page_views"):
         cells = page.column(caption, column.replace("_", " ").capitalize())
-        assert [cell[0] for cell in cells] == [_text.format_count(one) for one in days[column]]
+        assert [cell[0] for cell in cells] == [_text.format_count(value) for value in days[column]]
     landings = pf.landings(lake).head(25)
-    cells = page.column("Pages on which sessions begin", "End at once")
-    assert [cell[0] for cell in cells] == [_text.format_percent(one) for one in landings["bounce_rate"]]
-    times = page.column("The most frequent ways from page to page", "Times")
-    assert [cell[0] for cell in times] == [_text.format_rounded(one) for one in pf.paths(lake).head(25)["times"]]
+    cells = page.column("Landing pages", "Bounce rate")
+    assert [cell[0] for cell in cells] == [_text.format_percent(value) for value in landings["bounce_rate"]]
+    times = page.column("Most frequent steps from page to page", "Times")
+    assert [cell[0] for cell in times] == [_text.format_rounded(value) for value in pf.paths(lake).head(25)["times"]]
     for by, title in (("country", "Country"), ("browser_name", "Browser")):
         groups = pf.page_speed(lake, by=by).head(25)
         cells = page.column(f"Load times by {title.lower()}", "Median")
-        assert [cell[0] for cell in cells] == [_text.format_seconds(one) for one in groups["p50_ms"]]
+        assert [cell[0] for cell in cells] == [_text.format_seconds(value) for value in groups["p50_ms"]]
     shares = pf.satisfaction(lake, every="1w").filter(satisfaction_rating="Poor")
-    found = reports.find(lake)
-    if found.rating_period == "1w":
+    findings = reports.collect(lake)
+    if findings.satisfaction.every == "1w":
         cells = page.column("Share of sessions with each rating, by week", "Poor")
-        assert [cell[0] for cell in cells] == [_text.format_percent(one) for one in shares["share"]]
+        assert [cell[0] for cell in cells] == [_text.format_percent(value) for value in shares["share"]]
 
 
-def test_each_flag_and_interval_of_a_sample_is_told(drawn: pf.Lake) -> None:
+def test_each_flag_and_interval_of_a_sample_is_shown(drawn: pf.Lake) -> None:
     page = Page(pf.report(drawn))
     caption = "Load times by page: median, 75th and 95th percentile"
     speed = pf.page_speed(drawn).head(25)
@@ -122,51 +124,51 @@ def test_each_flag_and_interval_of_a_sample_is_told(drawn: pf.Lake) -> None:
     assert flags == speed["flag"].to_list()
     assert any(flags)
     first = speed.row(0, named=True)
-    told = page.column(caption, "75th pct.")[0][1]
-    assert told == _text.format_range(first["p75_ms_lower"], first["p75_ms_upper"], _text.format_seconds)
-    assert " to " in told
+    interval = page.column(caption, "75th pct.")[0][1]
+    assert interval == _text.format_range(first["p75_ms_lower"], first["p75_ms_upper"], _text.format_seconds)
+    assert " to " in interval
 
 
-def test_a_lake_without_details_tells_what_the_summaries_say_and_that_the_rest_is_not_known(
+def test_a_lake_without_details_shows_counts_and_says_that_the_rest_is_unknown(
     shop: pf.SessionFrames, tmp_path: Path
 ) -> None:
     page = Page(pf.report(lake_of(tmp_path / "lake", shop, details=False)))
     assert f"Sessions {len(shop.sessions):,} counted" in page.text
-    assert "Load time, 75th percentile not known no details say it" in page.text
-    assert "nothing is known of load times, ratings and errors" in page.text
-    assert "Speed by page" not in page.text
+    assert "Load time, 75th percentile not known no data in the details" in page.text
+    assert "so load times, ratings and errors are unknown" in page.text
+    assert "Load times by page" not in page.text
 
 
-def test_an_empty_lake_gives_a_page_that_says_so(tmp_path: Path) -> None:
+def test_an_empty_lake_has_a_page_that_says_so(tmp_path: Path) -> None:
     page = Page(pf.report(lake_of(tmp_path / "lake", None)))
-    assert "The lake has no sessions of this time." in page.text
+    assert "The lake has no sessions in this window." in page.text
     assert "9 November 2026 to 15 November 2026" in page.text
 
 
 def test_a_lake_that_no_sync_has_filled_is_reported_from_its_first_session_to_its_last(tmp_path: Path) -> None:
     pf.Lake(tmp_path / "empty").write(report_lakes.summaries(truth(8)).clear())
-    assert "The lake has no sessions of this time." in pf.report(tmp_path / "empty")
+    assert "The lake has no sessions in this window." in pf.report(tmp_path / "empty")
     frames = truth(100)
     pf.Lake(tmp_path / "lake").write(frames, fetched_at=LATER)
-    found = reports.find(pf.Lake(tmp_path / "lake"))
-    assert found.standing.sessions == len(frames.sessions)
-    assert found.standing.window.start == frames.sessions["session_start"][0]
+    findings = reports.collect(pf.Lake(tmp_path / "lake"))
+    assert findings.coverage.counts.sessions == len(frames.sessions)
+    assert findings.coverage.window.start == frames.sessions["session_start"][0]
 
 
-def test_the_window_that_is_asked_for_is_reported_by_the_clocks_of_the_time_zone(whole: pf.Lake) -> None:
-    found = reports.find(whole, date_from="2026-11-10", date_to="2026-11-12", time_zone="Pacific/Auckland")
+def test_a_window_is_reported_in_the_time_zone(whole: pf.Lake) -> None:
+    findings = reports.collect(whole, date_from="2026-11-10", date_to="2026-11-12", time_zone="Pacific/Auckland")
     frame = pf.traffic(
         whole, every="1d", by=None, time_zone="Pacific/Auckland", date_from="2026-11-10", date_to="2026-11-12"
     )
-    assert found.by_day.equals(frame)
-    assert found.standing.sessions == frame["sessions"].sum()
-    assert found.standing.beyond > 0
+    assert findings.traffic.rows.equals(frame)
+    assert findings.coverage.counts.sessions == frame["sessions"].sum()
+    assert findings.coverage.outside > 0
     page = pf.report(whole, date_from="2026-11-10", date_to="2026-11-12", time_zone="Pacific/Auckland")
     assert "10 November 2026, 13:00, to 12 November 2026, 13:00" in page
     assert "(Pacific/Auckland)" in page
 
 
-def test_what_was_not_read_or_lacks_sessions_is_told(shop: pf.SessionFrames, tmp_path: Path) -> None:
+def test_gaps_and_incomplete_windows_are_reported(shop: pf.SessionFrames, tmp_path: Path) -> None:
     lake = lake_of(tmp_path / "lake", shop)
     day = timedelta(days=1)
     with lake.locked() as state:
@@ -174,19 +176,19 @@ def test_what_was_not_read_or_lacks_sessions_is_told(shop: pf.SessionFrames, tmp
         state.incomplete.append(Window(WEEK.start + 3 * day, WEEK.start + 4 * day))
         lake.save_state()
     page = Page(pf.report(lake))
-    assert "Not read 10 November 2026" in page.text
-    assert "Incomplete by the server's count 12 November 2026" in page.text
+    assert "Not downloaded 10 November 2026" in page.text
+    assert "Sessions missing 12 November 2026" in page.text
 
 
-def test_the_calls_of_this_machines_journal_are_told_by_day(tmp_path: Path) -> None:
+def test_the_calls_in_this_machines_journal_are_shown_by_day(tmp_path: Path) -> None:
     with Simulator(sessions=60, days=7, now=NOW, daily_limit=None) as simulator:
         with client_of(simulator) as client:
             pf.sync(tmp_path / "lake", "2026-11-14", "2026-11-19", client=client)
             spent = client.calls_spent
     page = Page(pf.report(tmp_path / "lake"))
-    caption = "Calls of the Pulse API by day, as this machine's journal has them"
+    caption = "Pulse API calls by day, from this machine's journal"
     assert [cell[0] for cell in page.column(caption, "Calls")] == [str(spent)]
-    assert "the limit is set to 50 a day" in page.text
+    assert f"{spent} calls on 1 day (limit 50 a day)" in page.text
 
 
 def test_a_report_is_written_whole_and_replaces_an_older_one(whole: pf.Lake, tmp_path: Path) -> None:
@@ -220,7 +222,7 @@ def test_a_wrong_argument_is_named(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_where_there_is_no_lake_none_is_made(tmp_path: Path) -> None:
+def test_a_missing_lake_is_not_created(tmp_path: Path) -> None:
     with pytest.raises(pf.LakeError, match="No lake at"):
         pf.report(tmp_path / "lake", tmp_path / "report.html")
     assert list(tmp_path.iterdir()) == []
@@ -236,9 +238,9 @@ def test_the_command_writes_the_page_and_prints_the_figures_for_programs(
     code, out, _ = run(
         "-q", "report", drawn.location, "-o", output, "--from", "2026-11-09", "--title", "Shop", "--json"
     )
-    told = json.loads(out)
-    assert (code, told["path"], told["basis"]) == (0, str(output), "sample")
-    assert told["load_p75_ms"]["lower"] < told["load_p75_ms"]["estimate"] < told["load_p75_ms"]["upper"]
+    document = json.loads(out)
+    assert (code, document["path"], document["basis"]) == (0, str(output), "sample")
+    assert document["load_p75_ms"]["lower"] < document["load_p75_ms"]["estimate"] < document["load_p75_ms"]["upper"]
     assert "<h1>Shop</h1>" in output.read_text(encoding="utf-8")
     assert run("report", drawn.location, "-o", tmp_path)[0] == 2
     assert run("report", tmp_path / "none", "-o", output)[0] == 1
@@ -252,9 +254,7 @@ def test_the_demo_ends_with_a_report(run: Run, tmp_path: Path, monkeypatch: pyte
     assert "A simulated shop" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
-def test_the_demo_says_how_to_get_a_report_where_the_extra_is_not_installed(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_demo_explains_how_to_install_the_extra(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pulseframes.reports.NEEDED", ("altair", "a_package_that_is_not_there"))
     code, out, _ = run("demo", "--report", tmp_path / "report.html")
     assert code == 0
@@ -264,7 +264,7 @@ def test_the_demo_says_how_to_get_a_report_where_the_extra_is_not_installed(
 
 
 @pytest.mark.parametrize(
-    ("write", "value", "told"),
+    ("write", "value", "text"),
     [
         (_text.format_seconds, 43.0, "0.04 s"),
         (_text.format_seconds, 1_234.0, "1.2 s"),
@@ -281,8 +281,8 @@ def test_the_demo_says_how_to_get_a_report_where_the_extra_is_not_installed(
         (_text.format_rounded, math.inf, "not known"),
     ],
 )
-def test_figures_are_written_as_people_say_them(write: object, value: float | None, told: str) -> None:
-    assert write(value) == told  # type: ignore[operator]  # one of the functions
+def test_figures_are_formatted_for_readers(write: object, value: float | None, text: str) -> None:
+    assert write(value) == text  # type: ignore[operator]  # one of the functions
 
 
 def test_a_span_names_its_unit_once() -> None:

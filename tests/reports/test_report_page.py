@@ -1,4 +1,4 @@
-"""A report's page: whatever the lake holds gives one, with its charts, and nothing that came with the data is markup."""
+"""A report's page: any lake has one, with its charts, and no text from the data becomes markup."""
 
 from __future__ import annotations
 
@@ -28,33 +28,31 @@ def whole(shop: pf.SessionFrames, tmp_path_factory: pytest.TempPathFactory) -> p
     return lake_of(tmp_path_factory.mktemp("whole") / "lake", shop)
 
 
-def test_details_that_were_not_drawn_are_said_to_speak_for_themselves_only(
-    shop: pf.SessionFrames, tmp_path: Path
-) -> None:
+def test_details_not_sampled_at_random_describe_only_themselves(shop: pf.SessionFrames, tmp_path: Path) -> None:
     lake = lake_of(tmp_path / "lake", shop, details=False)
     lake.write(report_lakes.part_of(shop, shop.sessions["session_id"].tail(30).to_list()), fetched_at=LATER)
     page = Page(pf.report(lake))
-    assert "of 30 sessions that no design has drawn: they speak for themselves only" in page.text
-    assert "of 30 sessions that were not drawn" in page.text
+    assert "come from 30 sessions not sampled at random. They describe these sessions only" in page.text
+    assert "from 30 sessions not sampled at random" in page.text
     assert "between" not in page.text.split("Sessions rated Poor")[1].split("Traffic")[0]
 
 
-def test_one_session_alone_gives_a_page(shop: pf.SessionFrames, tmp_path: Path) -> None:
+def test_a_single_session_has_a_page(shop: pf.SessionFrames, tmp_path: Path) -> None:
     one = report_lakes.part_of(shop, shop.sessions["session_id"].head(1).to_list())
     page = Page(pf.report(lake_of(tmp_path / "lake", one)))
-    assert "The one session was read in full: the figures are exact." in page.text
+    assert "The one session was downloaded in full: the figures are exact." in page.text
     assert "1 session, " in page.text
 
 
-def test_sessions_without_errors_or_views_give_a_page_that_says_so(shop: pf.SessionFrames, tmp_path: Path) -> None:
+def test_sessions_without_errors_or_views_have_a_page_that_says_so(shop: pf.SessionFrames, tmp_path: Path) -> None:
     bare = pf.SessionFrames(shop.sessions, shop.page_views.clear(), shop.errors.clear())
     page = Page(pf.report(lake_of(tmp_path / "lake", bare)))
     assert "No session with details has an error." in page.text
-    assert "The details list no page views." in page.text
+    assert "The details have no page views." in page.text
     assert "Load time, 75th percentile not known" in page.text
 
 
-def test_columns_of_nulls_give_a_page(shop: pf.SessionFrames, tmp_path: Path) -> None:
+def test_columns_of_nulls_have_a_page(shop: pf.SessionFrames, tmp_path: Path) -> None:
     kept = {"session_id", "session_start", "view_index", "error_index"}
     nulls = changed(
         shop,
@@ -68,14 +66,14 @@ def test_columns_of_nulls_give_a_page(shop: pf.SessionFrames, tmp_path: Path) ->
     assert "(no title)" in page.text
 
 
-def test_what_came_with_the_data_is_text_and_never_markup(shop: pf.SessionFrames, tmp_path: Path) -> None:
+def test_text_from_the_data_never_becomes_markup(shop: pf.SessionFrames, tmp_path: Path) -> None:
     source = pf.report(lake_of(tmp_path / "lake", hostile(shop)), title=f"{report_lakes.SCRIPT} & more")
     page = Page(source)
     assert not {"script", "img", "b", "iframe", "object", "link", "a:"} & {tag for tag, _ in page.tags}
     for _, attributes in page.tags:
         assert not [name for name in attributes if name.startswith("on") or name in {"src", "srcset", "style"}]
         assert not (attributes.get("href") or "#").lstrip().lower().startswith(("javascript", "http", "data"))
-    shown = page.column("Errors by how many sessions they touch", "Error")
+    shown = page.column("Errors by number of sessions affected", "Error")
     texts = {cell[0] for cell in shown}
     assert {report_lakes.SCRIPT, report_lakes.IMAGE, report_lakes.ENTITY} <= texts
     assert "invoice\ufffdgpj.exe\ufffd\ufffd[31m" in texts
@@ -84,7 +82,7 @@ def test_what_came_with_the_data_is_text_and_never_markup(shop: pf.SessionFrames
     assert not re.search("[\u202a-\u202e\u2066-\u2069\u0000-\u0008\u001b]", source)
 
 
-def test_nobody_is_named(shop: pf.SessionFrames, tmp_path: Path) -> None:
+def test_no_user_is_named(shop: pf.SessionFrames, tmp_path: Path) -> None:
     page = pf.report(lake_of(tmp_path / "lake", hostile(shop)))
     assert "User [e-mail] from [address] was not found" in page
     people = shop.sessions.select(pl.col("^user_.*$").exclude("^user_(first|last)_seen$"), "session_id", "ip_address")
@@ -95,7 +93,7 @@ def test_nobody_is_named(shop: pf.SessionFrames, tmp_path: Path) -> None:
     assert "@" not in re.sub(r"<style>.*?</style>", "", page, flags=re.DOTALL)
 
 
-def test_the_policy_lets_nothing_be_loaded_and_no_script_run(whole: pf.Lake) -> None:
+def test_the_policy_blocks_loading_and_scripts(whole: pf.Lake) -> None:
     source = pf.report(whole)
     (style,) = re.findall(r"<style>(.*?)</style>", source, re.DOTALL)
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
@@ -107,7 +105,7 @@ def test_the_policy_lets_nothing_be_loaded_and_no_script_run(whole: pf.Lake) -> 
 
 
 @pytest.mark.parametrize("package", ["altair", "vl_convert", "jinja2"])
-def test_without_the_extra_the_error_says_what_to_install(
+def test_without_the_extra_the_error_explains_what_to_install(
     whole: pf.Lake, monkeypatch: pytest.MonkeyPatch, package: str
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)

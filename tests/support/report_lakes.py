@@ -1,4 +1,4 @@
-"""Lakes to report of, made without a server: whole, drawn, hostile; and a report as a reader has it."""
+"""Lakes for reports, created without a server: complete, sampled, hostile; and a parser of reports."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from pulseframes.simulator import Simulator
 from pulseframes.tables import SESSIONS
 from pulseframes.windows import LOOK_BACK, Window
 
-#: The window of the lakes: a week, and what is read of it long after.
+#: The week of the lakes, and a time long after it.
 WEEK = Window(datetime(2026, 11, 9, tzinfo=UTC), datetime(2026, 11, 16, tzinfo=UTC))
 LATER = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
-#: What must never run, nor be taken for anything but text.
+#: Texts that must never run or become markup.
 SCRIPT = "<script>document.title = 'owned'</script>"
 IMAGE = '<img src=x onerror="document.title = 1">'
 ENTITY = "&lt;b&gt; & \"quotes\" 'and' </text></svg><script>document.title = 'owned'</script>"
@@ -30,13 +30,13 @@ PERSONAL = "User jane.doe@example.com from 203.0.113.7 was not found"
 
 
 def truth(sessions: int = 400) -> pf.SessionFrames:
-    """All details of a week's made-up sessions; about a quarter of those that are asked for are of the week."""
+    """Return all details of a week's simulated sessions; about a quarter of the sessions are in that week."""
     whole = Simulator(sessions=sessions, now=LATER).truth(*WEEK)
     return pf.SessionFrames(whole["sessions"], whole["page_views"], whole["errors"])
 
 
 def summaries(frames: pf.SessionFrames) -> pl.DataFrame:
-    """What a search would tell of sessions."""
+    """Return the summaries that a search would return."""
     unknown = [
         pl.lit(None, column.dtype).alias(column.name)
         for column in SESSIONS.columns
@@ -46,7 +46,7 @@ def summaries(frames: pf.SessionFrames) -> pl.DataFrame:
 
 
 def lake_of(place: Path, frames: pf.SessionFrames | None, *, details: bool = True) -> pf.Lake:
-    """A lake that covers the week and has all details, or none."""
+    """Create a lake that covers the week and has all details, or none."""
     lake = pf.Lake(place)
     empty = summaries(truth(8)).clear()
     lake.write(empty if frames is None else summaries(frames), fetched_at=LATER)
@@ -59,7 +59,7 @@ def lake_of(place: Path, frames: pf.SessionFrames | None, *, details: bool = Tru
 
 
 def drawn_lake(place: Path, frames: pf.SessionFrames, calls: int, *, lost: int = 0) -> pf.Lake:
-    """A lake with the details that a sync would have bought for so many calls, of which some had no answer."""
+    """Create a lake with the details that a sync would download in that many calls, some of them without an answer."""
     lake = lake_of(place, frames, details=False)
     with lake.locked():
         begun = SampleDraw(lake, pf.Design("pageviews"), WEEK, LOOK_BACK)
@@ -73,17 +73,17 @@ def drawn_lake(place: Path, frames: pf.SessionFrames, calls: int, *, lost: int =
 
 
 def part_of(frames: pf.SessionFrames, ids: list[int]) -> pf.SessionFrames:
-    """The details of some sessions."""
+    """Return the details of some sessions."""
     return changed(frames, lambda frame: frame.filter(pl.col("session_id").is_in(ids)))
 
 
 def changed(frames: pf.SessionFrames, change: Callable[[pl.DataFrame], pl.DataFrame]) -> pf.SessionFrames:
-    """Each of the frames changed alike."""
+    """Return the frames, each with the same change."""
     return pf.SessionFrames(*(change(frame) for frame in frames.tables().values()))
 
 
 def hostile(frames: pf.SessionFrames) -> pf.SessionFrames:
-    """The same sessions, with texts that would be markup, or mislead, if they were not taken for text."""
+    """Return the same sessions with texts that would mislead or be markup if they were not escaped."""
     titles = pl.Series([SCRIPT, IMAGE, ENTITY, REVERSED, LONG, PERSONAL])
     number = pl.int_range(pl.len())
     ids = frames.sessions["session_id"]
@@ -102,7 +102,7 @@ def hostile(frames: pf.SessionFrames) -> pf.SessionFrames:
 
 
 class Page(HTMLParser):
-    """A page as a reader has it: its tags, its texts, its tables."""
+    """A parsed page: its tags, texts and tables."""
 
     def __init__(self, source: str) -> None:
         super().__init__()
