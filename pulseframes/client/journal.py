@@ -17,7 +17,9 @@ from typing import Any, Final, Literal, TypeAlias
 import pyarrow as pa
 
 from pulseframes.client.database import Database
+from pulseframes.client.quota import Quota, QuotaRule
 from pulseframes.client.transport import Answer
+from pulseframes.endpoints import AUTHENTICATE
 
 Outcome: TypeAlias = Literal["answered", "lost", "unsent", "forgotten"]
 
@@ -100,9 +102,6 @@ class CallRecord:
 #: The file's name in PULSEFRAMES_HOME.
 JOURNAL_FILE: Final = "journal.sqlite"
 
-#: Takes the times of the day's calls, until when the server refuses more, and the current time; raises to refuse a call.
-Admission: TypeAlias = Callable[[Sequence[datetime], "datetime | None", datetime], object]
-
 #: Each raises the schema by one version. A released one never changes; add a new one.
 MIGRATIONS: Final[tuple[str, ...]] = (
     """
@@ -131,31 +130,26 @@ MIGRATIONS: Final[tuple[str, ...]] = (
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
-_COLUMNS: Final = "id, at, endpoint, params, attempt, outcome, status, size, duration_ms, forgotten"
-_NEWEST: Final = """
-    SELECT {columns}, body FROM calls WHERE id IN (
-        SELECT max(id) FROM calls
-        WHERE application = ? AND endpoint = ? AND params IN ({questions}) AND outcome = 'answered'
-          AND (status BETWEEN 200 AND 299 OR status = 404)
-        GROUP BY params
-    )
-"""
-_LAST: Final = """
-    SELECT {columns}, NULL FROM calls
-    WHERE application = ? ORDER BY id DESC LIMIT ?
-"""
+_RECORDS: Final = (
+    "SELECT id, at, endpoint, params, attempt, outcome, status, size, duration_ms, forgotten, {body} FROM calls {rows}"
+)
 _ANSWERED: Final = """
     SELECT params, count(*) FROM calls
     WHERE application = ? AND endpoint = ? AND outcome = 'answered' AND status BETWEEN 200 AND 299
     GROUP BY params
 """
-_ONE: Final = """
-    SELECT {columns}, body FROM calls WHERE id = ?
-"""
 _SUCCESSES: Final = """
     SELECT id FROM calls
-    WHERE application = ? AND at >= ? AND at < ? AND endpoint != 'authenticate' AND outcome = 'answered' AND status BETWEEN 200 AND 299
+    WHERE application = ? AND at >= ? AND at < ? AND endpoint != ? AND outcome = 'answered' AND status BETWEEN 200 AND 299
     ORDER BY id
+"""
+_NEWEST: Final = """
+    WHERE id IN (
+        SELECT max(id) FROM calls
+        WHERE application = ? AND endpoint = ? AND params IN ({questions}) AND outcome = 'answered'
+          AND (status BETWEEN 200 AND 299 OR status = 404)
+        GROUP BY params
+    )
 """
 
 
@@ -178,22 +172,15 @@ class Journal:
         self._clock = clock
         self._database = Database(path, MIGRATIONS)
 
-    def reserve(self, request: Request, admit: Admission, *, since: Callable[[datetime], datetime]) -> int:
-        """Record a call that is about to be sent, if it is admitted, and return its number.
+    def reserve(self, request: Request, rule: QuotaRule) -> int:
+        """Record a call that is about to be sent, and return its number; raise ``QuotaExhausted`` if the rule refuses it.
 
-        Parameters
-        ----------
-        request : Request
-            The call.
-        admit : callable
-            Receives the application's calls of the day and raises to refuse this one. Not called if the call does not count.
-        since : callable
-            Returns the start of the day, given the current time.
+        A call that does not count is always admitted.
         """
         with self._database.writing() as connection:
             now = self._clock()
             if request.counted:
-                admit(*self._spent(connection, request.application, since(now)), now)
+                rule.admit(*_spent(connection, request.application, rule.since(now)), now)
             cursor = connection.execute(
                 "INSERT INTO calls (at, application, endpoint, params, attempt, counted) VALUES (?, ?, ?, ?, ?, ?)",
                 (_number(now), request.application, request.endpoint, request.params, request.attempt, request.counted),
@@ -247,7 +234,7 @@ class Journal:
             connection.executemany("DELETE FROM calls WHERE id = ?", [(call_id,) for call_id in call_ids])
 
     @contextmanager
-    def at_once(self) -> Iterator[None]:
+    def transaction(self) -> Iterator[None]:
         """Record everything inside or, if it fails or is killed, nothing. Other processes wait."""
         with self._database.writing():
             yield
@@ -262,10 +249,11 @@ class Journal:
         """
         self._database.scrub()
 
-    def spent(self, application: str, since: datetime) -> tuple[list[datetime], datetime | None]:
-        """Return when an application's counted calls were sent, oldest first, and until when the server refuses more."""
+    def quota(self, application: str, rule: QuotaRule) -> Quota:
+        """Return an application's quota."""
         with self._database.reading() as connection:
-            return self._spent(connection, application, since)
+            now = self._clock()
+            return rule.quota(*_spent(connection, application, rule.since(now)), now)
 
     def newest_answer(self, application: str, endpoint: str, params: str) -> CallRecord | None:
         """Return the last success, or 404, for a question; None if there is none."""
@@ -273,41 +261,35 @@ class Journal:
 
     def newest_answers(self, application: str, endpoint: str, questions: Sequence[str]) -> dict[str, CallRecord]:
         """Return the last success, or 404, for each question that has one."""
-        query = _NEWEST.format(columns=_COLUMNS, questions=", ".join("?" * len(questions)))
-        with self._database.reading() as connection:
-            rows = connection.execute(query, (application, endpoint, *questions)).fetchall()
-        return {record.params: record for record in map(self._entry, rows)}
+        rows = _NEWEST.format(questions=", ".join("?" * len(questions)))
+        return {record.params: record for record in self._records(rows, application, endpoint, *questions)}
 
     def answered(self, application: str, endpoint: str) -> dict[str, int]:
         """Return, for each question to an endpoint that was answered with success, how often."""
-        with self._database.reading() as connection:
-            return dict(connection.execute(_ANSWERED, (application, endpoint)).fetchall())
+        query = (
+            f"SELECT params, count(*) FROM calls WHERE application = ? AND endpoint = ? AND {_SUCCESS} GROUP BY params"
+        )
+        return dict(self._select(query, application, endpoint))
 
     def last_calls(self, application: str, count: int) -> list[CallRecord]:
         """Return an application's last calls, newest first, without their bodies."""
-        with self._database.reading() as connection:
-            rows = connection.execute(_LAST.format(columns=_COLUMNS), (application, count)).fetchall()
-        return [self._entry(row) for row in rows]
+        return self._records("WHERE application = ? ORDER BY id DESC LIMIT ?", application, count, body="NULL")
 
-    def entry(self, call_id: int) -> CallRecord | None:
+    def record(self, call_id: int) -> CallRecord | None:
         """Return one call with its body; None if there is no such number."""
-        with self._database.reading() as connection:
-            row = connection.execute(_ONE.format(columns=_COLUMNS), (call_id,)).fetchone()
-        return None if row is None else self._entry(row)
+        return next(iter(self._records("WHERE id = ?", call_id)), None)
 
     def applications(self) -> list[str]:
         """Return the hashes of the applications in the journal."""
-        with self._database.reading() as connection:
-            return [row[0] for row in connection.execute("SELECT DISTINCT application FROM calls ORDER BY application")]
+        return [row[0] for row in self._select("SELECT DISTINCT application FROM calls ORDER BY application")]
 
     def successes(self, application: str, date_from: datetime, date_to: datetime) -> Iterator[CallRecord]:
-        """Yield each success of an application in a time range, oldest first, one at a time."""
-        times = (_number(date_from), _number(date_to))
-        yield from self._each(_SUCCESSES, (application, *times))
+        """Yield each success of an application in a time range, oldest first, one at a time; no authentications."""
+        yield from self._each(_SUCCESSES, application, _number(date_from), _number(date_to), AUTHENTICATE.name)
 
-    def everything(self) -> Iterator[CallRecord]:
+    def records(self) -> Iterator[CallRecord]:
         """Yield each call of all applications, whatever its outcome, oldest first, one at a time."""
-        yield from self._each("SELECT id FROM calls ORDER BY id", ())
+        yield from self._each("SELECT id FROM calls ORDER BY id")
 
     def check(self) -> None:
         """Read the whole file; raise ``JournalError`` if it is damaged."""
@@ -317,27 +299,20 @@ class Journal:
         """Close the file. The next use opens it again."""
         self._database.close()
 
-    def _each(self, query: str, values: tuple[str | int, ...]) -> Iterator[CallRecord]:
+    def _each(self, query: str, *values: str | int) -> Iterator[CallRecord]:
+        for (call_id,) in self._select(query, *values):
+            record = self.record(call_id)
+            if record is not None:
+                yield record
+
+    def _select(self, query: str, *values: str | int) -> list[Any]:
         with self._database.reading() as connection:
-            ids = [row[0] for row in connection.execute(query, values)]
-        for call_id in ids:
-            entry = self.entry(call_id)
-            if entry is not None:
-                yield entry
+            return connection.execute(query, values).fetchall()
 
-    def _spent(
-        self, connection: sqlite3.Connection, application: str, since: datetime
-    ) -> tuple[list[datetime], datetime | None]:
-        times = connection.execute(
-            "SELECT at FROM calls WHERE application = ? AND counted AND at > ? ORDER BY at",
-            (application, _number(since)),
-        ).fetchall()
-        blocked = connection.execute(
-            "SELECT max(blocked_until) FROM calls WHERE application = ? AND blocked_until IS NOT NULL", (application,)
-        ).fetchone()[0]
-        return [_moment(row[0]) for row in times], None if blocked is None else _moment(blocked)
+    def _records(self, rows: str, *values: str | int, body: str = "body") -> list[CallRecord]:
+        return [self._record_of(row) for row in self._select(_RECORDS.format(body=body, rows=rows), *values)]
 
-    def _entry(self, row: tuple[Any, ...]) -> CallRecord:
+    def _record_of(self, row: tuple[Any, ...]) -> CallRecord:
         call_id, at, endpoint, params, attempt, outcome, status, size, duration_ms, forgotten, body = row
         try:
             raw = pa.decompress(body, decompressed_size=size, codec="zstd", asbytes=True) if body else b""
@@ -348,6 +323,17 @@ class Journal:
         return CallRecord(
             call_id, _moment(at), endpoint, params, attempt, outcome, status, size, duration_ms, forgotten, raw
         )
+
+
+def _spent(connection: sqlite3.Connection, application: str, since: datetime) -> tuple[list[datetime], datetime | None]:
+    """Return when an application's counted calls were sent, oldest first, and until when the server refuses more."""
+    times = connection.execute(
+        "SELECT at FROM calls WHERE application = ? AND counted AND at > ? ORDER BY at", (application, _number(since))
+    ).fetchall()
+    (blocked,) = connection.execute(
+        "SELECT max(blocked_until) FROM calls WHERE application = ? AND blocked_until IS NOT NULL", (application,)
+    ).fetchone()
+    return [_moment(row[0]) for row in times], None if blocked is None else _moment(blocked)
 
 
 def _compressed(body: bytes) -> bytes:

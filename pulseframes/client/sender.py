@@ -67,8 +67,7 @@ class Sender:
 
     def quota(self) -> Quota:
         """Return the application's quota."""
-        now = self._clock()
-        return self._rule.quota(*self._journal.spent(self._application, self._rule.since(now)), now)
+        return self._journal.quota(self._application, self._rule)
 
     def authenticate_methods(self) -> tuple[str, ...]:
         """Return the methods to try in turn; from the last that the server has ever accepted after refusing another."""
@@ -126,17 +125,17 @@ class Sender:
     ) -> Answer:
         """Send one request. Every call goes through here."""
         asked_at = self._clock()
-        call_id = self._journal.reserve(request, self._rule.admit, since=self._rule.since)
+        call_id = self._journal.reserve(request, self._rule)
         self._count(request, 1)
         started = time.perf_counter()
         try:
             answer = self._transport.send(method, endpoint, auth=auth, params=params)
-            if endpoint is not AUTHENTICATE:  # its body is a session key, which is used and kept nowhere
-                answer = replace(answer, body=self._redactor.body(answer.body))
         except NoAnswer as caught:
             missed = caught
         else:
-            answer = replace(answer, call_id=call_id, asked_at=asked_at)
+            # The body of an authentication is a session key: it is used and kept nowhere.
+            body = answer.body if endpoint is AUTHENTICATE else self._redactor.body(answer.body)
+            answer = replace(answer, body=body, call_id=call_id, asked_at=asked_at)
             self._record_answer(answer, endpoint, started)
             return answer
         if missed.unsent:

@@ -59,7 +59,7 @@ def find_in_journal(journal: Journal, person: Person) -> Person:
     """
     while True:
         before, finder = person, Finder(person)
-        for record in journal.everything():
+        for record in journal.records():
             text = text_of(record.body)
             if record.endpoint in ENDPOINTS and finder.may_be_in(text):
                 for user in _users(text, ENDPOINTS[record.endpoint]):
@@ -84,7 +84,7 @@ def forget_in_journal(journal: Journal, person: Person) -> ForgottenInJournal:
     """
     finder, eraser = Finder(person), _Eraser(journal)
     concerned = []
-    for record in journal.everything():
+    for record in journal.records():
         text = text_of(record.body)
         if _asks_about(record, person) or finder.may_be_in(text) or finder.is_in(text):
             concerned.append(record.id)
@@ -93,8 +93,8 @@ def forget_in_journal(journal: Journal, person: Person) -> ForgottenInJournal:
         user = _user(session)
         return finder.is_in(session) if user is None else person.has(user)
 
-    with journal.at_once():
-        for record in filter(None, map(journal.entry, concerned)):
+    with journal.transaction():
+        for record in filter(None, map(journal.record, concerned)):
             eraser.erase(record, is_theirs, everything=_asks_about(record, person), finder=finder)
     journal.scrub()
     return eraser.result
@@ -112,10 +112,10 @@ def retain_in_journal(journal: Journal, cutoff: datetime, now: datetime) -> Forg
         As for ``forget_in_journal()``; what is done by then stays done.
     """
     eraser = _Eraser(journal)
-    old = [record.id for record in journal.everything() if record.at < min(cutoff, now - COUNTS_FOR)]
+    old = [record.id for record in journal.records() if record.at < min(cutoff, now - COUNTS_FOR)]
     journal.remove(old)
     eraser.result.calls_removed = len(old)
-    for record in journal.everything():
+    for record in journal.records():
         is_old = record.at < cutoff
         if record.body or is_old:
             eraser.erase(record, lambda session: _started_before(session, cutoff), everything=is_old)

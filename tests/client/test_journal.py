@@ -12,7 +12,7 @@ import subprocess
 import sys
 import textwrap
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -23,27 +23,21 @@ import pulseframes as pf
 from pulseframes import endpoints
 from pulseframes.client import database as database_module, journal as journal_module
 from pulseframes.client.journal import JOURNAL_FILE, MIGRATIONS, Journal, Request
+from pulseframes.client.quota import QuotaRule
 from pulseframes.simulator import Fault, Simulator
 
 CALL = Request("shop", "session", "id=1")
+UNLIMITED = QuotaRule(1_000_000)
 DAY = timedelta(hours=24)
 WEEK = ("2026-11-09", "2026-11-16")
 
 
-def yesterday(now: datetime) -> datetime:
-    return now - DAY
-
-
-def admit(*_: object) -> None:
-    """Admit every call."""
-
-
 def reserve(journal: Journal, call: Request = CALL) -> int:
-    return journal.reserve(call, admit, since=yesterday)
+    return journal.reserve(call, UNLIMITED)
 
 
 def spent(journal: Journal, application: str = "shop") -> int:
-    return len(journal.spent(application, datetime.now(UTC) - DAY)[0])
+    return journal.quota(application, UNLIMITED).used
 
 
 @pytest.fixture
@@ -83,7 +77,7 @@ def test_a_reopened_file_has_the_recorded_calls(path: Path) -> None:
     first.complete(call_id, "answered", status=200, body=b"kept")
     first.close()
     second = Journal(path)
-    entry = second.entry(call_id)
+    entry = second.record(call_id)
     assert entry is not None
     assert entry.body == b"kept"
     assert spent(second) == 1
@@ -118,7 +112,7 @@ def test_a_call_that_was_never_completed_counts(path: Path) -> None:
     journal.close()  # to the file, as if the process had been killed while it waited
     again = Journal(path)
     assert spent(again) == 1
-    entry = again.entry(call_id)
+    entry = again.record(call_id)
     assert entry is not None
     assert entry.outcome is None
     assert again.newest_answer("shop", "session", "id=1") is None
@@ -132,28 +126,17 @@ def test_only_a_call_that_was_certainly_never_sent_does_not_count(journal: Journ
 
 
 def test_a_call_outside_the_quota_is_recorded_without_being_admitted_or_counted(journal: Journal) -> None:
-    def refuse(*_: object) -> None:
-        raise pf.QuotaExhausted("asked")
-
-    journal.reserve(Request("shop", "authenticate", counted=False), refuse, since=yesterday)
+    journal.reserve(Request("shop", "authenticate", counted=False), QuotaRule(0))
     assert spent(journal) == 0
     assert len(journal.last_calls("shop", 10)) == 1
 
 
 def test_a_refused_call_leaves_no_row(journal: Journal) -> None:
-    seen: list[int] = []
-
-    def two(calls: Sequence[datetime], _blocked: datetime | None, _now: datetime) -> None:
-        seen.append(len(calls))
-        if len(calls) == 2:
-            raise pf.QuotaExhausted("no more")
-
     for _ in range(2):
-        journal.reserve(CALL, two, since=yesterday)
+        journal.reserve(CALL, QuotaRule(2))
     for _ in range(2):
-        with pytest.raises(pf.QuotaExhausted):
-            journal.reserve(CALL, two, since=yesterday)
-    assert seen == [0, 1, 2, 2]
+        with pytest.raises(pf.QuotaExhausted, match="2 of 2 calls used"):
+            journal.reserve(CALL, QuotaRule(2))
     assert len(journal.last_calls("shop", 10)) == 2
     reserve(journal)  # a refusal leaves no lock
 
@@ -173,8 +156,8 @@ def test_applications_share_a_file_without_seeing_each_other(journal: Journal) -
     assert entry is not None
     assert entry.body == b"blog 1"
     assert journal.newest_answer("blog", "session", "id=2") is None
-    assert journal.spent("shop", yesterday(datetime.now(UTC)))[1] is None
-    assert journal.spent("blog", yesterday(datetime.now(UTC)))[1] == blocked
+    assert journal.quota("shop", UNLIMITED).left > 0
+    assert (journal.quota("blog", UNLIMITED).left, journal.quota("blog", UNLIMITED).next_call_at) == (0, blocked)
 
 
 def test_the_newest_answer_is_a_success_or_a_404_and_nothing_else(journal: Journal) -> None:
@@ -249,7 +232,7 @@ def test_a_damaged_body_is_an_error_that_names_its_call(path: Path) -> None:
         other.commit()
     journal = Journal(path)
     with pytest.raises(pf.JournalError, match="damaged"):
-        journal.entry(1)
+        journal.record(1)
     with pytest.raises(pf.JournalError, match="damaged"):
         journal.newest_answer("shop", "session", "id=0")
     journal.close()
@@ -311,7 +294,7 @@ def test_a_full_disk(simulator: Simulator) -> None:
         fill(client.journal)
         with contextlib.suppress(pf.JournalError):
             for _ in range(1_000):  # until the last page is full
-                client.journal.reserve(CALL, admit, since=yesterday)
+                reserve(client.journal)
         with pytest.raises(pf.JournalError, match="disk is full. Free some space"):
             client.call(endpoints.DETAIL, {"id": "1" * 4000})
         sent = len(simulator.requests)
@@ -423,13 +406,13 @@ def test_a_failed_migration_leaves_the_file_unchanged(path: Path, monkeypatch: p
 def test_processes_that_create_the_file_at_the_same_moment_all_succeed(tmp_path: Path) -> None:
     program = textwrap.dedent("""
         import sys
-        from datetime import timedelta
         from pathlib import Path
         from pulseframes.client.journal import Request, Journal
+        from pulseframes.client.quota import QuotaRule
         print("ready", flush=True)
         for line in sys.stdin:
             journal = Journal(Path(line.strip()))
-            journal.reserve(Request("shop", "session"), lambda *_: None, since=lambda now: now - timedelta(days=1))
+            journal.reserve(Request("shop", "session"), QuotaRule(100))
             journal.close()
             print("done", flush=True)
     """)
@@ -490,7 +473,7 @@ def test_a_forked_child_can_use_the_same_journal(journal: Journal) -> None:
     reserve(journal)
     assert spent(journal) == 3
     assert [entry.id for entry in journal.last_calls("shop", 10)] == [3, 2, 1]
-    entry = journal.entry(2)
+    entry = journal.record(2)
     assert entry is not None
     assert entry.body == b"from the child"
     journal.check()
@@ -544,6 +527,6 @@ def test_rows_are_dated_by_the_clock_of_the_journal(path: Path, clock: Clock) ->
     reserve(journal)
     clock.advance(hours=30)
     reserve(journal)
-    assert len(journal.spent("shop", clock.now - DAY)[0]) == 1
+    assert spent(journal) == 1
     assert journal.last_calls("shop", 2)[1].at == clock.now - timedelta(hours=30)
     journal.close()

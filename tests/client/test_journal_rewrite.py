@@ -19,6 +19,7 @@ from fetch.test_pagination import START, WEEK, MovingList, reader
 import pulseframes as pf
 from pulseframes.client import Answer, database as database_module
 from pulseframes.client.journal import JOURNAL_FILE, MIGRATIONS, CallRecord, Journal, Request
+from pulseframes.client.quota import QuotaRule
 from pulseframes.fetch.answers import Page
 from pulseframes.query import SearchQuery
 from pulseframes.simulator import Simulator
@@ -26,6 +27,7 @@ from pulseframes.simulator import Simulator
 MARK = b"anna.smith.000000000042@example.com"
 SETTLED = ("2020-01-01", "2020-01-29")
 THEN = datetime(2020, 1, 29, tzinfo=UTC)
+UNLIMITED = QuotaRule(1_000_000)
 
 
 @pytest.fixture
@@ -42,13 +44,13 @@ def journal(path: Path) -> Iterator[Journal]:
 
 def put(journal: Journal, params: str, body: bytes, endpoint: str = "sessions") -> int:
     call = Request("shop", endpoint, params)
-    call_id = journal.reserve(call, lambda *_: None, since=lambda now: now - timedelta(hours=24))
+    call_id = journal.reserve(call, UNLIMITED)
     journal.complete(call_id, "answered", status=200, body=body)
     return call_id
 
 
 def used(journal: Journal) -> int:
-    return len(journal.spent("shop", datetime.now(UTC) - timedelta(hours=24))[0])
+    return journal.quota("shop", UNLIMITED).used
 
 
 def files_of(path: Path) -> bytes:
@@ -73,7 +75,7 @@ def test_removed_data_is_in_no_file_and_no_body(journal: Journal, path: Path) ->
     journal.remove(removed)
     journal.scrub()
     assert MARK not in files_of(path)
-    entries = list(journal.everything())
+    entries = list(journal.records())
     assert [(entry.id, entry.body, entry.params, entry.forgotten) for entry in entries] == [
         (call_id, b"clean", "skip=0", 1) for call_id in rewritten
     ]
@@ -127,10 +129,10 @@ def test_a_journal_in_memory_can_be_scrubbed() -> None:
 
 def test_a_rewritten_call_still_counts_and_keeps_its_time(journal: Journal) -> None:
     first = put(journal, "skip=0", b"abc")
-    before = journal.entry(first)
+    before = journal.record(first)
     journal.rewrite(first, b"a", forgotten=2)
     journal.rewrite(first, b"", forgotten=3)
-    after = journal.entry(first)
+    after = journal.record(first)
     assert isinstance(before, CallRecord)
     assert isinstance(after, CallRecord)
     assert (after.at, after.params, after.status, after.duration_ms) == (
@@ -163,10 +165,10 @@ def test_a_shortened_answer_is_still_an_answer(journal: Journal) -> None:
 
 
 def test_a_call_that_was_lost_stays_lost(journal: Journal) -> None:
-    call_id = journal.reserve(Request("shop", "sessions"), lambda *_: None, since=lambda now: now)
+    call_id = journal.reserve(Request("shop", "sessions"), UNLIMITED)
     journal.complete(call_id, "lost", status=200, body=b"half")
     journal.rewrite(call_id, b"")
-    (entry,) = journal.everything()
+    (entry,) = journal.records()
     assert (entry.outcome, entry.body) == ("lost", b"")
 
 
@@ -174,26 +176,26 @@ def test_changes_in_one_transaction_are_recorded_together_or_not_at_all(journal:
     ids = [put(journal, f"skip={n}", b"abc") for n in range(3)]
 
     def stop_halfway() -> None:
-        with journal.at_once():
+        with journal.transaction():
             journal.rewrite(ids[0], b"")
             journal.remove(ids[1:])
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         stop_halfway()
-    assert [entry.body for entry in journal.everything()] == [b"abc"] * 3
+    assert [entry.body for entry in journal.records()] == [b"abc"] * 3
     program = (
         "import os, signal, sys; from pathlib import Path; from pulseframes.client.journal import Journal\n"
         "journal = Journal(Path(sys.argv[1]))\n"
-        "with journal.at_once():\n"
+        "with journal.transaction():\n"
         "    journal.rewrite(1, b''); journal.remove([2]); os.kill(os.getpid(), signal.SIGKILL)"
     )
     assert subprocess.run([sys.executable, "-c", program, str(path)], check=False).returncode < 0
-    assert [entry.body for entry in journal.everything()] == [b"abc"] * 3
-    with journal.at_once():
+    assert [entry.body for entry in journal.records()] == [b"abc"] * 3
+    with journal.transaction():
         journal.rewrite(ids[0], b"")
         journal.remove(ids[1:])
-    assert [entry.body for entry in journal.everything()] == [b""]
+    assert [entry.body for entry in journal.records()] == [b""]
 
 
 def test_a_journal_of_the_first_version_has_no_erased_sessions(path: Path) -> None:
@@ -206,7 +208,7 @@ def test_a_journal_of_the_first_version_has_no_erased_sessions(path: Path) -> No
         )
     old.close()
     journal = Journal(path)
-    (entry,) = journal.everything()
+    (entry,) = journal.records()
     assert (entry.id, entry.forgotten, entry.outcome) == (1, 0, "answered")
     journal.close()
 
@@ -215,7 +217,7 @@ def test_a_journal_of_the_first_version_has_no_erased_sessions(path: Path) -> No
 
 
 def take_out(journal: Journal, session_ids: set[int]) -> None:
-    for entry in list(journal.everything()):
+    for entry in list(journal.records()):
         if entry.endpoint == "sessions":
             answer = json.loads(entry.body)
             left = [session for session in answer["sessions"] if session["id"] not in session_ids]

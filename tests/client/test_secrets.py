@@ -199,7 +199,7 @@ def use(url: str, home: Path, out: Path) -> str:
                 seen += [repr(client), repr(vars(client)), repr(client.settings), repr(client.credentials)]
                 seen += [repr(entry) for entry in client.last_calls(50)]
                 for entry in client.last_calls(50):
-                    kept = client.journal.entry(entry.id)
+                    kept = client.journal.record(entry.id)
                     assert kept is not None
                     seen.append(kept.body.decode("utf-8", "replace"))
                 attempt(lambda: replay_journal(out, settings=settings))

@@ -380,7 +380,7 @@ def play(case: Case, folder: Path) -> Result:
             outcome += [] if frame is None else [f"{len(frame)} rows"]
             outcome += [warning.category.__name__ for warning in warned]
             if error is not None and error.call_id is not None:
-                entry = client.journal.entry(error.call_id)
+                entry = client.journal.record(error.call_id)
                 body = None if entry is None else entry.body
             spent = client.calls_spent
             assert client.quota().used == spent

@@ -19,6 +19,7 @@ from hypothesis import given, strategies as st
 
 import pulseframes as pf
 from pulseframes.client.journal import Journal, Request
+from pulseframes.client.quota import QuotaRule
 from pulseframes.endpoints import DETAIL, SEARCH
 from pulseframes.erasure.journal import (
     ForgottenInJournal,
@@ -35,6 +36,7 @@ from pulseframes.simulator import Simulator
 SETTLED = ("2020-01-01", "2020-01-29")
 THEN = datetime(2020, 1, 29, tzinfo=UTC)
 ANNA = "Anna.Smith@Example.com"
+UNLIMITED = QuotaRule(1_000_000)
 
 
 @pytest.fixture
@@ -61,7 +63,7 @@ def put(
     application: str = "shop",
 ) -> int:
     call = Request(application, endpoint, urlencode(params or {"skip": "0"}))
-    call_id = journal.reserve(call, lambda *_: None, since=lambda now: now)
+    call_id = journal.reserve(call, UNLIMITED)
     body = document if isinstance(document, bytes) else json.dumps(document).encode()
     journal.complete(call_id, outcome, status=200, body=body)  # type: ignore[arg-type]  # one of them
     return call_id
@@ -80,13 +82,13 @@ def forget(journal: Journal, user: str, known: Person | None = None) -> Forgotte
 
 
 def ids_left(journal: Journal, call_id: int) -> list[object]:
-    entry = journal.entry(call_id)
+    entry = journal.record(call_id)
     assert entry is not None
     return [one["id"] for one in json.loads(entry.body)["sessions"]]
 
 
 def all_text(journal: Journal) -> bytes:
-    return b"\n".join(entry.params.encode() + b"\n" + entry.body for entry in journal.everything())
+    return b"\n".join(entry.params.encode() + b"\n" + entry.body for entry in journal.records())
 
 
 def files() -> bytes:
@@ -210,7 +212,7 @@ def test_a_row_that_breaks_the_schema_is_the_persons_all_the_same(journal: Journ
     ]
     call_id = put(journal, f'{{"totalSessions": 6, "sessions": [{", ".join(rows)}]}}'.encode())
     forget(journal, "4711")
-    entry = journal.entry(call_id)
+    entry = journal.record(call_id)
     assert entry is not None
     assert entry.body == f'{{"totalSessions": 6, "sessions": [{rows[4]},{rows[5]}]}}'.encode()
     assert entry.forgotten == 4
@@ -245,7 +247,7 @@ def test_mentions_in_other_peoples_sessions_are_redacted(
     call_id = put(journal, escaped.encode(), "session", {"id": "5"})
     put(journal, search(session(1, emailAddress=ANNA)))
     forget(journal, ANNA)
-    entry = journal.entry(call_id)
+    entry = journal.record(call_id)
     assert entry is not None
     assert json.loads(entry.body) == document(after)
     assert entry.params == "id=5"
@@ -259,7 +261,7 @@ def test_an_identifier_that_is_a_word_of_the_api_or_of_another_changes_no_key_nu
     }
     call_id = put(journal, search(session(1, identifier="sessions"), other, links={"next": "/sessions?skip=1"}))
     forget(journal, "sessions")
-    entry = journal.entry(call_id)
+    entry = journal.record(call_id)
     assert entry is not None
     expected = search(other, links={"next": f"/{FORGOTTEN}?skip=1"}) | {"totalSessions": 2}
     assert json.loads(entry.body) == expected
@@ -275,7 +277,7 @@ def test_an_answer_that_is_not_the_documented_json_goes_if_it_names_the_person(j
     hers = session(1, id=4711001, emailAddress=ANNA, firstName="Xaviera") | {"location": {"ipAddress": "198.51.100.7"}}
     put(journal, search(hers))
     forget(journal, ANNA)
-    entries = {entry.id: entry for entry in journal.everything()}
+    entries = {entry.id: entry for entry in journal.records()}
     assert [entries[call].body for call in (lost, odd, innocent)] == [b"", b"", b"<p>busy, 14711001</p>"]
     assert [entries[call].outcome for call in (lost, odd)] == ["lost", "forgotten"]
 
@@ -285,7 +287,7 @@ def test_a_question_about_the_person_is_redacted_though_it_was_never_answered(jo
     put(journal, search(session(31, emailAddress=ANNA)))
     put(journal, b"no such session", "session", {"id": "31"})
     forget(journal, ANNA)
-    params = [entry.params for entry in journal.everything()]
+    params = [entry.params for entry in journal.records()]
     assert params == ["dateFrom=a&userIdentifier=%5Bforgotten%5D&skip=0", "skip=0", "id="]
 
 
@@ -388,15 +390,15 @@ def test_what_is_older_than_the_cutoff_goes_and_what_counts_still_counts(journal
     later = (clock.now - timedelta(minutes=5)).isoformat()
     mixed = put(journal, search(session(3, "2020-01-01"), session(4, later), {"id": 5}, session(6, "?")))
     old_detail = put(journal, {"session": session(9, "2020-01-01T00:00:00.1234567Z")}, "session", {"id": "9"})
-    used = len(journal.spent("shop", clock.now - timedelta(hours=24))[0])
+    used = journal.quota("shop", UNLIMITED).used
     done = retain_in_journal(journal, cutoff, clock.now)
-    entries = {entry.id: entry for entry in journal.everything()}
+    entries = {entry.id: entry for entry in journal.records()}
     assert ancient not in entries
     assert [entries[call].body for call in (recent, detail, old_detail)] == [b""] * 3
     assert [entries[call].params for call in (detail, old_detail)] == ["id=", "id="]
     assert ids_left(journal, mixed) == [4, 5, 6]
     assert entries[mixed].forgotten == 1
-    assert len(journal.spent("shop", clock.now - timedelta(hours=24))[0]) == used == 4
+    assert journal.quota("shop", UNLIMITED).used == used == 4
     assert (done.calls_removed, done.answers_removed, done.answers_rewritten) == (1, 3, 1)
     again = retain_in_journal(journal, cutoff, clock.now)
     assert (again.calls_removed, again.answers_removed, again.answers_rewritten, again.sessions_removed) == (0, 0, 0, 0)

@@ -16,6 +16,7 @@ from support.documents import DETAIL, SUMMARY, detail_body, search_body
 
 import pulseframes as pf
 from pulseframes.client.journal import Journal, Request
+from pulseframes.client.quota import QuotaRule
 from pulseframes.fetch import replay as replaying
 from pulseframes.fetch.replay import ReplayReport, replay
 from pulseframes.flatten.merge import AGE, FROM_DETAIL, newest_sessions
@@ -30,7 +31,7 @@ def journal_of(*answers: tuple[str, bytes]) -> Journal:
     """A journal in memory that holds these answers, in this order."""
     journal = Journal(None)
     for endpoint, body in answers:
-        call_id = journal.reserve(Request(APPLICATION, endpoint), lambda *_: None, since=lambda now: now)
+        call_id = journal.reserve(Request(APPLICATION, endpoint), QuotaRule(1_000))
         journal.complete(call_id, "answered", status=200, body=body)
     return journal
 
@@ -119,7 +120,7 @@ def test_only_the_answers_of_the_range_and_of_the_application_are_read(tmp_path:
     clock = Clock()
     journal = Journal(None, clock=clock)
     for day, application in ((0, APPLICATION), (1, APPLICATION), (2, "another")):
-        call_id = journal.reserve(Request(application, "session"), lambda *_: None, since=lambda now: now)
+        call_id = journal.reserve(Request(application, "session"), QuotaRule(1_000))
         journal.complete(call_id, "answered", status=200, body=detail_body(id=day))
         clock.advance(days=1)
     start = clock.now.replace(year=clock.now.year - 1)
