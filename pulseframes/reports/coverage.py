@@ -113,8 +113,8 @@ def read_coverage(lake: Lake, window: Window) -> Coverage:
         gaps=subtract([window], covered) if covered else [],
         incomplete=union(Window(max(start, window.start), min(end, window.end)) for start, end in state.incomplete),
         counts=counts,
-        outside=_rows(lake, lake.sessions()) - counts.sessions,
-        rejected=_rows(lake, lake.rejected()),
+        outside=_rows(lake.sessions()) - counts.sessions,
+        rejected=_rows(lake.rejected()),
         deleted_before=state.kept_from,
     )
 
@@ -155,8 +155,8 @@ def _today() -> Window:
     return Window(today, today + timedelta(days=1))
 
 
-def _rows(lake: Lake, frame: pl.LazyFrame) -> int:
-    return int(lake.read(frame.select(pl.len())).item())
+def _rows(frame: pl.LazyFrame) -> int:
+    return int(frame.select(pl.len()).collect().item())
 
 
 def _effective(sample: Sample) -> float:
