@@ -194,7 +194,7 @@ def test_the_architecture_page_has_each_package_and_the_files_of_its_walk() -> N
     packages = {path.parent.name for path in (ROOT / "pulseframes").glob("*/__init__.py")}
     assert packages <= set(re.findall(r"^\| \d \| `(\w+)` \|", table, re.MULTILINE))
     walk = text.partition("## From a call to DataFrames")[2].partition("\n## ")[0]
-    files = re.findall(r"`(\w+/(?:\w+\.py)?)`", walk)
+    files = re.findall(r"`(\w+/\w+\.py)`", walk)
     assert len(files) > 5
     assert [name for name in files if not (ROOT / "pulseframes" / name).exists()] == []
 
