@@ -1,0 +1,68 @@
+"""The examples in the docstrings run, against a simulator and a lake."""
+
+from __future__ import annotations
+
+import doctest
+import inspect
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import polars as pl
+import pytest
+from conftest import NOW, set_environment
+
+import pulseframes as pf
+from pulseframes.simulator import Simulator
+
+
+def _documented() -> Iterator[tuple[str, object]]:
+    """Each public function and class, and each public member of our own classes."""
+    names = [(name, getattr(pf, name)) for name in pf.__all__ if name not in {"__version__", "charts"}]
+    names += [(f"charts.{name}", getattr(pf.charts, name)) for name in pf.charts.__all__]
+    names.append(("simulator.Simulator", Simulator))
+    for name, thing in names:
+        yield name, thing
+        if inspect.isclass(thing):
+            for member, value in vars(thing).items():
+                if not member.startswith("_") and (inspect.isroutine(value) or isinstance(value, property)):
+                    yield f"{name}.{member}", getattr(thing, member)
+
+
+DOCUMENTED = dict(_documented())
+EXAMPLES = {
+    name: example
+    for name, thing in DOCUMENTED.items()
+    if (example := doctest.DocTestParser().get_doctest(inspect.getdoc(thing) or "", {}, name, None, None)).examples
+}
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict[str, str]]]:
+    """A folder that has a lake, and the environment of a simulator."""
+    folder = tmp_path_factory.mktemp("examples")
+    with pytest.MonkeyPatch.context() as patch, Simulator(sessions=2_000, now=NOW, daily_limit=None) as simulator:
+        set_environment(patch, simulator)
+        patch.setenv("PULSEFRAMES_DAILY_LIMIT", "10000")
+        patch.setenv("PULSEFRAMES_HOME", str(folder / "home"))
+        pf.sync(folder / "lake", "2026-11-09", "2026-11-16", details=60, design="pageviews")
+        yield folder, {name: value for name, value in os.environ.items() if name.startswith("PULSEFRAMES_")}
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_the_example_runs(name: str, world: tuple[Path, dict[str, str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, environment = world
+    monkeypatch.chdir(folder)
+    for variable, value in environment.items():
+        monkeypatch.setenv(variable, value)
+    example = EXAMPLES[name]
+    example.globs = {"pf": pf, "pl": pl, "Simulator": Simulator}
+    report: list[str] = []
+    runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
+    runner.run(example, out=report.append)
+    assert not runner.failures, "".join(report)
+
+
+@pytest.mark.parametrize("name", [name for name in pf.__all__ if inspect.isfunction(getattr(pf, name))])
+def test_each_public_function_has_an_example(name: str) -> None:
+    assert name in EXAMPLES
