@@ -1,7 +1,7 @@
-"""Rebuilds all frames of a time range from the journal, offline and in constant memory.
+"""Rebuilds all tables from the journal, without a network and in constant memory.
 
-The answers are flattened in batches, the rows of each batch are set aside by the day on which their sessions started, and
-then the days are merged and written one by one.
+It flattens the responses in batches, writes each batch's rows to temporary files by the day of their session, and then merges
+and writes one day at a time.
 """
 
 from __future__ import annotations
@@ -26,26 +26,26 @@ from pulseframes.flatten import AGE, FROM_DETAIL, ParsedAnswers, newest_details,
 from pulseframes.query import DateLike, parse_instant
 from pulseframes.tables import ITEM_TABLES, REJECTED, SESSIONS, TABLES
 
-#: Raw bytes that are flattened at once.
+#: Bytes of responses that are flattened together.
 BATCH_BYTES: Final = 32 * 2**20
 
 
 @dataclass
 class ReplayReport:
-    """The report of a replay.
+    """The result of a replay.
 
     Attributes
     ----------
     rows : dict of str to int
-        Rows written, by table.
+        Rows written, for each table.
     paths : list of Path
         The files.
     calls : int
-        Answers read.
+        Responses read.
     malformed : list of int
-        Calls that were skipped, because their answer is not the documented JSON.
+        Calls whose responses are not the documented JSON. They were skipped.
     rejected : int
-        Rows that break the schema; they are in ``rejected.parquet``.
+        Invalid rows, which are in ``rejected.parquet``.
     """
 
     rows: dict[str, int] = field(default_factory=lambda: dict.fromkeys(TABLES, 0))
@@ -63,23 +63,23 @@ def replay_journal(
     application: str | None = None,
     settings: Settings | None = None,
 ) -> ReplayReport:
-    """Rebuild all frames from the journal of some settings, as ``replay()`` does. Costs no calls.
+    """Rebuild all tables from the journal that the settings name, as ``replay()`` does. Costs no calls.
 
     Parameters
     ----------
     directory : Path
-        Folder for the files.
+        The folder to write to.
     date_from, date_to : str, date or datetime
-        Only answers fetched in this window.
+        The time range in which responses were fetched.
     application : str or None
-        The application, by the journal's hash; needed only if the journal has several.
+        The application's hash in the journal; optional if the journal has only one application.
     settings : Settings or None
-        Where the journal is. Default: from the environment.
+        Settings that name the journal; by default from the environment.
 
     Raises
     ------
     InvalidQuery
-        If a time is invalid, or the journal has several applications and none is chosen.
+        If a time is invalid, or the journal has several applications and none is named.
     JournalError, OSError
         As for ``replay()``.
     """
@@ -87,32 +87,37 @@ def replay_journal(
     folder = (settings or Settings()).folder
     path = None if folder is None else folder / JOURNAL_FILE
     if path is None or not path.exists():
-        raise JournalError(f"No journal at {path or 'home, which is in memory'}. Set {ENV_HOME} to its folder.")
-    with closing(Journal(path)) as journal:
+        raise JournalError(
+            f"No journal at {path or 'home, which is in memory'}. Set {ENV_HOME} to the journal's folder."
+        )
+    journal = Journal(path)
+    try:
         known = journal.applications()
         application = known[0] if application is None and len(known) == 1 else application
         if application is None or application not in known:
-            choices = f"one of {', '.join(known)}" if known else "omitted: the journal has none"
-            raise InvalidQuery(f"application must be {choices}, not {application!r}.", argument="application")
+            message = (
+                f"application must be one that the journal has ({', '.join(known) or 'none'}), not {application!r}."
+            )
+            raise InvalidQuery(message, argument="application")
         return replay(journal, application, start, end, directory)
 
 
 def replay(journal: Journal, application: str, date_from: datetime, date_to: datetime, directory: Path) -> ReplayReport:
-    """Rebuild all frames from the answers that were fetched in a time range. Costs no calls.
+    """Rebuild all tables from the responses that were fetched in a time range. Costs no calls.
 
-    The same journal gives the same bytes. A file is replaced once the new one is complete.
+    The same journal always gives the same bytes. A file is replaced only when the new one is complete.
 
     Parameters
     ----------
     journal : Journal
         The journal.
     application : str
-        The application, by the journal's hash.
+        The application's hash in the journal.
     date_from, date_to : datetime
-        Only answers fetched in this window: ``date_from <= fetched < date_to``.
+        The time range: ``date_from <= fetched < date_to``.
     directory : Path
-        Folder for ``sessions.parquet``, ``page_views.parquet``, ``errors.parquet``, and ``rejected.parquet`` if rows break the
-        schema; created if necessary.
+        The folder for ``sessions.parquet``, ``page_views.parquet``, ``errors.parquet`` and, if there are invalid rows,
+        ``rejected.parquet``. Created if necessary.
 
     Raises
     ------
@@ -123,25 +128,24 @@ def replay(journal: Journal, application: str, date_from: datetime, date_to: dat
     """
     report = ReplayReport()
     directory.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=directory, prefix=".replay-") as aside:
-        rejected = []
+    with tempfile.TemporaryDirectory(dir=directory, prefix=".replay-") as name:
+        temporary, rejected = Path(name), []
         for number, (records, endpoint) in enumerate(_batches(journal, application, date_from, date_to)):
             parsed = _parsed(records, endpoint, report)
-            rejected += [] if parsed.rejected.is_empty() else [parsed.rejected]
-            _set_aside(parsed, Path(aside), number, endpoint)
-        _write_days(Path(aside), directory, report)
-        if rejected:
-            rows = pl.concat(rejected)
-            report.rejected = len(rows)
+            rejected.append(parsed.rejected)
+            _write_by_day(parsed, temporary, number, endpoint)
+        _merge_days(temporary, directory, report)
+        report.rejected = sum(map(len, rejected))
+        if report.rejected:
             report.paths.append(directory / f"{REJECTED.name}.parquet")
-            write_frame(rows, report.paths[-1], "parquet")
+            write_frame(pl.concat(rejected), report.paths[-1], "parquet")
     return report
 
 
 def _batches(
     journal: Journal, application: str, date_from: datetime, date_to: datetime
 ) -> Iterator[tuple[list[CallRecord], Endpoint]]:
-    """Yield the answers in batches of one endpoint, in the order in which they were fetched."""
+    """Yield the responses in batches of one endpoint each, in the order in which they were fetched."""
     waiting: dict[str, list[CallRecord]] = {name: [] for name in ENDPOINTS}
     sizes = dict.fromkeys(ENDPOINTS, 0)
     for record in journal.successes(application, date_from, date_to):
@@ -155,7 +159,7 @@ def _batches(
 
 
 def _parsed(records: list[CallRecord], endpoint: Endpoint, report: ReplayReport) -> ParsedAnswers:
-    """Flatten and check a batch; answers that are not the documented JSON are reported and skipped."""
+    """Flatten and check a batch. Report and skip responses that are not the documented JSON."""
     report.calls += len(records)
     while True:
         try:
@@ -166,7 +170,7 @@ def _parsed(records: list[CallRecord], endpoint: Endpoint, report: ReplayReport)
             records.remove(malformed)
 
 
-def _set_aside(parsed: ParsedAnswers, folder: Path, number: int, endpoint: Endpoint) -> None:
+def _write_by_day(parsed: ParsedAnswers, temporary: Path, number: int, endpoint: Endpoint) -> None:
     marks = [pl.lit(endpoint is DETAIL).alias(FROM_DETAIL), pl.lit(number, pl.Int64).alias(AGE)]
     day = pl.col("session_start").dt.date().alias("_day")
     sessions = parsed.frames[SESSIONS.name].with_columns(*marks, day)
@@ -174,15 +178,15 @@ def _set_aside(parsed: ParsedAnswers, folder: Path, number: int, endpoint: Endpo
     for name, frame in parsed.frames.items():
         rows = sessions if name == SESSIONS.name else frame.with_columns(*marks).join(days, on="session_id")
         for (date,), part in rows.partition_by("_day", as_dict=True, include_key=False).items():
-            place = folder / str(date) / name
-            place.mkdir(parents=True, exist_ok=True)
-            part.write_parquet(place / f"{number:06}.parquet")
+            folder = temporary / str(date) / name
+            folder.mkdir(parents=True, exist_ok=True)
+            part.write_parquet(folder / f"{number:06}.parquet")
 
 
-def _write_days(aside: Path, directory: Path, report: ReplayReport) -> None:
-    """Merge each day and append it to the files, which get their names once they are complete."""
-    writers = {name: _writer(aside / f"{name}.parquet", name) for name in TABLES}
-    for day in sorted(path for path in aside.iterdir() if path.is_dir()):
+def _merge_days(temporary: Path, directory: Path, report: ReplayReport) -> None:
+    """Merge each day and append it to the files. Move the files to the directory when they are complete."""
+    writers = {name: _writer(temporary / f"{name}.parquet", name) for name in TABLES}
+    for day in sorted(path for path in temporary.iterdir() if path.is_dir()):
         sessions = pl.read_parquet(day / SESSIONS.name / "*.parquet")
         frames = {SESSIONS.name: newest_sessions(sessions).select(SESSIONS.schema.names())}
         newest = newest_details(sessions).select("session_id", AGE)
@@ -196,7 +200,7 @@ def _write_days(aside: Path, directory: Path, report: ReplayReport) -> None:
                 report.rows[name] += len(frame)
     for name, writer in writers.items():
         writer.close()
-        report.paths.append((aside / f"{name}.parquet").replace(directory / f"{name}.parquet"))
+        report.paths.append((temporary / f"{name}.parquet").replace(directory / f"{name}.parquet"))
 
 
 def _writer(path: Path, name: str) -> pq.ParquetWriter:

@@ -1,4 +1,4 @@
-"""sync() with a design: the details that choose_details() names are bought, and the lake knows with what chance each was."""
+"""sync() with a design downloads the details that choose_details() selects, and the lake records their probabilities."""
 
 from __future__ import annotations
 
@@ -51,16 +51,16 @@ def client(shop: Simulator, clock: Clock) -> Iterator[pf.PulseClient]:
 
 @pytest.fixture
 def window(shop: Simulator, clock: Clock) -> Days:
-    """Eight days that do not change any more."""
+    """Eight days that no longer change."""
     return shop.begin, clock.now - 2 * DAY
 
 
 @pytest.fixture
 def lake(tmp_path: Path, client: pf.PulseClient, window: Days) -> pf.Lake:
-    """A lake of summaries, no details."""
-    made = pf.Lake(tmp_path / "lake")
-    pf.sync(made, *window, client=client)
-    return made
+    """A lake of summaries, without details."""
+    lake = pf.Lake(tmp_path / "lake")
+    pf.sync(lake, *window, client=client)
+    return lake
 
 
 def copy_of(lake: pf.Lake, name: str) -> pf.Lake:
@@ -69,7 +69,7 @@ def copy_of(lake: pf.Lake, name: str) -> pf.Lake:
 
 
 def choice(lake: pf.Lake, calls: int, design: pf.Design = DESIGNS[0], **more: Any) -> pl.DataFrame:
-    """What choose_details() says for the lake's sessions, as they are now."""
+    """Return the selection of choose_details() from the lake's present sessions."""
     sessions = lake.sessions().select(*SESSIONS.schema.names(), "detail_fetched_at").collect()
     return pf.choose_details(
         sessions,
@@ -82,8 +82,8 @@ def choice(lake: pf.Lake, calls: int, design: pf.Design = DESIGNS[0], **more: An
     )
 
 
-def bought(shop: Simulator) -> list[int]:
-    """The sessions whose details were asked for, in that order."""
+def downloaded(shop: Simulator) -> list[int]:
+    """Return the sessions whose details were requested, in order."""
     return [int(request.query["id"]) for request in shop.requests if request.endpoint == "session"]
 
 
@@ -101,21 +101,21 @@ def files(lake: pf.Lake) -> dict[str, bytes]:
 
 @pytest.fixture
 def stranger(shop: Simulator, clock: Clock) -> Iterator[pf.PulseClient]:
-    """A client whose journal has nothing."""
+    """A client with an empty journal."""
     with client_of(shop, clock=clock, sleep=clock.sleep, changes={"home": ":memory:"}) as connected:
         yield connected
 
 
-# Which details are bought
+# Which details are downloaded
 
 
 @pytest.mark.parametrize("design", DESIGNS, ids=lambda design: design.name)
-def test_a_sync_buys_what_choose_details_says_in_that_order_and_puts_its_probabilities_down(
+def test_a_sync_downloads_the_selection_of_choose_details_in_order_and_records_its_probabilities(
     lake: pf.Lake, shop: Simulator, client: pf.PulseClient, window: Days, design: pf.Design
 ) -> None:
     chosen = choice(lake, 25, design)
     report = pf.sync(lake, *window, details=25, design=design, client=client)
-    assert bought(shop) == chosen["session_id"].to_list()
+    assert downloaded(shop) == chosen["session_id"].to_list()
     assert (report.calls_spent, report.details) == (25, 25)
     assert_frame_equal(chances(design_of(lake)), chances(chosen))
 
@@ -125,7 +125,7 @@ def test_the_name_of_a_design_stands_for_seed_0_and_no_strata(
 ) -> None:
     chosen = choice(lake, 5, pf.Design("uniform"))
     pf.sync(lake, *window, details=5, design="uniform", client=client)
-    assert bought(shop) == chosen["session_id"].to_list()
+    assert downloaded(shop) == chosen["session_id"].to_list()
     assert design_of(lake).select("design", "seed").unique().rows() == [("uniform", 0)]
 
 
@@ -142,34 +142,34 @@ def test_ten_syncs_draw_exactly_what_one_of_as_many_details_does(
     chosen = choice(lake, 30, design)
     for _ in range(10):
         pf.sync(lake, *window, details=3, design=design, client=client)
-    assert bought(shop) == chosen["session_id"].to_list()
+    assert downloaded(shop) == chosen["session_id"].to_list()
     pf.sync(at_once, *window, details=30, design=design, client=stranger)
     assert_frame_equal(design_of(lake), design_of(at_once))
     assert_frame_equal(chances(design_of(lake)), chances(chosen))
 
 
-def test_without_a_design_a_sync_goes_on_with_the_last_one_of_the_lake(
+def test_without_a_design_a_sync_continues_the_last_one_of_the_lake(
     lake: pf.Lake, shop: Simulator, client: pf.PulseClient, window: Days
 ) -> None:
     chosen = choice(lake, 12, BY_COUNTRY)
     pf.sync(lake, *window, details=6, design=BY_COUNTRY, client=client)
     report = pf.sync(lake, *window, details=6, client=client)
-    assert bought(shop) == chosen["session_id"].to_list()
+    assert downloaded(shop) == chosen["session_id"].to_list()
     assert report.sample is not None
     assert (report.sample.design, report.sample.seed, report.sample.drawn) == ("pageviews by country", 3, 12)
 
 
-def test_a_lake_without_a_design_buys_the_newest_and_has_no_sample(
+def test_a_lake_without_a_design_gets_the_newest_details_and_has_no_sample(
     lake: pf.Lake, shop: Simulator, client: pf.PulseClient, window: Days
 ) -> None:
     newest = lake.sessions().sort("session_start", descending=True).head(4).collect()["session_id"].to_list()
     report = pf.sync(lake, *window, details=4, client=client)
-    assert bought(shop) == newest
+    assert downloaded(shop) == newest
     assert report.sample is None
     assert design_of(lake).is_empty()
 
 
-def test_the_newest_can_be_had_besides_a_sample_which_stays_as_it_is(
+def test_newest_details_can_be_added_to_a_lake_with_a_sample_which_stays_unchanged(
     lake: pf.Lake, client: pf.PulseClient, window: Days
 ) -> None:
     pf.sync(lake, *window, details=8, design="pageviews", client=client)
@@ -182,22 +182,22 @@ def test_the_newest_can_be_had_besides_a_sample_which_stays_as_it_is(
     assert details > {*design_of(lake)["session_id"]}
 
 
-def test_details_bought_in_another_way_cost_nothing_and_have_the_chance_of_their_place(
+def test_details_downloaded_otherwise_cost_nothing_and_have_the_probability_of_their_place(
     lake: pf.Lake, shop: Simulator, client: pf.PulseClient, window: Days
 ) -> None:
-    newest = shop.truth(window[1] - 2 * DAY, window[1])  # as a sync without a design, or a notebook, has bought them
+    newest = shop.truth(window[1] - 2 * DAY, window[1])  # as downloaded by a sync without a design, or by a notebook
     lake.write(pf.SessionFrames(newest["sessions"], newest["page_views"], newest["errors"]), fetched_at=NOW)
     chosen = choice(lake, 10)
-    there = chosen.filter("detailed")["session_id"]
-    assert len(there) > 0
+    detailed = chosen.filter("detailed")["session_id"]
+    assert len(detailed) > 0
     report = pf.sync(lake, *window, details=10, design="pageviews", client=client)
     assert report.calls_spent == 10
-    assert bought(shop) == chosen.filter(~pl.col("detailed"))["session_id"].to_list()
+    assert downloaded(shop) == chosen.filter(~pl.col("detailed"))["session_id"].to_list()
     assert_frame_equal(chances(design_of(lake)), chances(chosen))
-    assert {*there} < {*design_of(lake)["session_id"]}
+    assert {*detailed} < {*design_of(lake)["session_id"]}
 
 
-def test_details_that_a_notebook_has_bought_join_where_the_order_comes_to_them(
+def test_details_that_a_notebook_downloaded_join_the_sample_when_their_turn_comes(
     lake: pf.Lake, client: pf.PulseClient, window: Days
 ) -> None:
     chosen = choice(lake, 30)
@@ -214,10 +214,10 @@ def test_details_that_a_notebook_has_bought_join_where_the_order_comes_to_them(
 
 
 @pytest.mark.parametrize("after", [1, 7])
-def test_a_killed_sync_is_gone_on_with_as_if_nothing_had_been(
+def test_a_killed_sync_resumes_as_if_it_had_not_been_killed(
     lake: pf.Lake, shop: Simulator, client: pf.PulseClient, stranger: pf.PulseClient, window: Days, after: int
 ) -> None:
-    """A copy that is made while the sync is under way is what it would have left, had it been killed then."""
+    """A copy of the lake during a sync is the lake that a killed sync leaves."""
     chosen = choice(lake, 15)
     shop.faults.add(CUT)
     killed: list[pf.Lake] = []
@@ -234,7 +234,7 @@ def test_a_killed_sync_is_gone_on_with_as_if_nothing_had_been(
     assert_frame_equal(chances(design_of(lake)), chances(chosen))
 
 
-def test_a_sync_without_calls_left_puts_down_what_it_has_and_goes_on_the_next_day(
+def test_a_sync_without_calls_left_records_its_sample_and_resumes_the_next_day(
     lake: pf.Lake, shop: Simulator, clock: Clock, window: Days
 ) -> None:
     chosen, seven = choice(lake, 14), chances(choice(lake, 7))
@@ -246,11 +246,11 @@ def test_a_sync_without_calls_left_puts_down_what_it_has_and_goes_on_the_next_da
         assert_frame_equal(chances(design_of(lake)), seven)
         clock.advance(hours=25)
         pf.sync(lake, *window, details=7, client=poor)
-    assert bought(shop) == chosen["session_id"].to_list()
+    assert downloaded(shop) == chosen["session_id"].to_list()
     assert_frame_equal(chances(design_of(lake)), chances(chosen))
 
 
-def test_a_design_that_has_drawn_nothing_yet_is_gone_on_with_and_is_no_sample(
+def test_a_design_that_has_drawn_nothing_yet_continues_and_is_not_a_sample(
     lake: pf.Lake, shop: Simulator, client: pf.PulseClient, clock: Clock, window: Days
 ) -> None:
     chosen = choice(lake, 3, BY_COUNTRY)
@@ -262,11 +262,11 @@ def test_a_design_that_has_drawn_nothing_yet_is_gone_on_with_and_is_no_sample(
     with pytest.raises(pf.LakeError, match="has no random sample"):
         pf.Sample.of_lake(lake)
     pf.sync(lake, *window, details=3, client=client)
-    assert bought(shop) == chosen["session_id"].to_list()
+    assert downloaded(shop) == chosen["session_id"].to_list()
 
 
-def test_only_what_has_been_read_is_drawn_from(tmp_path: Path, shop: Simulator, clock: Clock, window: Days) -> None:
-    """Two days are read, and the calls end: what a notebook has bought since must not speak for the other six days."""
+def test_only_windows_that_were_read_are_sampled(tmp_path: Path, shop: Simulator, clock: Clock, window: Days) -> None:
+    """The quota ends after two days: details from a notebook must not represent the other six days."""
     lake, middle = pf.Lake(tmp_path / "part"), window[0] + 2 * DAY
     with client_of(shop, clock=clock, changes={"daily_limit": 5, "home": ":memory:"}) as poor:
         pf.sync(lake, window[0], middle, client=poor)
@@ -278,13 +278,13 @@ def test_only_what_has_been_read_is_drawn_from(tmp_path: Path, shop: Simulator, 
     assert lake.state().designs[0].window == Window(window[0], middle)
 
 
-def test_a_sync_that_buys_nothing_leaves_the_table_as_it_was(
+def test_a_sync_that_downloads_no_details_leaves_the_table_unchanged(
     lake: pf.Lake, shop: Simulator, clock: Clock, client: pf.PulseClient, window: Days
 ) -> None:
     pf.sync(lake, *window, details=9, design="pageviews", client=client)
     before = files(lake)
     assert pf.sync(lake, *window, details=0, client=client).sample is None
-    longer = (window[0], window[1] + DAY)  # the calls end when the new day has been read
+    longer = (window[0], window[1] + DAY)  # the quota ends once the new day is read
     with client_of(shop, clock=clock, changes={"daily_limit": 2, "home": ":memory:"}) as poor:
         report = pf.sync(lake, *longer, details=9, client=poor)
     assert (report.finished, report.details, report.rows["sessions"].new > 0) == (False, 0, True)
@@ -294,7 +294,7 @@ def test_a_sync_that_buys_nothing_leaves_the_table_as_it_was(
     assert len(pf.Sample.of_lake(lake).population) == report.sample.sessions < len(lake.sessions().collect())
 
 
-def test_new_sessions_join_as_the_window_grows_and_none_has_less_chance_than_before(
+def test_new_sessions_join_as_the_window_grows_and_no_probability_decreases(
     tmp_path: Path, shop: Simulator, client: pf.PulseClient
 ) -> None:
     lake, start = pf.Lake(tmp_path / "grown"), shop.begin
@@ -312,10 +312,10 @@ def test_new_sessions_join_as_the_window_grows_and_none_has_less_chance_than_bef
         before = population.select("session_id", "inclusion_probability")
     newest = design_of(lake).filter(pl.col("date") >= (start + 7 * DAY).date())
     assert len(newest) > 0
-    assert len(bought(shop)) == 40 == len(design_of(lake))
+    assert len(downloaded(shop)) == 40 == len(design_of(lake))
 
 
-def test_a_window_that_slides_leaves_the_chances_of_what_is_behind_it(
+def test_a_sliding_window_leaves_the_probabilities_of_earlier_sessions_unchanged(
     lake: pf.Lake, shop: Simulator, client: pf.PulseClient, window: Days
 ) -> None:
     middle = shop.begin + 4 * DAY
@@ -333,20 +333,20 @@ def test_a_window_that_slides_leaves_the_chances_of_what_is_behind_it(
     assert late.unique().to_list() == [pytest.approx(20 / (len(sessions) - len(early)))]
 
 
-def test_sessions_that_go_on_are_drawn_once_they_have_ended(tmp_path: Path, clock: Clock) -> None:
+def test_active_sessions_are_drawn_once_they_have_ended(tmp_path: Path, clock: Clock) -> None:
     clock.now = NOW
     start, lake = NOW - timedelta(minutes=30), pf.Lake(tmp_path / "lake")
     with Simulator(sessions=1_000, days=1, now=NOW, daily_limit=None) as shop, client_of(shop, clock=clock) as client:
         pf.sync(lake, start, details="all", design="uniform", client=client)
-        going_on = {*lake.sessions().filter(pl.col("status") == "active").collect()["session_id"]}
-        assert len(going_on) > 0
+        active = {*lake.sessions().filter(pl.col("status") == "active").collect()["session_id"]}
+        assert len(active) > 0
         drawn = {*design_of(lake)["session_id"]}
         assert len(drawn) > 0
-        assert not drawn & going_on
+        assert not drawn & active
         shop.advance(days=1)
         clock.advance(days=1)
         report = pf.sync(lake, start, NOW, details="all", client=client)
-    assert {*design_of(lake)["session_id"]} >= drawn | going_on
+    assert {*design_of(lake)["session_id"]} >= drawn | active
     assert report.sample is not None
     assert report.sample.drawn == report.sample.sessions == len(lake.sessions().collect())
     assert design_of(lake)["inclusion_probability"].unique().to_list() == [1.0]
@@ -364,20 +364,20 @@ def sampled(lake: pf.Lake, client: pf.PulseClient, window: Days) -> pf.Lake:
 
 
 def test_the_table_is_partitioned_as_declared_and_read_without_pulseframes(sampled: pf.Lake) -> None:
-    there = design_of(sampled)
-    assert there.schema == pl.Schema({**DESIGN.schema, "date": pl.Date()})
+    design = design_of(sampled)
+    assert design.schema == pl.Schema({**DESIGN.schema, "date": pl.Date()})
     starts = dict(sampled.sessions().select("session_id", "session_start").collect().iter_rows())
-    assert all(starts[one].date() == day for one, day in there.select("session_id", "date").iter_rows())
+    assert all(starts[session_id].date() == day for session_id, day in design.select("session_id", "date").iter_rows())
     pattern = f"{sampled.location}/design/*/*.parquet"
-    assert_frame_equal(pl.read_parquet(pattern, hive_partitioning=True).sort(DESIGN.key), there)
+    assert_frame_equal(pl.read_parquet(pattern, hive_partitioning=True).sort(DESIGN.key), design)
     question = "select design, count(*), sum(weight) from {} group by all order by 1"
     raw = duckdb.sql(question.format(f"read_parquet('{pattern}', hive_partitioning = true)")).pl()
     assert_frame_equal(raw, sampled.sql(question.format("design")))
-    everybody = len(sampled.sessions().collect())
+    session_count = len(sampled.sessions().collect())
     by_views, by_platform = raw.rows()
-    assert by_views == ("pageviews", 12, pytest.approx(everybody))
+    assert by_views == ("pageviews", 12, pytest.approx(session_count))
     assert by_platform[0] == "uniform by platform_name"
-    assert by_platform[2] == pytest.approx(everybody)
+    assert by_platform[2] == pytest.approx(session_count)
 
 
 def test_the_weights_and_probabilities_of_each_stratum_add_up_to_what_is_known(
@@ -393,13 +393,15 @@ def test_the_weights_and_probabilities_of_each_stratum_add_up_to_what_is_known(
     large = drawn.group_by("stratum").len().filter(pl.col("len") > 1)["stratum"]
     assert len(large) > 2
     for stratum in large:
-        mine, all_of_it = (frame.filter(stratum=stratum) for frame in (drawn, sizes))
-        assert mine["weight"].sum() == pytest.approx(len(all_of_it))
-        rate = (mine["inclusion_probability"] / mine["page_view_count"]).max()  # of those that are not certain
-        assert (all_of_it["size"] * rate).clip(upper_bound=1).sum() == pytest.approx(len(mine))
+        sampled, stratum_sizes = (frame.filter(stratum=stratum) for frame in (drawn, sizes))
+        assert sampled["weight"].sum() == pytest.approx(len(stratum_sizes))
+        rate = (
+            sampled["inclusion_probability"] / sampled["page_view_count"]
+        ).max()  # of sessions that are not certain to be drawn
+        assert (stratum_sizes["size"] * rate).clip(upper_bound=1).sum() == pytest.approx(len(sampled))
 
 
-def test_two_designs_live_side_by_side_and_share_what_is_bought(
+def test_two_designs_coexist_and_share_downloaded_details(
     lake: pf.Lake, shop: Simulator, client: pf.PulseClient, window: Days
 ) -> None:
     pf.sync(lake, *window, details=12, design="pageviews", client=client)
@@ -410,7 +412,7 @@ def test_two_designs_live_side_by_side_and_share_what_is_bought(
     assert_frame_equal(both.filter(design="pageviews"), first)
     uniform = both.filter(design="uniform")
     assert len(uniform) >= 12
-    assert len(bought(shop)) == 24 == len({*bought(shop)})
+    assert len(downloaded(shop)) == 24 == len({*downloaded(shop)})
     assert uniform["weight"].sum() == pytest.approx(len(lake.sessions().collect()))
     third = pf.sync(lake, *window, details=3, design="pageviews", client=client)
     assert "It is new" not in str(third)
@@ -418,10 +420,10 @@ def test_two_designs_live_side_by_side_and_share_what_is_bought(
     assert len(design_of(lake).filter(design="pageviews")) >= 15
 
 
-# Those without an answer
+# Sessions without details
 
 
-def test_sessions_that_are_gone_are_made_up_for_and_told(
+def test_weights_compensate_for_deleted_sessions_and_the_report_counts_them(
     lake: pf.Lake, shop: Simulator, client: pf.PulseClient, window: Days
 ) -> None:
     design = pf.Design("uniform")
@@ -436,8 +438,7 @@ def test_sessions_that_are_gone_are_made_up_for_and_told(
     count = len(lake.sessions().collect())
     assert drawn["weight"].drop_nulls().to_list() == pytest.approx([count / 17] * 17)
     assert report.sample is not None
-    told = report.as_dict()["sample"]
-    assert told == {
+    assert report.as_dict()["sample"] == {
         "design": "uniform",
         "seed": 0,
         "sessions": count,
@@ -448,12 +449,12 @@ def test_sessions_that_are_gone_are_made_up_for_and_told(
     }
     line = f"Sample uniform (seed 0): 20 of {count} sessions, 3 without details; effective sample size 17."
     assert line in str(report).splitlines()
-    before = len(bought(shop))
+    before = len(downloaded(shop))
     pf.sync(lake, *window, details=2, client=client)
-    assert not {*gone} & {*bought(shop)[before:]}, "they cost no second call"
+    assert not {*gone} & {*downloaded(shop)[before:]}, "no second call for them"
 
 
-def test_a_row_that_breaks_the_schema_is_drawn_and_has_no_answer(
+def test_an_invalid_row_is_drawn_and_has_not_responded(
     lake: pf.Lake, shop: Simulator, client: pf.PulseClient, window: Days
 ) -> None:
     chosen = choice(lake, 6)
@@ -468,7 +469,7 @@ def test_a_row_that_breaks_the_schema_is_drawn_and_has_no_answer(
     assert_frame_equal(chances(drawn), chances(chosen))
 
 
-def test_an_answer_that_comes_later_takes_its_place(
+def test_details_that_arrive_later_take_their_place(
     lake: pf.Lake, shop: Simulator, client: pf.PulseClient, window: Days
 ) -> None:
     first = choice(lake, 1)["session_id"][0]
@@ -482,26 +483,24 @@ def test_an_answer_that_comes_later_takes_its_place(
     assert report.sample.unanswered == 0
 
 
-# What else happens to a lake
+# Other changes of a lake
 
 
-def test_forget_takes_a_persons_rows_out_of_the_sample(sampled: pf.Lake) -> None:
+def test_forget_removes_a_persons_rows_from_the_sample(sampled: pf.Lake) -> None:
     sessions = sampled.sessions().collect()
     drawn = sessions.join(design_of(sampled), on="session_id", how="semi").drop_nulls("user_id")
     user = drawn["user_id"][0]
-    mine = {*sessions.filter(user_id=user)["session_id"]}
+    of_user = {*sessions.filter(user_id=user)["session_id"]}
     count = len(design_of(sampled))
-    done = pf.forget(sampled, user, settings=pf.Settings(home=":memory:"))
+    forgotten = pf.forget(sampled, user, settings=pf.Settings(home=":memory:"))
     left = design_of(sampled)
-    assert not mine & {*left["session_id"]}
-    assert done.lake is not None
-    assert done.lake.rows["design"] == count - len(left) > 0
+    assert not of_user & {*left["session_id"]}
+    assert forgotten.lake is not None
+    assert forgotten.lake.rows["design"] == count - len(left) > 0
     assert len(pf.Sample.of_lake(sampled).members) == len(left.filter(seed=2))
 
 
-def test_forget_leaves_nothing_of_a_purchase_that_was_killed(
-    lake: pf.Lake, client: pf.PulseClient, window: Days
-) -> None:
+def test_forget_leaves_nothing_of_a_sync_that_was_killed(lake: pf.Lake, client: pf.PulseClient, window: Days) -> None:
     killed: list[pf.Lake] = []
 
     def look(progress: pf.Progress) -> None:
@@ -518,14 +517,14 @@ def test_forget_leaves_nothing_of_a_purchase_that_was_killed(
     assert session_id not in state.read_text()
 
 
-def test_retain_drops_old_days_of_the_sample_and_it_speaks_for_the_rest(
+def test_retain_drops_old_days_of_the_sample_which_represents_the_rest(
     sampled: pf.Lake, client: pf.PulseClient, clock: Clock, window: Days
 ) -> None:
     cutoff = (NOW - 7 * DAY).replace(hour=0)
     old = design_of(sampled).filter(pl.col("date") < cutoff.date())
-    done = pf.retain(sampled, 7, settings=pf.Settings(home=":memory:"), clock=clock)
-    assert done.lake is not None
-    assert done.lake.rows["design"] == len(old) > 0
+    retained = pf.retain(sampled, 7, settings=pf.Settings(home=":memory:"), clock=clock)
+    assert retained.lake is not None
+    assert retained.lake.rows["design"] == len(old) > 0
     sample = pf.Sample.of_lake(sampled, design="pageviews")
     assert sample.population["session_start"].min() >= cutoff
     assert len(sample.population) == len(sampled.sessions().collect())
@@ -559,7 +558,7 @@ def test_writing_sessions_does_not_disturb_the_sample(sampled: pf.Lake, shop: Si
     assert files(sampled) == before != {}
 
 
-def test_counts_that_details_change_leave_the_chances_as_they_were(
+def test_page_view_counts_that_details_change_leave_the_probabilities_unchanged(
     lake: pf.Lake, shop: Simulator, client: pf.PulseClient, window: Days
 ) -> None:
     shop.faults.add(CUT)
@@ -581,9 +580,9 @@ def test_a_sample_in_a_bucket_is_the_one_of_a_folder(
     window: Days,
 ) -> None:
     bucket = pf.Lake(url, storage_options=options)
-    for place, buyer in ((lake, client), (bucket, stranger)):
+    for place, its_client in ((lake, client), (bucket, stranger)):
         for _ in range(2):
-            pf.sync(place, *window, details=4, design=BY_COUNTRY, client=buyer)
+            pf.sync(place, *window, details=4, design=BY_COUNTRY, client=its_client)
     assert_frame_equal(design_of(bucket), design_of(lake))
     question = "select stratum, sum(weight) from design group by all order by 1"
     assert_frame_equal(bucket.sql(question), lake.sql(question))
@@ -591,7 +590,7 @@ def test_a_sample_in_a_bucket_is_the_one_of_a_folder(
     assert_frame_equal(*estimates)
 
 
-# What cannot be
+# Invalid designs
 
 
 @pytest.mark.parametrize(
@@ -616,19 +615,19 @@ def test_a_wrong_design_costs_nothing(
     assert shop.calls == calls
 
 
-def test_an_allocation_is_gone_on_with_and_kept_with_the_lake(
+def test_an_allocation_is_stored_with_the_lake_and_continues(
     lake: pf.Lake, shop: Simulator, client: pf.PulseClient, window: Days
 ) -> None:
     design = pf.Design("uniform", strata=("country",), allocation={"NZ": 0.5})
     chosen = choice(lake, 16, design)
     pf.sync(lake, *window, details=8, design=design, client=client)
     pf.sync(pf.Lake(lake.location), *window, details=8, client=client)
-    assert bought(shop) == chosen["session_id"].to_list()
+    assert downloaded(shop) == chosen["session_id"].to_list()
     assert_frame_equal(chances(design_of(lake)), chances(chosen))
     assert design_of(lake).filter(stratum="NZ").height == pytest.approx(8, abs=1)
 
 
-def test_a_damaged_design_in_the_state_is_told(sampled: pf.Lake) -> None:
+def test_a_damaged_design_in_the_state_is_an_error(sampled: pf.Lake) -> None:
     state = Path(sampled.location) / STATE_FILE
     whole = state.read_text()
     for change in (
@@ -644,7 +643,7 @@ def test_a_damaged_design_in_the_state_is_told(sampled: pf.Lake) -> None:
             pf.Lake(sampled.location).design()
 
 
-def test_a_plan_knows_what_a_design_buys_and_costs_one_call_at_most(
+def test_a_plan_forecasts_the_details_of_a_design_and_costs_at_most_one_call(
     lake: pf.Lake, shop: Simulator, client: pf.PulseClient, window: Days
 ) -> None:
     third = choice(lake, 3)["session_id"][2]
@@ -656,10 +655,10 @@ def test_a_plan_knows_what_a_design_buys_and_costs_one_call_at_most(
     assert (report.calls_spent, report.calls_saved) == (10, 1)
 
 
-# Cohorts
+# Rates by window
 
 
-def test_the_chances_of_overlapping_windows_are_the_larger_ones_and_windows_alike_are_joined() -> None:
+def test_overlapping_windows_have_the_larger_rates_and_equal_neighbours_are_joined() -> None:
     one, two, three, four = (NOW + day * DAY for day in range(4))
     drawn = DesignState(pf.Design())
     assert drawn.window is None
@@ -684,5 +683,5 @@ def test_a_session_has_the_rate_of_its_window_and_stratum() -> None:
         {"session_id": range(6), "session_start": starts, "stratum": [*["NZ"] * 5, "US"]},
         schema_overrides={"session_start": LAKE_TABLES["sessions"].schema["session_start"]},
     )
-    found = drawn.with_rate(population).sort("session_id")["rate"].to_list()
-    assert found == [0.25, 0.25, None, None, None, 0.0]
+    rates = drawn.with_rate(population).sort("session_id")["rate"].to_list()
+    assert rates == [0.25, 0.25, None, None, None, 0.0]

@@ -1,4 +1,4 @@
-"""All frames again from the journal: the same bytes each time, merged by the rules, in pieces of any size."""
+"""Tables rebuilt from the journal: the same bytes each time, merged by the rules, in batches of any size."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ APPLICATION = "shop"
 
 
 def journal_of(*answers: tuple[str, bytes]) -> Journal:
-    """A journal in memory that holds these answers, in this order."""
+    """Return a journal in memory with these responses, in this order."""
     journal = Journal(None)
     for endpoint, body in answers:
         call_id = journal.reserve(Request(APPLICATION, endpoint), QuotaRule(1_000))
@@ -37,22 +37,22 @@ def journal_of(*answers: tuple[str, bytes]) -> Journal:
 
 
 def replayed(journal: Journal, folder: Path) -> tuple[ReplayReport, dict[str, pl.DataFrame]]:
-    done = replay(journal, APPLICATION, *ALWAYS, folder)
-    return done, {name: pl.read_parquet(folder / f"{name}.parquet") for name in TABLES}
+    report = replay(journal, APPLICATION, *ALWAYS, folder)
+    return report, {name: pl.read_parquet(folder / f"{name}.parquet") for name in TABLES}
 
 
 def updated(second: int) -> str:
     return f"2017-01-25T02:00:{second:02}Z"
 
 
-def test_a_replay_is_every_cell_that_was_fetched_and_the_same_bytes_each_time(
+def test_a_replay_has_every_cell_that_was_fetched_and_the_same_bytes_each_time(
     simulator: Simulator, client: pf.PulseClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sessions = pf.search_sessions("2026-01-01", NOW, client=client)
     details = pf.session_details(sessions["session_id"].sample(40, seed=3), client=client)
     simulator.stop()
     first = replay(client.journal, client.application, *ALWAYS, tmp_path / "first")
-    monkeypatch.setattr(replaying, "BATCH_BYTES", 10_000)  # many small pieces
+    monkeypatch.setattr(replaying, "BATCH_BYTES", 10_000)  # many small batches
     second = replay(client.journal, client.application, *ALWAYS, tmp_path / "second")
     assert first.calls == second.calls == 4 + 40
     assert [path.name for path in first.paths] == ["sessions.parquet", "page_views.parquet", "errors.parquet"]
@@ -61,15 +61,15 @@ def test_a_replay_is_every_cell_that_was_fetched_and_the_same_bytes_each_time(
     frames = {name: pl.read_parquet(tmp_path / "first" / f"{name}.parquet") for name in TABLES}
     assert_frame_equal(frames["page_views"].sort("session_id", "view_index"), details.page_views)
     assert_frame_equal(frames["errors"].sort("session_id", "error_index"), details.errors)
-    bought = frames["sessions"].join(details.sessions.select("session_id"), on="session_id", how="semi")
-    assert_frame_equal(bought, details.sessions)
+    detailed = frames["sessions"].join(details.sessions.select("session_id"), on="session_id", how="semi")
+    assert_frame_equal(detailed, details.sessions)
     others = frames["sessions"].join(details.sessions.select("session_id"), on="session_id", how="anti")
     assert_frame_equal(others, sessions.join(details.sessions.select("session_id"), on="session_id", how="anti"))
     assert first.rows == {name: len(frame) for name, frame in frames.items()}
     assert sorted(path.name for path in (tmp_path / "first").iterdir()) == sorted(path.name for path in first.paths)
 
 
-def test_a_newer_summary_updates_a_session_and_keeps_what_only_details_know(tmp_path: Path) -> None:
+def test_a_newer_summary_updates_a_session_and_keeps_the_fields_of_its_details(tmp_path: Path) -> None:
     detail = detail_body(id=1, sessionUpdated=updated(1), status="active", satisfactionRating="Poor")
     summary = search_body(SUMMARY | {"id": 1, "sessionUpdated": updated(2), "status": "ended", "pageViewCount": 9})
     for answers in ([("session", detail), ("sessions", summary)], [("sessions", summary), ("session", detail)]):
@@ -84,7 +84,7 @@ def test_a_newer_summary_updates_a_session_and_keeps_what_only_details_know(tmp_
         assert len(frames["page_views"]) == 1
 
 
-def test_the_page_views_of_a_session_are_those_of_its_newest_details_and_of_no_other(tmp_path: Path) -> None:
+def test_the_page_views_of_a_session_are_those_of_its_newest_details_only(tmp_path: Path) -> None:
     view = DETAIL["pageViews"][0]
     old = detail_body(id=1, sessionUpdated=updated(1), pageViews=[view | {"page": "old"}] * 3)
     new = detail_body(id=1, sessionUpdated=updated(2), pageViews=[view | {"page": "new"}] * 2)
@@ -94,7 +94,7 @@ def test_the_page_views_of_a_session_are_those_of_its_newest_details_and_of_no_o
         assert len(frames["errors"]) == 1
 
 
-def test_answers_that_are_not_json_are_left_out_and_named_and_rejected_rows_are_kept(tmp_path: Path) -> None:
+def test_responses_that_are_not_json_are_skipped_and_reported_and_rejected_rows_are_kept(tmp_path: Path) -> None:
     journal = journal_of(
         ("session", detail_body(id=1)),
         ("session", b"<html>"),
@@ -102,21 +102,21 @@ def test_answers_that_are_not_json_are_left_out_and_named_and_rejected_rows_are_
         ("sessions", b"{}"),
         ("sessions", search_body(SUMMARY | {"id": "x"})),
     )
-    done, frames = replayed(journal, tmp_path)
-    assert sorted(done.malformed) == [2, 4]
-    assert done.rejected == 2
+    report, frames = replayed(journal, tmp_path)
+    assert sorted(report.malformed) == [2, 4]
+    assert report.rejected == 2
     rejected = pl.read_parquet(tmp_path / "rejected.parquet")
     assert sorted(rejected["table"]) == ["page_views", "sessions"]
     assert frames["sessions"]["session_id"].to_list() == [1, 2]
 
 
 def test_an_empty_journal_gives_empty_tables_with_the_full_schema(tmp_path: Path) -> None:
-    done, frames = replayed(journal_of(), tmp_path)
-    assert done.calls == 0
+    report, frames = replayed(journal_of(), tmp_path)
+    assert report.calls == 0
     assert {name: frame.schema for name, frame in frames.items()} == {n: table.schema for n, table in TABLES.items()}
 
 
-def test_only_the_answers_of_the_range_and_of_the_application_are_read(tmp_path: Path) -> None:
+def test_only_responses_of_the_time_range_and_the_application_are_read(tmp_path: Path) -> None:
     clock = Clock()
     journal = Journal(None, clock=clock)
     for day, application in ((0, APPLICATION), (1, APPLICATION), (2, "another")):
@@ -134,19 +134,21 @@ def test_failures_are_not_replayed(simulator: Simulator, client: pf.PulseClient,
     session_id = simulator.summaries()["session_id"][0]
     with pytest.warns(pf.MissingSessionsWarning):
         pf.session_details([session_id, 1], client=client)
-    done = replay(client.journal, client.application, *ALWAYS, tmp_path)
-    assert done.calls == 1
-    assert done.malformed == []
+    report = replay(client.journal, client.application, *ALWAYS, tmp_path)
+    assert report.calls == 1
+    assert report.malformed == []
 
 
-def test_a_journal_of_several_applications_asks_which(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_journal_of_several_applications_needs_the_name_of_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("PULSEFRAMES_HOME", str(tmp_path / "home"))
     for seed in (1, 2):
         with Simulator(sessions=50, seed=seed, now=NOW, api_key=f"key number {seed}") as simulator:
             with client_of(simulator, changes={"home": str(tmp_path / "home")}) as client:
                 pf.search_sessions("2026-01-01", NOW, client=client)
                 application = client.application
-    with pytest.raises(pf.InvalidQuery, match="application must be one of ") as caught:
+    with pytest.raises(pf.InvalidQuery, match="application must be one that the journal has") as caught:
         replaying.replay_journal(tmp_path / "out")
     assert application in str(caught.value)
     assert replaying.replay_journal(tmp_path / "out", application=application).rows["sessions"] == 50
@@ -154,14 +156,14 @@ def test_a_journal_of_several_applications_asks_which(monkeypatch: pytest.Monkey
         replaying.replay_journal(tmp_path / "out", application="no such")
 
 
-rows = st.lists(
+versions_of_sessions = st.lists(
     st.tuples(st.integers(1, 3), st.integers(0, 3) | st.none(), st.booleans(), st.text("ab", max_size=2)), max_size=8
 )
 
 
-@given(rows, st.randoms(use_true_random=False))
+@given(versions_of_sessions, st.randoms(use_true_random=False))
 def test_the_order_of_rows_does_not_matter_to_the_merge(drawn: list[tuple[Any, ...]], order: Any) -> None:
-    made = [
+    rows = [
         {
             "session_id": session_id,
             "session_start": NOW,
@@ -174,16 +176,16 @@ def test_the_order_of_rows_does_not_matter_to_the_merge(drawn: list[tuple[Any, .
         for age, (session_id, when, detail, text) in enumerate(drawn)
     ]
     schema = {**SESSIONS.schema, FROM_DETAIL: pl.Boolean, AGE: pl.Int64}
-    merged = newest_sessions(pl.DataFrame(made, schema=schema))
-    shuffled = order.sample(made, len(made))
+    merged = newest_sessions(pl.DataFrame(rows, schema=schema))
+    shuffled = order.sample(rows, len(rows))
     assert_frame_equal(newest_sessions(pl.DataFrame(shuffled, schema=schema)), merged)
     for row in merged.iter_rows(named=True):
-        about = [other for other in made if other["session_id"] == row["session_id"]]
+        versions = [other for other in rows if other["session_id"] == row["session_id"]]
         newest = max(
-            about,
+            versions,
             key=lambda it: (it["session_updated"] is not None, it["session_updated"] or NOW, it[FROM_DETAIL], it[AGE]),
         )
         assert row["status"] == newest["status"]
-        details = [other for other in about if other[FROM_DETAIL]]
+        details = [other for other in versions if other[FROM_DETAIL]]
         assert (row["ip_city"] is None) == (not details)
-    assert json.dumps(merged["session_id"].to_list()) == json.dumps(sorted({it["session_id"] for it in made}))
+    assert json.dumps(merged["session_id"].to_list()) == json.dumps(sorted({it["session_id"] for it in rows}))
