@@ -266,10 +266,7 @@ class Journal:
 
     def answered(self, application: str, endpoint: str) -> dict[str, int]:
         """Return, for each question to an endpoint that was answered with success, how often."""
-        query = (
-            f"SELECT params, count(*) FROM calls WHERE application = ? AND endpoint = ? AND {_SUCCESS} GROUP BY params"
-        )
-        return dict(self._select(query, application, endpoint))
+        return dict(self._select(_ANSWERED, application, endpoint))
 
     def last_calls(self, application: str, count: int) -> list[CallRecord]:
         """Return an application's last calls, newest first, without their bodies."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -93,13 +92,16 @@ def replay_journal(
     journal = Journal(path)
     try:
         known = journal.applications()
-        application = known[0] if application is None and len(known) == 1 else application
+        if application is None and len(known) == 1:
+            application = known[0]
         if application is None or application not in known:
             message = (
                 f"application must be one that the journal has ({', '.join(known) or 'none'}), not {application!r}."
             )
             raise InvalidQuery(message, argument="application")
         return replay(journal, application, start, end, directory)
+    finally:
+        journal.close()
 
 
 def replay(journal: Journal, application: str, date_from: datetime, date_to: datetime, directory: Path) -> ReplayReport:
