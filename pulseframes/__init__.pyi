@@ -50,6 +50,10 @@ from .errors import (
     ServerError as ServerError,
     SessionNotFound as SessionNotFound,
 )
+from .fetch.answers import (
+    Progress as Progress,
+    ProgressHook as ProgressHook,
+)
 from .fetch.plan import Plan as Plan, plan as plan
 from .fetch.sessions import (
     search_sessions as search_sessions,
@@ -58,10 +62,6 @@ from .fetch.sessions import (
 from .fetch.sync import sync as sync
 from .fetch.sync_report import SyncReport as SyncReport
 from .lake import Lake as Lake
-from .progress import (
-    Progress as Progress,
-    ProgressHook as ProgressHook,
-)
 from .reports import report as report
 from .sampling.design import Design as Design
 from .sampling.selection import choose_details as choose_details

@@ -63,13 +63,7 @@ class SessionKeyAuth(AuthBase):
 
 
 class Redactor:
-    """Replaces secrets by stars: the credentials, and each session key from the moment it is known.
-
-    Parameters
-    ----------
-    credentials : Credentials
-        The secrets to begin with.
-    """
+    """Replaces secrets by stars: the credentials, and each session key from the moment it is known."""
 
     def __init__(self, credentials: Credentials) -> None:
         login = f"{credentials.client_id.reveal()}:{credentials.client_secret.reveal()}"
@@ -104,13 +98,6 @@ class KeyStore:
     """The file of one application's session key.
 
     A file that is missing, damaged or unreadable is an empty store: all it can save is one call.
-
-    Parameters
-    ----------
-    folder : Path or None
-        The folder of the file; None stores nothing.
-    owner : str
-        A hash of everything the key depends on: address, API key and consumer.
     """
 
     def __init__(self, folder: Path | None, owner: str) -> None:
@@ -152,21 +139,7 @@ class KeyStore:
 
 
 class SessionKeys:
-    """The current session key, fetched when it is needed.
-
-    Parameters
-    ----------
-    credentials : Credentials
-        Used to authenticate.
-    sender : Sender
-        Sends the authentication.
-    store : KeyStore
-        Keeps the key for the next process.
-    redactor : Redactor
-        Is given each key.
-    clock : callable
-        The current time, in UTC.
-    """
+    """The current session key, fetched when it is needed."""
 
     def __init__(
         self,

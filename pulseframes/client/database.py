@@ -26,13 +26,6 @@ class Database:
 
     Every method raises ``JournalError`` if the file cannot be opened, read or written, is damaged, or was written by a newer
     version.
-
-    Parameters
-    ----------
-    path : Path or None
-        The file; it and its folder are created if necessary. None keeps everything in memory.
-    migrations : sequence of str
-        Statements that each raise the schema by one version.
     """
 
     def __init__(self, path: Path | None, migrations: Sequence[str]) -> None:

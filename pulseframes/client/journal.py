@@ -158,13 +158,6 @@ class Journal:
 
     Every method raises ``JournalError`` if the file cannot be opened, read or written, is damaged, or was written by a newer
     version.
-
-    Parameters
-    ----------
-    path : Path or None
-        The file; it and its folder are created if necessary. None keeps everything in memory.
-    clock : callable
-        Returns the current time in UTC.
     """
 
     def __init__(self, path: Path | None, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:

@@ -28,21 +28,7 @@ _log = logging.getLogger("pulseframes.client")
 
 
 class Sender:
-    """Sends one application's calls, within its quota.
-
-    Parameters
-    ----------
-    settings : Settings
-        Base address and limit.
-    application : str
-        The journal's name for the application.
-    journal : Journal
-        Records every call.
-    redactor : Redactor
-        Removes secrets from bodies and messages.
-    clock, sleep : callable
-        The current time, in UTC; and a wait between two attempts.
-    """
+    """Sends one application's calls, within its quota."""
 
     def __init__(
         self,

@@ -113,11 +113,6 @@ class Transport:
     """Sends requests to one base address.
 
     Safe to share between threads: the connection pool is, and cookies are never kept.
-
-    Parameters
-    ----------
-    settings : Settings
-        Base address and timeouts.
     """
 
     def __init__(self, settings: Settings) -> None:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Literal
+from typing import Final, Literal, Protocol
 
 from pulseframes.client import Answer, PulseClient
 from pulseframes.endpoints import DETAIL, SEARCH, Endpoint
 from pulseframes.errors import MalformedAnswer, PulseError, SessionNotFound
 from pulseframes.flatten import Outline, read_outline, read_outlines
-from pulseframes.progress import Progress, ProgressHook
 from pulseframes.query import DetailQuery, SearchQuery
 from pulseframes.tables.certificate import Part
 from pulseframes.windows import detail_is_final, is_fresh, is_settled, page_is_final
@@ -19,6 +18,48 @@ from pulseframes.windows import detail_is_final, is_fresh, is_settled, page_is_f
 NOT_FOUND: Final = 404
 #: Cached details are read from the journal and flattened this many at a time.
 BATCH: Final = 500
+
+
+@dataclass(frozen=True)
+class Progress:
+    """The progress of a call.
+
+    Attributes
+    ----------
+    what : str
+        The things counted: ``"sessions"`` while searching, ``"details"`` while fetching details.
+    done, total : int
+        How many have been received, and how many are expected.
+    calls : int
+        Calls spent since the function was called, authentication included.
+
+    Examples
+    --------
+    >>> steps = []
+    >>> sessions = pf.search_sessions("2026-11-09", "2026-11-10", progress=steps.append)
+    >>> steps[-1].what, steps[-1].done == len(sessions)
+    ('sessions', True)
+    """
+
+    what: str
+    done: int
+    total: int
+    calls: int
+
+
+class ProgressHook(Protocol):
+    """Called after each answer. An exception that it raises stops the run.
+
+    Examples
+    --------
+    >>> def show(progress: pf.Progress) -> None:
+    ...     print(f"{progress.done} of {progress.total} {progress.what}")
+    >>> details = pf.session_details(pf.Lake("lake").sessions().collect()["session_id"][0], progress=show)
+    1 of 1 details
+    """
+
+    def __call__(self, progress: Progress, /) -> object:
+        """Receive the progress."""
 
 
 @dataclass(frozen=True)

@@ -56,19 +56,7 @@ def design_to_use(state: LakeState, design: Design | str | None) -> Design | Non
 
 
 class SampleDraw:
-    """The draw of a sample from a lake's sessions in a window.
-
-    Parameters
-    ----------
-    lake : Lake
-        The lake, which must be locked if anything is recorded.
-    design : Design
-        The design.
-    window : Window
-        The sessions that started in it are the population, as far as the lake has them.
-    look_back : timedelta
-        How long a session can still change.
-    """
+    """The draw of a sample from a lake's sessions in a window."""
 
     def __init__(self, lake: Lake, design: Design, window: Window, look_back: timedelta) -> None:
         self._lake = lake

@@ -16,11 +16,6 @@ from pulseframes.tables import INSTANT, ITEM_TABLES, SESSIONS
 class Loader:
     """Flattens answers and writes them to a lake.
 
-    Parameters
-    ----------
-    lake : Lake
-        The lake.
-
     Attributes
     ----------
     written : Written

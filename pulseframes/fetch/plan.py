@@ -13,7 +13,7 @@ from pulseframes._text import plural
 from pulseframes.client import PulseClient, default_client
 from pulseframes.endpoints import SEARCH
 from pulseframes.errors import QuotaExhausted
-from pulseframes.fetch.answers import Fetcher
+from pulseframes.fetch.answers import Fetcher, ProgressHook
 from pulseframes.fetch.backlog import (
     Details,
     check_details,
@@ -28,7 +28,6 @@ from pulseframes.fetch.backlog import (
 )
 from pulseframes.fetch.draw import SampleDraw, design_to_use
 from pulseframes.lake import Lake, LakeState, as_lake
-from pulseframes.progress import ProgressHook
 from pulseframes.query import DateLike, SearchQuery
 from pulseframes.sampling.design import Design
 from pulseframes.windows import FRESH, LOOK_BACK, Window, subtract

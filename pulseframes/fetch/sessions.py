@@ -11,7 +11,7 @@ from pulseframes._arguments import check_choice
 from pulseframes.client import Answer, PulseClient, default_client
 from pulseframes.endpoints import DETAIL, SEARCH
 from pulseframes.errors import IncompleteWarning, PulseError, RejectedRowsWarning, SchemaViolation, warn
-from pulseframes.fetch.answers import Fetcher
+from pulseframes.fetch.answers import Fetcher, ProgressHook
 from pulseframes.fetch.pagination import ListReader, Reading, read_list
 from pulseframes.flatten import (
     ParsedAnswers,
@@ -21,7 +21,6 @@ from pulseframes.flatten import (
     warn_of_missing,
     warn_of_truncated_lists,
 )
-from pulseframes.progress import ProgressHook
 from pulseframes.query import DateLike, DetailQuery, SearchQuery, SessionIds
 from pulseframes.tables import SESSIONS
 from pulseframes.tables.certificate import Certificate, certify

@@ -13,7 +13,7 @@ from pulseframes._text import listed
 from pulseframes.client import Answer, PulseClient, default_client
 from pulseframes.endpoints import DETAIL, SEARCH
 from pulseframes.errors import IncompleteWarning, PulseError, QuotaExhausted, RejectedRowsWarning, warn
-from pulseframes.fetch.answers import BATCH, Fetcher
+from pulseframes.fetch.answers import BATCH, Fetcher, ProgressHook
 from pulseframes.fetch.backlog import (
     Details,
     check_details,
@@ -30,7 +30,6 @@ from pulseframes.fetch.pagination import ListReader, read_list
 from pulseframes.fetch.sync_report import SyncReport
 from pulseframes.flatten import describe_rejected, warn_of_drift, warn_of_truncated_lists
 from pulseframes.lake import Lake, LakeState, Refresh, as_lake
-from pulseframes.progress import ProgressHook
 from pulseframes.query import DateLike, SearchQuery
 from pulseframes.sampling.design import Design
 from pulseframes.windows import LOOK_BACK, SETTLED, Window, is_settled, subtract

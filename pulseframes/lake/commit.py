@@ -35,13 +35,7 @@ class _Changes(msgspec.Struct):
 
 
 class Commit:
-    """Files to be replaced together; only for the holder of the lake's lock.
-
-    Parameters
-    ----------
-    store : Store
-        The lake's storage.
-    """
+    """Files to be replaced together; only for the holder of the lake's lock."""
 
     def __init__(self, store: Store) -> None:
         self._store = store

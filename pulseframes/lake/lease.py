@@ -61,15 +61,6 @@ class Lease:
 
     A writer creates it if there is none, and replaces one that has expired only while that one is unchanged, so the server
     lets one of several win.
-
-    Parameters
-    ----------
-    objects : ObjectStore
-        The bucket.
-    path : str
-        The object's path.
-    clock, sleep : callable
-        The present, and a pause of some seconds; for tests.
     """
 
     def __init__(

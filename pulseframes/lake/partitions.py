@@ -100,15 +100,7 @@ def check_files(store: Store, *tables: str) -> None:
 
 
 class Partitions:
-    """The partitions of a lake as they are, and as a commit will leave them.
-
-    Parameters
-    ----------
-    store : Store
-        The lake's storage.
-    commit : Commit
-        Collects the changes.
-    """
+    """The partitions of a lake as they are, and as a commit will leave them."""
 
     def __init__(self, store: Store, commit: Commit) -> None:
         self._store = store

@@ -73,15 +73,6 @@ class ObjectStore:
 
     Nothing is sent before the first file is read or written.
 
-    Parameters
-    ----------
-    url : str
-        Such as ``s3://bucket/folder``, ``gs://bucket/folder`` or ``az://container/folder``.
-    storage_options : mapping of str to str, optional
-        Options as polars takes them, such as ``aws_region``. Others come from the environment (``AWS_REGION``).
-    clock, sleep : callable
-        The present, and a pause of some seconds; for tests.
-
     Raises
     ------
     InvalidQuery

@@ -123,13 +123,7 @@ def _folder_of(url: str) -> Path:
 
 
 class LocalStore:
-    """A folder.
-
-    Parameters
-    ----------
-    folder : Path
-        Created when the first file is written.
-    """
+    """A folder."""
 
     storage_options = None
 
