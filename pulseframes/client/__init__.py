@@ -1,4 +1,4 @@
-"""Sends calls, counts them and keeps their answers: in go an endpoint and its parameters, out come raw bytes."""
+"""Sends calls within the quota and records every answer: an endpoint and its parameters in, raw bytes out."""
 
 from pulseframes.client.client import PulseClient, default_client
 from pulseframes.client.journal import JOURNAL_FILE, CallRecord, Journal

@@ -180,6 +180,13 @@ class PulseClient:
         ------
         InvalidQuery, AuthenticationFailed, SessionNotFound, QuotaExhausted, ServerError, MalformedAnswer, JournalError
             As the server's status, or the lack of one, requires; ``call_id`` is the call's number in the journal.
+
+        Examples
+        --------
+        >>> from pulseframes.endpoints import SEARCH
+        >>> with pf.PulseClient() as client:
+        ...     client.call(SEARCH, {"dateFrom": "2026-11-09", "dateTo": "2026-11-10", "limit": "1"}).status
+        200
         """
         key = self._keys.current()
         answer = self._sender.send(endpoint, SessionKeyAuth(key), params=params, retry_timeouts=retry_timeouts)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -110,11 +109,7 @@ def retry_time(header: str | None, *, now: datetime) -> datetime | None:
 
 
 def with_retries(
-    send: Callable[[int], Result],
-    *,
-    retry_timeouts: bool = True,
-    sleep: Callable[[float], None] = time.sleep,
-    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    send: Callable[[int], Result], *, retry_timeouts: bool, sleep: Callable[[float], None], now: Callable[[], datetime]
 ) -> Result:
     """Call ``send``, and again after a failure that may pass.
 
@@ -128,7 +123,7 @@ def with_retries(
     retry_timeouts : bool
         Whether a timeout is retried.
     sleep, now : callable
-        For tests.
+        The wait between two attempts, and the current time.
     """
 
     def may_pass(problem: BaseException) -> bool:

@@ -35,7 +35,6 @@ IN_MEMORY: Final = ":memory:"
 
 _FLAGS: Final = dict.fromkeys(("yes", "true", "1", "on"), True) | dict.fromkeys(("no", "false", "0", "off"), False)
 
-
 _WHERE_TO_FIND: Final = (
     "In Raygun, the API key is in the application's settings; client ID and secret are those of a consumer application "
     "(plan settings, Consumers tab)."

@@ -193,7 +193,7 @@ class Transport:
             case _ if not isinstance(caught, requests.RequestException):
                 what, retryable = f"the answer or the address is not valid HTTP ({type(caught).__name__})", False
             case _:
-                what = f"the connection failed ({_operating_system_says(caught) or type(caught).__name__})"
+                what = f"the connection failed ({_system_error(caught) or type(caught).__name__})"
         error = ServerError(
             f"{endpoint}: {what}. The address is {self._settings.base_url}.", retryable=retryable, timed_out=timed_out
         )
@@ -217,7 +217,7 @@ def _reason(caught: Exception) -> BaseException | None:
     return reason if isinstance(reason, BaseException) else None
 
 
-def _operating_system_says(problem: BaseException | None) -> str | None:
+def _system_error(problem: BaseException | None) -> str | None:
     """Return the innermost system error of a chain of exceptions, such as "Connection refused"."""
     text = None
     while problem is not None:

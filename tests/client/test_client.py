@@ -25,6 +25,7 @@ from pulseframes import (
     AuthenticationFailed,
     Credentials,
     InvalidQuery,
+    JournalWarning,
     MalformedAnswer,
     PulseClient,
     PulseError,
@@ -37,6 +38,7 @@ from pulseframes import (
 )
 from pulseframes.client.client import default_client
 from pulseframes.client.failures import retry_time
+from pulseframes.client.journal import JOURNAL_FILE
 from pulseframes.query import SearchQuery
 from pulseframes.simulator import Fault, Simulator
 
@@ -454,6 +456,23 @@ def test_the_default_client_keeps_its_session_key_until_the_environment_changes(
     monkeypatch.setenv("PULSEFRAMES_API_KEY", "another")
     assert default_client() is not first
     first.close()
+
+
+def test_a_new_client_opens_no_file_and_sends_nothing(simulator: Simulator, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    with PulseClient(credentials_of(simulator), settings=settings_of(simulator, home=home)) as client:
+        assert not home.exists()
+        assert client.quota().used == 0
+        assert [file.name for file in home.iterdir() if file.suffix == ".sqlite"] == [JOURNAL_FILE]
+    assert simulator.requests == []
+
+
+def test_a_home_in_memory_from_the_environment_warns_that_responses_are_lost(
+    simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PULSEFRAMES_HOME", ":memory:")
+    with pytest.warns(JournalWarning, match="a second run will pay again"):
+        PulseClient(credentials_of(simulator), settings=settings_of(simulator)).close()
 
 
 def test_a_closed_client_leaves_no_open_connection(simulator: Simulator) -> None:
