@@ -1,4 +1,4 @@
-"""Which times were read: the algebra of windows, held against plain sets of hours."""
+"""Windows and coverage, compared with plain sets of hours."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ windows = st.tuples(st.integers(0, 99), st.integers(0, 99)).map(lambda ends: Win
 
 
 @given(st.lists(windows), st.lists(windows))
-def test_windows_are_joined_and_taken_away_like_sets_of_hours(some: list[Window], others: list[Window]) -> None:
+def test_windows_are_joined_and_subtracted_like_sets_of_hours(some: list[Window], others: list[Window]) -> None:
     joined, rest = union(some), subtract(some, others)
     assert hours(joined) == hours(some)
     assert hours(rest) == hours(some) - hours(others)
@@ -37,7 +37,7 @@ def test_windows_are_joined_and_taken_away_like_sets_of_hours(some: list[Window]
 
 
 @given(st.lists(st.tuples(windows, st.integers(0, 200)), max_size=6), st.integers(0, 50))
-def test_what_was_read_is_asked_for_again_only_where_it_was_read_before_it_had_settled(
+def test_only_windows_that_were_read_before_they_had_settled_are_fetched_again(
     readings: list[tuple[Window, int]], look_back: int
 ) -> None:
     coverage, settled, ever = Coverage(), set(), set()
@@ -54,7 +54,7 @@ def test_what_was_read_is_asked_for_again_only_where_it_was_read_before_it_had_s
     assert msgspec.json.decode(msgspec.json.encode(coverage), type=Coverage) == coverage
 
 
-def test_what_was_read_a_moment_ago_is_not_asked_for_again() -> None:
+def test_a_window_that_was_read_a_moment_ago_is_not_fetched_again() -> None:
     coverage = Coverage()
     coverage.add(Window(at(0), at(48)), at(48), DAY)
     soon, later = at(48) + timedelta(minutes=14), at(48) + timedelta(minutes=16)
@@ -62,7 +62,7 @@ def test_what_was_read_a_moment_ago_is_not_asked_for_again() -> None:
     assert coverage.to_fetch(Window(at(0), at(48)), later, DAY) == [Window(at(24), at(48))]
 
 
-def test_a_session_that_still_changes_is_asked_for_by_itself_though_its_time_has_settled() -> None:
+def test_a_session_that_can_still_change_is_fetched_by_itself_after_its_window_has_settled() -> None:
     coverage = Coverage()
     coverage.add(Window(at(0), at(48)), at(96), DAY)
     assert coverage.to_fetch(Window(at(0), at(48)), at(97), DAY, [at(3), at(60)]) == [

@@ -1,4 +1,4 @@
-"""Somebody who is forgotten is in no file of the journal; everybody else is as before, and nothing is paid for again."""
+"""A forgotten person is in no file of the journal; everybody else is unchanged, and nothing has to be downloaded again."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def forget(journal: Journal, user: str, known: Person | None = None) -> Forgotte
 def ids_left(journal: Journal, call_id: int) -> list[object]:
     entry = journal.record(call_id)
     assert entry is not None
-    return [one["id"] for one in json.loads(entry.body)["sessions"]]
+    return [session["id"] for session in json.loads(entry.body)["sessions"]]
 
 
 def all_text(journal: Journal) -> bytes:
@@ -99,15 +99,15 @@ def someone(sessions: pl.DataFrame) -> dict[str, Any]:
     """A person with several sessions whose name and network address nobody else has."""
     named = sessions.drop_nulls(["user_identifier", "user_email_address", "user_full_name", "ip_address", "user_id"])
     per_user = named.group_by("user_identifier").agg(pl.len(), pl.all().first())
-    for one in per_user.filter(pl.col("len") > 1).sort("user_identifier").iter_rows(named=True):
-        others = sessions.filter(pl.col("user_identifier").ne_missing(one["user_identifier"]))
-        others = others.filter(pl.col("user_id").ne_missing(one["user_id"]))
-        others = others.filter(pl.col("user_email_address").ne_missing(one["user_identifier"]))
+    for user in per_user.filter(pl.col("len") > 1).sort("user_identifier").iter_rows(named=True):
+        others = sessions.filter(pl.col("user_identifier").ne_missing(user["user_identifier"]))
+        others = others.filter(pl.col("user_id").ne_missing(user["user_id"]))
+        others = others.filter(pl.col("user_email_address").ne_missing(user["user_identifier"]))
         shared = pl.any_horizontal(
-            pl.col("user_full_name") == one["user_full_name"], pl.col("ip_address") == one["ip_address"]
+            pl.col("user_full_name") == user["user_full_name"], pl.col("ip_address") == user["ip_address"]
         )
         if others.filter(shared).is_empty():
-            return dict(one)
+            return dict(user)
     raise AssertionError("no such person; take another seed")
 
 
@@ -176,14 +176,14 @@ def test_a_person_is_followed_through_ids_identifiers_and_addresses_in_all_appli
 
 
 @pytest.mark.parametrize("user", ["anna.smith@example.COM", "4711", "cust-77"])
-def test_an_address_in_any_case_a_user_id_and_an_identifier_will_do(journal: Journal, user: str) -> None:
+def test_a_person_is_found_by_address_user_id_or_identifier(journal: Journal, user: str) -> None:
     call_id = put(journal, search(session(1, id=4711, identifier="cust-77", emailAddress=ANNA), session(2, id=4712)))
     forget(journal, user)
     assert ids_left(journal, call_id) == [2]
 
 
 @pytest.mark.parametrize("nothing", [None, "", " ", 0, False])
-def test_nobody_is_joined_by_what_says_nothing(journal: Journal, nothing: object) -> None:
+def test_empty_values_identify_nobody(journal: Journal, nothing: object) -> None:
     empty = {"id": nothing, "identifier": nothing, "emailAddress": nothing}
     call_id = put(
         journal, search(session(1, **{**empty, "identifier": "anna-1"}), session(2, **empty), {"id": 3, "user": None})
@@ -194,14 +194,14 @@ def test_nobody_is_joined_by_what_says_nothing(journal: Journal, nothing: object
         forget(journal, " ")
 
 
-def test_what_a_lake_knows_of_the_person_helps(journal: Journal) -> None:
+def test_values_known_from_a_lake_help_to_find_the_person(journal: Journal) -> None:
     call_id = put(journal, search(session(1, id=1), session(2, id=2), session(3)))
     known = Person.described(user_ids=[None, 1], session_ids=[3], emails=[None])
     forget(journal, "anna-1", known=known)
     assert ids_left(journal, call_id) == [2]
 
 
-def test_a_row_that_breaks_the_schema_is_the_persons_all_the_same(journal: Journal) -> None:
+def test_an_invalid_row_of_the_person_is_removed(journal: Journal) -> None:
     rows = [
         '{"id": "11", "user": {"id": "4711"}}',
         '{"id": 12, "user": {"id": 4711, "id": 1}, "location": 5}',
@@ -271,7 +271,9 @@ def test_an_identifier_that_is_a_word_of_the_api_or_of_another_changes_no_key_nu
     "text",
     ['{"sessions": [{"user": {"firstName": "Xaviera"', "<p>anna.smith@example.com</p>", '"198.51.100.7"', "[4711001]"],
 )
-def test_an_answer_that_is_not_the_documented_json_goes_if_it_names_the_person(journal: Journal, text: str) -> None:
+def test_a_response_that_is_not_the_documented_json_is_emptied_if_it_names_the_person(
+    journal: Journal, text: str
+) -> None:
     lost, odd = put(journal, text.encode(), outcome="lost"), put(journal, text.encode())
     innocent = put(journal, b"<p>busy, 14711001</p>")
     hers = session(1, id=4711001, emailAddress=ANNA, firstName="Xaviera") | {"location": {"ipAddress": "198.51.100.7"}}
@@ -282,7 +284,7 @@ def test_an_answer_that_is_not_the_documented_json_goes_if_it_names_the_person(j
     assert [entries[call].outcome for call in (lost, odd)] == ["lost", "forgotten"]
 
 
-def test_a_question_about_the_person_is_redacted_though_it_was_never_answered(journal: Journal) -> None:
+def test_a_query_about_the_person_is_redacted_even_without_a_response(journal: Journal) -> None:
     put(journal, b"", params={"dateFrom": "a", "userIdentifier": ANNA, "skip": "0"}, outcome="lost")
     put(journal, search(session(31, emailAddress=ANNA)))
     put(journal, b"no such session", "session", {"id": "31"})
@@ -291,7 +293,7 @@ def test_a_question_about_the_person_is_redacted_though_it_was_never_answered(jo
     assert params == ["dateFrom=a&userIdentifier=%5Bforgotten%5D&skip=0", "skip=0", "id="]
 
 
-def test_a_kill_in_the_middle_leaves_all_and_the_next_run_finishes(tmp_path: Path) -> None:
+def test_a_killed_erasure_changes_nothing_and_the_next_run_finishes(tmp_path: Path) -> None:
     path = tmp_path / "journal.sqlite"
     journal = Journal(path)
     calls = [put(journal, search(session(n, id=n, identifier="cust-1"), session(100 + n, id=n))) for n in range(1, 6)]
@@ -341,7 +343,9 @@ rows = st.lists(st.tuples(spaces, values.map(json.dumps) | odd, spaces, st.boole
 
 
 @given(rows, spaces)
-def test_what_is_not_cut_stays_letter_by_letter(parts: list[tuple[str, str, str, bool]], space: str) -> None:
+def test_the_rest_of_a_cut_response_is_unchanged_to_the_letter(
+    parts: list[tuple[str, str, str, bool]], space: str
+) -> None:
     listed = ",".join(before + text + after for before, text, after, _ in parts)
     text = f'{space}{{"totalSessions": 1.0e2 ,"sessions":{space}[{listed}]{space},"x":1, "é": "\\u00e9"}}{space}'
     flags = iter([goes for *_, goes in parts])
@@ -355,7 +359,7 @@ def test_what_is_not_cut_stays_letter_by_letter(parts: list[tuple[str, str, str,
 
 
 @given(st.text(max_size=60) | st.text('{}[]",:\\ asetionS', max_size=60))
-def test_any_text_is_cut_or_said_to_be_no_json(text: str) -> None:
+def test_any_text_is_cut_or_rejected_as_not_json(text: str) -> None:
     for shape in (SEARCH, DETAIL):
         try:
             left, _ = cut_sessions(text, shape, lambda _: False)
@@ -379,7 +383,7 @@ def test_looking_through_an_answer_is_quick() -> None:
 # Retention
 
 
-def test_what_is_older_than_the_cutoff_goes_and_what_counts_still_counts(journal: Journal, clock: Clock) -> None:
+def test_older_data_is_removed_and_calls_that_count_still_count(journal: Journal, clock: Clock) -> None:
     start = clock.now
     ancient = put(journal, search(session(1)))
     clock.advance(days=10)
@@ -404,7 +408,7 @@ def test_what_is_older_than_the_cutoff_goes_and_what_counts_still_counts(journal
     assert (again.calls_removed, again.answers_removed, again.answers_rewritten, again.sessions_removed) == (0, 0, 0, 0)
 
 
-def test_the_key_store_loses_only_files_that_hold_a_text(tmp_path: Path) -> None:
+def test_only_key_files_that_hold_a_text_are_deleted(tmp_path: Path) -> None:
     (tmp_path / "session-a.json").write_text('{"key": "k", "note": "anna@example.com"}')
     (tmp_path / "session-b.json").write_text('{"key": "k"}')
     (tmp_path / "other.json").write_text("anna@example.com")

@@ -1,4 +1,4 @@
-"""forget() and retain(): what is to go is in no file afterwards, and all else is as it was."""
+"""forget() and retain(): removed data is in no file afterwards, and everything else is unchanged."""
 
 from __future__ import annotations
 
@@ -40,19 +40,19 @@ class Kept:
         return pf.Settings(home=str(self.home))
 
     def texts(self) -> str:
-        """Everything that the files say, compressed or not."""
+        """The contents of all files, decompressed."""
         files = [
             path for folder in (self.home, Path(self.lake.location)) for path in folder.rglob("*") if path.is_file()
         ]
-        said = [path.read_bytes().decode("latin-1") for path in files]
-        said += [
+        texts = [path.read_bytes().decode("latin-1") for path in files]
+        texts += [
             pl.read_parquet(path, hive_partitioning=False).write_ndjson() for path in files if path.suffix == ".parquet"
         ]
         with closing(sqlite3.connect(self.home / "journal.sqlite")) as journal:
             for size, body, params in journal.execute("SELECT size, body, params FROM calls"):
                 raw = pa.decompress(body, decompressed_size=size, codec="zstd", asbytes=True) if body else b""
-                said += [raw.decode(), str(params)]
-        return "\n".join(said)
+                texts += [raw.decode(), str(params)]
+        return "\n".join(texts)
 
 
 @pytest.fixture
@@ -108,8 +108,8 @@ def test_a_forgotten_person_is_in_no_file_and_everybody_else_is_as_before(kept: 
     assert done.journal is not None
     assert done.journal.sessions_removed == len(mine)
     assert done.journal.questions_redacted >= 1
-    for told in (str(done), repr(done), str(done.as_dict())):
-        assert not any(secret in told for secret in secrets)
+    for text in (str(done), repr(done), str(done.as_dict())):
+        assert not any(secret in text for secret in secrets)
     assert "Raygun may still have the user" in str(done)
     again = pf.forget(kept.lake, str(person[known_as]), settings=kept.settings)
     assert again.lake is not None
@@ -135,7 +135,7 @@ def test_a_sync_after_a_forget_costs_nothing_and_does_not_bring_the_person_back(
     assert len(other.sessions().collect()) == len(rest)
 
 
-def test_mentions_of_a_forgotten_person_in_other_peoples_pages_and_titles_are_taken_out(kept: Kept) -> None:
+def test_mentions_of_a_forgotten_person_in_other_peoples_pages_and_titles_are_redacted(kept: Kept) -> None:
     person = person_of(kept)
     email = str(person["user_email_address"])
     views = kept.lake.page_views().filter(pl.col("session_id") != person["session_id"]).collect().drop("date")
@@ -171,7 +171,7 @@ def test_a_person_is_found_in_a_lake_of_pseudonyms_by_the_name_that_the_site_gav
         pf.forget(pf.Lake(lake.location), "anybody", settings=kept.settings)
 
 
-def test_nobody_is_forgotten_for_a_name_that_is_not_known(kept: Kept) -> None:
+def test_an_unknown_user_removes_nothing(kept: Kept) -> None:
     before = kept.lake.sessions().collect()
     done = pf.forget(kept.lake, "nobody@example.com", settings=kept.settings)
     assert done.lake is not None
@@ -184,7 +184,7 @@ def test_nobody_is_forgotten_for_a_name_that_is_not_known(kept: Kept) -> None:
     "function",
     [lambda lake, home: pf.forget(lake, "x", settings=home), lambda lake, home: pf.retain(lake, 3, settings=home)],
 )
-def test_a_lake_that_is_not_there_is_an_error_and_is_not_made(kept: Kept, tmp_path: Path, function: object) -> None:
+def test_a_missing_lake_is_an_error_and_is_not_created(kept: Kept, tmp_path: Path, function: object) -> None:
     with pytest.raises(pf.LakeError, match="No lake at"):
         function(tmp_path / "typo", kept.settings)  # type: ignore[operator]  # as parametrized
     assert not (tmp_path / "typo").exists()
@@ -201,7 +201,7 @@ def test_wrong_arguments_remove_nothing(kept: Kept) -> None:
             pf.retain(kept.lake, days, settings=kept.settings)
 
 
-def test_with_no_journal_and_no_lake_there_is_nothing_to_do(tmp_path: Path) -> None:
+def test_without_a_journal_and_a_lake_nothing_is_removed(tmp_path: Path) -> None:
     done = pf.forget(None, "anna", settings=pf.Settings(home=str(tmp_path)))
     assert done.as_dict() == {"found": False, "kept_from": None, "lake": None, "journal": None, "key_files": 0}
     assert str(done) == "No matching user found. Nothing was removed."
@@ -210,7 +210,7 @@ def test_with_no_journal_and_no_lake_there_is_nothing_to_do(tmp_path: Path) -> N
 # What is too old
 
 
-def test_retain_drops_old_days_from_both_and_no_sync_asks_for_them_again(kept: Kept, clock: Clock) -> None:
+def test_retain_deletes_old_days_from_both_and_no_sync_downloads_them_again(kept: Kept, clock: Clock) -> None:
     cutoff = (clock.now - 5 * DAY).replace(hour=0, minute=0, second=0, microsecond=0)
     sessions = kept.lake.sessions().sort("session_id").collect()
     young = sessions.filter(pl.col("session_start") >= cutoff)
@@ -222,10 +222,10 @@ def test_retain_drops_old_days_from_both_and_no_sync_asks_for_them_again(kept: K
     assert done.lake is not None
     assert done.lake.rows["sessions"] == len(old) > 0
     assert min(window.start for window in kept.lake.coverage()) == cutoff
-    said = kept.texts()
+    texts = kept.texts()
     gone_for_good = set(old["user_identifier"].drop_nulls()) - set(young["user_identifier"].drop_nulls())
     assert gone_for_good
-    assert not [name for name in gone_for_good if name in said]
+    assert not [name for name in gone_for_good if name in texts]
     assert f"Deleted everything before {cutoff:%Y-%m-%d} UTC." in str(done)
     report = pf.sync(kept.lake, *kept.window, client=kept.client, details="all")
     assert report.asked == []
@@ -236,7 +236,7 @@ def test_retain_drops_old_days_from_both_and_no_sync_asks_for_them_again(kept: K
     assert pf.plan(kept.lake, *kept.window, client=kept.client).calls == 0
 
 
-def test_calls_whose_answers_are_gone_still_count_for_the_day(kept: Kept, clock: Clock) -> None:
+def test_emptied_calls_still_count_towards_the_quota(kept: Kept, clock: Clock) -> None:
     used = kept.client.quota().used
     kept.client.close()
     pf.retain(None, 1, settings=kept.settings, clock=clock)

@@ -1,4 +1,4 @@
-"""A lake: what is put into it is there, once a key, in files that anybody reads."""
+"""A lake stores each key once, in files that any tool can read; its writers take turns and may be killed at any time."""
 
 from __future__ import annotations
 
@@ -188,7 +188,7 @@ def test_a_summary_never_erases_what_a_detail_knew_and_newer_details_replace_all
     assert (written.rows["sessions"].updated, written.rows["page_views"].updated) == (1, 1)
 
 
-def test_what_is_there_already_is_told_and_rewrites_nothing(lake: pf.Lake, tmp_path: Path) -> None:
+def test_rows_that_the_lake_has_already_count_as_unchanged_and_rewrite_nothing(lake: pf.Lake, tmp_path: Path) -> None:
     frames = detail_of({"session_id": 1, "session_updated": START}, ["/a"])
     first = lake.write(frames, fetched_at=START)
     before = files(tmp_path)
@@ -246,7 +246,7 @@ def test_the_files_are_sorted_compressed_and_have_statistics_and_the_version_of_
     assert rows.schema == LAKE_TABLES["sessions"].schema
 
 
-def test_a_lake_takes_what_search_details_and_write_parquet_gave(
+def test_a_lake_accepts_the_results_of_search_details_and_write_parquet(
     lake: pf.Lake, simulator: Simulator, client: pf.PulseClient, tmp_path: Path
 ) -> None:
     window = (simulator.begin, simulator.begin + timedelta(days=2))
@@ -270,7 +270,7 @@ def test_a_lake_takes_what_search_details_and_write_parquet_gave(
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("frames", "message"),
     [
         (pl.DataFrame({"session_id": [1]}), "sessions lack a column session_start"),
         (session_rows({"session_id": None}), "1 rows of sessions are invalid"),
@@ -285,13 +285,13 @@ def test_a_lake_takes_what_search_details_and_write_parquet_gave(
         (session_rows({"session_id": 1}).with_columns(detail_fetched_at=None), "sessions come from a lake"),
     ],
 )
-def test_frames_that_are_none_of_ours_are_refused_and_make_no_lake(lake: pf.Lake, given: Any, told: str) -> None:
-    with pytest.raises(pf.InvalidQuery, match=told):
-        lake.write(given)
+def test_invalid_frames_are_rejected_and_create_no_lake(lake: pf.Lake, frames: Any, message: str) -> None:
+    with pytest.raises(pf.InvalidQuery, match=message):
+        lake.write(frames)
     assert not lake.is_there()
 
 
-def test_what_replay_made_is_put_back_with_its_details_as_details_and_its_summaries_as_summaries(
+def test_replayed_tables_are_written_with_details_as_details_and_summaries_as_summaries(
     lake: pf.Lake, simulator: Simulator, client: pf.PulseClient, tmp_path: Path
 ) -> None:
     window = (simulator.begin, simulator.begin + timedelta(days=2))
@@ -324,7 +324,7 @@ def test_rejected_rows_are_kept_once_with_reason_and_raw_json(lake: pf.Lake) -> 
 # The place
 
 
-def test_a_place_that_is_no_lake_is_told_to_readers_and_writers(lake: pf.Lake, tmp_path: Path) -> None:
+def test_readers_and_writers_report_a_folder_that_is_not_a_lake(lake: pf.Lake, tmp_path: Path) -> None:
     for read in (lake.sessions, lake.coverage, lake.duckdb, lambda: lake.sql("select 1")):
         with pytest.raises(pf.LakeError, match="No lake at .*lake. Create one with `pulseframes sync .*lake --from …`"):
             read()
@@ -356,7 +356,7 @@ def test_a_damaged_table_file_is_named_and_nothing_is_changed(lake: pf.Lake, tmp
         b'{"moves": [], "deletes": ["../letters.txt"]}',
     ],
 )
-def test_a_damaged_list_of_a_killed_writer_is_told_and_reaches_nothing_outside_the_lake(
+def test_a_damaged_commit_list_is_reported_and_reaches_nothing_outside_the_lake(
     lake: pf.Lake, tmp_path: Path, listed: bytes
 ) -> None:
     lake.write(session_rows({"session_id": 1}))
@@ -380,7 +380,7 @@ def test_the_lakes_own_folder_stays_small(lake: pf.Lake, tmp_path: Path) -> None
     assert not staging.exists() or not list(staging.iterdir())
 
 
-def test_what_the_file_system_refuses_is_a_lake_error_that_says_what_to_do(tmp_path: Path) -> None:
+def test_an_error_of_the_file_system_is_a_lake_error_that_says_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for path in (tmp_path / "file", tmp_path / "file" / "lake", tmp_path / ("x" * 300), Path("/proc/lake")):
         with pytest.raises(pf.LakeError, match="Cannot use the lake .* Check the path"):
@@ -389,7 +389,7 @@ def test_what_the_file_system_refuses_is_a_lake_error_that_says_what_to_do(tmp_p
         pf.Lake("~nobody-of-this-name/lake")
 
 
-def test_a_full_disk_is_told_and_the_lake_stays_as_it_was(lake: pf.Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_reported_and_leaves_the_lake_unchanged(lake: pf.Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     lake.write(session_rows({"session_id": 1}))
 
     def full(*_: object) -> None:
@@ -406,7 +406,7 @@ def test_a_full_disk_is_told_and_the_lake_stays_as_it_was(lake: pf.Lake, monkeyp
 # Writers, readers, kills
 
 
-def test_a_second_writer_waits_its_turn_and_is_told_if_it_does_not_come(lake: pf.Lake, tmp_path: Path) -> None:
+def test_a_second_writer_waits_its_turn_and_gives_up_after_a_while(lake: pf.Lake, tmp_path: Path) -> None:
     other = pf.Lake(tmp_path / "lake")
     with lake.locked():
         with pytest.raises(
@@ -504,8 +504,8 @@ def test_a_writer_that_dies_after_any_step_is_undone_or_finished(
     new = SessionFrames(session_rows({"session_id": 1}, other_day), pl.concat(pages), ERRORS.empty())
     finished = pf.Lake(tmp_path / "finished")
     for frames in old:
-        for one in (lake, finished):
-            one.write(frames, fetched_at=START)
+        for each in (lake, finished):
+            each.write(frames, fetched_at=START)
     before = contents(lake)
     finished.write(new, fetched_at=START + timedelta(hours=1))
     steps = iter(range(100))
@@ -633,7 +633,7 @@ def test_spans_of_time_come_as_durations(lake: pf.Lake) -> None:
     assert frame.to_dict(as_series=False) == {'how "long': [timedelta(minutes=90)]}
 
 
-def test_a_damaged_file_is_not_the_querys_fault(lake: pf.Lake, tmp_path: Path) -> None:
+def test_a_damaged_file_is_not_blamed_on_the_query(lake: pf.Lake, tmp_path: Path) -> None:
     lake.write(session_rows({"session_id": 1}))
     path = tmp_path / "lake/sessions/date=2026-11-01/data.parquet"
     path.write_bytes(path.read_bytes()[:-9])

@@ -1,4 +1,4 @@
-"""The same lake in a bucket: synced, asked, read by others, forgotten, with an S3 server on this machine."""
+"""The same lake in a bucket: synced, queried, read by other tools and erased from, with an S3 server on this machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A lake's files in a folder and in a bucket: the same behaviour, against a server that speaks S3 on this machine."""
+"""A lake's storage in a folder and in a bucket behaves alike, with an S3 server on this machine."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def bucket(url: str, options: dict[str, str]) -> ObjectStore:
 
 @pytest.fixture(params=["folder", "bucket"])
 def open_again(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Store]:
-    """Gives a store, another object each time, of one and the same place."""
+    """Return a function that opens the same storage anew each time."""
     if request.param == "folder":
         return lambda: LocalStore(tmp_path / "lake")
     options, url = request.getfixturevalue("options"), request.getfixturevalue("url")
@@ -176,7 +176,7 @@ def test_one_of_several_threads_writes_at_a_time(open_again: Callable[[], Store]
     assert most == [1] * 5
 
 
-def test_a_writer_that_waited_long_enough_is_told_and_an_error_inside_unlocks(open_again: Callable[[], Store]) -> None:
+def test_a_writer_gives_up_after_its_wait_and_an_error_inside_unlocks(open_again: Callable[[], Store]) -> None:
     holder, other = open_again(), open_again()
     with holder.locked():
         for waiting in (holder, other):
@@ -227,7 +227,7 @@ def test_the_system_unlocks_a_folder_whose_writer_was_killed(tmp_path: Path) -> 
             pass
 
 
-def test_a_folder_does_not_list_what_is_not_in_its_place_yet(tmp_path: Path) -> None:
+def test_a_folder_does_not_list_files_that_are_not_complete_yet(tmp_path: Path) -> None:
     store = LocalStore(tmp_path)
     store.write("sessions/a", b"")
     (tmp_path / "sessions" / ".x.part").write_bytes(b"half")
@@ -242,7 +242,7 @@ def timed(url: str, options: dict[str, str], clock: Clock) -> Callable[[], Objec
     return lambda: ObjectStore(url, options, clock=clock, sleep=clock.sleep)
 
 
-def test_a_lease_is_there_while_it_is_held_and_names_no_machine(bucket: ObjectStore) -> None:
+def test_a_lease_exists_while_it_is_held_and_names_no_machine(bucket: ObjectStore) -> None:
     with bucket.locked():
         body = bucket.read(LOCK_FILE)
         assert body is not None
@@ -250,7 +250,7 @@ def test_a_lease_is_there_while_it_is_held_and_names_no_machine(bucket: ObjectSt
     assert bucket.read(LOCK_FILE) is None
 
 
-def test_who_waited_in_vain_is_told_since_when_until_when_and_what_to_do(
+def test_a_writer_that_gives_up_says_since_when_the_other_writes_when_its_lock_expires_and_what_to_do(
     timed: Callable[[], ObjectStore], clock: Clock
 ) -> None:
     since = clock()
@@ -258,13 +258,13 @@ def test_who_waited_in_vain_is_told_since_when_until_when_and_what_to_do(
         with pytest.raises(pf.LakeError) as caught, timed().locked(wait=60):
             pass
         assert timedelta(seconds=60) <= clock() - since < timedelta(seconds=61)
-    told = str(caught.value)
-    assert f"since {since:%Y-%m-%d %H:%M:%S} UTC" in told
-    assert f"its lock expires at {since + timedelta(minutes=15):%Y-%m-%d %H:%M:%S} UTC" in told
+    message = str(caught.value)
+    assert f"since {since:%Y-%m-%d %H:%M:%S} UTC" in message
+    assert f"its lock expires at {since + timedelta(minutes=15):%Y-%m-%d %H:%M:%S} UTC" in message
     assert len(set(clock.slept)) > 10  # not in step with others
 
 
-def test_a_lease_that_ran_out_is_taken_over_and_its_first_holder_writes_no_more(
+def test_an_expired_lease_is_taken_over_and_its_first_holder_stops_writing(
     timed: Callable[[], ObjectStore], clock: Clock
 ) -> None:
     first, second = timed(), timed()
@@ -279,7 +279,9 @@ def test_a_lease_that_ran_out_is_taken_over_and_its_first_holder_writes_no_more(
     assert second.read(LOCK_FILE) is None
 
 
-def test_a_writer_who_lost_its_lease_leaves_the_others_in_place(timed: Callable[[], ObjectStore], clock: Clock) -> None:
+def test_a_writer_that_lost_its_lease_leaves_the_new_one_in_place(
+    timed: Callable[[], ObjectStore], clock: Clock
+) -> None:
     first, second = timed(), timed()
     with ExitStack() as late:
         with first.locked():
@@ -307,7 +309,7 @@ def test_a_lease_is_renewed_when_a_third_is_gone_so_that_it_lasts(
         pass
 
 
-def test_a_lease_that_ran_out_and_that_nobody_took_goes_on(timed: Callable[[], ObjectStore], clock: Clock) -> None:
+def test_an_expired_lease_that_nobody_took_is_renewed(timed: Callable[[], ObjectStore], clock: Clock) -> None:
     store = timed()
     with store.locked():
         clock.advance(hours=1)
@@ -338,10 +340,10 @@ def test_one_of_several_takes_over(url: str, options: dict[str, str]) -> None:
     with ThreadPoolExecutor(6) as threads:
         won = list(threads.map(take_over, range(6)))
     assert sum(won) == 1
-    assert all("Another process has been writing" in told for told in lost)
+    assert all("Another process has been writing" in message for message in lost)
 
 
-def test_a_killed_writers_lease_runs_out(
+def test_a_killed_writers_lease_expires(
     url: str, options: dict[str, str], timed: Callable[[], ObjectStore], clock: Clock
 ) -> None:
     with holding(url, {name.upper(): value for name, value in options.items()}) as process:
@@ -355,7 +357,9 @@ def test_a_killed_writers_lease_runs_out(
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b"[1]", b'{"owner": 1, "since": "x", "expires": 2}', b"\xff"])
-def test_a_lock_that_is_none_of_ours_lasts_as_long(timed: Callable[[], ObjectStore], clock: Clock, body: bytes) -> None:
+def test_an_unreadable_lock_lasts_as_long_as_a_lease(
+    timed: Callable[[], ObjectStore], clock: Clock, body: bytes
+) -> None:
     store = timed()
     store.write(LOCK_FILE, body)
     with pytest.raises(pf.LakeError, match="has been writing"), store.locked(wait=0):
@@ -365,7 +369,7 @@ def test_a_lock_that_is_none_of_ours_lasts_as_long(timed: Callable[[], ObjectSto
         pass
 
 
-def test_a_lease_whose_answers_were_lost_is_still_ones_own(
+def test_a_lease_is_still_held_if_the_responses_to_its_writes_were_lost(
     timed: Callable[[], ObjectStore], clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     really = ObjectStore.put_if
@@ -383,7 +387,7 @@ def test_a_lease_whose_answers_were_lost_is_still_ones_own(
     assert store.read(LOCK_FILE) is None
 
 
-def test_a_server_that_overwrites_on_any_condition_has_no_lock(
+def test_a_server_that_ignores_conditions_cannot_be_written_to(
     bucket: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     really = ObjectStore.put_if
@@ -424,7 +428,7 @@ def test_a_server_that_cannot_update_on_a_condition_never_hands_a_lease_over(
 
 
 class Answering(http.server.BaseHTTPRequestHandler):
-    """Answers with one status, and sends back all that it was sent, and the secrets."""
+    """Answers with a fixed status, and echoes the request and the secrets."""
 
     status = 500
     code = "InternalError"
@@ -471,11 +475,11 @@ def all_of(store: Store) -> list[Callable[[], Any]]:
 def shown(problem: BaseException) -> str:
     """All that could be printed of an exception."""
     chain: list[BaseException] = []
-    one: BaseException | None = problem
-    while one is not None:
-        chain.append(one)
-        one = one.__cause__ or one.__context__
-    return "".join(traceback.format_exception(problem)) + "".join(f"{one!r} {one} {vars(one)}" for one in chain)
+    link: BaseException | None = problem
+    while link is not None:
+        chain.append(link)
+        link = link.__cause__ or link.__context__
+    return "".join(traceback.format_exception(problem)) + "".join(f"{link!r} {link} {vars(link)}" for link in chain)
 
 
 @pytest.mark.parametrize(
@@ -502,13 +506,13 @@ def test_a_failure_says_what_to_do_and_shows_no_secret(url: str, status: int, co
             assert not [mark for mark in (KEY, SECRET, TOKEN) if mark in shown(caught.value)]
 
 
-def test_a_bucket_that_is_missing_is_no_empty_one(url: str, options: dict[str, str]) -> None:
+def test_a_missing_bucket_is_not_an_empty_one(url: str, options: dict[str, str]) -> None:
     for ask in all_of(ObjectStore(url.replace("lake", "no-such-lake"), options)):
         with pytest.raises(pf.LakeError, match="there is no such bucket"):
             ask()
 
 
-def test_a_server_that_fails_is_asked_a_few_times(url: str) -> None:
+def test_a_failing_server_is_retried_a_few_times(url: str) -> None:
     started = time.monotonic()
     with answering(503, "SlowDown") as endpoint:
         with pytest.raises(pf.LakeError, match=r"answered 503 \(SlowDown\). Try again later") as caught:
@@ -517,21 +521,21 @@ def test_a_server_that_fails_is_asked_a_few_times(url: str) -> None:
     assert time.monotonic() - started < 10
 
 
-def test_a_server_that_is_not_there_is_told_soon(url: str) -> None:
+def test_an_unreachable_server_is_reported_soon(url: str) -> None:
     started = time.monotonic()
     with pytest.raises(pf.LakeError, match="cannot reach the server. Check the network, the endpoint"):
         ObjectStore(url, options_of("http://127.0.0.1:1")).read("a")
     assert time.monotonic() - started < 10
 
 
-def test_a_server_that_does_not_answer_in_time_is_told(url: str) -> None:
+def test_a_timeout_is_reported(url: str) -> None:
     with answering(200, "", delay=1) as endpoint:
         options = options_of(endpoint) | {"timeout": "50ms"}
         with pytest.raises(pf.LakeError, match="the server did not answer in time"):
             ObjectStore(url, options).read("a")
 
 
-def test_missing_credentials_are_told(url: str, endpoint: str) -> None:
+def test_missing_credentials_are_reported(url: str, endpoint: str) -> None:
     options = {name: value for name, value in options_of(endpoint).items() if not name.endswith(("key", "id", "token"))}
     with pytest.raises(pf.LakeError, match="no credentials were found. Pass storage_options"):
         ObjectStore(url, options | {"aws_metadata_endpoint": "http://127.0.0.1:1"}).read("a")
@@ -543,7 +547,7 @@ def test_plain_http_must_be_allowed(url: str, options: dict[str, str]) -> None:
         ObjectStore(url, options).read("a")
 
 
-def test_wrong_options_and_addresses_are_refused_at_once(url: str, options: dict[str, str]) -> None:
+def test_invalid_options_and_addresses_are_rejected_at_once(url: str, options: dict[str, str]) -> None:
     with pytest.raises(pf.InvalidQuery, match=f"'bogus' is not a valid option of {url}"):
         ObjectStore(url, options | {"bogus": SECRET})
     for address in (
@@ -565,7 +569,7 @@ def test_wrong_options_and_addresses_are_refused_at_once(url: str, options: dict
         ObjectStore("az://container/x")
 
 
-def test_polars_options_of_the_connection_are_taken_too(url: str, options: dict[str, str]) -> None:
+def test_connection_options_of_polars_are_accepted(url: str, options: dict[str, str]) -> None:
     store = ObjectStore(url, options | {"max_retries": "1", "timeout": "20s", "AWS_CONNECT_TIMEOUT": "2s"})
     store.write("a", b"1")
     assert store.read("a") == b"1"
@@ -633,7 +637,7 @@ def test_duckdb_reads_only_the_days_it_needs_each_file_in_one_request(
     assert sorted(opened) == [f"sessions/date=2026-11-10/part-{part}.parquet" for part in (0, 1)]
 
 
-def test_a_file_that_is_deleted_while_duckdb_reads_is_told(filled: ObjectStore) -> None:
+def test_a_file_that_is_deleted_while_duckdb_reads_is_named(filled: ObjectStore) -> None:
     with sql.connect(filled) as connection:
         filled.delete(["sessions/date=2026-11-10/part-1.parquet"])
         with pytest.raises(duckdb.Error, match="part-1.parquet"):
@@ -652,7 +656,7 @@ def test_a_path_or_a_file_address_is_a_folder(tmp_path: Path, monkeypatch: pytes
     assert not list(tmp_path.iterdir())
 
 
-def test_a_drive_of_windows_is_no_scheme() -> None:
+def test_a_windows_drive_is_not_a_scheme() -> None:
     for name in (r"C:\lakes\shop", "C:/lakes/shop", "D://lakes"):
         assert isinstance(open_store(name), LocalStore)
 
@@ -669,11 +673,11 @@ def test_an_azure_container_has_its_account_in_the_options() -> None:
 
 
 @pytest.mark.parametrize("name", ["", "ftp://host/a", "http://host/a", "memory://", "file://host/a", "file://"])
-def test_anything_else_is_refused_with_what_can_be_given(name: str) -> None:
+def test_any_other_path_is_rejected_with_the_valid_forms(name: str) -> None:
     with pytest.raises(pf.InvalidQuery, match=r"A lake is in a folder .*, or in s3://bucket/folder, gs://.* or az://"):
         open_store(name)
 
 
-def test_options_for_a_folder_are_refused(tmp_path: Path) -> None:
+def test_options_for_a_folder_are_rejected(tmp_path: Path) -> None:
     with pytest.raises(pf.InvalidQuery, match="are for a lake in a bucket"):
         open_store(tmp_path, {"aws_region": "us-east-1"})

@@ -119,7 +119,7 @@ def test_a_damaged_file_is_a_lake_error_that_names_it(
         collect(filled.sessions(), tmp_path)
 
 
-def test_damage_inside_a_file_is_a_lake_error_too(lake: pf.Lake) -> None:
+def test_damage_inside_a_file_is_also_a_lake_error(lake: pf.Lake) -> None:
     lake.write(session_rows(*({"session_id": n, "user_identifier": f"user {n * n}"} for n in range(2_000))))
     [path] = files_of(lake)
     data = bytearray(path.read_bytes())
@@ -187,7 +187,7 @@ def test_a_scan_reads_the_files_that_are_there_when_it_is_collected(lake: pf.Lak
     assert scan.collect()["session_id"].to_list() == [3]
 
 
-def test_a_bad_row_group_elsewhere_does_not_fail_a_query_that_skips_it(lake: pf.Lake) -> None:
+def test_a_query_that_skips_a_damaged_file_succeeds(lake: pf.Lake) -> None:
     lake.write(session_rows({"session_id": 1}, {"session_id": 2, "session_start": START + timedelta(days=5)}))
     truncate(files_of(lake)[1])
     assert lake.sessions().filter(date=DAY).collect().height == 1
