@@ -156,7 +156,7 @@ def test_an_invalid_source_is_refused(ask: Ask) -> None:
 
 @by_name
 def test_a_missing_lake_raises(ask: Ask, tmp_path: Path) -> None:
-    with pytest.raises(pf.LakeError, match="no lake"):
+    with pytest.raises(pf.LakeError, match="No lake"):
         ask(tmp_path / "nothing")
 
 
