@@ -1,4 +1,4 @@
-"""How Sphinx builds the site: ``make docs``. What is made from the code is in ``generate.py`` beside this file."""
+"""Configuration of Sphinx, which builds the site: ``make docs``. ``generate.py`` beside this file generates parts of the pages."""
 
 from __future__ import annotations
 
@@ -34,24 +34,24 @@ default_role = "literal"  # of a single backtick in a docstring
 myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3
 
-autodoc_typehints = "none"  # the docstrings say the types
+autodoc_typehints = "none"  # docstrings have the types
 autosummary_generate = False  # a page holds a group of names
 numpydoc_show_class_members = False  # generate.py says which
 numpydoc_xref_param_type = True
 numpydoc_xref_aliases = {name: f"pulseframes.{name}" for name in pulseframes.__all__}
-numpydoc_xref_ignore = "all"  # other types are text: no other project's site is asked while this one is built
-DEFAULT_LINKS.clear()  # nor Python's
+numpydoc_xref_ignore = "all"  # other types stay plain text, so that the build needs no network
+DEFAULT_LINKS.clear()  # Python's too
 numpydoc_validation_checks = {
     "all",  # but these:
-    "GL01", "GL02",  # where a docstring's first and last line stand is ruff's business
+    "GL01", "GL02",  # ruff checks where a docstring starts and ends
     "SS06",  # a summary of two lines
-    "ES01", "SA01", "EX01",  # an extended summary, a See Also and examples, where they help and not everywhere
-    "PR03", "PR04",  # parameters that are as for another function stand together, and have their types there
-    "RT03",  # what a function gives back may be said in its summary
+    "ES01", "SA01", "EX01",  # extended summary, See Also and Examples only where they help
+    "PR03", "PR04",  # parameters shared with another function are listed together, without types
+    "RT03",  # the summary may describe the result
 }  # fmt: skip
 numpydoc_validation_exclude = {
-    r"\.[A-Z]\w*$",  # classes may tell their fields as attributes; tests/test_docs.py looks at them
-    r"\.charts\.",  # what all charts have in common is told once
+    r"\.[A-Z]\w*$",  # classes may list their fields as attributes; tests/test_docs.py checks them
+    r"\.charts\.",  # what all charts share is described once
 }
 
 html_theme = "pydata_sphinx_theme"
@@ -71,6 +71,6 @@ html_theme_options = {
     "pygments_light_style": "a11y-high-contrast-light",
     "pygments_dark_style": "a11y-high-contrast-dark",
 }
-html_context = {"default_mode": "auto"}  # light or dark, as the reader has it
+html_context = {"default_mode": "auto"}  # light or dark, following the system
 html_sidebars = {"index": [], "tutorial": []}
 copybutton_exclude = ".linenos, .gp, .go"
