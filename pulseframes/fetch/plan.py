@@ -113,7 +113,13 @@ class Plan:
     left_out_before: datetime | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the plan as JSON values, with times in ISO 8601."""
+        """Return the plan as JSON types.
+
+        Returns
+        -------
+        dict
+            The attributes; times are ISO 8601, in UTC.
+        """
         return dict(json.loads(json.dumps(asdict(self), default=datetime.isoformat)))
 
     def __str__(self) -> str:
