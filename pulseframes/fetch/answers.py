@@ -219,7 +219,9 @@ class Fetcher:
             outlines = read_outlines([answer.body for answer in details.values()], DETAIL)
             usable = {}
             for (session_id, answer), outline in zip(details.items(), outlines, strict=True):
-                if outline is not None and (self._is_fresh(answer) or detail_is_final(outline.statuses[0])):
+                if outline is None or _other_ids(outline, session_id):
+                    continue
+                if self._is_fresh(answer) or detail_is_final(outline.statuses[0]):
                     self._use(answer, len(outline.ids))
                     usable[session_id] = answer
             if usable:
@@ -261,8 +263,7 @@ class Fetcher:
             self.missing.append(session_id)
             return None
         outline = _outline(answer, DETAIL)
-        others = set(outline.ids) - {session_id, None}
-        if others:
+        if others := _other_ids(outline, session_id):
             raise malformed(answer, f"The server answered with session {others.pop()} when asked for {session_id}.")
         self._use(answer, len(outline.ids))
         return answer
@@ -295,6 +296,10 @@ def malformed(answer: Answer, message: str) -> MalformedAnswer:
     problem = MalformedAnswer(f"{message} The journal has it as call {answer.call_id}.", body=answer.body)
     problem.call_id = answer.call_id
     return problem
+
+
+def _other_ids(outline: Outline, session_id: int) -> set[int | None]:
+    return set(outline.ids) - {session_id, None}
 
 
 def _page(answer: Answer, outline: Outline, skip: int) -> Page:

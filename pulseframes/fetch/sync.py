@@ -231,11 +231,10 @@ class _Sync:
 
     def _load_details(self, details: Details, ids: list[int], kept: Mapping[int, int]) -> None:
         """Load details in this order; ``kept`` has the number of cached answers of each session."""
-        loaded: set[int] = set()
         for batch in self._fetcher.kept_details([session_id for session_id in ids if session_id in kept]):
             self._loader.add(list(batch.values()), DETAIL)
-            loaded.update(batch)
-        loaded.update(self._fetcher.missing)
+        # A cached answer that breaks the schema is not loaded, so its session is fetched once more.
+        loaded = self._loader.detailed.union(self._fetcher.missing)
         pending = [session_id for session_id in ids if session_id not in loaded]
         # Sessions whose answers were useless twice come last: one that can never be read must not block the others.
         self._unreadable = {session_id for session_id in pending if kept.get(session_id, 0) > 1}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -467,6 +467,30 @@ def test_an_invalid_row_is_drawn_and_has_not_responded(
     assert report.sample is not None
     assert (report.sample.drawn, report.sample.unanswered) == (6, 1)
     assert_frame_equal(chances(drawn), chances(chosen))
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda document: document["session"].pop("sessionStart"),
+        lambda document: document["session"].update(sessionLength="long"),
+    ],
+)
+def test_a_cached_detail_that_breaks_the_schema_is_fetched_once_more_and_does_not_block_the_sample(
+    lake: pf.Lake, shop: Simulator, client: pf.PulseClient, window: Days, edit: Callable[[Any], object]
+) -> None:
+    first = choice(lake, 1)["session_id"][0]
+    shop.faults.add(Fault(kind="drift", on="session", times=2, edit=edit))
+    with pytest.warns(pf.errors.RejectedRowsWarning):
+        pf.session_details([first], client=client)
+    with pytest.warns(pf.errors.RejectedRowsWarning):
+        report = pf.sync(lake, *window, details=3, design="pageviews", client=client)
+    assert downloaded(shop).count(first) == 2
+    assert report.sample is not None
+    assert (report.sample.drawn, report.sample.unanswered) == (3, 1)
+    again = pf.sync(lake, *window, details=2, design="pageviews", client=client)
+    assert again.sample is not None
+    assert (downloaded(shop).count(first), again.sample.drawn, again.calls_saved) == (2, 5, 0)
 
 
 def test_details_that_arrive_later_take_their_place(

@@ -203,6 +203,8 @@ def test_the_details_of_another_session_are_not_taken_for_the_one_asked_for(
     simulator.faults.add(edit(lambda document: document["session"].update(id=second), on="session"))
     with pytest.raises(pf.MalformedAnswer, match=f"session {second} when asked for {first}"):
         pf.session_details(first, client=client)
+    again = pf.session_details(first, client=client)
+    assert again.sessions["session_id"].to_list() == [first], "and not from the journal either"
 
 
 def test_the_details_of_another_session_are_noticed_though_they_break_the_schema(
