@@ -45,9 +45,38 @@ Seed = Annotated[int, typer.Option(help="Random seed; a different seed draws a d
 LookBack = Annotated[
     int,
     typer.Option(
-        metavar="HOURS", help="Re-read the hours before the newest data, to catch late changes.", min=0, max=87_600
+        metavar="HOURS",
+        help="Re-read this many hours before the newest data, to catch late changes.",
+        min=0,
+        max=87_600,
     ),
 ]
+PrivacyRules = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--privacy",
+        metavar="CLASS_OR_COLUMN=ACTION",
+        help="Rule for personal data before it is written: personal=pseudonymise, ip_address=truncate, page=strip_query; may "
+        "be repeated. Fixed when the lake is created.",
+    ),
+]
+NoProbe = Annotated[
+    bool, typer.Option("--no-probe", help="Spend no call on counting sessions; the plan says less, or estimates.")
+]
+Precision = Annotated[
+    str | None,
+    typer.Option(
+        metavar="PERCENT",
+        help="Also forecast how many details it takes to know --measure within this margin, such as 10%. Costs no call: the "
+        "forecast uses the sample so far.",
+    ),
+]
+Measure = Annotated[
+    str | None,
+    typer.Option(metavar="MEASURE", help="Statistic to forecast.", show_default="median(loading_time_ms)"),
+]
+Top = Annotated[int | None, typer.Option(help="Number of groups, those with the most rows.", min=1, show_default="10")]
+Whole = Annotated[bool, typer.Option("--whole", help="Forecast for all sessions together, not for each page_template.")]
 
 
 @app.command(
@@ -67,30 +96,12 @@ def plan(
     strata: Strata = None,
     seed: Seed = 0,
     look_back: LookBack = 24,
-    no_probe: Annotated[
-        bool, typer.Option("--no-probe", help="Spend no call on counting sessions; the plan says less, or estimates.")
-    ] = False,
-    precision: Annotated[
-        str | None,
-        typer.Option(
-            metavar="PERCENT",
-            help="Also forecast how many details it takes to know --measure within this margin, such as 10%. Costs no call: "
-            "the forecast uses the sample so far.",
-        ),
-    ] = None,
-    measure: Annotated[
-        str | None,
-        typer.Option(
-            metavar="MEASURE", help="Statistic that --precision is about.", show_default="median(loading_time_ms)"
-        ),
-    ] = None,
+    no_probe: NoProbe = False,
+    precision: Precision = None,
+    measure: Measure = None,
     by: By = None,
-    top: Annotated[
-        int | None, typer.Option(help="Number of groups, those with the most rows.", min=1, show_default="10")
-    ] = None,
-    whole: Annotated[
-        bool, typer.Option("--whole", help="Forecast for all sessions together, not for each page_template.")
-    ] = False,
+    top: Top = None,
+    whole: Whole = False,
     storage_option: StorageOptions = None,
     as_json: AsJson = False,
 ) -> None:
@@ -151,14 +162,7 @@ def sync(
     strata: Strata = None,
     seed: Seed = 0,
     look_back: LookBack = 24,
-    privacy: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="CLASS_OR_COLUMN=ACTION",
-            help="Rule for personal data before it is written: personal=pseudonymise, ip_address=truncate, page=strip_query; may "
-            "be repeated. Fixed when the lake is created.",
-        ),
-    ] = None,
+    privacy: PrivacyRules = None,
     refresh: Refresh = False,
     storage_option: StorageOptions = None,
     as_json: AsJson = False,
