@@ -1,8 +1,7 @@
-"""Authentication: the session key, shared by threads and, in a file, by processes; and the removal of secrets from texts."""
+"""Authentication: the session key, shared by threads and, in a file, by processes."""
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import threading
@@ -11,26 +10,24 @@ from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
-from urllib.parse import quote, quote_plus
 
 from filelock import FileLock, Timeout
 from requests.auth import AuthBase, HTTPBasicAuth
 
 from pulseframes._secret import Secret
+from pulseframes.client.redaction import Redactor
+from pulseframes.client.sender import Sender
+from pulseframes.client.settings import Credentials
+from pulseframes.client.transport import Answer
 from pulseframes.endpoints import AUTHENTICATE
 from pulseframes.errors import MalformedAnswer
 
 if TYPE_CHECKING:
     from requests import PreparedRequest
 
-    from pulseframes.client.sender import Sender
-    from pulseframes.client.settings import Credentials
-    from pulseframes.client.transport import Answer
 
 #: A key lives 15 minutes at the server. It is renewed a minute earlier, so that it cannot expire on its way there.
 KEY_LIFETIME: Final = timedelta(minutes=14)
-#: Shorter secrets may be part of ordinary words.
-SHORTEST_REDACTED: Final = 12
 
 _METHOD_NOT_ALLOWED: Final = 405
 #: As long as an authentication can take; after that, this process gets a key of its own.
@@ -60,38 +57,6 @@ class SessionKeyAuth(AuthBase):
         """Add the header."""
         request.headers["X-SessionKey"] = self._key.reveal()
         return request
-
-
-class Redactor:
-    """Replaces secrets by stars: the credentials, and each session key from the moment it is known."""
-
-    def __init__(self, credentials: Credentials) -> None:
-        login = f"{credentials.client_id.reveal()}:{credentials.client_secret.reveal()}"
-        self._secrets = {
-            base64.b64encode(login.encode()).decode(),
-            *(secret.reveal() for secret in (credentials.client_secret, credentials.api_key, credentials.client_id)),
-        }
-
-    def add(self, secret: Secret) -> None:
-        """Redact this secret too."""
-        self._secrets = self._secrets | {secret.reveal()}  # a new set: another thread may be reading the old one
-
-    def text(self, text: str) -> str:
-        """Return a message without the secrets."""
-        for secret in self._longest_first():
-            for spelling in (secret, json.dumps(secret)[1:-1], quote(secret, safe=""), quote_plus(secret)):
-                text = text.replace(spelling, "***")
-        return text
-
-    def body(self, body: bytes) -> bytes:
-        """Return a body without the secrets. Short ones stay: they would be found in innocent data, which must not change."""
-        for secret in self._longest_first():
-            if len(secret) >= SHORTEST_REDACTED and secret.encode() in body:
-                body = body.replace(secret.encode(), b"***")
-        return body
-
-    def _longest_first(self) -> list[str]:
-        return sorted(self._secrets, key=len, reverse=True)  # one may be part of another
 
 
 class KeyStore:

@@ -13,9 +13,10 @@ from types import TracebackType
 from typing import Final, Self
 from urllib.parse import urlencode
 
-from pulseframes.client.auth import KeyStore, Redactor, SessionKeyAuth, SessionKeys
+from pulseframes.client.auth import KeyStore, SessionKeyAuth, SessionKeys
 from pulseframes.client.journal import JOURNAL_FILE, CallRecord, Journal
 from pulseframes.client.quota import Quota
+from pulseframes.client.redaction import Redactor
 from pulseframes.client.sender import Sender
 from pulseframes.client.settings import ENV_HOME, IN_MEMORY, Credentials, Settings
 from pulseframes.client.transport import Answer

@@ -13,10 +13,10 @@ from urllib.parse import urlencode
 
 from requests.auth import AuthBase
 
-from pulseframes.client.auth import Redactor
 from pulseframes.client.failures import TOO_MANY_REQUESTS, error_for, retry_time, with_retries
 from pulseframes.client.journal import Journal, Outcome, Request
 from pulseframes.client.quota import Quota, QuotaRule
+from pulseframes.client.redaction import Redactor
 from pulseframes.client.settings import Settings
 from pulseframes.client.transport import Answer, NoAnswer, Transport
 from pulseframes.endpoints import AUTHENTICATE, Endpoint

@@ -12,7 +12,8 @@ from typing import Final
 import msgspec
 
 from pulseframes.errors import LakeError
-from pulseframes.lake.storage import OWN_FOLDER, Store
+from pulseframes.lake.lease import OWN_FOLDER
+from pulseframes.lake.storage import Store
 from pulseframes.tables import LAKE_TABLES
 
 #: The moves and deletes of a commit, once all files are staged.

@@ -13,6 +13,12 @@ import msgspec
 from pulseframes.errors import LakeError
 from pulseframes.windows import Instant
 
+#: How long a writer waits for another, in seconds.
+LOCK_SECONDS: Final = 60.0
+#: The folder of everything that is not a table: lock, state and staged files.
+OWN_FOLDER: Final = "_pulseframes"
+LOCK_FILE: Final = f"{OWN_FOLDER}/lock"
+
 #: How long a lease lasts. It is renewed when a third is gone, so a holder may work for ten minutes between two
 #: ``renew()``, less the difference between the clocks of two machines.
 LEASE: Final = timedelta(minutes=15)

@@ -27,8 +27,7 @@ from obstore.exceptions import (
 )
 
 from pulseframes.errors import InvalidQuery, LakeError
-from pulseframes.lake.lease import ConditionsUnknown, Lease, StoredObject, Version
-from pulseframes.lake.storage import LOCK_FILE, LOCK_SECONDS
+from pulseframes.lake.lease import LOCK_FILE, LOCK_SECONDS, ConditionsUnknown, Lease, StoredObject, Version
 
 Result = TypeVar("Result")
 

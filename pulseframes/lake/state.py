@@ -12,8 +12,9 @@ import msgspec
 
 from pulseframes.errors import InvalidQuery, LakeError
 from pulseframes.lake.commit import Commit, recover
+from pulseframes.lake.lease import LOCK_SECONDS, OWN_FOLDER
 from pulseframes.lake.partitions import Partitions
-from pulseframes.lake.storage import LOCK_SECONDS, OWN_FOLDER, Store
+from pulseframes.lake.storage import Store
 from pulseframes.sampling.design import Design
 from pulseframes.sampling.rates import DesignState, names_of, same_design
 from pulseframes.tables import LAKE_TABLES, LAKE_VERSION

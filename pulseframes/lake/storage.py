@@ -16,12 +16,7 @@ from filelock import FileLock, Timeout
 
 from pulseframes._files import write_bytes
 from pulseframes.errors import InvalidQuery, LakeError
-
-#: How long a writer waits for another, in seconds.
-LOCK_SECONDS: Final = 60.0
-#: The folder of everything that is not a table: lock, state and staged files.
-OWN_FOLDER: Final = "_pulseframes"
-LOCK_FILE: Final = f"{OWN_FOLDER}/lock"
+from pulseframes.lake.lease import LOCK_FILE, LOCK_SECONDS
 
 #: The schemes of addresses that both polars and obstore know.
 _SCHEMES: Final = ("s3", "s3a", "gs", "az", "azure", "adl", "abfs", "abfss")

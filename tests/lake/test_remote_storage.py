@@ -29,9 +29,9 @@ from moto.server import ThreadedMotoServer
 
 import pulseframes as pf
 from pulseframes.lake import sql
-from pulseframes.lake.lease import ConditionsUnknown
+from pulseframes.lake.lease import LOCK_FILE, ConditionsUnknown
 from pulseframes.lake.remote_storage import ObjectStore
-from pulseframes.lake.storage import LOCK_FILE, LocalStore, Store, open_store
+from pulseframes.lake.storage import LocalStore, Store, open_store
 
 KEY = "AKIAMARKEDACCESSKEY"
 SECRET = "marked-secret-access-key-0123456789"
