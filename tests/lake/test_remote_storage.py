@@ -512,20 +512,16 @@ def test_a_missing_bucket_is_not_an_empty_one(url: str, options: dict[str, str])
             ask()
 
 
-def test_a_failing_server_is_retried_a_few_times(url: str) -> None:
-    started = time.monotonic()
+def test_a_server_that_keeps_failing_is_reported(url: str) -> None:
     with answering(503, "SlowDown") as endpoint:
         with pytest.raises(pf.LakeError, match=r"answered 503 \(SlowDown\). Try again later") as caught:
             ObjectStore(url, options_of(endpoint)).read("a")
     assert SECRET not in shown(caught.value)
-    assert time.monotonic() - started < 10
 
 
-def test_an_unreachable_server_is_reported_soon(url: str) -> None:
-    started = time.monotonic()
+def test_an_unreachable_server_is_reported(url: str) -> None:
     with pytest.raises(pf.LakeError, match="cannot reach the server. Check the network, the endpoint"):
         ObjectStore(url, options_of("http://127.0.0.1:1")).read("a")
-    assert time.monotonic() - started < 10
 
 
 def test_a_timeout_is_reported(url: str) -> None:
