@@ -31,7 +31,9 @@ def assert_agrees(body: bytes, endpoint: endpoints.Endpoint) -> None:
         return
     outline = read_outline(body, endpoint)
     if not endpoint.is_list:
-        assert read_outlines([body, detail_body()], endpoint)[0] == outline
+        # Together, pyarrow also reads the id of a session that Python cannot decode: a number of thousands of digits.
+        (together, _) = read_outlines([body, detail_body()], endpoint)
+        assert together == outline or outline.ids == [None]
     sessions, rejected = flat.frames["sessions"], flat.rejected.filter(table="sessions")
     ids = [*sessions["session_id"], *rejected["session_id"]]
     assert sorted(outline.ids, key=str) == sorted(ids, key=str)
