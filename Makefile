@@ -9,8 +9,8 @@ INSTALL := $(PIP) install --no-compile --no-deps
 
 # The tests that take seconds: all rooms but those whose tests wait for servers, kills and browsers.
 FAST := $(addprefix tests/,test_query.py test_windows.py test_random.py contracts tables flatten sampling charts)
-# Other Pythons that the package supports and that are installed here.
-PYTHONS := $(foreach version,3.12 3.13,$(if $(shell command -v python$(version)),$(version)))
+# Other Pythons that the package supports and that run here: a version manager may have a command that does not.
+PYTHONS := $(foreach version,3.12 3.13,$(if $(shell python$(version) -c "print(1)" 2>/dev/null),$(version)))
 
 .PHONY: demo test lint types docs wheel lowest pythons tests browser format contracts picture cassettes soak benchmark lock clean
 
