@@ -1,4 +1,4 @@
-"""The outline of an answer agrees with flattening it, whatever the answer is."""
+"""The outline of an answer has the ids, the total and the errors of flattening it, and the start and status of accepted rows."""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ def test_a_query_has_the_same_result_as_on_the_files(filled: pf.Lake, query: Que
     ]
     expected = query(*plain).collect()
     for engine in ("streaming", "in-memory"):
-        result = query(filled.sessions(), filled.page_views()).collect(engine=engine)  # type: ignore[arg-type]
+        result = query(filled.sessions(), filled.page_views()).collect(engine=engine)  # type: ignore[arg-type]  # a parameter is a str
         assert_frame_equal(result, expected, check_row_order=False)
     assert filled.sessions().collect_schema() == filled.sessions().collect().schema
 
