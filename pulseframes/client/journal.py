@@ -127,6 +127,8 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     "ALTER TABLE calls ADD COLUMN forgotten INTEGER NOT NULL DEFAULT 0",
 )
 
+#: What reading a damaged body raises.
+_UNREADABLE: Final = (OSError, ValueError, TypeError)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
@@ -300,19 +302,20 @@ class Journal:
             return connection.execute(query, values).fetchall()
 
     def _records(self, rows: str, *values: str | int, body: str = "body") -> list[CallRecord]:
-        return [self._record_of(row) for row in self._select(_RECORDS.format(body=body, rows=rows), *values)]
-
-    def _record_of(self, row: tuple[Any, ...]) -> CallRecord:
-        call_id, at, endpoint, params, attempt, outcome, status, size, duration_ms, forgotten, body = row
+        found = self._select(_RECORDS.format(body=body, rows=rows), *values)
         try:
-            raw = pa.decompress(body, decompressed_size=size, codec="zstd", asbytes=True) if body else b""
-        except (OSError, ValueError, TypeError) as problem:
+            bodies = _decompressed(found)
+        except _UNREADABLE:
+            bodies = [self._body_of(row) for row in found]
+        return [CallRecord(row[0], _moment(row[1]), *row[2:-1], raw) for row, raw in zip(found, bodies, strict=True)]
+
+    def _body_of(self, row: tuple[Any, ...]) -> bytes:
+        try:
+            return _decompressed([row])[0]
+        except _UNREADABLE as problem:
             raise self._database.problem(
-                f"has a damaged answer, call {call_id} ({problem}); refresh=True fetches it again"
+                f"has a damaged answer, call {row[0]} ({problem}); refresh=True fetches it again"
             ) from None
-        return CallRecord(
-            call_id, _moment(at), endpoint, params, attempt, outcome, status, size, duration_ms, forgotten, raw
-        )
 
 
 def _spent(connection: sqlite3.Connection, application: str, since: datetime) -> tuple[list[datetime], datetime | None]:
@@ -329,6 +332,16 @@ def _spent(connection: sqlite3.Connection, application: str, since: datetime) ->
 def _compressed(body: bytes) -> bytes:
     compressed: bytes = pa.compress(body, codec="zstd", asbytes=True) if body else b""
     return compressed
+
+
+def _decompressed(rows: Sequence[tuple[Any, ...]]) -> list[bytes]:
+    """Return the bodies of rows of ``_RECORDS``, decompressed as one stream: to set up zstd takes longer than a small body."""
+    sizes, stored = [row[7] if row[-1] else 0 for row in rows], [row[-1] or b"" for row in rows]
+    with pa.CompressedInputStream(pa.BufferReader(b"".join(stored)), "zstd") as stream:
+        bodies = [stream.read(size) for size in sizes]
+        if [*map(len, bodies)] != sizes or stream.read(1):
+            raise ValueError("its size is not the recorded one")
+    return bodies
 
 
 def _number(moment: datetime) -> int:
