@@ -30,7 +30,6 @@ from pulseframes.sampling.questions import (
     parse_measures,
 )
 from pulseframes.sampling.weights import weigh
-from pulseframes.tables import ERRORS, SESSIONS
 from pulseframes.tables.frames import SessionFrames
 
 Source: TypeAlias = Lake | Sample | SessionFrames | str | os.PathLike[str]
@@ -249,12 +248,12 @@ def _weighted(
 def _rows(sample: Sample, weighted: pl.DataFrame, level: Level, columns: set[str]) -> pl.DataFrame:
     """Return the sessions, page views or errors, with the positions of their sessions among those weighted."""
     owners = weighted.select("session_id").with_row_index(OWNER)
-    tables = sample.details.tables()
-    sessions = tables[SESSIONS.name].join(owners, on="session_id")
+    details = sample.details
+    sessions = details.sessions.join(owners, on="session_id")
     if level == "sessions":
-        errors = tables[ERRORS.name].group_by("session_id").agg(pl.len().cast(pl.Int64).alias("error_count"))
+        errors = details.errors.group_by("session_id").agg(pl.len().cast(pl.Int64).alias("error_count"))
         return sessions.join(errors, on="session_id", how="left").with_columns(pl.col("error_count").fill_null(0))
-    items = tables[level]
+    items = details.page_views if level == "page_views" else details.errors
     of_session = [OWNER, "session_id", *sorted((columns & {*sessions.columns}) - {*items.columns})]
     rows = items.join(sessions.select(*dict.fromkeys(of_session)), on="session_id")
     if "page_template" in columns and "page_template" not in rows.columns:  # with_templates() may have added it

@@ -1,4 +1,4 @@
-"""The journal's SQLite file: opening, migrations, transactions and forks."""
+"""The journal's SQLite file: opening, migrations, transactions, forks, and how times and bodies are stored."""
 
 from __future__ import annotations
 
@@ -7,15 +7,24 @@ import sqlite3
 import threading
 import time
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
+
+import pyarrow as pa
 
 from pulseframes.errors import JournalError
 
 #: The longest wait for another process that is writing.
 _BUSY_SECONDS: Final = 30.0
+
+#: What reading a damaged body raises.
+UNREADABLE: Final = (OSError, ValueError, TypeError)
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
 
 #: The databases that are open in this process.
 _open_databases: weakref.WeakSet[Database] = weakref.WeakSet()
@@ -169,6 +178,33 @@ def _use_wal(connection: sqlite3.Connection) -> None:
             time.sleep(0.05)
         else:
             return
+
+
+def encode_time(moment: datetime) -> int:
+    """Return a time as it is stored: microseconds since 1970, UTC."""
+    return (moment - _EPOCH) // _MICROSECOND
+
+
+def decode_time(number: int) -> datetime:
+    """Return the time that a stored number means."""
+    return _EPOCH + number * _MICROSECOND
+
+
+def compress(body: bytes) -> bytes:
+    """Return a body as it is stored."""
+    compressed: bytes = pa.compress(body, codec="zstd", asbytes=True) if body else b""
+    return compressed
+
+
+def decompress(stored: Iterable[tuple[bytes | None, int]]) -> list[bytes]:
+    """Return bodies from what is stored of each, and its size; raise one of ``UNREADABLE`` if one is damaged."""
+    parts = [(part or b"", size if part else 0) for part, size in stored]
+    # As one stream, since setting up zstd takes longer than decompressing a small body.
+    with pa.CompressedInputStream(pa.BufferReader(b"".join(part for part, _ in parts)), "zstd") as stream:
+        bodies = [stream.read(size) for _, size in parts]
+        if [len(body) for body in bodies] != [size for _, size in parts] or stream.read(1):
+            raise ValueError("its size is not the recorded one")
+    return bodies
 
 
 @contextmanager

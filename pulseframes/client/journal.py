@@ -10,13 +10,11 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
-import pyarrow as pa
-
-from pulseframes.client.database import Database
+from pulseframes.client.database import UNREADABLE, Database, compress, decode_time, decompress, encode_time
 from pulseframes.client.quota import Quota, QuotaRule
 from pulseframes.client.transport import Answer
 from pulseframes.endpoints import AUTHENTICATE
@@ -127,11 +125,6 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     "ALTER TABLE calls ADD COLUMN forgotten INTEGER NOT NULL DEFAULT 0",
 )
 
-#: What reading a damaged body raises.
-_UNREADABLE: Final = (OSError, ValueError, TypeError)
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND: Final = timedelta(microseconds=1)
-
 _RECORDS: Final = (
     "SELECT id, at, endpoint, params, attempt, outcome, status, size, duration_ms, forgotten, {body} FROM calls {rows}"
 )
@@ -178,7 +171,14 @@ class Journal:
                 rule.admit(*_spent(connection, request.application, rule.since(now)), now)
             cursor = connection.execute(
                 "INSERT INTO calls (at, application, endpoint, params, attempt, counted) VALUES (?, ?, ?, ?, ?, ?)",
-                (_number(now), request.application, request.endpoint, request.params, request.attempt, request.counted),
+                (
+                    encode_time(now),
+                    request.application,
+                    request.endpoint,
+                    request.params,
+                    request.attempt,
+                    request.counted,
+                ),
             )
             assert cursor.lastrowid is not None  # noqa: S101  an insert has one
             return cursor.lastrowid
@@ -194,12 +194,12 @@ class Journal:
         blocked_until: datetime | None = None,
     ) -> None:
         """Record how a call ended. A call that was never sent no longer counts."""
-        blocked = None if blocked_until is None else _number(blocked_until)
+        blocked = None if blocked_until is None else encode_time(blocked_until)
         with self._database.writing() as connection:
             connection.execute(
                 "UPDATE calls SET outcome = ?, status = ?, size = ?, body = ?, duration_ms = ?, blocked_until = ?, "
                 "counted = counted AND ? WHERE id = ?",
-                (outcome, status, len(body), _compressed(body), duration_ms, blocked, outcome != "unsent", call_id),
+                (outcome, status, len(body), compress(body), duration_ms, blocked, outcome != "unsent", call_id),
             )
 
     def rewrite(self, call_id: int, body: bytes, *, forgotten: int = 0, params: str | None = None) -> None:
@@ -220,7 +220,7 @@ class Journal:
             connection.execute(
                 "UPDATE calls SET body = ?, size = ?, forgotten = forgotten + ?, params = coalesce(?, params), "
                 "outcome = CASE WHEN outcome = 'answered' AND ? = 0 THEN 'forgotten' ELSE outcome END WHERE id = ?",
-                (_compressed(body), len(body), forgotten, params, len(body), call_id),
+                (compress(body), len(body), forgotten, params, len(body), call_id),
             )
 
     def remove(self, call_ids: Iterable[int]) -> None:
@@ -277,7 +277,7 @@ class Journal:
 
     def successes(self, application: str, date_from: datetime, date_to: datetime) -> Iterator[CallRecord]:
         """Yield each success of an application in a time range, oldest first, one at a time; no authentications."""
-        yield from self._each(_SUCCESSES, application, _number(date_from), _number(date_to), AUTHENTICATE.name)
+        yield from self._each(_SUCCESSES, application, encode_time(date_from), encode_time(date_to), AUTHENTICATE.name)
 
     def records(self) -> Iterator[CallRecord]:
         """Yield each call of all applications, whatever its outcome, oldest first, one at a time."""
@@ -304,15 +304,20 @@ class Journal:
     def _records(self, rows: str, *values: str | int, body: str = "body") -> list[CallRecord]:
         found = self._select(_RECORDS.format(body=body, rows=rows), *values)
         try:
-            bodies = _decompressed(found)
-        except _UNREADABLE:
+            bodies = decompress((row[-1], row[7]) for row in found)
+        except UNREADABLE:
             bodies = [self._body_of(row) for row in found]
-        return [CallRecord(row[0], _moment(row[1]), *row[2:-1], raw) for row, raw in zip(found, bodies, strict=True)]
+        return [
+            CallRecord(call_id, decode_time(at), endpoint, params, attempt, outcome, status, size, ms, forgotten, body)
+            for (call_id, at, endpoint, params, attempt, outcome, status, size, ms, forgotten, _), body in zip(
+                found, bodies, strict=True
+            )
+        ]
 
     def _body_of(self, row: tuple[Any, ...]) -> bytes:
         try:
-            return _decompressed([row])[0]
-        except _UNREADABLE as problem:
+            return decompress([(row[-1], row[7])])[0]
+        except UNREADABLE as problem:
             raise self._database.problem(
                 f"has a damaged answer, call {row[0]} ({problem}); refresh=True fetches it again"
             ) from None
@@ -321,32 +326,10 @@ class Journal:
 def _spent(connection: sqlite3.Connection, application: str, since: datetime) -> tuple[list[datetime], datetime | None]:
     """Return when an application's counted calls were sent, oldest first, and until when the server refuses more."""
     times = connection.execute(
-        "SELECT at FROM calls WHERE application = ? AND counted AND at > ? ORDER BY at", (application, _number(since))
+        "SELECT at FROM calls WHERE application = ? AND counted AND at > ? ORDER BY at",
+        (application, encode_time(since)),
     ).fetchall()
     (blocked,) = connection.execute(
         "SELECT max(blocked_until) FROM calls WHERE application = ? AND blocked_until IS NOT NULL", (application,)
     ).fetchone()
-    return [_moment(row[0]) for row in times], None if blocked is None else _moment(blocked)
-
-
-def _compressed(body: bytes) -> bytes:
-    compressed: bytes = pa.compress(body, codec="zstd", asbytes=True) if body else b""
-    return compressed
-
-
-def _decompressed(rows: Sequence[tuple[Any, ...]]) -> list[bytes]:
-    """Return the bodies of rows of ``_RECORDS``, decompressed as one stream: to set up zstd takes longer than a small body."""
-    sizes, stored = [row[7] if row[-1] else 0 for row in rows], [row[-1] or b"" for row in rows]
-    with pa.CompressedInputStream(pa.BufferReader(b"".join(stored)), "zstd") as stream:
-        bodies = [stream.read(size) for size in sizes]
-        if [*map(len, bodies)] != sizes or stream.read(1):
-            raise ValueError("its size is not the recorded one")
-    return bodies
-
-
-def _number(moment: datetime) -> int:
-    return (moment - _EPOCH) // _MICROSECOND
-
-
-def _moment(number: int) -> datetime:
-    return _EPOCH + number * _MICROSECOND
+    return [decode_time(row[0]) for row in times], None if blocked is None else decode_time(blocked)
