@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import unicodedata
@@ -17,8 +18,10 @@ _EMAIL: Final = re.compile(r"[\w.+-]{1,64}(?:@|%40)[\w-]{1,63}(?:\.[\w-]{1,63})+
 _ADDRESS: Final = re.compile(
     r"(?<![\d.])(?:\d{1,3}\.){3}\d{1,3}(?![\d.])|(?<![\w:])(?:[0-9a-f]{1,4}:){4,7}[0-9a-f]{1,4}", re.IGNORECASE
 )
-#: Joiners, which scripts and emoji need; other invisible characters can hide or reorder what is read.
+#: Joiners, which scripts and emoji need.
 _JOINERS: Final = "\u200c\u200d"
+#: Hidden characters, as a regular expression for polars; see ``_is_hidden()``.
+HIDDEN: Final = rf"[[\p{{C}}\p{{Zl}}\p{{Zp}}]--[{_JOINERS}]]"
 #: Only the beginning of a longer string is examined.
 _EXAMINED: Final = 2_000
 
@@ -31,11 +34,26 @@ def printable(text: str | None, max_length: int = MAX_LENGTH) -> str:
     """
     if text is None:
         return UNKNOWN
-    clean = "".join(_visible(letter) for letter in " ".join(text[:_EXAMINED].split()))
+    clean = substituted(" ".join(text[:_EXAMINED].split()))
     clean = _ADDRESS.sub("[address]", _EMAIL.sub("[e-mail]", clean))
     if not clean:
         return "(empty)"
     return clean if len(clean) <= max_length and len(text) <= _EXAMINED else f"{clean[: max_length - 1].rstrip()}…"
+
+
+def substituted(text: str) -> str:
+    """Return a string with a replacement character for each control or other hidden character."""
+    return "".join("\N{REPLACEMENT CHARACTER}" if _is_hidden(letter) else letter for letter in text)
+
+
+def escaped(text: str, keep: str = "\n\t") -> str:
+    """Return a string for a terminal, with control and other hidden characters as JSON escapes them: ``\\u001b``.
+
+    The escapes are valid in JSON, so a JSON document stays the same document.
+    """
+    if text.isprintable():
+        return text
+    return "".join(json.dumps(letter)[1:-1] if _is_hidden(letter) and letter not in keep else letter for letter in text)
 
 
 def format_seconds(milliseconds: float | None) -> str:
@@ -86,11 +104,11 @@ def plural(number: int, noun: str) -> str:
 
 
 def listed(values: Iterable[object], most: int = 10) -> str:
-    """Join the first values by commas, followed by the number of the others."""
-    texts = [str(value) for value in values]
+    """Join the first values by commas, without hidden characters, followed by the number of the others."""
+    texts = [substituted(str(value)) for value in values]
     return ", ".join(texts[:most]) + (f" and {len(texts) - most} more" if len(texts) > most else "")
 
 
-def _visible(letter: str) -> str:
-    hidden = unicodedata.category(letter) in {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"} and letter not in _JOINERS
-    return "\N{REPLACEMENT CHARACTER}" if hidden else letter
+def _is_hidden(letter: str) -> bool:
+    """Return whether a character can hide or reorder what is read, control a terminal, or not be in XML."""
+    return not letter.isprintable() and unicodedata.category(letter) != "Zs" and letter not in _JOINERS

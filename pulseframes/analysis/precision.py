@@ -114,7 +114,7 @@ class PrecisionPlan:
     def _labels(self) -> list[str]:
         names = self.groups.columns[: self.groups.columns.index("estimate")]
         rows = self.groups.select(names).iter_rows() if names else []
-        labels = [", ".join("null" if part is None else str(part) for part in row) for row in rows]
+        labels = [listed(("null" if part is None else part for part in row), len(names)) for row in rows]
         return labels if names else ["all"]
 
 

@@ -76,14 +76,14 @@ def dots(
     x = alt.X(
         "figure:Q",
         scale=alt.Scale(domain=[low * unit.scale, high * unit.scale], nice=False, zero=False),
-        axis=alt.Axis(title=title, format=unit.axis, tickCount=4 if narrow else 6, grid=True),
+        axis=alt.Axis(title=printable(title), format=unit.axis, tickCount=4 if narrow else 6, grid=True),
     )
     y = alt.Y("line:Q", axis=None, scale=alt.Scale(domain=[0, len(groups)], reverse=True, nice=False, zero=False))
     color = alt.condition("datum.firm", alt.value(COLOURS["accent"]), alt.value(COLOURS["other"]))
     base = alt.Chart(rows).encode(y=y, tooltip=[alt.Tooltip(f"{name}:N") for name in _TOOLTIP])
     layers = [
         base.mark_rule(strokeWidth=2.5).encode(
-            x=alt.X("lower:Q", title=title),
+            x=alt.X("lower:Q", title=printable(title)),
             x2="upper:Q",
             color=color,
             strokeDash=alt.condition("datum.firm", alt.value([1, 0]), alt.value([4, 3])),
@@ -143,7 +143,7 @@ def _rows(groups: Sequence[Dot], unit: Unit, low: float, high: float, *, narrow:
                 "estimate": unit.write(dot.figure),
                 "interval": _interval(dot.lower, dot.upper, unit),
                 "sessions": dot.sessions,
-                "flag": dot.flag or "",
+                "flag": printable(dot.flag) if dot.flag else "",
             }
         )
     return rows

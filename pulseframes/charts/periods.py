@@ -227,11 +227,13 @@ def _spans(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def _largest(bars: pl.DataFrame, group: str, figure: str) -> pl.DataFrame:
-    """Combine all but the largest groups."""
+    """Combine all but the largest groups; groups with the same name, as it is printed, are one."""
+    names = {name: printable(name) for name in bars[group].cast(pl.String).drop_nulls().unique()}
+    bars = bars.with_columns(pl.col(group).cast(pl.String).replace(names))
     sums = bars.group_by(group).agg(pl.col(figure).sum()).sort(figure, group, descending=[True, False], nulls_last=True)
-    named = sums[group].drop_nulls().cast(pl.String).to_list()[: len(PARTS) - 1]
-    part = pl.col(group).cast(pl.String)
-    parts = bars.with_columns(pl.when(part.is_in(named)).then(part).otherwise(pl.lit("others")).alias("part"))
+    named = sums[group].drop_nulls().to_list()[: len(PARTS) - 1]
+    part = pl.when(pl.col(group).is_in(named)).then(group).otherwise(pl.lit("others"))
+    parts = bars.with_columns(part.alias("part"))
     order = pl.Enum([*named, *([] if "others" in named else ["others"])])
     return parts.group_by("start", "end", "part").agg(pl.col(figure).sum()).sort("start", pl.col("part").cast(order))
 
@@ -246,8 +248,6 @@ def _values(frame: pl.DataFrame, times: list[str], others: list[str]) -> list[di
     rows = frame.select(*times, *others).to_dicts()
     for row in rows:
         row |= {name: _utc(row[name]) for name in times}
-        if "part" in row:
-            row["part"] = printable(row["part"], 24) if row["part"] else ""
     return rows
 
 

@@ -137,7 +137,9 @@ def height(field: str, title: str, axis: str, most: float | None = None) -> Any:
     scale = alt.Scale(zero=True) if most is None else alt.Scale(domain=[0, most], nice=False)
     above: dict[str, Any] = {"titleAngle": 0, "titleAlign": "left", "titleBaseline": "bottom"}
     above |= {"titleX": 4 - LEFT, "titleY": -10}
-    return alt.Y(field, scale=scale, axis=alt.Axis(title=title, format=axis, tickCount=4, grid=True, **above))
+    return alt.Y(
+        field, scale=scale, axis=alt.Axis(title=readable.printable(title), format=axis, tickCount=4, grid=True, **above)
+    )
 
 
 def histogram(rows: pl.DataFrame, x: Any, y: Any, *, size: tuple[int, int]) -> alt.LayerChart:

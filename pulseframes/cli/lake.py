@@ -11,7 +11,7 @@ import typer
 import pulseframes as pf
 from pulseframes.cli.app import QUOTA_EXHAUSTED, app, examples
 from pulseframes.cli.options import AsJson, By, LakeArgument, Refresh, StorageOptions, open_lake
-from pulseframes.cli.output import alert, counted_client, info, print_json, progress_bar
+from pulseframes.cli.output import alert, counted_client, info, print_json, progress_bar, say
 
 #: Calls of a day that are likely to go to authenticating and searching.
 _OTHER_CALLS: Final = 3
@@ -142,7 +142,7 @@ def plan(
     if as_json:
         print_json(planned.as_dict() | ({} if forecast is None else {"precision": forecast.as_dict()}))
     else:
-        typer.echo(str(planned) if forecast is None else f"{planned}\n\n{forecast}")
+        say(str(planned) if forecast is None else f"{planned}\n\n{forecast}")
 
 
 @app.command(

@@ -17,7 +17,7 @@ import pulseframes as pf
 from pulseframes._text import plural
 from pulseframes.cli.app import FAILED, app, examples
 from pulseframes.cli.options import AsJson, OptionalLakeArgument, StorageOptions, open_lake
-from pulseframes.cli.output import alert, info, print_json
+from pulseframes.cli.output import alert, info, print_json, say
 
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Skip the confirmation prompt.")]
 
@@ -66,7 +66,7 @@ def _confirm(question: str, *, yes: bool) -> None:
     if not sys.stdin.isatty():
         raise typer.BadParameter("required without a terminal. Nothing was removed.", param_hint="--yes")
     # Typer's own prompt would print on stdout, where JSON may have to go.
-    typer.echo(f"{question} This cannot be undone. [y/N]: ", nl=False, err=True)
+    say(f"{question} This cannot be undone. [y/N]: ", nl=False, err=True)
     if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
         alert("Nothing was removed.")
         raise typer.Exit(FAILED)
@@ -116,7 +116,7 @@ def doctor(
     checks = []
     for check in _examine(may_spend=spend):
         if not as_json:
-            typer.echo(f"{'ok  ' if check.ok else 'FAIL'} {check.step}: {check.text}")
+            say(f"{'ok  ' if check.ok else 'FAIL'} {check.step}: {check.text}")
         checks.append(check)
     ok = all(check.ok for check in checks)
     if as_json:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 import typer
 
 import pulseframes as pf
-from pulseframes._text import plural
+from pulseframes._text import escaped, plural
 from pulseframes.cli.options import TextFormat
 
 if TYPE_CHECKING:
@@ -124,17 +124,20 @@ def print_frame(frame: pl.DataFrame, text_format: TextFormat, *, estimates: bool
     if text_format == "table":
         from pulseframes.cli.tables import estimates_as_text, frame_as_text
 
-        typer.echo((estimates_as_text if estimates else frame_as_text)(frame))
+        say((estimates_as_text if estimates else frame_as_text)(frame))
         return
     text = io.BytesIO()  # polars, writing to stdout itself, raises its own error if the reader stops early
     FORMATS[text_format](frame, text)
-    sys.stdout.buffer.write(text.getvalue())
+    if sys.stdout.isatty():
+        say(text.getvalue().decode(), nl=False)
+        return
+    sys.stdout.buffer.write(text.getvalue())  # a program gets the data as they are
     sys.stdout.flush()
 
 
 def print_json(document: object) -> None:
     """Print a document for another program on stdout; times in ISO 8601."""
-    typer.echo(json.dumps(document, indent=2, ensure_ascii=False, default=_plain))
+    say(json.dumps(document, indent=2, ensure_ascii=False, default=_plain))
 
 
 def _plain(value: Any) -> str:
@@ -149,13 +152,13 @@ def print_quota(quota: pf.Quota, calls: list[CallRecord], *, as_json: bool) -> N
         print_json({**numbers, "next_call_at": quota.next_call_at, "last_calls": last})
         return
     day = "in the last 24 hours" if quota.day == "rolling" else "today (UTC)"
-    typer.echo(f"{quota.used:,} of {quota.limit:,} calls used {day}, {quota.left:,} left.")
+    say(f"{quota.used:,} of {quota.limit:,} calls used {day}, {quota.left:,} left.")
     if not quota.left:
-        typer.echo(f"Next call possible at {quota.next_call_at:%Y-%m-%d %H:%M:%S} UTC.")
+        say(f"Next call possible at {quota.next_call_at:%Y-%m-%d %H:%M:%S} UTC.")
     for call in calls:
         outcome = call.outcome or "no outcome recorded"
         status = f" {call.status}" if call.status else ""
-        typer.echo(f"{call.id:6}  {call.at:%Y-%m-%d %H:%M:%S}  {call.endpoint:12}  {outcome}{status}")
+        say(f"{call.id:6}  {call.at:%Y-%m-%d %H:%M:%S}  {call.endpoint:12}  {outcome}{status}")
 
 
 @contextmanager
@@ -216,7 +219,12 @@ def info(text: str) -> None:
 
 def alert(text: str) -> None:
     """Print on stderr what a user must know."""
-    typer.echo(text, err=True)
+    say(text, err=True)
+
+
+def say(text: str, *, err: bool = False, nl: bool = True) -> None:
+    """Print a text, in which no character controls the terminal or reorders what is read."""
+    typer.echo(escaped(text), err=err, nl=nl)
 
 
 def print_warnings() -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from pulseframes._text import listed, plural
+from pulseframes._text import HIDDEN, listed, plural, substituted
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -62,6 +62,7 @@ def frame_as_text(frame: pl.DataFrame, *, hint: str = _HINT) -> str:
     if sum(widths.values()) > room:
         first = next((names for names in _FIRST_COLUMNS if {*names} <= {*widths}), ())
         shown = _fitting({name: widths[name] for name in dict.fromkeys([*first, *widths])}, room)
+    visible = frame.select(shown).with_columns(pl.col(pl.String).str.replace_all(HIDDEN, "\N{REPLACEMENT CHARACTER}"))
     with pl.Config(
         tbl_rows=_ROWS,
         tbl_cols=-1,
@@ -69,7 +70,7 @@ def frame_as_text(frame: pl.DataFrame, *, hint: str = _HINT) -> str:
         fmt_str_lengths=_WIDEST_CELL - 1,
         tbl_hide_column_data_types=True,
     ):
-        return f"{frame.select(shown)}{_note_hidden([name for name in widths if name not in shown], hint)}"
+        return f"{visible}{_note_hidden([name for name in widths if name not in shown], hint)}"
 
 
 def estimates_as_text(estimates: pl.DataFrame) -> str:
@@ -86,7 +87,7 @@ def estimates_as_text(estimates: pl.DataFrame) -> str:
     names = ["measure"] if together else groups
     parts = [estimates] if together else [estimates.filter(measure=measure) for measure in measures]
     out, room = io.StringIO(), _room()
-    console = Console(file=out, width=room)
+    console = Console(file=out, width=room, force_terminal=False)
     wide = console.options.update(width=10_000)
     fits = all(Measurement.get(console, wide, _grid(part, names, _FIGURES)).maximum <= room for part in parts)
     figures = _FIGURES if fits else [name for name in _FIGURES if name not in _SPARE]
@@ -153,7 +154,7 @@ def _figure(value: float | None) -> str:
 
 def _printable(text: str) -> str:
     cut = text if len(text) <= _WIDEST_CELL else f"{text[: _WIDEST_CELL - 1]}…"
-    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in cut)
+    return substituted(cut)
 
 
 def _width(values: pl.Series) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import sys
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from typing import Any
 import polars as pl
 import pytest
 import vl_convert
-from support.report_lakes import ENTITY, LONG, REVERSED, SCRIPT, truth
+from support.report_lakes import ENTITY, LONG, REVERSED, SCRIPT, UNPRINTABLE, truth
 
 import pulseframes as pf
 from pulseframes import charts
@@ -153,6 +154,26 @@ def test_labels_are_truncated_and_cleaned() -> None:
     assert "<script" not in svg
     assert "\u202e" not in svg
     assert "&lt;script&gt;" in svg
+
+
+@pytest.mark.parametrize("name", FRAMES)
+def test_no_text_of_a_frame_ends_the_process_that_draws_it(name: str) -> None:
+    frame = FRAMES[name]()
+    texts = pl.lit(pl.Series([f"a{letter}b" for letter in UNPRINTABLE])).gather(
+        pl.int_range(pl.len()) % len(UNPRINTABLE)
+    )
+    columns = [column for column, dtype in frame.schema.items() if dtype == pl.String]
+    specification = getattr(charts, name)(frame.with_columns(texts.alias(column) for column in columns)).to_dict()
+    as_json = json.dumps(specification)
+    assert not [letter for letter in UNPRINTABLE if json.dumps(letter)[1:-1] in as_json]  # or the next line would abort
+    assert "<svg" in vl_convert.vegalite_to_svg(specification, allowed_base_urls=[])
+
+
+def test_the_legend_names_each_group_once_as_it_is_drawn() -> None:
+    counts = pl.col("country").replace_strict({"US": "a\u0000", "GB": "a\ufffe"}, default="b" * 40)
+    chart = charts.traffic(pf.traffic(SHOP, by="country").with_columns(counts))
+    color = chart.to_dict()["layer"][0]["encoding"]["color"]
+    assert sorted(color["scale"]["domain"]) == ["a\ufffd", "b" * 40] == sorted({row["part"] for row in values(chart)})
 
 
 def test_rows_with_the_same_label_stay_separate() -> None:

@@ -25,6 +25,8 @@ SCRIPT = "<script>document.title = 'owned'</script>"
 IMAGE = '<img src=x onerror="document.title = 1">'
 ENTITY = "&lt;b&gt; & \"quotes\" 'and' </text></svg><script>document.title = 'owned'</script>"
 REVERSED = "invoice\u202egpj.exe\u0000\u001b[31m"
+#: Characters that XML cannot hold, or that control a terminal or the direction of writing.
+UNPRINTABLE = "\u0000\u0007\b\u001b\u007f\u009b\u200b\u202e\u2066\ue000\ufdd0\ufeff\ufffe\uffff\U0001fffe\U000e0041"
 LONG = "A title without an end " * 500
 PERSONAL = "User jane.doe@example.com from 203.0.113.7 was not found"
 
@@ -84,7 +86,7 @@ def changed(frames: pf.SessionFrames, change: Callable[[pl.DataFrame], pl.DataFr
 
 def hostile(frames: pf.SessionFrames) -> pf.SessionFrames:
     """Return the same sessions with texts that would mislead or be markup if they were not escaped."""
-    titles = pl.Series([SCRIPT, IMAGE, ENTITY, REVERSED, LONG, PERSONAL])
+    titles = pl.Series([SCRIPT, IMAGE, ENTITY, REVERSED, LONG, PERSONAL, UNPRINTABLE])
     number = pl.int_range(pl.len())
     ids = frames.sessions["session_id"]
     rows = pl.DataFrame({"session_id": ids}).with_columns(
@@ -93,11 +95,15 @@ def hostile(frames: pf.SessionFrames) -> pf.SessionFrames:
     rows = rows.with_columns(title=pl.lit(titles).gather(pl.col("group_id")))
     errors = pl.concat([frames.errors.clear(), rows], how="diagonal")
     sessions = frames.sessions.with_columns(
-        browser_name=pl.lit(pl.Series([IMAGE, "Chrome", SCRIPT])).gather(number % 3),
-        country=pl.lit(pl.Series(["NZ", "<b>", None])).gather(number % 3),
+        browser_name=pl.lit(pl.Series([IMAGE, "Chrome", SCRIPT, UNPRINTABLE])).gather(number % 4),
+        country=pl.lit(pl.Series(["NZ", "<b>", None, UNPRINTABLE])).gather(number % 4),
         satisfaction_rating=pl.lit(pl.Series(["Poor", "Good", SCRIPT, "Average"])).gather(number % 4),
     )
-    page = pl.lit(pl.Series([f"https://shop.example/{SCRIPT}", "/\u202ekcab/", "/ok?user=jane.doe@example.com", None]))
+    page = pl.lit(
+        pl.Series(
+            [f"https://shop.example/{SCRIPT}", f"/\u202ekcab/{UNPRINTABLE}", "/ok?user=jane.doe@example.com", None]
+        )
+    )
     return pf.SessionFrames(sessions, frames.page_views.with_columns(page=page.gather(number % 4)), errors)
 
 
