@@ -5,8 +5,12 @@ from __future__ import annotations
 import difflib
 import operator
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 from pulseframes.errors import InvalidQuery
+
+#: A message shows only the beginning of a longer value.
+_LONGEST_SHOWN: Final = 200
 
 
 def whole_number(argument: str, value: object, *, least: int = 0, most: int | None = None, or_else: str = "") -> int:
@@ -45,7 +49,7 @@ def check_choice(argument: str, value: object, choices: Sequence[str]) -> None:
     """Raise ``InvalidQuery`` if a value is not one of some strings; suggest the nearest."""
     if not isinstance(value, str) or value not in choices:
         raise InvalidQuery(
-            f"{argument} must be one of {', '.join(choices)}, not {value!r}.{did_you_mean(value, choices)}",
+            f"{argument} must be one of {', '.join(choices)}, not {shown(value)}.{did_you_mean(value, choices)}",
             argument=argument,
         )
 
@@ -71,6 +75,11 @@ def integer(value: object) -> int:
 def shown(value: object) -> str:
     """Return a value as a message shows it; a number can have more digits than Python writes."""
     try:
-        return repr(value)
+        return shortened(repr(value))
     except ValueError:
         return "a number of thousands of digits"
+
+
+def shortened(text: str) -> str:
+    """Return a text, or the beginning of a long one, for a message."""
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[: _LONGEST_SHOWN - 1]}…"

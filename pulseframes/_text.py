@@ -46,14 +46,14 @@ def substituted(text: str) -> str:
     return "".join("\N{REPLACEMENT CHARACTER}" if _is_hidden(letter) else letter for letter in text)
 
 
-def escaped(text: str, keep: str = "\n\t") -> str:
-    """Return a string for a terminal, with control and other hidden characters as JSON escapes them: ``\\u001b``.
+def escaped(text: str) -> str:
+    """Return a string for a terminal, with hidden characters other than line breaks and tabs escaped as in JSON.
 
-    The escapes are valid in JSON, so a JSON document stays the same document.
+    So a JSON document stays the same document.
     """
-    if text.isprintable():
-        return text
-    return "".join(json.dumps(letter)[1:-1] if _is_hidden(letter) and letter not in keep else letter for letter in text)
+    return "".join(
+        json.dumps(letter)[1:-1] if letter not in "\n\t" and _is_hidden(letter) else letter for letter in text
+    )
 
 
 def format_seconds(milliseconds: float | None) -> str:

@@ -9,7 +9,7 @@ from typing import Final, Literal, NamedTuple
 
 import polars as pl
 
-from pulseframes._arguments import nearest
+from pulseframes._arguments import nearest, shortened, shown
 from pulseframes.errors import InvalidQuery
 from pulseframes.sampling.columns import BASE, OWNER, VALUE
 
@@ -20,6 +20,18 @@ _SYNONYMS: Final = {"avg": "mean", "average": "mean", "sum": "total", "fraction"
 _ONE: Final = pl.lit(1.0)
 #: On how many rows an expression is tried.
 _TRIED: Final = 30
+#: The bounds of SQL, beyond which polars takes very long or ends the process.
+_LONGEST_SQL: Final = 10_000
+_MOST_OPERATORS: Final = 200
+_STRING: Final = re.compile(r"'[^'\\]*'")
+_OPERATOR: Final = re.compile(
+    r"[-+*/%|&^#<>=!~:]+|\b(?:and|or|not|is|in|i?like|rlike|regexp|similar|between|when|at|collate|escape)\b",
+    re.IGNORECASE,
+)
+#: Functions whose result can be of any length.
+_GROWING: Final = re.compile(r"\b(?:lpad|rpad|generate_series|range(?!\s+between))\b", re.IGNORECASE)
+#: A panic of polars is no ``Exception``.
+_FAILURES: Final = (pl.exceptions.PolarsError, pl.exceptions.PanicException)
 
 
 @dataclass(frozen=True)
@@ -86,11 +98,33 @@ def expression(given: str | pl.Expr, argument: str) -> pl.Expr:
             raise InvalidQuery(f"{argument}: {given} selects several columns; pass them one by one.", argument=argument)
         return given
     if not isinstance(given, str):
-        raise InvalidQuery(f"{argument} must be SQL or a polars expression, not {given!r}.", argument=argument)
+        raise InvalidQuery(f"{argument} must be SQL or a polars expression, not {shown(given)}.", argument=argument)
+    _check_bounds(given, argument)
     try:
         return pl.sql_expr(given)
-    except pl.exceptions.PolarsError as problem:
-        raise InvalidQuery(f"{argument}: {given!r} is not a SQL expression ({problem}).", argument=argument) from None
+    except _FAILURES as problem:
+        raise InvalidQuery(
+            f"{argument}: {shown(given)} is not a SQL expression ({shortened(str(problem))}).", argument=argument
+        ) from None
+
+
+def _check_bounds(sql: str, argument: str) -> None:
+    """Raise ``InvalidQuery`` for an expression that would take very long, or exhaust the memory."""
+    code = _STRING.sub("", sql)
+    operators, growing = len(_OPERATOR.findall(code)), _GROWING.search(code)
+    if len(sql) > _LONGEST_SQL:
+        problem = f"has {len(sql):,} characters; at most {_LONGEST_SQL:,} are allowed"
+    elif operators > _MOST_OPERATORS:
+        problem = f"has {operators:,} operators; at most {_MOST_OPERATORS} are allowed"
+    elif growing:
+        problem = f"has {growing[0]}(), whose result could exhaust the memory"
+    else:
+        return
+    raise InvalidQuery(
+        f"{argument}: the expression {problem}. Shorten it, as x IN ('a', 'b') shortens x = 'a' OR x = 'b', or add a column "
+        "to your frames.",
+        argument=argument,
+    )
 
 
 def rows_where(condition: pl.Expr, rows: pl.DataFrame) -> pl.DataFrame:
@@ -107,7 +141,7 @@ def values_of(measure: Measure, rows: pl.DataFrame, groups: Sequence[pl.Expr]) -
     Raises ``InvalidQuery`` if the measure or a group fails, or a value has the wrong type or is infinite.
     """
     by = [_Given(group, "by", _text_of(group)) for group in groups]
-    value = _Given(measure.value.alias(VALUE), "measures", repr(measure.text))
+    value = _Given(measure.value.alias(VALUE), "measures", shown(measure.text))
     base = value._replace(expression=measure.base.alias(BASE))
     dtype = value.dtype(rows)
     if measure.kind == "share" and dtype != pl.Boolean:
@@ -146,7 +180,7 @@ class _Given(NamedTuple):
     def dtype(self, rows: pl.DataFrame) -> pl.DataType:
         try:
             return rows.clear().select(self.expression).dtypes[0]
-        except pl.exceptions.PolarsError:  # its message is about what polars made of the SQL
+        except _FAILURES:  # its message is about what polars made of the SQL
             names = dict.fromkeys(self.expression.meta.root_names())
             types = ", ".join(f"{name} is {_type_name(rows.schema[name])}" for name in names)
             raise self.wrong(
@@ -165,7 +199,7 @@ class _Given(NamedTuple):
     def _compute(self, rows: pl.DataFrame) -> pl.Series:
         try:
             return rows.select(OWNER, self.expression).to_series(1)
-        except pl.exceptions.PolarsError:  # its message may show values, and these may be personal
+        except _FAILURES:  # its message may show values, and these may be personal
             raise self.wrong(
                 "cannot be computed for all rows. TRY_CAST returns null where a value does not fit, and NULLIF(x, 0) where it "
                 "would divide by zero."
@@ -192,7 +226,7 @@ class _Given(NamedTuple):
 def _text_of(expression: pl.Expr) -> str:
     """Return an expression's text: SQL has it as its alias."""
     bare, name = expression.meta.undo_aliases(), expression.meta.output_name()
-    return str(bare) if bare.meta.output_name(raise_if_undetermined=False) == name else repr(name)
+    return str(bare) if bare.meta.output_name(raise_if_undetermined=False) == name else shown(name)
 
 
 def _type_name(dtype: pl.DataType) -> str:
@@ -227,13 +261,13 @@ def _two_arguments(inside: str, text: str) -> tuple[str, str]:
 def _unknown(text: object) -> InvalidQuery:
     name, bracket, rest = str(text).strip().partition("(")
     match = _SYNONYMS.get(name.lower()) or nearest(name.lower(), _NAMES)
-    hint = f" Did you mean {match}{bracket}{rest}?" if match and bracket else ""
+    hint = f" Did you mean {shortened(f'{match}{bracket}{rest}')}?" if match and bracket else ""
     return InvalidQuery(
-        f"Unknown measure {text!r}.{hint} Available: total(x), mean(x), share(condition), ratio(x, y), median(x), p75(x), "
+        f"Unknown measure {shown(text)}.{hint} Available: total(x), mean(x), share(condition), ratio(x, y), median(x), p75(x), "
         "count(), sessions(), where x is a column or SQL.",
         argument="measures",
     )
 
 
 def _wrong(text: object, why: str) -> InvalidQuery:
-    return InvalidQuery(f"Invalid measure {text!r}: {why}.", argument="measures")
+    return InvalidQuery(f"Invalid measure {shown(text)}: {why}.", argument="measures")

@@ -94,6 +94,64 @@ def test_only_one_sql_expression_is_allowed_in_the_parentheses(inside: str) -> N
     assert caught.value.argument == "measures"
 
 
+@pytest.mark.parametrize(
+    ("inside", "problem"),
+    [
+        (" + ".join(["x"] * 3_000), "characters"),
+        ("+".join(["x"] * 4_000), "3,999 operators"),
+        (" AND ".join(["x > 1"] * 300), "599 operators"),
+        (f"CASE {'WHEN x > 1 THEN 2 ' * 150} END", "300 operators"),
+        (f"x {'IS NULL ' * 201}", "201 operators"),
+        (f"x {'::INT' * 201}", "201 operators"),
+        ("rpad(page, 2000000000)", r"rpad\(\), whose result could exhaust"),
+        ('"LPAD" /**/ (page, page_view_count * 1000000)', "LPAD"),
+        ("page || ' and ' || rPad(page, 3)", "rPad"),
+        ("generate_series(1, 1e12::BIGINT)", "generate_series"),
+        ("LEN(range(1, 100000000000))", "range"),
+        ("x IN (" + ", ".join(["'abcdefghijkl'"] * 1_000) + ")", "16,005 characters"),
+    ],
+)
+@pytest.mark.parametrize("argument", ["measures", "where"])
+def test_an_expression_that_would_exhaust_the_process_is_refused_before_it_is_parsed(
+    inside: str, problem: str, argument: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(pl, "sql_expr")
+    with pytest.raises(pf.InvalidQuery, match=problem) as caught:
+        Measure.parse(f"mean({inside})") if argument == "measures" else expression(inside, argument)
+    assert caught.value.argument == argument
+    assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize(
+    "inside",
+    [
+        "x IN (" + ", ".join(["'NZ'"] * 1_500) + ")",
+        "page LIKE '%/range/%rpad(%' AND title = 'a+b-c*d'",
+        "SUM(x) OVER (PARTITION BY session_id ORDER BY y ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)",
+        f"CASE {'WHEN x > 1 THEN 2 ' * 90} END",
+    ],
+)
+def test_long_lists_and_words_in_strings_are_allowed(inside: str) -> None:
+    assert Measure.parse(f"mean({inside})").columns
+
+
+def test_a_panic_of_polars_is_an_invalid_query(monkeypatch: pytest.MonkeyPatch) -> None:
+    def panic(text: str) -> pl.Expr:
+        raise pl.exceptions.PanicException(text)
+
+    monkeypatch.setattr(pl, "sql_expr", panic)
+    with pytest.raises(pf.InvalidQuery, match="is not a SQL expression"):
+        Measure.parse("mean(x)")
+
+
+@pytest.mark.parametrize("length", [300, 30_000])
+def test_messages_about_long_measures_are_short(length: int) -> None:
+    for text in ("x" * length, "avg(" + "x" * length + ")", f"ratio({'x' * length})", f"mean(({'x' * length})"):
+        with pytest.raises(pf.InvalidQuery) as caught:
+            Measure.parse(text)
+        assert len(str(caught.value)) < 700
+
+
 @pytest.mark.parametrize("text", ["mean()", "total( )", "share()", "median()", "p75()", "ratio(, x)", "ratio(x,)"])
 def test_empty_parentheses_are_refused(text: str) -> None:
     with pytest.raises(pf.InvalidQuery, match="needs a column or a SQL expression in its parentheses") as caught:
