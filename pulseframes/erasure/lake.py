@@ -83,6 +83,7 @@ def forget_in_lake(lake: Lake, person: Person) -> ForgottenInLake:
     """
     result, finder = ForgottenInLake(), Finder(person)
     with lake.rewrite(save_state=True) as partitions:
+        partitions.refuse_others()
         for design in lake.state().designs:
             design.pending = {id_: views for id_, views in design.pending.items() if id_ not in person.session_ids}
         for table in LAKE_TABLES.values():
@@ -107,6 +108,7 @@ def retain_in_lake(lake: Lake, cutoff: datetime) -> ForgottenInLake:
     """
     result = ForgottenInLake()
     with lake.rewrite(save_state=True) as partitions:
+        partitions.refuse_others()
         for name, table in LAKE_TABLES.items():
             for day in partitions.days(name):
                 if day < cutoff.date():

@@ -20,7 +20,11 @@ from pulseframes.tables import LAKE_TABLES
 COMMIT_FILE: Final = f"{OWN_FOLDER}/commit.json"
 _STAGING: Final = f"{OWN_FOLDER}/staging"
 _STAGED: Final = re.compile(rf"{_STAGING}/[0-9a-f]+/[0-9]+")
-_PLACED: Final = re.compile(rf"(?:{'|'.join(LAKE_TABLES)})/date=[0-9-]+/[^/]+|{OWN_FOLDER}/[a-z]+\.json")
+_PLACED: Final = re.compile(
+    rf"(?:{'|'.join(LAKE_TABLES)})/date=[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}/data\.parquet|{OWN_FOLDER}/lake\.json"
+)
+#: What a killed writer leaves beside staged files and state: the temporary files of ``write_whole()``.
+_HALF_WRITTEN: Final = re.compile(rf"{OWN_FOLDER}/(?:staging/[0-9a-f]+/)?\.\w+\.part")
 
 
 class _Changes(msgspec.Struct):
@@ -45,12 +49,14 @@ class Commit:
 
     def put(self, path: str, data: bytes) -> None:
         """Stage a file."""
+        self._store.check_own(path)
         staged = f"{self._folder}/{len(self._changes.moves)}"
         self._store.write(staged, data)
         self._changes.moves.append((staged, path))
 
     def delete(self, path: str) -> None:
         """Stage the removal of a file."""
+        self._store.check_own(path)
         self._changes.deletes.append(path)
 
     def done(self) -> None:
@@ -78,9 +84,7 @@ def recover(store: Store) -> None:
                 "Some days may then be older than others; `pulseframes replay` and Lake.write() restore what is missing."
             ) from None
         _carry_out(store, changes)
-    staged = store.list(_STAGING)
-    if staged:
-        store.delete(staged)
+    store.delete([path for path in store.list(OWN_FOLDER) if _STAGED.fullmatch(path) or _HALF_WRITTEN.fullmatch(path)])
 
 
 def _carry_out(store: Store, changes: _Changes) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterable, Iterator
 from datetime import date
 from typing import Final
@@ -11,15 +12,24 @@ import polars as pl
 import pyarrow.parquet as pq
 from polars.io.plugins import register_io_source
 
-from pulseframes.errors import LakeError
+from pulseframes._text import listed
+from pulseframes.errors import LakeError, PulseWarning, warn
 from pulseframes.lake.commit import Commit
 from pulseframes.lake.storage import Store
 from pulseframes.tables import DATE, LAKE_ORDER, LAKE_TABLES, LAKE_VERSION, partitioned
 
 #: The key of each file's metadata that holds the version of its columns.
 VERSION_KEY: Final = "pulseframes.lake_version"
+#: A column for the paths of scanned files.
+_PATH: Final = "_path"
 #: The rows of a row group, which a reader skips or reads as a whole; also those of a batch of a scan.
 _ROW_GROUP: Final = 20_000
+#: A table's file of a day. Others below the table's folder, such as copies, are not the lake's.
+_FILE: Final = re.compile(r"\w+/date=(\d{4}-\d\d-\d\d)/data\.parquet")
+#: What reading a damaged file raises; pyo3's panics are no ``Exception``.
+_DAMAGE: Final = (OSError, ValueError, pl.exceptions.PolarsError, pl.exceptions.PanicException)
+#: The other files of which a user was warned, each once in a process.
+_TOLD: Final[set[str]] = set()
 
 
 def scan(store: Store, table: str) -> pl.LazyFrame:
@@ -40,11 +50,11 @@ def scan(store: Store, table: str) -> pl.LazyFrame:
             query = query.select(columns)
         try:
             yield from query.collect_batches(chunk_size=_ROW_GROUP)
-        except (pl.exceptions.PolarsError, OSError) as problem:
+        except _DAMAGE as problem:
             check_files(store, table)
-            if isinstance(problem, OSError):
-                raise _unreadable(store.location, problem) from None
-            raise  # all files are sound, so it is the query
+            if isinstance(problem, pl.exceptions.PolarsError):
+                raise  # all files are sound, so it is the query
+            raise _unreadable(store.location, problem) from None
 
     return register_io_source(batches, schema=partitioned(LAKE_TABLES[table]), is_pure=True)
 
@@ -54,8 +64,10 @@ def _scan_files(store: Store, table: str) -> pl.LazyFrame:
     paths = files_of(store, table)
     if not paths:
         return pl.LazyFrame(schema=schema)
-    return pl.scan_parquet(
-        [f"{store.location}/{path}" for path in paths],
+    # Of a list, polars takes each folder=value of the whole path for a partition; of a folder, only those below it.
+    in_partition = "=" in store.location
+    query = pl.scan_parquet(
+        f"{store.location}/{table}/" if in_partition else [f"{store.location}/{path}" for path in paths],
         glob=False,  # a folder's name may hold brackets or a star
         schema=schema,
         hive_partitioning=True,
@@ -63,25 +75,46 @@ def _scan_files(store: Store, table: str) -> pl.LazyFrame:
         missing_columns="insert",
         extra_columns="ignore",
         storage_options=store.storage_options,
+        include_file_paths=_PATH if in_partition else None,
+    )
+    return (
+        query.filter(pl.col(_PATH).str.contains(r"/date=\d{4}-\d\d-\d\d/data\.parquet$")).drop(_PATH)
+        if in_partition
+        else query
     )
 
 
 def files_of(store: Store, table: str) -> list[str]:
-    """Return the paths of a table's files, by day."""
-    return [path for paths in _files_by_day(store, table).values() for path in paths]
+    """Return the paths of a table's files, by day, and warn of other Parquet files beside them."""
+    files, others = _files(store, table)
+    told = [other for path in others if (other := f"{store.location}/{path}") not in _TOLD]
+    if told:
+        _TOLD.update(told)
+        warn(
+            PulseWarning,
+            f"{listed(told, 3)}: the lake does not read or change files other than data.parquet. Move copies out of the lake.",
+        )
+    return [*files.values()]
 
 
-def _files_by_day(store: Store, table: str) -> dict[date, list[str]]:
-    days: dict[date, list[str]] = {}
+def _files(store: Store, table: str) -> tuple[dict[date, str], list[str]]:
+    """Return a table's files by day, and other Parquet files below its folder."""
+    days, others = {}, []
     for path in store.list(table):
-        _, partition, *rest = path.split("/")
-        if partition.startswith("date=") and rest and path.endswith(".parquet"):
-            try:
-                day = date.fromisoformat(partition.removeprefix("date="))
-            except ValueError:
-                continue
-            days.setdefault(day, []).append(path)
-    return dict(sorted(days.items()))
+        day = _day_of(path)
+        if day is not None:
+            days[day] = path
+        elif path.endswith(".parquet") and "/." not in path:
+            others.append(path)
+    return days, others
+
+
+def _day_of(path: str) -> date | None:
+    match = _FILE.fullmatch(path)
+    try:
+        return match and date.fromisoformat(match[1])
+    except ValueError:
+        return None
 
 
 def check_files(store: Store, *tables: str) -> None:
@@ -108,7 +141,22 @@ class Partitions:
 
     def days(self, table: str) -> list[date]:
         """Return the days of which a table has rows, in order."""
-        return list(_files_by_day(self._store, table))
+        return list(_files(self._store, table)[0])
+
+    def refuse_others(self) -> None:
+        """Refuse to erase anything while files that may hold the same rows would stay.
+
+        Raises
+        ------
+        LakeError
+            If there are Parquet files that are not the lake's.
+        """
+        others = [path for table in LAKE_TABLES for path in _files(self._store, table)[1]]
+        if others:
+            raise LakeError(
+                f"{self._store.location} has other files, such as copies, which would not be erased: {listed(others, 3)}. Delete them, or move "
+                "them out of the lake, and run it again. Nothing was removed."
+            )
 
     def read(self, table: str, days: Iterable[date]) -> pl.DataFrame:
         """Return the rows of some days, with the table's present columns.
@@ -118,17 +166,19 @@ class Partitions:
         LakeError
             If a file is damaged, or was written by a newer version.
         """
-        paths = [path for day in days for path in self._files(table, day)]
-        return pl.concat([LAKE_TABLES[table].empty(), *(self._frame(table, path) for path in paths)])
+        frames = [LAKE_TABLES[table].empty()]
+        for path in (_file_of(table, day) for day in days):
+            data = self._store.read(path)
+            if data is not None:
+                frames.append(decode(table, data, f"{self._store.location}/{path}"))
+        return pl.concat(frames)
 
     def replace(self, table: str, day: date, rows: pl.DataFrame) -> None:
         """Replace all rows of a day: the partition will be one file, or none if there are no rows."""
-        target = f"{_folder_of(table, day)}/data.parquet"
-        if not rows.is_empty():
-            self._commit.put(target, encode(table, rows))
-        for path in self._files(table, day):
-            if path != target or rows.is_empty():
-                self._commit.delete(path)
+        if rows.is_empty():
+            self._commit.delete(_file_of(table, day))
+        else:
+            self._commit.put(_file_of(table, day), encode(table, rows))
 
     def upgrade(self) -> None:
         """Rewrite the files that lack present columns."""
@@ -138,18 +188,9 @@ class Partitions:
                 if data is not None and not _has_present_columns(table, data, path):
                     self._commit.put(path, encode(table, decode(table, data, path)))
 
-    def _files(self, table: str, day: date) -> list[str]:
-        return [path for path in self._store.list(_folder_of(table, day)) if path.endswith(".parquet")]
 
-    def _frame(self, table: str, path: str) -> pl.DataFrame:
-        data = self._store.read(path)
-        if data is None:  # nobody else writes, so the user removed it
-            return LAKE_TABLES[table].empty()
-        return decode(table, data, f"{self._store.location}/{path}")
-
-
-def _folder_of(table: str, day: date) -> str:
-    return f"{table}/date={day.isoformat()}"
+def _file_of(table: str, day: date) -> str:
+    return f"{table}/date={day.isoformat()}/data.parquet"
 
 
 def encode(table: str, rows: pl.DataFrame) -> bytes:
@@ -179,7 +220,7 @@ def decode(table: str, data: bytes, name: str) -> pl.DataFrame:
         rows = pl.read_parquet(io.BytesIO(data))
         missing = [pl.lit(None, dtype).alias(column) for column, dtype in schema.items() if column not in rows.columns]
         rows = rows.with_columns(missing).select(schema.names()).cast(schema)
-    except (OSError, pl.exceptions.PolarsError, ValueError) as problem:
+    except _DAMAGE as problem:
         raise _unreadable(name, problem) from None
     if version > LAKE_VERSION:
         raise LakeError(f"{name} was written by a newer version of pulseframes. Update pulseframes.")
@@ -189,11 +230,11 @@ def decode(table: str, data: bytes, name: str) -> pl.DataFrame:
 def _has_present_columns(table: str, data: bytes, name: str) -> bool:
     try:
         return pl.read_parquet_schema(io.BytesIO(data)) == dict(LAKE_TABLES[table].schema)
-    except (OSError, pl.exceptions.PolarsError) as problem:
+    except _DAMAGE as problem:
         raise _unreadable(name, problem) from None
 
 
-def _unreadable(name: str, problem: Exception) -> LakeError:
+def _unreadable(name: str, problem: BaseException) -> LakeError:
     return LakeError(
         f"{name} cannot be read ({problem}). Move the file away; `pulseframes replay -o FOLDER` rebuilds its rows from the "
         "journal, and Lake.write(FOLDER) puts them back, without any calls."

@@ -121,7 +121,7 @@ class ObjectStore:
     def list(self, folder: str) -> list[str]:
         """Return the paths of all files below a folder, sorted."""
         metas = self._explained(lambda: obstore.list(self._store, folder or None, chunk_size=1_000).collect())
-        return sorted(meta["path"] for meta in metas)
+        return sorted(meta["path"] for meta in metas if meta["size"])  # an empty object marks a folder
 
     def get(self, path: str) -> StoredObject | None:
         """Return an object, or None if there is none."""
@@ -137,6 +137,9 @@ class ObjectStore:
         """Return a file's bytes, or None if there is no such file."""
         stored = self.get(path)
         return None if stored is None else stored.data
+
+    def check_own(self, path: str) -> None:
+        """Do nothing: a bucket has no links."""
 
     def write(self, path: str, data: bytes) -> None:
         """Write a file, which the server shows once it has all of it."""
@@ -243,6 +246,10 @@ def _checked(url: str) -> str:
     if not parts.netloc:
         raise InvalidQuery(
             f"path: {url!r} has no bucket or container. A valid address is s3://bucket/folder.", argument="path"
+        )
+    if "%" in url:  # obstore would decode it, and polars would not
+        raise InvalidQuery(
+            f"path: {url!r} has a %. Write the letters as they are, such as a space for %20.", argument="path"
         )
     return url.rstrip("/")
 

@@ -24,6 +24,9 @@ _VALID: Final = (
     "A lake is in a folder (or file:///folder), or in s3://bucket/folder, gs://bucket/folder or az://container/folder"
 )
 
+#: The folders between a lake's folder and its deepest files, which are staged ones.
+_DEEPEST: Final = 3
+
 
 class Store(Protocol):
     """Storage of files by paths with slashes, relative to the lake."""
@@ -44,6 +47,15 @@ class Store(Protocol):
 
     def read(self, path: str) -> bytes | None:
         """Return a file's bytes, or None if there is no such file."""
+
+    def check_own(self, path: str) -> None:
+        """Refuse to change a file that is not the lake's own, such as one behind a link.
+
+        Raises
+        ------
+        LakeError
+            If it is not.
+        """
 
     def write(self, path: str, data: bytes) -> None:
         """Write or replace a file, whole or not at all."""
@@ -139,17 +151,31 @@ class LocalStore:
     def names(self) -> list[str]:
         """Return the names of the files and folders at the top, except hidden ones."""
         with self._explained():
-            if not self._folder.exists():
+            try:
+                return [path.name for path in self._folder.iterdir() if not path.name.startswith(".")]
+            except FileNotFoundError:
                 return []
-            return [path.name for path in self._folder.iterdir() if not path.name.startswith(".")]
 
     def list(self, folder: str) -> list[str]:
-        """Return the paths of all files below a folder, sorted, except hidden ones, which are not complete yet."""
-        paths = []
-        for parent, _, names in os.walk(self._folder / folder):
-            inside = Path(parent).relative_to(self._folder).as_posix()
-            paths += [f"{inside}/{name}".removeprefix("./") for name in names if not name.startswith(".")]
-        return sorted(paths)
+        """Return the paths of the files at most three folders below a folder, sorted; those behind links too."""
+        with self._explained():
+            return sorted(self._files_below(folder, _DEEPEST))
+
+    def _files_below(self, folder: str, levels: int) -> Iterator[str]:
+        place = self._folder / folder
+        try:
+            entries = [*os.scandir(place)]
+        except FileNotFoundError:
+            if place.is_symlink():
+                raise LakeError(f"{place} is a link that leads nowhere. Restore what it leads to.") from None
+            return
+        for entry in entries:
+            path = f"{folder}/{entry.name}".removeprefix("/")
+            is_lost = entry.is_symlink() and not entry.name.startswith(".") and not Path(entry).exists()
+            if not entry.is_dir() and not is_lost:
+                yield path
+            elif levels:
+                yield from self._files_below(path, levels - 1)
 
     def read(self, path: str) -> bytes | None:
         """Return a file's bytes, or None if there is no such file."""
@@ -159,8 +185,17 @@ class LocalStore:
             except FileNotFoundError:
                 return None
 
+    def check_own(self, path: str) -> None:
+        """Refuse a file that is a link, or behind one: what links lead to may be anybody's."""
+        if Path(os.path.realpath(self._folder / path)) != Path(os.path.realpath(self._folder), path):
+            raise LakeError(
+                f"{self._folder / path} is a link, or behind one, and pulseframes changes nothing behind links. Replace the link with the "
+                "file or folder that it leads to."
+            )
+
     def write(self, path: str, data: bytes) -> None:
         """Write a file beside its place, to the disk, and move it there."""
+        self.check_own(path)
         place = self._folder / path
         with self._explained():
             place.parent.mkdir(parents=True, exist_ok=True)
@@ -168,20 +203,23 @@ class LocalStore:
 
     def move(self, source: str, target: str) -> None:
         """Rename a file, sync the folder to the disk, and leave no empty folder behind."""
-        place = self._folder / target
+        self.check_own(source)
+        self.check_own(target)
+        staged, place = self._folder / source, self._folder / target
         with self._explained():
             place.parent.mkdir(parents=True, exist_ok=True)
             try:
-                (self._folder / source).replace(place)
+                staged.replace(place)
             except FileNotFoundError:
                 return
             _sync_folder(place.parent)
             with suppress(OSError):  # other files are still in it
-                (self._folder / source).parent.rmdir()
+                staged.parent.rmdir()
 
     def delete(self, paths: Sequence[str]) -> None:
         """Delete files, and the folders that are empty then."""
         for path in paths:
+            self.check_own(path)
             place = self._folder / path
             with self._explained():
                 place.unlink(missing_ok=True)
@@ -192,6 +230,7 @@ class LocalStore:
     @contextmanager
     def locked(self, wait: float = LOCK_SECONDS) -> Iterator[None]:
         """Lock a file, which the system unlocks when the process ends, however it ends."""
+        self.check_own(LOCK_FILE)
         place = self._folder / LOCK_FILE
         lock = FileLock(place, timeout=wait)
         try:

@@ -199,7 +199,7 @@ def test_rows_that_the_lake_has_already_count_as_unchanged_and_rewrite_nothing(l
     assert files(tmp_path) == before
 
 
-def test_only_the_days_that_are_touched_are_rewritten_and_a_day_has_one_file(lake: pf.Lake, tmp_path: Path) -> None:
+def test_only_the_days_that_are_touched_are_rewritten(lake: pf.Lake, tmp_path: Path) -> None:
     rows = [{"session_id": n, "session_start": START + timedelta(days=n)} for n in range(10)]
     lake.write(session_rows(*rows))
     old = {path: (tmp_path / path).stat().st_ino for path in files(tmp_path)}
@@ -207,13 +207,6 @@ def test_only_the_days_that_are_touched_are_rewritten_and_a_day_has_one_file(lak
     assert written.days == {date(2026, 11, 4)}
     changed = {path for path in files(tmp_path) if (tmp_path / path).stat().st_ino != old.get(path)}
     assert changed == {"lake/sessions/date=2026-11-04/data.parquet"}
-    # A file that another program put beside it becomes part of the day's one file when the day is next written.
-    day = tmp_path / "lake/sessions/date=2026-11-04"
-    stranger = pl.read_parquet(day / "data.parquet").head(1).with_columns(session_id=pl.lit(500, pl.Int64))
-    stranger.write_parquet(day / "part-7.parquet")
-    lake.write(session_rows({"session_id": 100, "session_start": START + timedelta(days=3)}))
-    assert [path.name for path in day.iterdir()] == ["data.parquet"]
-    assert set(pl.read_parquet(day / "data.parquet")["session_id"]) == {3, 99, 100, 500}
 
 
 def test_a_session_that_starts_on_another_day_by_a_newer_answer_moves_there_with_its_page_views(lake: pf.Lake) -> None:

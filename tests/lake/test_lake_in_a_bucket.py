@@ -7,10 +7,12 @@ from datetime import timedelta
 import duckdb
 import polars as pl
 import pytest
+import requests
 from conftest import Clock, client_of
 from polars.testing import assert_frame_equal
 
 import pulseframes as pf
+from lake.test_lake import START, session_rows
 from lake.test_remote_storage import _no_cloud_of_the_developer, endpoint, options, url  # noqa: F401  pytest finds them here
 from pulseframes.lake.commit import COMMIT_FILE
 from pulseframes.simulator import Simulator
@@ -78,3 +80,24 @@ def test_a_writer_that_dies_in_a_bucket_is_finished_by_the_next(
         pass
     assert len(lake.sessions().collect()) == len(sessions)
     assert lake.store.list("_pulseframes") == ["_pulseframes/lake.json"]
+
+
+def test_folder_markers_and_folders_of_the_form_key_value_are_no_files_and_no_partitions(
+    url: str,  # noqa: F811  the fixture
+    options: dict[str, str],  # noqa: F811  the fixture
+) -> None:
+    """Consoles, Hadoop and rclone put an empty object where they show a folder."""
+    lake = pf.Lake(f"{url}/env=prod/lake", storage_options=options)
+
+    def mark(*folders: str) -> None:
+        for folder in folders:
+            place = lake.location.replace("s3:/", options["aws_endpoint_url"])
+            assert requests.put(f"{place}/{folder}", timeout=10).ok
+
+    mark("", "sessions/")
+    lake.write(session_rows({"session_id": 1}))
+    mark("page_views/", "errors", "sessions/date=2026-11-01/", "sessions/date=2026-11-02")
+    lake.write(session_rows({"session_id": 2}))
+    assert sorted(lake.sessions().collect()["session_id"]) == [1, 2]
+    assert lake.sessions().filter(date=START.date()).collect().height == 2
+    assert lake.sql("SELECT count(*) FROM sessions").item() == 2
