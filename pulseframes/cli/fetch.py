@@ -124,4 +124,4 @@ def quota(
 ) -> None:
     """Show how many calls are left, when the next one is possible, and the last calls. Costs no call."""
     with pf.PulseClient() as client:
-        print_quota(client.quota(), client.last_calls(last), as_json=as_json)
+        print_quota(client.quota(), client.application, client.last_calls(last), as_json=as_json)

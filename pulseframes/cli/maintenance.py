@@ -151,7 +151,8 @@ def _examine(*, may_spend: bool) -> Iterator[_Check]:
         except pf.PulseError as problem:
             yield _Check("journal", False, str(problem))
             return
-        yield _Check("journal", True, f"{quota.used:,} of {quota.limit:,} calls used, {quota.left:,} left")
+        used = f"{quota.used:,} of {quota.limit:,} calls used, {quota.left:,} left"
+        yield _Check("journal", True, f"{used}; application {client.application}")
         problem_of_network = _unreachable(settings)
         if problem_of_network is not None:
             yield _Check("reachability", False, problem_of_network)

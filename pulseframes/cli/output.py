@@ -144,17 +144,18 @@ def _plain(value: Any) -> str:
     return str(value.isoformat() if hasattr(value, "isoformat") else value)
 
 
-def print_quota(quota: pf.Quota, calls: list[CallRecord], *, as_json: bool) -> None:
-    """Print the quota of an application and its last calls on stdout."""
+def print_quota(quota: pf.Quota, application: str, calls: list[CallRecord], *, as_json: bool) -> None:
+    """Print the quota of an application, its name in the journal and its last calls on stdout."""
     if as_json:
         last = [{name: getattr(call, name) for name in ("id", "at", "endpoint", "outcome", "status")} for call in calls]
         numbers = {"limit": quota.limit, "used": quota.used, "left": quota.left, "day": quota.day}
-        print_json({**numbers, "next_call_at": quota.next_call_at, "last_calls": last})
+        print_json({**numbers, "application": application, "next_call_at": quota.next_call_at, "last_calls": last})
         return
     day = "in the last 24 hours" if quota.day == "rolling" else "today (UTC)"
     say(f"{quota.used:,} of {quota.limit:,} calls used {day}, {quota.left:,} left.")
     if not quota.left:
         say(f"Next call possible at {quota.next_call_at:%Y-%m-%d %H:%M:%S} UTC.")
+    typer.echo(f"Application {application} in the journal.")
     for call in calls:
         outcome = call.outcome or "no outcome recorded"
         status = f" {call.status}" if call.status else ""

@@ -138,6 +138,11 @@ _SUCCESSES: Final = """
     WHERE application = ? AND at >= ? AND at < ? AND endpoint != ? AND outcome = 'answered' AND status BETWEEN 200 AND 299
     ORDER BY id
 """
+_APPLICATIONS: Final = """
+    SELECT DISTINCT application FROM calls
+    WHERE endpoint != ? AND outcome = 'answered' AND status BETWEEN 200 AND 299
+    ORDER BY application
+"""
 _NEWEST: Final = """
     WHERE id IN (
         SELECT max(id) FROM calls
@@ -272,8 +277,8 @@ class Journal:
         return next(iter(self._records("WHERE id = ?", call_id)), None)
 
     def applications(self) -> list[str]:
-        """Return the hashes of the applications in the journal."""
-        return [row[0] for row in self._select("SELECT DISTINCT application FROM calls ORDER BY application")]
+        """Return the hashes of the applications that have responses; one whose key was refused has none."""
+        return [row[0] for row in self._select(_APPLICATIONS, AUTHENTICATE.name)]
 
     def successes(self, application: str, date_from: datetime, date_to: datetime) -> Iterator[CallRecord]:
         """Yield each success of an application in a time range, oldest first, one at a time; no authentications."""

@@ -78,9 +78,9 @@ def replay_journal(
     Raises
     ------
     InvalidQuery
-        If a time is invalid, or the journal has several applications and none is named.
+        If a time is invalid, the journal has several applications and none is named, or has not the one that is.
     JournalError, OSError
-        As for ``replay()``.
+        As for ``replay()``; also if the journal has no responses.
     """
     start, end = parse_instant("date_from", date_from), parse_instant("date_to", date_to)
     folder = (settings or Settings()).folder
@@ -91,17 +91,25 @@ def replay_journal(
         )
     journal = Journal(path)
     try:
-        known = journal.applications()
-        if application is None and len(known) == 1:
-            application = known[0]
-        if application is None or application not in known:
-            message = (
-                f"application must be one that the journal has ({', '.join(known) or 'none'}), not {application!r}."
-            )
-            raise InvalidQuery(message, argument="application")
-        return replay(journal, application, start, end, directory)
+        return replay(journal, _chosen(journal, application), start, end, directory)
     finally:
         journal.close()
+
+
+def _chosen(journal: Journal, application: str | None) -> str:
+    """Return the application to replay: the one that is named, or the only one with responses."""
+    known = journal.applications()
+    if not known:
+        raise JournalError(f"The journal {journal.path} has no responses.")
+    if application is None and len(known) == 1:
+        return known[0]
+    if application not in known:
+        problem = "the journal has several" if application is None else f"the journal has no {application!r}"
+        raise InvalidQuery(
+            f"application: {problem}. Name one of {', '.join(known)}; `pulseframes quota` prints the one of your API key.",
+            argument="application",
+        )
+    return application
 
 
 def replay(journal: Journal, application: str, date_from: datetime, date_to: datetime, directory: Path) -> ReplayReport:

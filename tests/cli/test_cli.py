@@ -316,6 +316,15 @@ def test_quota_shows_what_is_left_and_the_last_calls_and_costs_nothing(run: Run,
 
 
 @pytest.mark.usefixtures("environment")
+def test_quota_and_doctor_print_the_application_that_replay_takes(run: Run, tmp_path: Path) -> None:
+    run("search", *WEEK, "--limit", "1")
+    application = json.loads(run("quota", "--json")[1])["application"]
+    assert application in run("quota")[1]
+    assert application in run("doctor")[1]
+    assert run("replay", "--application", application, "-o", tmp_path / "out")[0] == 0
+
+
+@pytest.mark.usefixtures("environment")
 def test_quota_shows_when_the_next_call_is_possible_if_none_is_left(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PULSEFRAMES_DAILY_LIMIT", "2")
     run("search", *WEEK, "--limit", "1")

@@ -148,12 +148,25 @@ def test_a_journal_of_several_applications_needs_the_name_of_one(
             with client_of(simulator, changes={"home": str(tmp_path / "home")}) as client:
                 pf.search_sessions("2026-01-01", NOW, client=client)
                 application = client.application
-    with pytest.raises(pf.InvalidQuery, match="application must be one that the journal has") as caught:
+    with pytest.raises(pf.InvalidQuery, match="application: the journal has several. Name one of ") as caught:
         replaying.replay_journal(tmp_path / "out")
     assert application in str(caught.value)
     assert replaying.replay_journal(tmp_path / "out", application=application).rows["sessions"] == 50
-    with pytest.raises(pf.InvalidQuery):
+    with pytest.raises(pf.InvalidQuery, match=r"the journal has no 'no such'\. Name one of "):
         replaying.replay_journal(tmp_path / "out", application="no such")
+
+
+def test_an_application_that_was_never_answered_is_none_to_choose_from(
+    simulator: Simulator, client: pf.PulseClient, tmp_path: Path
+) -> None:
+    with pf.PulseClient(pf.Credentials("a typo", "id", "secret"), settings=client.settings) as mistaken:
+        with pytest.raises(pf.AuthenticationFailed):
+            mistaken.check_credentials()
+        with pytest.raises(pf.JournalError, match="has no responses"):
+            replaying.replay_journal(tmp_path / "out", settings=client.settings)
+    pf.search_sessions("2026-01-01", NOW, client=client)
+    report = replaying.replay_journal(tmp_path / "out", settings=client.settings)
+    assert report.rows["sessions"] == len(simulator.summaries())
 
 
 versions_of_sessions = st.lists(
