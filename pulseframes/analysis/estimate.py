@@ -11,7 +11,7 @@ from typing import Final, TypeAlias
 import polars as pl
 
 from pulseframes.analysis.page_template import Rules, page_template
-from pulseframes.analysis.sample import Sample, everyone
+from pulseframes.analysis.sample import Sample, everyone, sample_or_details
 from pulseframes.errors import InvalidQuery
 from pulseframes.lake import Lake, as_lake
 from pulseframes.query import DateLike
@@ -169,9 +169,7 @@ def sample_of(
     opened = open_source(source, date_from, date_to, design)
     if isinstance(opened, Sample):
         return opened
-    if design is None and not opened.state().designs:
-        return Sample.of_bought(opened, date_from, date_to, columns=())
-    return Sample.of_lake(opened, date_from, date_to, design=design, columns=())
+    return sample_or_details(opened, date_from, date_to, design)
 
 
 def with_templates(sample: Sample, rules: Rules | None) -> Sample:

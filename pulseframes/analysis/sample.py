@@ -167,7 +167,7 @@ class Sample:
         InvalidQuery
             If a time or the design is wrong, or the window has sessions that the sample does not represent.
         LakeError
-            If there is no lake; or it has neither a sample nor the details of all sessions.
+            If there is no lake; it has neither a sample nor the details of all sessions; or the sample's sessions are gone.
 
         Warns
         -----
@@ -187,6 +187,8 @@ class Sample:
             return downloaded
         window = _window(lake, state, date_from, date_to)
         drawn = lake.design().filter(of_design(state.design)).collect()
+        if drawn.is_empty():
+            raise _lost_sample(lake, state)
         sessions = _sessions(lake, window, [*columns, *state.design.columns])
         population = state.with_rate(population_of(sessions, state.design, drawn))
         outside = population.filter(pl.col(RATE).is_null())
@@ -316,6 +318,22 @@ def _warn_of_nonresponse(sample: Sample, design: str) -> None:
             f"{missing} of the {len(sample.members)} sessions in the sample {design} have no details. Weights adjust for them, "
             "if they resemble the others.",
         )
+
+
+def sample_or_details(
+    lake: Lake, date_from: DateLike | None, date_to: DateLike | None, design: Design | str | None
+) -> Sample:
+    """Return a lake's sample or, if no design has drawn one, its details as they are; both without summary columns."""
+    if design is None and not any(state.rate_windows or state.pending for state in lake.state().designs):
+        return Sample.of_bought(lake, date_from, date_to, columns=())
+    return Sample.of_lake(lake, date_from, date_to, design=design, columns=())
+
+
+def _lost_sample(lake: Lake, state: DesignState) -> LakeError:
+    return LakeError(
+        f"The lake {lake.location} no longer has any session of its sample {state.label}: its design/ was deleted, or all of "
+        "them were erased. Another sync with this design and at least one detail draws the sample again."
+    )
 
 
 def _no_sample(lake: Lake) -> LakeError:

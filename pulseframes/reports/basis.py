@@ -25,8 +25,9 @@ def summary(findings: Findings) -> str:
     size = findings.sample
     match findings.basis:
         case "sample":
+            verb = "was" if size.answered == 1 else "were"
             return (
-                f"{size.answered:,} of {size.population:,} sessions were sampled at random and downloaded in full. Load times, ratings and "
+                f"{size.answered:,} of {size.population:,} sessions {verb} sampled at random and downloaded in full. Load times, ratings and "
                 "errors are estimates for all sessions, with 95% confidence intervals."
             )
         case "all":

@@ -13,7 +13,7 @@ import polars as pl
 
 from pulseframes.analysis import error_impact, landings, page_speed, paths, satisfaction, traffic
 from pulseframes.analysis.estimate import estimate
-from pulseframes.analysis.sample import Sample
+from pulseframes.analysis.sample import Sample, sample_or_details
 from pulseframes.charts.periods import by_hour
 from pulseframes.lake import Lake
 from pulseframes.query import DateLike
@@ -123,7 +123,8 @@ def collect(
     hours = by_hour(visits(every="1h"))
     days = (window.end - window.start).days
     period = "1mo" if days >= _MONTHS_FROM else "1w" if days >= _WEEKS_FROM else "1d"
-    sample = _sample(lake, date_from, date_to, design, window)
+    # an empty lake also has a report
+    sample = sample_or_details(lake, *((date_from, date_to) if lake.coverage() else window), design)
     rating_period = _rating_period(len(sample.details.sessions), days)
     return Findings(
         coverage=read_coverage(lake, window),
@@ -139,17 +140,6 @@ def collect(
         landings=landings(sample),
         paths=paths(sample),
     )
-
-
-def _sample(
-    lake: Lake, date_from: DateLike | None, date_to: DateLike | None, design: Design | str | None, window: Window
-) -> Sample:
-    """Return the lake's sample or, if it has none, its details as they are."""
-    if design is not None or lake.state().designs:
-        return Sample.of_lake(lake, date_from, date_to, design=design, columns=[])
-    if not lake.coverage():  # an empty lake also has a report
-        date_from, date_to = window
-    return Sample.of_bought(lake, date_from, date_to, columns=[])
 
 
 def _basis(sample: Sample) -> Basis:

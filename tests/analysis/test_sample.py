@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -13,6 +14,7 @@ from conftest import NOW
 from polars.testing import assert_frame_equal
 
 import pulseframes as pf
+from pulseframes import reports
 from pulseframes.fetch.draw import SampleDraw
 from pulseframes.lake.state import LakeState
 from pulseframes.sampling.design import Design
@@ -221,6 +223,36 @@ def test_a_design_without_details_is_not_the_lakes_last(lake: pf.Lake, shop: Sim
     with lake.locked():
         SampleDraw(lake, Design("pageviews"), Window(START, END), DAY).record(latest=False)
     assert [drawn.design for drawn in lake.state().designs] == [Design("pageviews"), UNIFORM]
+
+
+@pytest.mark.parametrize(
+    "question", [pf.page_speed, pf.error_impact, pf.paths, pf.features, lambda it: reports.collect(it).figures]
+)
+def test_a_design_that_has_drawn_nothing_leaves_details_as_they_are(
+    lake: pf.Lake, shop: Simulator, question: Callable[[pf.Lake], Any]
+) -> None:
+    lake.write(frames_of(shop, shop.summaries(START, END)["session_id"].head(9)), fetched_at=NOW)
+    before = question(lake)
+    with lake.locked():
+        draw = SampleDraw(lake, Design("pageviews"), Window(START, END), DAY)
+        draw.begin([])  # the quota is used up
+        draw.record(latest=False)
+    after = question(lake)
+    assert len(lake.state().designs) == 1
+    assert str(after) == str(before)
+
+
+def test_a_sample_whose_design_was_deleted_is_reported_and_the_next_details_draw_it_again(
+    lake: pf.Lake, shop: Simulator
+) -> None:
+    download(lake, shop, 30, START, END)
+    drawn = {*lake.design().collect()["session_id"]}
+    shutil.rmtree(Path(lake.location) / "design")
+    with pytest.raises(pf.LakeError, match=r"no longer has any session of its sample uniform .* draws the sample again"):
+        pf.estimate(lake, "median(loading_time_ms)")
+    download(lake, shop, 1, START, END)
+    assert {*lake.design().collect()["session_id"]} > drawn
+    assert len(pf.Sample.of_lake(lake).members) == 31
 
 
 def test_a_sync_killed_before_its_sample_was_recorded_is_reported(lake: pf.Lake) -> None:

@@ -261,6 +261,7 @@ def test_a_design_that_has_drawn_nothing_yet_continues_and_is_not_a_sample(
     assert files(lake) == {}
     with pytest.raises(pf.LakeError, match="has no random sample"):
         pf.Sample.of_lake(lake)
+    assert pf.page_speed(lake).is_empty()  # none is downloaded, so none is described
     pf.sync(lake, *window, details=3, client=client)
     assert downloaded(shop) == chosen["session_id"].to_list()
 
