@@ -57,11 +57,12 @@ def find_in_lake(lake: Lake, person: Person) -> Person:
     rows = lake.sessions().select(_IDENTITY).collect()
     while True:
         theirs = rows.filter(_is_theirs(person, policy))
-        known = person | Person.described(
+        # The id 0 is a session here; elsewhere it is what .NET writes for none.
+        known = person | Person(session_ids=frozenset(theirs["session_id"]))
+        known |= Person.described(
             user_ids=theirs["user_id"],
             identifiers=theirs["user_identifier"],
             emails=theirs["user_email_address"],
-            session_ids=theirs["session_id"],
             texts=[*theirs["user_first_name"], *theirs["user_full_name"], *theirs["ip_address"]],
         )
         if known == person:
@@ -126,13 +127,14 @@ def retain_in_lake(lake: Lake, cutoff: datetime) -> ForgottenInLake:
 
 def _is_theirs(person: Person, policy: PrivacyPolicy) -> pl.Expr:
     """Return a filter for the sessions whose user is a person, in the lake's own form of each value."""
-    emails = pl.col("user_email_address")
-    addresses = [*person.emails, *person.identifiers]  # a pseudonym depends on the spelling, and this may be it
+    names = [*person.identifiers, *person.emails]  # older pseudonyms depend on the letter case, and this may be it
+    identifier, email = pl.col("user_identifier"), pl.col("user_email_address")
     return (
         pl.col("user_id").is_in(_as_stored("user_id", person.user_ids, policy))
-        | pl.col("user_identifier").is_in(_as_stored("user_identifier", [*person.identifiers, *person.emails], policy))
-        | emails.is_in(_as_stored("user_email_address", addresses, policy))
-        | emails.str.to_lowercase().is_in(sorted(person.emails))
+        | identifier.is_in(_as_stored("user_identifier", names, policy))
+        | identifier.str.to_lowercase().is_in(sorted(names))
+        | email.is_in(_as_stored("user_email_address", names, policy))
+        | email.str.to_lowercase().is_in(sorted(person.emails))
         | pl.col("session_id").is_in(sorted(person.session_ids))
     ).fill_null(False)
 

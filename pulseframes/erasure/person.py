@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import Any, Final
@@ -19,10 +20,23 @@ _IDENTITY: Final = frozenset({"identifier", "emailAddress", "firstName", "fullNa
 
 _DIGITS: Final = re.compile("[0-9]+")
 _STRING: Final = re.compile(r'"((?:[^"\\]|\\.)*+)"(\s*:)?', re.DOTALL)
-#: Not inside a longer word, but after an escape, as in ``%3Danna``.
+#: Not inside a longer word, but after an escape, as in ``%3Danna``; in an address in an address, percent signs are escaped too.
 _WORD_BEGINS: Final = (
-    r"(?:(?<![^\W_])|(?<=%[0-9A-Fa-f]{2})|(?<=%25[0-9A-Fa-f]{2})|(?<=\\u[0-9A-Fa-f]{4})|(?<=\\[bfnrt]))"
+    rf"(?:(?<![^\W_])|{'|'.join(rf'(?<=%{depth}[0-9A-Fa-f]{{2}})' for depth in ('', '25', '2525', '252525'))}"
+    r"|(?<=[\\%]u[0-9A-Fa-f]{4})|(?<=\\[bfnrt]))"
 )
+#: The first character of an HTML entity, as HTML, JSON and addresses write it.
+_AMPERSAND: Final = r"(?:&|\\u0026|%(?:25)*26)(?:amp;)*"
+_ENTITIES: Final = {
+    "@": "commat",
+    "&": "amp",
+    "'": "apos",
+    '"': "quot",
+    "<": "lt",
+    ">": "gt",
+    "+": "plus",
+    ".": "period",
+}
 _WORD_ENDS: Final = r"(?![^\W_])"
 _ADDRESS_BEGINS: Final = r"(?<![\w.+-])"
 _ADDRESS_ENDS: Final = r"(?![.+-]?\w)"
@@ -37,7 +51,7 @@ class Person:
     user_ids : frozenset of int
         Raygun's ids of the user.
     identifiers : frozenset of str
-        What sites call the user.
+        What sites call the user, as it is spelled and in lower case.
     emails : frozenset of str
         E-mail addresses, in lower case.
     session_ids : frozenset of int
@@ -63,7 +77,7 @@ class Person:
         """
         if not user.strip():
             raise InvalidQuery("user is empty. Pass an identifier, an e-mail address or a user id.", argument="user")
-        return cls(_user_ids([user]), frozenset({user}), frozenset({user.lower()}))
+        return cls(_user_ids([user]), frozenset({user, user.lower()}), frozenset({user.lower()}))
 
     @classmethod
     def described(
@@ -77,7 +91,8 @@ class Person:
     ) -> Person:
         """Return a person by values from a response or a frame; empty, null and invalid values are ignored."""
         ids = list(user_ids)
-        names = {*_texts(identifiers), *(text for text in _texts(ids) if not _is_whole(text))}
+        spelled = {*_texts(identifiers), *(text for text in _texts(ids) if not _is_whole(text))}
+        names = spelled | {text.lower() for text in spelled}
         addresses = {text.lower() for text in (*_texts(emails), *(name for name in names if "@" in name))}
         return cls(
             _user_ids(ids),
@@ -107,7 +122,9 @@ class Person:
 
 
 class Finder:
-    """Finds a person in JSON: in upper or lower case, and however JSON or addresses escape it.
+    """Finds a person in JSON: in upper or lower case, and however JSON, addresses or HTML escape it.
+
+    It does not find other encodings, such as base64, or look-alikes, such as a full-width @.
 
     Parameters
     ----------
@@ -117,7 +134,7 @@ class Finder:
 
     def __init__(self, person: Person) -> None:
         names = person.identifiers | person.emails
-        ids = {str(abs(number)) for number in person.user_ids | person.session_ids}
+        ids = {str(abs(number)) for number in person.user_ids | person.session_ids if number}
         self._numbers = ids | {text for text in names if _DIGITS.fullmatch(text)}
         self._long_numbers = {text for text in self._numbers if len(text) >= SHORTEST_NAMED}
         self._names = _any_of({text for text in names if not _DIGITS.fullmatch(text)})
@@ -174,12 +191,20 @@ def _is_whole(text: str) -> bool:
 
 def _any_of(texts: Iterable[str], begins: str = "", ends: str = "") -> re.Pattern[str]:
     """Return a pattern that matches any of some texts, the longest first; without texts, it matches nothing."""
-    forms = ["".join(map(_any_form, text)) for text in sorted(texts, key=lambda text: (-len(text), text))]
-    return re.compile(f"{begins}(?:{'|'.join(forms)}){ends}" if forms else r"(?!)")
+    composed = {unicodedata.normalize("NFC", text) for text in texts}
+    forms = ["".join(map(_any_form, text)) for text in sorted(composed, key=lambda text: (-len(text), text))]
+    return re.compile(f"{_may_begin(composed)}{begins}(?:{'|'.join(forms)}){ends}" if forms else r"(?!)")
+
+
+def _may_begin(texts: Iterable[str]) -> str:
+    """Return a pattern by which most positions are skipped: a first letter of some texts, or the beginning of an escape."""
+    cases = {case for text in texts for case in (text[0], text[0].lower(), text[0].upper())}
+    letters = {letter[0] for case in cases for letter in (case, unicodedata.normalize("NFD", case))}
+    return rf"(?=[%&+\\{''.join(map(re.escape, sorted(letters)))}])"
 
 
 def _any_form(letter: str) -> str:
-    """Return a pattern that matches a letter in all ways in which JSON and addresses write it.
+    """Return a pattern that matches a letter in all ways in which JSON, addresses and HTML write it.
 
     Without ``re.IGNORECASE``, with which the search would try every position, and be ten times as slow.
     """
@@ -187,10 +212,16 @@ def _any_form(letter: str) -> str:
     forms = {re.escape(case) for case in cases}
     for case in cases:
         units = case.encode("utf-16-be", "surrogatepass").hex()
-        forms.add("".join(rf"\\u{_hex(units[at : at + 4])}" for at in range(0, len(units), 4)))
+        forms.add("".join(rf"(?:\\|%(?:25)*)u{_hex(units[at : at + 4])}" for at in range(0, len(units), 4)))
         encoded = case.encode("utf-8", "surrogatepass").hex()
-        forms.add("".join(f"%(?:25)?{_hex(encoded[at : at + 2])}" for at in range(0, len(encoded), 2)))
+        forms.add("".join(f"%(?:25)*{_hex(encoded[at : at + 2])}" for at in range(0, len(encoded), 2)))
+        forms.add(f"{_AMPERSAND}#(?:0*{ord(case)}|[xX]0*{_hex(f'{ord(case):x}')});")
+        parts = unicodedata.normalize("NFD", case)
+        if len(parts) > 1:
+            forms.add("".join(map(_any_form, parts)))
     forms.add(re.escape(json.dumps(letter, ensure_ascii=False)[1:-1]))
+    if letter in _ENTITIES:
+        forms.add(f"{_AMPERSAND}{_ENTITIES[letter]};")
     if letter == "/":
         forms.add(r"\\/")
     if letter == " ":

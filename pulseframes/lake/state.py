@@ -230,12 +230,13 @@ class LakeFiles:
         stored = self.state().privacy
         if self._privacy is None:
             return PrivacyPolicy.from_description(stored)
-        if self._privacy.describe() != stored:
+        policy = self._privacy.of_lake(stored)
+        if policy is None:
             raise LakeError(
                 f"The lake {self.location} was created with other privacy rules ({stored.get('rules')}), or with another key. "
                 "Omit the rules to use the lake's own, or create another lake: responses in the journal cost no calls."
             )
-        return self._privacy
+        return policy
 
     @contextmanager
     def locked(self) -> Iterator[LakeState]:

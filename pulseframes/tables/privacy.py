@@ -7,24 +7,33 @@ on every machine and day. Rows can still be counted and joined by person, but on
 from __future__ import annotations
 
 import base64
+import hashlib
 import hmac
 import ipaddress
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, Final, Self
 
 import polars as pl
 
 from pulseframes._arguments import did_you_mean
 from pulseframes._secret import Secret
-from pulseframes.errors import InvalidQuery, LakeError
+from pulseframes.errors import InvalidQuery, LakeError, PulseWarning, warn
 from pulseframes.tables import REJECTED, TABLES, Column, Privacy, Table
 
 ENV_PSEUDONYM_KEY: Final = "PULSEFRAMES_PSEUDONYM_KEY"
-#: A shorter key could be guessed.
+#: A key that is shorter, or has fewer different characters, could be guessed.
 SHORTEST_KEY: Final = 16
+FEWEST_CHARACTERS: Final = 8
+#: How pseudonyms are made. In version 1 the letter case of ``_FOLDED`` matters, and the fingerprint of the key is quick to compute.
+PSEUDONYMS: Final = 2
+#: The columns that are pseudonymised in lower case, so that a person is found however their name is spelled.
+_FOLDED: Final = frozenset({"user_identifier", "user_email_address"})
+#: Makes each guess at a key take about as long as opening the lake.
+_ROUNDS: Final = 100_000
 #: Replaces the JSON of a rejected row, which has everything that the other columns would hide.
 WITHHELD: Final = "(withheld: the lake's privacy policy)"
 
@@ -87,6 +96,7 @@ class PrivacyPolicy:
 
     rules: Mapping[str, str] = field(default_factory=dict)
     key: Secret | str | None = field(default=None, repr=False)
+    _version: int = field(default=PSEUDONYMS, init=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(
@@ -102,6 +112,12 @@ class PrivacyPolicy:
                 f"key: the key of the pseudonyms ({ENV_PSEUDONYM_KEY}) has fewer than {SHORTEST_KEY} characters and could be "
                 "guessed; use a longer one.",
                 argument="key",
+            )
+        if key is not None and len({*key.strip()}) < FEWEST_CHARACTERS:
+            warn(
+                PulseWarning,
+                f"The key of the pseudonyms has fewer than {FEWEST_CHARACTERS} different characters and could be guessed. For a new "
+                "lake, use a random one, such as that of: python -c 'import secrets; print(secrets.token_urlsafe())'",
             )
         object.__setattr__(self, "key", None if key is None else Secret(key.strip()))
 
@@ -133,24 +149,35 @@ class PrivacyPolicy:
         Raises
         ------
         LakeError
-            If the key is missing or a different one, or the description is unreadable.
+            If the key is missing or a different one, or the description is unreadable or of a later version.
         """
         fingerprint = description.get("key_fingerprint")
         if fingerprint is not None and key is None and not os.environ.get(ENV_PSEUDONYM_KEY, "").strip():
             raise LakeError(f"The lake contains pseudonyms, and their key is not set; set {ENV_PSEUDONYM_KEY}.")
+        version = description.get("pseudonyms", 1)
+        if version not in range(1, PSEUDONYMS + 1):
+            raise LakeError("The lake's pseudonyms were made by a later version of pulseframes; update it.")
         try:
             policy = cls(description["rules"], key)
         except (KeyError, TypeError, AttributeError, InvalidQuery) as problem:
             raise LakeError(f"The lake's privacy policy is unusable. {problem}") from None
-        if policy.describe()["key_fingerprint"] != fingerprint:
+        object.__setattr__(policy, "_version", version)
+        if policy._fingerprint() != fingerprint:
             raise LakeError(f"The lake's pseudonyms were made with another key; set {ENV_PSEUDONYM_KEY} to that one.")
         return policy
+
+    def of_lake(self, description: Mapping[str, Any]) -> Self | None:
+        """Return the policy that a lake's description describes; None if its rules or key are not these."""
+        try:
+            policy = self.from_description(description, self.key)
+        except LakeError:
+            return None
+        return policy if policy.rules == self.rules else None
 
     def describe(self) -> dict[str, object]:
         """Return what a lake stores of its policy, as JSON values: the rules, and a fingerprint of the key."""
         rules = {name: str(action) for name, action in self.rules.items()}
-        fingerprint = self._hash(b"pulseframes key fingerprint").hex()[:16] if self.needs_key else None
-        return {"rules": rules, "key_fingerprint": fingerprint}
+        return {"rules": rules, "key_fingerprint": self._fingerprint(), "pseudonyms": self._version}
 
     @property
     def needs_key(self) -> bool:
@@ -235,14 +262,27 @@ class PrivacyPolicy:
                 return values
 
     def _pseudonym(self, column_name: str, value: str | int) -> str | int:
+        if isinstance(value, str) and column_name in _FOLDED and self._version > 1:
+            value = value.lower()
         digest = self._hash(f"{column_name}\0{value}".encode())
         if isinstance(value, int):
             return int.from_bytes(digest[:8]) >> 1 or 1  # positive, and in an Int64
         return "~" + base64.urlsafe_b64encode(digest[:16]).decode().rstrip("=")
 
+    def _fingerprint(self) -> str | None:
+        if not self.needs_key:
+            return None
+        mark = self._hash(b"pulseframes key fingerprint")
+        return (mark if self._version == 1 else _slow_hash(mark)).hex()[:16]
+
     def _hash(self, message: bytes) -> bytes:
         assert isinstance(self.key, Secret)  # noqa: S101  a policy that needs a key is not created without
         return hmac.digest(self.key.reveal().encode(), message, "sha256")
+
+
+@lru_cache(maxsize=8)
+def _slow_hash(mark: bytes) -> bytes:
+    return hashlib.pbkdf2_hmac("sha256", mark, b"pulseframes key fingerprint", _ROUNDS)
 
 
 def network_of(address: str) -> str | None:

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import unicodedata
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -229,6 +230,14 @@ def test_an_invalid_row_of_the_person_is_removed(journal: Journal) -> None:
         ("/?next=mail%253DANNA%252Esmith%2540example.com", f"/?next=mail%253D{FORGOTTEN}"),
         ("Error: no user Anna.SMITH@example.com!", f"Error: no user {FORGOTTEN}!"),
         ("\nanna.smith@example.com\ttwice anna.smith@example.com", f"\n{FORGOTTEN}\ttwice {FORGOTTEN}"),
+        ("/?a=%2525253Danna.smith%25252540example.com", f"/?a=%2525253D{FORGOTTEN}"),
+        ("/?mail%u003Danna%u002esmith%u0040example.com", f"/?mail%u003D{FORGOTTEN}"),
+        ("Cannot mail anna.smith&#64;example.com", f"Cannot mail {FORGOTTEN}"),
+        ("to:&#97;nna&period;smith&#x0040;Example&#X2e;com", f"to:{FORGOTTEN}"),
+        (
+            "anna.smith&amp;#64;example.com and anna.smith%26%2364;example.com",
+            f"{FORGOTTEN} and anna.smith%26%2364;example.com",
+        ),
         ("joanna.smith@example.com", "jo" + "anna.smith@example.com"),
         ("nothing of hers", "nothing of hers"),
     ],
@@ -251,6 +260,22 @@ def test_mentions_in_other_peoples_sessions_are_redacted(
     assert entry is not None
     assert json.loads(entry.body) == document(after)
     assert entry.params == "id=5"
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+@pytest.mark.parametrize("spelled", ["NFC", "NFD"])
+def test_accents_are_found_composed_or_not(form: Any, spelled: Any) -> None:
+    finder = Finder(Person.named(unicodedata.normalize(form, "Zoë.Ångström")))
+    for text in ("Hallo Zoë.Ångström!", "Hallo ZOË.ÅNGSTRÖM!"):
+        as_json = json.dumps(unicodedata.normalize(spelled, text), ensure_ascii=spelled == "NFC")
+        assert json.loads(finder.redacted(as_json)) == f"Hallo {FORGOTTEN}!"
+
+
+@pytest.mark.parametrize("user", ["Cust-A77b", "cust-a77b", "CUST-A77B"])
+def test_an_identifier_is_found_in_any_letter_case(journal: Journal, user: str) -> None:
+    call_id = put(journal, search(session(1, identifier="Cust-A77b"), session(2, identifier="cust-A77", id=5)))
+    forget(journal, user)
+    assert ids_left(journal, call_id) == [2]
 
 
 def test_an_identifier_that_is_a_word_of_the_api_or_of_another_changes_no_key_number_or_identity(

@@ -171,6 +171,26 @@ def test_a_person_is_found_in_a_lake_of_pseudonyms_by_the_name_that_the_site_gav
         pf.forget(pf.Lake(lake.location), "anybody", settings=kept.settings)
 
 
+SPELLINGS = ("Jane.Doe@Example.com", "jane.doe@example.com", "JANE.DOE@EXAMPLE.COM")
+
+
+@pytest.mark.parametrize("column", ["user_identifier", "user_email_address"])
+@pytest.mark.parametrize("rules", [{}, {"personal": "pseudonymise"}], ids=["plain", "pseudonyms"])
+def test_a_person_is_found_in_any_letter_case_without_a_journal(
+    tmp_path: Path, column: str, rules: dict[str, str]
+) -> None:
+    home = pf.Settings(home=str(tmp_path))
+    lake = pf.Lake(tmp_path / "lake", privacy=pf.PrivacyPolicy(rules, key="a key that nobody knows"))
+    for spelling in SPELLINGS:
+        rows = [{"session_id": number, column: name} for number, name in enumerate([*SPELLINGS, "joe@example.com"])]
+        start = {"session_start": datetime(2026, 11, 1, tzinfo=UTC)}
+        lake.write(pl.DataFrame([row | start for row in rows], schema=TABLES["sessions"].schema))
+        removed = pf.forget(pf.Lake(tmp_path / "lake", privacy=lake.policy()), spelling, settings=home).lake
+        assert removed is not None
+        assert removed.rows["sessions"] == 3  # the one with the id 0 too
+        assert lake.sessions().collect()["session_id"].to_list() == [3]
+
+
 def test_an_unknown_user_removes_nothing(kept: Kept) -> None:
     before = kept.lake.sessions().collect()
     done = pf.forget(kept.lake, "nobody@example.com", settings=kept.settings)

@@ -13,7 +13,7 @@ from hypothesis import given, strategies as st
 
 from pulseframes import endpoints
 from pulseframes._secret import Secret
-from pulseframes.errors import InvalidQuery, LakeError
+from pulseframes.errors import InvalidQuery, LakeError, PulseWarning
 from pulseframes.flatten.assemble import parse_answers
 from pulseframes.simulator import Simulator
 from pulseframes.tables import ERRORS, PAGE_VIEWS, REJECTED, SESSIONS, TABLES, Privacy, Table
@@ -338,6 +338,41 @@ def test_a_policy_can_be_recreated_from_its_description(monkeypatch: pytest.Monk
     monkeypatch.setenv(ENV_PSEUDONYM_KEY, KEY)
     assert PrivacyPolicy.from_description(described) == policy
     assert PrivacyPolicy.from_description(PrivacyPolicy().describe()).keeps_all
+
+
+def test_a_pseudonym_of_an_address_does_not_depend_on_the_letter_case() -> None:
+    policy = PrivacyPolicy({"personal": "pseudonymise"}, KEY)
+    one, other, name, same_name = (
+        policy.pseudonym(*given)
+        for given in [
+            ("user_email_address", "Ada@Example.com"),
+            ("user_email_address", "ADA@example.COM"),
+            ("user_first_name", "Ada"),
+            ("user_first_name", "ada"),
+        ]
+    )
+    assert one == other
+    assert name != same_name
+
+
+def test_the_pseudonyms_and_the_key_of_a_lake_of_version_1_stay_valid() -> None:
+    stored = {"rules": {"personal": "pseudonymise"}, "key_fingerprint": "9b4cad927a96b537"}
+    policy = PrivacyPolicy({"personal": "pseudonymise"}, KEY).of_lake(stored)
+    assert policy is not None
+    assert policy.pseudonym("user_email_address", "Ada@Example.com") == "~m5Rorwi4IusxTj2awQHUgw"
+    assert policy.pseudonym("user_email_address", "ada@example.com") == "~v2JDe_dBRLndiB5Qv_Yc3Q"
+    assert PrivacyPolicy.from_description(stored, KEY) == policy
+    assert PrivacyPolicy({"personal": "drop"}).of_lake(stored) is None
+    assert PrivacyPolicy({"personal": "pseudonymise"}, OTHER_KEY).of_lake(stored) is None
+    with pytest.raises(LakeError, match="later version"):
+        PrivacyPolicy.from_description(stored | {"pseudonyms": 3}, KEY)
+
+
+@pytest.mark.parametrize("key", ["1" * 16, "passwordpassword"])
+def test_a_key_that_could_be_guessed_is_warned_of_and_not_shown(key: str) -> None:
+    with pytest.warns(PulseWarning, match="could be guessed") as caught:
+        PrivacyPolicy({"personal": "pseudonymise"}, key)
+    assert key not in str(caught[0].message)
 
 
 @pytest.mark.parametrize("description", [{}, {"rules": None}, {"rules": {"future_column": "drop"}}, {"rules": ["a"]}])
