@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import math
 import re
@@ -14,10 +15,13 @@ MAX_LENGTH: Final = 120
 #: Stands in for a missing value.
 UNKNOWN: Final = "not known"
 
-_EMAIL: Final = re.compile(r"[\w.+-]{1,64}(?:@|%40)[\w-]{1,63}(?:\.[\w-]{1,63})+", re.IGNORECASE)
-_ADDRESS: Final = re.compile(
-    r"(?<![\d.])(?:\d{1,3}\.){3}\d{1,3}(?![\d.])|(?<![\w:])(?:[0-9a-f]{1,4}:){4,7}[0-9a-f]{1,4}", re.IGNORECASE
+_EMAIL: Final = re.compile(
+    r"[\w.+-]{1,64}\s?(?:@|%(?:25)*40|&(?:amp;)?(?:#0*64|#x0*40|commat);|\((?:at|@)\))\s?[\w-]{1,63}(?:\.[\w-]{1,63})*",
+    re.IGNORECASE,
 )
+_IPV4: Final = re.compile(r"(?<![\d.])(?:\d{1,3}\.){3}\d{1,3}(?![\d.])")
+_IPV6: Final = re.compile(r"(?<![\w:.])(?=[0-9A-Fa-f:.]*:[0-9A-Fa-f]*:)[0-9A-Fa-f:.]{3,45}(?![\w:])")
+_PHONE: Final = re.compile(r"(?<!\w)\+\d(?:[ ().-]{0,2}\d){7,14}(?!\d)")
 #: Joiners, which scripts and emoji need.
 _JOINERS: Final = "\u200c\u200d"
 #: Hidden characters, as a regular expression for polars; see ``_is_hidden()``.
@@ -30,12 +34,14 @@ def printable(text: str | None, max_length: int = MAX_LENGTH) -> str:
     """Return a string from the data in a form that is fit to print; HTML still has to be escaped.
 
     Line breaks become blanks, and control characters and those that change the direction of writing a replacement character. Anything
-    that looks like an e-mail or network address is removed; a long string is truncated, with an ellipsis.
+    that looks like an e-mail or network address or an international phone number is removed; a long string is truncated, with an
+    ellipsis.
     """
     if text is None:
         return UNKNOWN
     clean = substituted(" ".join(text[:_EXAMINED].split()))
-    clean = _ADDRESS.sub("[address]", _EMAIL.sub("[e-mail]", clean))
+    clean = _PHONE.sub("[phone]", _EMAIL.sub("[e-mail]", clean))
+    clean = _IPV6.sub(_without_address, _IPV4.sub("[address]", clean))
     if not clean:
         return "(empty)"
     return clean if len(clean) <= max_length and len(text) <= _EXAMINED else f"{clean[: max_length - 1].rstrip()}…"
@@ -107,6 +113,15 @@ def listed(values: Iterable[object], most: int = 10) -> str:
     """Join the first values by commas, without hidden characters, followed by the number of the others."""
     texts = [substituted(str(value)) for value in values]
     return ", ".join(texts[:most]) + (f" and {len(texts) - most} more" if len(texts) > most else "")
+
+
+def _without_address(match: re.Match[str]) -> str:
+    text = match[0].rstrip(".:") or match[0]
+    try:
+        ipaddress.IPv6Address(text)
+    except ValueError:
+        return match[0]
+    return "[address]" + match[0][len(text) :]
 
 
 def _is_hidden(letter: str) -> bool:

@@ -58,7 +58,7 @@ def open_lake(location: str, storage_options: list[str] | None, *, privacy: pf.P
     for option in storage_options or []:
         key, equals, value = option.partition("=")
         if not key or not equals:
-            # Without the value, which may be a secret.
-            raise typer.BadParameter(f"{key!r} is not KEY=VALUE, such as aws_region=...", param_hint="--storage-option")
+            # Without what was given, which may be a secret.
+            raise typer.BadParameter("One is not KEY=VALUE, such as aws_region=...", param_hint="--storage-option")
         options[key] = value
     return pf.Lake(location, privacy=privacy, storage_options=options or None)

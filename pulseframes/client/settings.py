@@ -68,16 +68,17 @@ class Credentials:
     client_secret: Secret
 
     def __init__(self, api_key: str, client_id: str, client_secret: str) -> None:
-        given = {"api_key": api_key, "client_id": client_id, "client_secret": client_secret}
-        for name, value in given.items():
-            if not isinstance(value, str) or not value.strip():
-                raise CredentialsMissing(f"{name} is empty. {_WHERE_TO_FIND}")
-            if not value.strip().isascii() or not value.strip().isprintable():
-                raise CredentialsMissing(
-                    f"{name} has a character that is not printable ASCII. Copy it again. {_WHERE_TO_FIND}"
-                )
+        # Wrapped at once, because tools show the locals of the frames of a traceback.
+        given = {"api_key": Secret(api_key), "client_id": Secret(client_id), "client_secret": Secret(client_secret)}
+        del api_key, client_id, client_secret
+        for name, secret in given.items():
+            object.__setattr__(self, name, secret)
+        for name, secret in given.items():
+            problem = _problem_of(secret.reveal())
+            if problem:
+                raise CredentialsMissing(f"{name} {problem}. {_WHERE_TO_FIND}")
             # White space copied along from a web page is never part of a key.
-            object.__setattr__(self, name, Secret(value.strip()))
+            object.__setattr__(self, name, Secret(secret.reveal().strip()))
 
     @classmethod
     def from_env(cls) -> Credentials:
@@ -172,6 +173,15 @@ class Settings:
         )
 
 
+def _problem_of(credential: object) -> str:
+    """Return what is wrong with a credential; empty if nothing is."""
+    if not isinstance(credential, str) or not credential.strip():
+        return "is empty"
+    if not credential.strip().isascii() or not credential.strip().isprintable():
+        return "has a character that is not printable ASCII. Copy it again"
+    return ""
+
+
 def _from_env(name: str, default: str) -> str:
     return os.environ.get(name, "").strip() or default
 
@@ -200,7 +210,7 @@ def _flag_from_env(name: str) -> bool:
 def _checked_base_url(url: str, *, allow_http: bool) -> str:
     """Return the address without a slash at its end, if credentials may be sent there."""
     example = f"Give the API's address, such as {DEFAULT_BASE_URL} (argument base_url or {ENV_BASE_URL})."
-    shown = "the value" if "@" in str(url) else repr(url)  # it may contain a password
+    shown = "the value" if {*"@?#"} & {*str(url)} else repr(url)  # it may contain a password or key
     invalid = InvalidQuery(f"base_url: {shown} is not an http(s) address. {example}", argument="base_url")
     if not isinstance(url, str) or not url.isprintable() or any(character in " ?#" for character in url):
         raise invalid

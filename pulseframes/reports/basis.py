@@ -128,8 +128,9 @@ _NOTES = {
     "which may hold e-mail addresses, are not in this report.",
     "Errors and pages": "Raygun does not record on which page an error occurred. The pages and browsers of an error are those of the sessions that "
     "have it.",
-    "Names and texts": "Titles, pages and names are shown as received, truncated if long, without anything that looks like an e-mail or network "
-    "address. The report has no user names and no ids.",
+    "Names and texts": "The report shows no columns about users. Titles, paths of pages and names of browsers are shown as received, truncated if "
+    "long, without anything that looks like an e-mail or IP address or an international phone number. A person's name or id that the site "
+    "puts into them stays.",
 }
 
 

@@ -19,7 +19,6 @@ from pulseframes.lake import Lake
 from pulseframes.query import DateLike
 from pulseframes.reports.coverage import Coverage, SampleSize, read_coverage, size_of, window_of
 from pulseframes.sampling.design import Design
-from pulseframes.windows import Window
 
 #: Where figures of details come from: a random sample, the details of all sessions, of some that were not sampled, or none.
 Basis: TypeAlias = Literal["sample", "all", "not drawn", "none"]

@@ -68,7 +68,8 @@ def report(
     """Build a lake's report: one self-contained HTML page. Costs no call.
 
     It shows traffic, load times, satisfaction, errors, countries, browsers and navigation, each as sentences, a chart and a table, with
-    95% intervals if the details are a sample. It also describes the data. It has no user names, ids or addresses. If this machine's
+    95% intervals if the details are a sample. It also describes the data. It shows no columns about users. Error titles and page
+    paths are shown without e-mail and IP addresses; a name or an id that the site puts into them stays, so read it before you publish it. If this machine's
     journal has calls of the lake's application, it shows their number by day.
 
     Parameters

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, Final, Self
 
 import polars as pl
@@ -60,7 +61,7 @@ _CONTAINS: Final = {"user_web_url": "user_id"}
 _KEPT_BITS: Final = {4: 24, 6: 48}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class PrivacyPolicy:
     """Privacy rules of a lake. They are fixed when the lake is created.
 
@@ -94,32 +95,32 @@ class PrivacyPolicy:
     >>> lake = pf.Lake("private", privacy=policy)
     """
 
-    rules: Mapping[str, str] = field(default_factory=dict)
-    key: Secret | str | None = field(default=None, repr=False)
-    _version: int = field(default=PSEUDONYMS, init=False, repr=False)
+    rules: Mapping[str, str]
+    key: Secret | str | None = field(repr=False)
+    _version: int = field(repr=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(
-            self, "rules", {name: _checked_action(name, self.rules[name]) for name in sorted(self.rules)}
-        )
-        key = self.key.reveal() if isinstance(self.key, Secret) else self.key
+    def __init__(self, rules: Mapping[str, str] = MappingProxyType({}), key: Secret | str | None = None) -> None:
+        key = _as_secret(key)  # at once, because tools show the locals of the frames of a traceback
+        for name, value in {"rules": rules, "key": key, "_version": PSEUDONYMS}.items():
+            object.__setattr__(self, name, value)
+        object.__setattr__(self, "rules", {name: _checked_action(name, rules[name]) for name in sorted(rules)})
         if key is None and self.needs_key:
-            key = os.environ.get(ENV_PSEUDONYM_KEY, "")
-            if not key.strip():
+            key = _as_secret(os.environ.get(ENV_PSEUDONYM_KEY, ""))
+            if key is None or not key.reveal():
                 raise InvalidQuery(f"key: pseudonyms need a key; set {ENV_PSEUDONYM_KEY}.", argument="key")
-        if key is not None and len(key.strip()) < SHORTEST_KEY:
+        if key is not None and len(key.reveal()) < SHORTEST_KEY:
             raise InvalidQuery(
                 f"key: the key of the pseudonyms ({ENV_PSEUDONYM_KEY}) has fewer than {SHORTEST_KEY} characters and could be "
                 "guessed; use a longer one.",
                 argument="key",
             )
-        if key is not None and len({*key.strip()}) < FEWEST_CHARACTERS:
+        if key is not None and len({*key.reveal()}) < FEWEST_CHARACTERS:
             warn(
                 PulseWarning,
                 f"The key of the pseudonyms has fewer than {FEWEST_CHARACTERS} different characters and could be guessed. For a new "
                 "lake, use a random one, such as that of: python -c 'import secrets; print(secrets.token_urlsafe())'",
             )
-        object.__setattr__(self, "key", None if key is None else Secret(key.strip()))
+        object.__setattr__(self, "key", key)
 
     @classmethod
     def parse(cls, rules: Iterable[str], key: Secret | str | None = None) -> Self:
@@ -130,6 +131,7 @@ class PrivacyPolicy:
         InvalidQuery
             As for the class, and for a malformed rule or two different rules for one class or column.
         """
+        key = _as_secret(key)
         actions: dict[str, str] = {}
         for rule in rules:
             name, equals, action = (part.strip() for part in rule.partition("="))
@@ -151,7 +153,7 @@ class PrivacyPolicy:
         LakeError
             If the key is missing or a different one, or the description is unreadable or of a later version.
         """
-        fingerprint = description.get("key_fingerprint")
+        key, fingerprint = _as_secret(key), description.get("key_fingerprint")
         if fingerprint is not None and key is None and not os.environ.get(ENV_PSEUDONYM_KEY, "").strip():
             raise LakeError(f"The lake contains pseudonyms, and their key is not set; set {ENV_PSEUDONYM_KEY}.")
         version = description.get("pseudonyms", 1)
@@ -278,6 +280,12 @@ class PrivacyPolicy:
     def _hash(self, message: bytes) -> bytes:
         assert isinstance(self.key, Secret)  # noqa: S101  a policy that needs a key is not created without
         return hmac.digest(self.key.reveal().encode(), message, "sha256")
+
+
+def _as_secret(key: Secret | str | None) -> Secret | None:
+    """Return a key without white space around it; None if there is none."""
+    text = key.reveal() if isinstance(key, Secret) else key
+    return None if text is None else Secret(text.strip())
 
 
 @lru_cache(maxsize=8)

@@ -248,7 +248,9 @@ def test_a_sample_whose_design_was_deleted_is_reported_and_the_next_details_draw
     download(lake, shop, 30, START, END)
     drawn = {*lake.design().collect()["session_id"]}
     shutil.rmtree(Path(lake.location) / "design")
-    with pytest.raises(pf.LakeError, match=r"no longer has any session of its sample uniform .* draws the sample again"):
+    with pytest.raises(
+        pf.LakeError, match=r"no longer has any session of its sample uniform .* draws the sample again"
+    ):
         pf.estimate(lake, "median(loading_time_ms)")
     download(lake, shop, 1, START, END)
     assert {*lake.design().collect()["session_id"]} > drawn

@@ -209,7 +209,7 @@ def test_errors_of_a_lake_are_printed_without_a_traceback(
         (["plan", "lake", "--from", "2026-11-01", "--details", "many"], "'many' is neither"),
         (["plan", "lake", "--from", "2026-11-01", "--details", "1.5"], "'1.5' is neither"),
         (["plan", "lake", "--from", "2026-11-01", "--look-back", "-1"], "greater than or equal to 0"),
-        (["sql", "lake", "select 1", "--storage-option", "s3cret"], "is not KEY=VALUE, such as aws_region=..."),
+        (["sql", "lake", "select 1", "--storage-option", "s3cret"], "One is not KEY=VALUE, such as aws_region=..."),
         (["sql", "lake", "select 1", "-o", "result.xlsx"], "must end in .parquet"),
         (["retain", "lake", "--days", "0", "--yes"], "greater than or equal to 1"),
         (["forget", "lake"], "Missing option '--user'"),

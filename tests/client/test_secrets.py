@@ -236,3 +236,22 @@ def test_a_redacted_answer_gives_the_same_frames_at_once_and_from_the_journal(tm
             now = pf.search_sessions(*WINDOW, client=client)
             kept = pf.search_sessions(*WINDOW, client=client)
     assert now.equals(kept)
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [
+        lambda secret: pf.Credentials(secret, secret, ""),
+        lambda secret: pf.Credentials("x\u2026", secret, secret),
+        lambda secret: pf.PrivacyPolicy({"personal": "nonsense"}, key=secret),
+        lambda secret: pf.PrivacyPolicy.parse(["personal"], key=secret),
+        lambda secret: pf.PrivacyPolicy.from_description({}, key=secret),
+    ],
+)
+def test_a_traceback_that_shows_the_locals_of_our_frames_shows_no_secret(refused: Callable[[str], object]) -> None:
+    with pytest.raises(pf.PulseError) as caught:
+        refused("S3cret-0123456789")
+    shown = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+    ours = [frame for frame in shown.stack if "/pulseframes/" in frame.filename and "/tests/" not in frame.filename]
+    assert ours
+    assert not [frame.name for frame in ours if "S3cret" in str(frame.locals)]

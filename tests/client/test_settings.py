@@ -105,3 +105,10 @@ def test_secrets_can_be_copied_and_pickled() -> None:
     assert copy.deepcopy(credentials) == credentials
     assert Secret("a") != "a"
     assert len({Secret("a"), Secret("a"), Secret("b")}) == 2
+
+
+@pytest.mark.parametrize("url", ["https://x/?key=S3cret", "https://x/#S3cret", "https://jane:S3cret@x/"])
+def test_a_secret_in_an_invalid_address_is_not_repeated(url: str) -> None:
+    with pytest.raises(InvalidQuery) as caught:
+        Settings(base_url=url)
+    assert "S3cret" not in str(caught.value)
