@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Any, Final, Self
+from typing import Any, ClassVar, Final, Self
 
 import polars as pl
 
@@ -97,11 +97,11 @@ class PrivacyPolicy:
 
     rules: Mapping[str, str]
     key: Secret | str | None = field(repr=False)
-    _version: int = field(repr=False)
+    _version: ClassVar[int] = PSEUDONYMS  # of a new lake; the policy of an older lake has its own
 
     def __init__(self, rules: Mapping[str, str] = MappingProxyType({}), key: Secret | str | None = None) -> None:
         key = _as_secret(key)  # at once, because tools show the locals of the frames of a traceback
-        for name, value in {"rules": rules, "key": key, "_version": PSEUDONYMS}.items():
+        for name, value in {"rules": rules, "key": key}.items():
             object.__setattr__(self, name, value)
         object.__setattr__(self, "rules", {name: _checked_action(name, rules[name]) for name in sorted(rules)})
         if key is None and self.needs_key:
