@@ -72,7 +72,8 @@ def estimate(
         ``count()``; ``sessions()``, the number of sessions with such a row, and ``sessions(x)``, the total over them. Inside the
         parentheses, write SQL over the columns of sessions (and ``error_count``), page views (and ``page_template``) or errors; page
         views and errors also have their session's columns. The expression must not depend on other sessions' rows, as ``max(x)``
-        does; ``max(x) OVER (PARTITION BY session_id)`` is fine. Nulls are ignored.
+        does; ``max(x) OVER (PARTITION BY session_id)`` is fine. Nulls are ignored. SQL, here and below, has at most 10,000 characters and
+        200 operators.
     by : str, polars.Expr, or sequence of them
         Columns, SQL or polars expressions to group by.
     where : str or polars.Expr

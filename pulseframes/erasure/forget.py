@@ -111,15 +111,16 @@ def forget(
 
     A session belongs to the person if it shares a user id, an identifier or an e-mail address with them. All of these are removed, with
     their page views, errors, rejected rows and raw responses. In page addresses and error titles of others, ``[forgotten]`` replaces
-    the person's e-mail address or identifier. None of it is recoverable from the files afterwards; copies of the files, and versions
-    that a bucket keeps, are not changed. Values that others share, such as a first name or a network address, stay with the others.
+    the person's e-mail address or identifier, unless it has fewer than six characters or only digits. None of the sessions is recoverable
+    from the files afterwards; copies of the files, and versions that a bucket keeps, are not changed. Values that others share, such as
+    a first name or a network address, stay with the others.
 
     Parameters
     ----------
     lake : Lake, path or None
         The lake; None for the journal alone.
     user : str or int
-        The identifier that the site gave the user, an e-mail address in upper or lower case, or Raygun's user id.
+        The identifier that the site gave the user or an e-mail address, in upper or lower case, or Raygun's user id.
     settings : Settings or None
         Where the journal is; by default from the environment.
 

@@ -74,7 +74,7 @@ def forget_in_lake(lake: Lake, person: Person) -> ForgottenInLake:
     """Erase a person that was found from a lake.
 
     Their sessions are removed with page views, errors and rejected rows. In the rest, ``[forgotten]`` replaces their e-mail addresses
-    and identifiers of six or more characters in page addresses and titles. A killed process leaves all of it done, or nothing; the
+    and identifiers of six or more characters that are not only digits, in page addresses and titles. A killed process leaves all of it done, or nothing; the
     next writer finishes it.
 
     Raises
