@@ -171,15 +171,24 @@ class ServerError(PulseError):
         The HTTP status; None without a complete answer.
     timed_out : bool
         Whether the answer took too long, for us or the server.
+    retry_at : datetime or None
+        When the server allows the next call, in UTC; None if it did not say.
     """
 
     def __init__(
-        self, message: str, *, status: int | None = None, retryable: bool = False, timed_out: bool = False
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        retryable: bool = False,
+        timed_out: bool = False,
+        retry_at: datetime | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
         self.retryable = retryable
         self.timed_out = timed_out
+        self.retry_at = retry_at
 
 
 class MalformedAnswer(PulseError):

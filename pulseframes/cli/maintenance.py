@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import socket
-import ssl
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -134,7 +132,9 @@ class _Check(NamedTuple):
 
 
 def _examine(*, may_spend: bool) -> Iterator[_Check]:
-    """Check settings, journal, reachability and credentials, and stop at the first failure."""
+    """Check settings, journal, reachability, clock and credentials; stop at a failure that makes the next check useless."""
+    from pulseframes.client import clock_problem
+
     try:
         settings = pf.Settings()
         credentials = pf.Credentials.from_env()
@@ -153,11 +153,14 @@ def _examine(*, may_spend: bool) -> Iterator[_Check]:
             return
         used = f"{quota.used:,} of {quota.limit:,} calls used, {quota.left:,} left"
         yield _Check("journal", True, f"{used}; application {client.application}")
-        problem_of_network = _unreachable(settings)
-        if problem_of_network is not None:
-            yield _Check("reachability", False, problem_of_network)
+        try:
+            ahead = client.check_connection()
+        except pf.PulseError as problem:
+            yield _Check("reachability", False, str(problem))
             return
         yield _Check("reachability", True, f"{urlsplit(settings.base_url).hostname} is reachable; no call spent")
+        wrong = clock_problem(ahead)
+        yield _Check("clock", wrong is None, wrong or "agrees with the server's")
         yield _credentials(client, may_spend=may_spend)
 
 
@@ -170,25 +173,3 @@ def _credentials(client: pf.PulseClient, *, may_spend: bool) -> _Check:
         return _Check("credentials", False, str(problem))
     cost = f"{spent} call spent" if spent else "a session key is cached, so no call spent"
     return _Check("credentials", True, f"accepted; {cost}")
-
-
-def _unreachable(settings: pf.Settings) -> str | None:
-    """Connect to the API's host; return what is wrong if that fails."""
-    parts = urlsplit(settings.base_url)
-    host = parts.hostname or ""
-    port = parts.port or (443 if parts.scheme == "https" else 80)
-    try:
-        with socket.create_connection((host, port), timeout=settings.connect_timeout) as connection:
-            if parts.scheme == "https":
-                with ssl.create_default_context().wrap_socket(connection, server_hostname=host):
-                    pass
-    except ssl.SSLError as problem:
-        return f"no secure connection to {host}: {problem.reason}. If a proxy inspects TLS, trust its certificate."
-    except socket.gaierror:
-        return f"cannot resolve {host}: check the network, a VPN, or PULSEFRAMES_BASE_URL."
-    except OSError as problem:
-        return (
-            f"no connection to {host} port {port}: {problem.strerror or 'timed out'}. Check the network and firewall; "
-            "behind a proxy (HTTPS_PROXY) this check fails, but calls may still work."
-        )
-    return None

@@ -3,6 +3,7 @@
 from pulseframes.client.client import PulseClient, default_client
 from pulseframes.client.journal import JOURNAL_FILE, CallRecord, Journal
 from pulseframes.client.quota import Quota
+from pulseframes.client.sender import clock_problem
 from pulseframes.client.settings import (
     ENV_API_KEY,
     ENV_BASE_URL,
@@ -30,5 +31,6 @@ __all__ = [
     "PulseClient",
     "Quota",
     "Settings",
+    "clock_problem",
     "default_client",
 ]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Final
 from filelock import FileLock, Timeout
 from requests.auth import AuthBase, HTTPBasicAuth
 
-from pulseframes._secret import Secret
-from pulseframes.client.redaction import Redactor
+from pulseframes._secret import Redactor, Secret
+from pulseframes.client.connection import ForkedLock
 from pulseframes.client.sender import Sender
 from pulseframes.client.settings import Credentials
 from pulseframes.client.transport import Answer
@@ -45,6 +45,13 @@ class ConsumerAuth(AuthBase):
         request.headers["X-ApiKey"] = self._credentials.api_key.reveal()
         HTTPBasicAuth(self._credentials.client_id.reveal(), self._credentials.client_secret.reveal())(request)
         return request
+
+
+def secrets_of(credentials: Credentials) -> list[Secret]:
+    """Return what an authentication sends: the secrets, and the login made of two of them."""
+    key, user, password = credentials.api_key, credentials.client_id, credentials.client_secret
+    login = base64.b64encode(f"{user.reveal()}:{password.reveal()}".encode()).decode()
+    return [key, user, password, Secret(login)]
 
 
 class SessionKeyAuth(AuthBase):
@@ -85,7 +92,7 @@ class KeyStore:
         try:
             stored = json.loads(self._path.read_text(encoding="utf-8"))
             key, expires = Secret(stored["key"]), datetime.fromisoformat(stored["expires"])
-            usable = key.fits_a_header and expires > now
+            usable = key.fits_a_header and _is_current(expires, now)
         except (OSError, ValueError, TypeError, KeyError, RecursionError):
             return None
         return (key, expires) if usable else None
@@ -120,7 +127,7 @@ class SessionKeys:
         self._store = store
         self._redactor = redactor
         self._clock = clock
-        self._lock = threading.Lock()
+        self._lock = ForkedLock()
         self._key: Secret | None = None
         self._expires = datetime.min.replace(tzinfo=UTC)
         self._refused: frozenset[Secret] = frozenset()
@@ -128,7 +135,7 @@ class SessionKeys:
     def current(self) -> Secret:
         """Return a key that is good for another minute: this process's, a stored one, or a new one."""
         with self._lock:
-            if self._key is None or self._clock() >= self._expires:
+            if self._key is None or not _is_current(self._expires, self._clock()):
                 with self._store.locked():
                     self._key, self._expires = self._stored() or self._authenticate()
             self._redactor.add(self._key)
@@ -146,7 +153,7 @@ class SessionKeys:
     def has_key(self) -> bool:
         """Whether the next call needs no authentication, as far as is known."""
         with self._lock:
-            return (self._key is not None and self._clock() < self._expires) or self._stored() is not None
+            return (self._key is not None and _is_current(self._expires, self._clock())) or self._stored() is not None
 
     def _stored(self) -> tuple[Secret, datetime] | None:
         stored = self._store.load(self._clock())
@@ -172,6 +179,11 @@ class SessionKeys:
             raise problem
         self._store.save(key, asked_at + KEY_LIFETIME)
         return key, asked_at + KEY_LIFETIME
+
+
+def _is_current(expires: datetime, now: datetime) -> bool:
+    """Return whether a key is still good; one that expires later than any can was given to a clock that was wrong."""
+    return now < expires <= now + KEY_LIFETIME
 
 
 def _session_key(answer: Answer) -> Secret | None:

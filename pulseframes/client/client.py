@@ -5,18 +5,18 @@ from __future__ import annotations
 import atexit
 import hashlib
 import os
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, NoReturn, Self
 from urllib.parse import urlencode
 
-from pulseframes.client.auth import KeyStore, SessionKeyAuth, SessionKeys
+from pulseframes._secret import Redactor
+from pulseframes.client.auth import KeyStore, SessionKeyAuth, SessionKeys, secrets_of
+from pulseframes.client.connection import ForkedLock, check_process
 from pulseframes.client.journal import JOURNAL_FILE, CallRecord, Journal
 from pulseframes.client.quota import Quota
-from pulseframes.client.redaction import Redactor
 from pulseframes.client.sender import Sender
 from pulseframes.client.settings import ENV_HOME, IN_MEMORY, Credentials, Settings
 from pulseframes.client.transport import Answer
@@ -78,7 +78,7 @@ class PulseClient:
         if folder is None and os.environ.get(ENV_HOME, "").strip() == IN_MEMORY:
             warn(JournalWarning, f"{ENV_HOME}={IN_MEMORY} keeps no responses: a second run will pay again.")
         self._journal = Journal(None if folder is None else folder / JOURNAL_FILE, clock=clock)
-        redactor = Redactor(self.credentials)
+        redactor = Redactor(*secrets_of(self.credentials))
         self._sender = Sender(self.settings, self.application, self._journal, redactor, clock=clock, sleep=sleep)
         consumer = (self.credentials.client_id.reveal(), self.credentials.client_secret.reveal())
         store = KeyStore(folder if self.settings.keep_session_key else None, _hashed(self.application, *consumer))
@@ -143,6 +143,7 @@ class PulseClient:
 
     def kept_answers(self, endpoint: Endpoint, questions: Sequence[Mapping[str, str]]) -> list[Answer | None]:
         """Return what ``kept_answer()`` does, for each of up to some hundred questions at once."""
+        check_process()
         texts = [urlencode(params) for params in questions]
         records = self.journal.newest_answers(self.application, endpoint.name, texts)
         return [record.answer() if (record := records.get(text)) is not None else None for text in texts]
@@ -189,6 +190,7 @@ class PulseClient:
         ...     client.call(SEARCH, {"dateFrom": "2026-11-09", "dateTo": "2026-11-10", "limit": "1"}).status
         200
         """
+        check_process()
         key = self._keys.current()
         answer = self._sender.send(endpoint, SessionKeyAuth(key), params=params, retry_timeouts=retry_timeouts)
         if answer.status == _UNAUTHORIZED:
@@ -225,6 +227,26 @@ class PulseClient:
         self._keys.current()
         return self.calls_spent - before
 
+    def check_connection(self) -> timedelta:
+        """Connect to the API's host as a call would, through the same proxy and with the same certificates. Costs no calls.
+
+        Returns
+        -------
+        timedelta
+            How far this machine's clock is ahead of the server's; negative if it is behind.
+
+        Raises
+        ------
+        ServerError
+            If there is no way to the host; the message says why.
+
+        Examples
+        --------
+        >>> with pf.PulseClient() as client:
+        ...     minutes = client.check_connection().total_seconds() / 60
+        """
+        return self._sender.reach().ahead
+
     def close(self) -> None:
         """Close the connections and the journal; a later call opens them again."""
         self._sender.close()
@@ -237,6 +259,11 @@ class PulseClient:
         self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "A PulseClient cannot be pickled, because it holds credentials and connections. Make one in each process: PulseClient()."
+        )
 
     def __repr__(self) -> str:
         return f"PulseClient({self.settings.base_url!r}, calls_spent={self.calls_spent})"
@@ -252,7 +279,7 @@ def _hashed(*parts: str) -> str:
 
 
 _default: PulseClient | None = None
-_choosing_default = threading.Lock()
+_choosing_default = ForkedLock()
 
 
 def default_client() -> PulseClient:

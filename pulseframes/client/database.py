@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final
+from types import UnionType
+from typing import Any, Final
 
 import pyarrow as pa
 
@@ -21,7 +22,36 @@ from pulseframes.errors import JournalError
 _BUSY_SECONDS: Final = 30.0
 
 #: What reading a damaged body raises.
-UNREADABLE: Final = (OSError, ValueError, TypeError)
+UNREADABLE: Final = (OSError, ValueError, TypeError, MemoryError)
+#: No recorded body is as long.
+_LARGEST: Final = 2**30
+
+#: Each raises the schema by one version. A released one never changes; add a new one.
+MIGRATIONS: Final[tuple[str, ...]] = (
+    """
+    CREATE TABLE calls (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        at INTEGER NOT NULL,           -- when it was reserved: microseconds since 1970, UTC
+        application TEXT NOT NULL,     -- a hash of the address and the API key
+        endpoint TEXT NOT NULL,
+        params TEXT NOT NULL,          -- canonical: the query string
+        attempt INTEGER NOT NULL,      -- 1, and more for a retry
+        counted INTEGER NOT NULL,      -- whether it counts towards the quota
+        outcome TEXT,                  -- answered, lost (no complete answer), unsent, or NULL (never completed)
+        status INTEGER,
+        size INTEGER,                  -- bytes of the body
+        body BLOB,                     -- as received, compressed with zstd
+        duration_ms INTEGER,
+        blocked_until INTEGER          -- until when the server refuses more calls, if it said so
+    );
+    CREATE INDEX calls_by_question ON calls (application, endpoint, params, id);
+    CREATE INDEX calls_by_time ON calls (application, at);
+    """,
+    # How many sessions were erased from the answer afterwards.
+    "ALTER TABLE calls ADD COLUMN forgotten INTEGER NOT NULL DEFAULT 0",
+    # When it was sent by the server's clock, if ours was wrong; 0 if that is not known.
+    "ALTER TABLE calls ADD COLUMN true_at INTEGER",
+)
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -64,6 +94,23 @@ class Database:
                 return
             with _transaction(connection):
                 yield connection
+
+    def select(self, types: Sequence[type | UnionType], query: str, *values: str | int) -> list[tuple[Any, ...]]:
+        """Return the rows of a query; raise ``JournalError`` unless their columns have these types: SQLite enforces none."""
+        with self.reading() as connection:
+            rows = connection.execute(query, values).fetchall()
+        for row in rows:
+            if not all(map(isinstance, row, types)):
+                raise self._damaged("a value has the wrong type")
+        return rows
+
+    @contextmanager
+    def decoding(self) -> Iterator[None]:
+        """Raise ``JournalError`` for times that no calendar has."""
+        try:
+            yield
+        except OverflowError as problem:
+            raise self._damaged(str(problem)) from None
 
     def check(self) -> None:
         """Read the whole file; raise ``JournalError`` if it is damaged."""
@@ -149,12 +196,15 @@ class Database:
     def _version(connection: sqlite3.Connection) -> int:
         return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
+    def _damaged(self, text: str) -> JournalError:
+        return self.problem(
+            f"is damaged ({text}). Move it away to start a new one; its answers will have to be paid for again"
+        )
+
     def _explained(self, problem: OSError | sqlite3.Error) -> JournalError:
         text = str(problem)
-        if "malformed" in text or "not a database" in text or "corrupt" in text:
-            return self.problem(
-                f"is damaged ({text}). Move it away to start a new one; its answers will have to be paid for again"
-            )
+        if any(sign in text for sign in ("malformed", "not a database", "corrupt", "decode")):
+            return self._damaged(text)
         if "locked" in text or "busy" in text:
             return self.problem(f"has been locked by another process for over {_BUSY_SECONDS:g} s: try again")
         if "full" in text:
@@ -196,9 +246,11 @@ def compress(body: bytes) -> bytes:
     return compressed
 
 
-def decompress(stored: Iterable[tuple[bytes | None, int]]) -> list[bytes]:
+def decompress(stored: Iterable[tuple[bytes | None, int | None]]) -> list[bytes]:
     """Return bodies from what is stored of each, and its size; raise one of ``UNREADABLE`` if one is damaged."""
-    parts = [(part or b"", size if part else 0) for part, size in stored]
+    parts = [(part or b"", (size or 0) if part else 0) for part, size in stored]
+    if any(not 0 <= size <= _LARGEST for _, size in parts):
+        raise ValueError("its recorded size is impossible")
     # As one stream, since setting up zstd takes longer than decompressing a small body.
     with pa.CompressedInputStream(pa.BufferReader(b"".join(part for part, _ in parts)), "zstd") as stream:
         bodies = [stream.read(size) for _, size in parts]

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from math import ceil
 from typing import Final, TypeVar
 
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential_jitter
 
 from pulseframes.client.settings import ENV_API_KEY, ENV_BASE_URL, ENV_CLIENT_ID, ENV_CLIENT_SECRET
-from pulseframes.client.transport import Answer
+from pulseframes.client.transport import PROXY_LOGIN, Answer
 from pulseframes.errors import (
     AuthenticationFailed,
     InvalidQuery,
@@ -20,42 +22,36 @@ from pulseframes.errors import (
     SessionNotFound,
 )
 
+PROXY_LOGIN_REQUIRED: Final = 407
 TOO_MANY_REQUESTS: Final = 429
 _GATEWAY_TIMEOUT: Final = 504
 
-#: Length of the server's text in a message.
+#: Length of the server's text in a message, and of the beginning of a body that it comes from.
 EXCERPT_LENGTH: Final = 200
+_EXAMINED: Final = 4_000
 #: One try and two more: each spends a call.
 ATTEMPTS: Final = 3
-#: The longest wait for a 429 to pass.
+#: The longest wait that a server may ask for before the next attempt.
 LONGEST_WAIT_SECONDS: Final = 60.0
+#: A longer Retry-After is as good as for ever.
+_LONGEST_RETRY_SECONDS: Final = 10**9
 
 _backoff: Final = wait_exponential_jitter(multiplier=0.5, max=8.0)
 
 Result = TypeVar("Result")
 
 
-def error_for(  # noqa: PLR0911  one return per status
-    answer: Answer,
-    *,
-    redact: Callable[[str], str],
-    session_id: int | None = None,
-    blocked_until: datetime | None = None,
-) -> PulseError:
+def error_for(answer: Answer, *, session_id: int | None = None) -> PulseError:  # noqa: PLR0911  one return per status
     """Return the exception for an answer whose status is not 2xx.
 
     Parameters
     ----------
     answer : Answer
         The refusal.
-    redact : callable
-        Removes secrets from the server's text.
     session_id : int or None
         The session asked for, if one was.
-    blocked_until : datetime or None
-        For a 429: when to ask again.
     """
-    name, excerpt = answer.endpoint, _excerpt(answer, redact)
+    name, excerpt = answer.endpoint, _excerpt(answer)
     match answer.status:
         case 400:
             return InvalidQuery(f"The server rejected the query to {name} (400){excerpt}.")
@@ -69,11 +65,13 @@ def error_for(  # noqa: PLR0911  one return per status
         case 404 if session_id is not None:
             return SessionNotFound(f"Session {session_id} not found (404).", session_id=session_id)
         case 429:
-            return _quota_exhausted(answer, blocked_until)
+            return _quota_exhausted(answer)
         case status if status >= 500:  # noqa: PLR2004  the statuses of a failed server
             timed_out = status == _GATEWAY_TIMEOUT
-            message = f"The server failed at {name} ({status}){excerpt}."
-            return ServerError(message, status=status, retryable=True, timed_out=timed_out)
+            message = f"The server failed at {name} ({status}){excerpt}.{_next_try(answer)}"
+            return ServerError(message, status=status, retryable=True, timed_out=timed_out, retry_at=answer.retry_at)
+        case 407:
+            return ServerError(f"The proxy requires a valid login (407); {PROXY_LOGIN}.", status=answer.status)
         case status if 300 <= status < 400:  # noqa: PLR2004  redirects
             message = (
                 f"The server redirected {name} ({status}). Credentials are never sent elsewhere; check {ENV_BASE_URL}."
@@ -85,27 +83,37 @@ def error_for(  # noqa: PLR0911  one return per status
             )
 
 
-def _quota_exhausted(answer: Answer, blocked_until: datetime | None) -> QuotaExhausted:
-    when = "" if blocked_until is None else f" Next call possible at {blocked_until:%Y-%m-%d %H:%M:%S} UTC."
+def _next_try(answer: Answer) -> str:
+    return "" if answer.retry_at is None else f" Next call possible at {answer.retry_at:%Y-%m-%d %H:%M:%S} UTC."
+
+
+def _quota_exhausted(answer: Answer) -> QuotaExhausted:
     silent = "" if answer.retry_after else " The server did not say when."
     return QuotaExhausted(
-        f"Daily quota used up: the server refused {answer.endpoint} (429).{when}{silent} By default an application has 50 calls a "
-        "day; another program may have spent them, and an expired plan gives the same answer.",
-        resets_at=blocked_until,
+        f"Daily quota used up: the server refused {answer.endpoint} (429).{_next_try(answer)}{silent} By default an application has "
+        "50 calls a day; another program may have spent them, and an expired plan gives the same answer.",
+        resets_at=answer.retry_at,
         status=answer.status,
     )
 
 
 def retry_time(header: str | None, *, now: datetime) -> datetime | None:
-    """Return the time in a ``Retry-After`` header (seconds or a date); None if it is absent or neither."""
+    """Return the time in a ``Retry-After`` header: seconds, the most of several, or a date; None if it is absent or neither."""
     text = (header or "").strip()
     try:
-        if text.isdecimal():
-            return now + timedelta(seconds=int(text))
-        date = parsedate_to_datetime(text)
-        return (date.replace(tzinfo=UTC) if date.tzinfo is None else date).astimezone(UTC)
-    except (ValueError, OverflowError):
-        return None
+        seconds = max(float(part) for part in text.split(","))
+        return now + timedelta(seconds=ceil(min(max(seconds, 0.0), _LONGEST_RETRY_SECONDS)))
+    except ValueError:
+        return _date(text)
+
+
+def _date(text: str) -> datetime | None:
+    """Return a date of HTTP or ISO 8601, in UTC; None if it is neither."""
+    for read in (datetime.fromisoformat, parsedate_to_datetime):
+        with suppress(ValueError, OverflowError):
+            date = read(text)
+            return (date.replace(tzinfo=UTC) if date.tzinfo is None else date).astimezone(UTC)
+    return None
 
 
 def with_retries(
@@ -113,8 +121,8 @@ def with_retries(
 ) -> Result:
     """Call ``send``, and again after a failure that may pass.
 
-    A lost connection, a timeout and a 5xx are retried at most twice; a 429 only if it passes within 60 seconds. A refusal by
-    our own quota is never retried.
+    A lost connection, a timeout and a 5xx are retried at most twice; a 429, and a 5xx that says until when, only if it passes
+    within 60 seconds. A refusal by our own quota is never retried.
 
     Parameters
     ----------
@@ -127,19 +135,22 @@ def with_retries(
     """
 
     def may_pass(problem: BaseException) -> bool:
+        wait = _requested_seconds(problem, now())
         match problem:
             case ServerError():
-                return problem.retryable and (retry_timeouts or not problem.timed_out)
+                return (
+                    problem.retryable
+                    and (retry_timeouts or not problem.timed_out)
+                    and (wait or 0) <= LONGEST_WAIT_SECONDS
+                )
             case QuotaExhausted():
-                wait = _seconds_until(problem, now())
                 return problem.status is not None and wait is not None and wait <= LONGEST_WAIT_SECONDS
         return False
 
     def wait(state: RetryCallState) -> float:
         problem = state.outcome.exception() if state.outcome is not None else None
-        requested = _seconds_until(problem, now()) if isinstance(problem, QuotaExhausted) else None
         # At least the backoff: a server that says "Retry-After: 0" would otherwise get every attempt at once.
-        return max(requested or 0.0, _backoff(state))
+        return max(_requested_seconds(problem, now()) or 0.0, _backoff(state))
 
     for attempt in Retrying(
         stop=stop_after_attempt(ATTEMPTS), wait=wait, retry=retry_if_exception(may_pass), sleep=sleep, reraise=True
@@ -149,12 +160,16 @@ def with_retries(
     raise PulseError("a call was neither answered nor refused")  # tenacity raises before this
 
 
-def _seconds_until(problem: QuotaExhausted, now: datetime) -> float | None:
-    return None if problem.resets_at is None else max(0.0, (problem.resets_at - now).total_seconds())
+def _requested_seconds(problem: BaseException | None, now: datetime) -> float | None:
+    """Return how long the server asked us to wait; None if it did not."""
+    match problem:
+        case QuotaExhausted(resets_at=moment) | ServerError(retry_at=moment) if moment is not None:
+            return max(0.0, (moment - now).total_seconds())
+    return None
 
 
-def _excerpt(answer: Answer, redact: Callable[[str], str]) -> str:
+def _excerpt(answer: Answer) -> str:
     """Return the start of the server's text, on one line."""
-    text = " ".join(redact(answer.body.decode("utf-8", "replace")).split())
+    text = " ".join(answer.body[:_EXAMINED].decode("utf-8", "replace").split())
     printable = "".join(character for character in text if character.isprintable())
     return f": {printable[:EXCERPT_LENGTH]}" if printable else ""

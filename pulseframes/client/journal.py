@@ -6,7 +6,6 @@ anything reads the answer. A process killed at any moment leaves either nothing 
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,8 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
-from pulseframes.client.database import UNREADABLE, Database, compress, decode_time, decompress, encode_time
-from pulseframes.client.quota import Quota, QuotaRule
+from pulseframes.client.database import MIGRATIONS, UNREADABLE, Database, compress, decode_time, decompress, encode_time
+from pulseframes.client.quota import CLOCK_TOLERANCE, Quota, QuotaRule
 from pulseframes.client.transport import Answer
 from pulseframes.endpoints import AUTHENTICATE
 
@@ -69,6 +68,8 @@ class CallRecord:
         Time until the answer.
     forgotten : int
         Number of sessions erased from the body afterwards.
+    asked_at : datetime
+        How old the answer is: ``at``, or the server's time if our clock was wrong; 1970 if that is not known.
     body : bytes
         The answer as received, less those. It holds personal data, so it is not in the ``repr``.
     """
@@ -83,6 +84,7 @@ class CallRecord:
     size: int | None
     duration_ms: int | None
     forgotten: int
+    asked_at: datetime
     body: bytes
 
     def answer(self) -> Answer | None:
@@ -90,7 +92,7 @@ class CallRecord:
         if self.status is None:
             return None
         return Answer(
-            self.endpoint, self.status, self.body, None, self.id, self.at, kept=True, forgotten=self.forgotten
+            self.endpoint, self.status, self.body, None, self.id, self.asked_at, kept=True, forgotten=self.forgotten
         )
 
     def __repr__(self) -> str:
@@ -100,34 +102,13 @@ class CallRecord:
 #: The file's name in PULSEFRAMES_HOME.
 JOURNAL_FILE: Final = "journal.sqlite"
 
-#: Each raises the schema by one version. A released one never changes; add a new one.
-MIGRATIONS: Final[tuple[str, ...]] = (
-    """
-    CREATE TABLE calls (
-        id INTEGER PRIMARY KEY AUTOINCREMENT,
-        at INTEGER NOT NULL,           -- when it was reserved: microseconds since 1970, UTC
-        application TEXT NOT NULL,     -- a hash of the address and the API key
-        endpoint TEXT NOT NULL,
-        params TEXT NOT NULL,          -- canonical: the query string
-        attempt INTEGER NOT NULL,      -- 1, and more for a retry
-        counted INTEGER NOT NULL,      -- whether it counts towards the quota
-        outcome TEXT,                  -- answered, lost (no complete answer), unsent, or NULL (never completed)
-        status INTEGER,
-        size INTEGER,                  -- bytes of the body
-        body BLOB,                     -- as received, compressed with zstd
-        duration_ms INTEGER,
-        blocked_until INTEGER          -- until when the server refuses more calls, if it said so
-    );
-    CREATE INDEX calls_by_question ON calls (application, endpoint, params, id);
-    CREATE INDEX calls_by_time ON calls (application, at);
-    """,
-    # How many sessions were erased from the answer afterwards.
-    "ALTER TABLE calls ADD COLUMN forgotten INTEGER NOT NULL DEFAULT 0",
-)
+_TEXT: Final = str | None
+_NUMBER: Final = int | None
 
-_RECORDS: Final = (
-    "SELECT id, at, endpoint, params, attempt, outcome, status, size, duration_ms, forgotten, {body} FROM calls {rows}"
-)
+_RECORDS: Final = "SELECT id, at, endpoint, params, attempt, outcome, status, size, duration_ms, forgotten, true_at, {body} FROM calls {rows}"
+_RECORD: Final = (int, int, str, str, int, _TEXT, _NUMBER, _NUMBER, _NUMBER, int, _NUMBER, bytes | None)
+_SPENT: Final = "SELECT at FROM calls WHERE application = ? AND counted AND at > ? ORDER BY at"
+_BLOCKED: Final = "SELECT max(blocked_until) FROM calls WHERE application = ? AND blocked_until IS NOT NULL"
 _ANSWERED: Final = """
     SELECT params, count(*) FROM calls
     WHERE application = ? AND endpoint = ? AND outcome = 'answered' AND status BETWEEN 200 AND 299
@@ -173,7 +154,7 @@ class Journal:
         with self._database.writing() as connection:
             now = self._clock()
             if request.counted:
-                rule.admit(*_spent(connection, request.application, rule.since(now)), now)
+                rule.admit(*self._spent(request.application, rule, now), now)
             cursor = connection.execute(
                 "INSERT INTO calls (at, application, endpoint, params, attempt, counted) VALUES (?, ?, ?, ?, ?, ?)",
                 (
@@ -197,14 +178,18 @@ class Journal:
         body: bytes = b"",
         duration_ms: int = 0,
         blocked_until: datetime | None = None,
+        true_at: datetime | None = None,
     ) -> None:
-        """Record how a call ended. A call that was never sent no longer counts."""
-        blocked = None if blocked_until is None else encode_time(blocked_until)
+        """Record how a call ended. A call that was never sent no longer counts.
+
+        ``true_at`` is when it was sent by the server's clock, if ours was wrong.
+        """
+        times = [None if moment is None else encode_time(moment) for moment in (blocked_until, true_at)]
         with self._database.writing() as connection:
             connection.execute(
-                "UPDATE calls SET outcome = ?, status = ?, size = ?, body = ?, duration_ms = ?, blocked_until = ?, "
+                "UPDATE calls SET outcome = ?, status = ?, size = ?, body = ?, duration_ms = ?, blocked_until = ?, true_at = ?, "
                 "counted = counted AND ? WHERE id = ?",
-                (outcome, status, len(body), compress(body), duration_ms, blocked, outcome != "unsent", call_id),
+                (outcome, status, len(body), compress(body), duration_ms, *times, outcome != "unsent", call_id),
             )
 
     def rewrite(self, call_id: int, body: bytes, *, forgotten: int = 0, params: str | None = None) -> None:
@@ -251,9 +236,8 @@ class Journal:
 
     def quota(self, application: str, rule: QuotaRule) -> Quota:
         """Return an application's quota."""
-        with self._database.reading() as connection:
-            now = self._clock()
-            return rule.quota(*_spent(connection, application, rule.since(now)), now)
+        now = self._clock()
+        return rule.quota(*self._spent(application, rule, now), now)
 
     def newest_answer(self, application: str, endpoint: str, params: str) -> CallRecord | None:
         """Return the last success, or 404, for a question; None if there is none."""
@@ -266,7 +250,7 @@ class Journal:
 
     def answered(self, application: str, endpoint: str) -> dict[str, int]:
         """Return, for each question to an endpoint that was answered with success, how often."""
-        return dict(self._select(_ANSWERED, application, endpoint))
+        return dict(self._database.select((str, int), _ANSWERED, application, endpoint))
 
     def last_calls(self, application: str, count: int) -> list[CallRecord]:
         """Return an application's last calls, newest first, without their bodies."""
@@ -278,7 +262,7 @@ class Journal:
 
     def applications(self) -> list[str]:
         """Return the hashes of the applications that have responses; one whose key was refused has none."""
-        return [row[0] for row in self._select(_APPLICATIONS, AUTHENTICATE.name)]
+        return [application for (application,) in self._database.select((str,), _APPLICATIONS, AUTHENTICATE.name)]
 
     def successes(self, application: str, date_from: datetime, date_to: datetime) -> Iterator[CallRecord]:
         """Yield each success of an application in a time range, oldest first, one at a time; no authentications."""
@@ -297,27 +281,50 @@ class Journal:
         self._database.close()
 
     def _each(self, query: str, *values: str | int) -> Iterator[CallRecord]:
-        for (call_id,) in self._select(query, *values):
+        for (call_id,) in self._database.select((int,), query, *values):
             record = self.record(call_id)
             if record is not None:
                 yield record
 
-    def _select(self, query: str, *values: str | int) -> list[Any]:
-        with self._database.reading() as connection:
-            return connection.execute(query, values).fetchall()
+    def _spent(self, application: str, rule: QuotaRule, now: datetime) -> tuple[list[datetime], datetime | None]:
+        """Return when an application's counted calls were sent, oldest first, and until when the server refuses more.
+
+        Calls from the future were recorded by a clock that was wrong. They count as sent now, from the moment that this is seen.
+        """
+        latest, longest = now + CLOCK_TOLERANCE, rule.day_ends(now) + CLOCK_TOLERANCE
+        with self._database.reading():
+            spent, blocked = self._recorded(application, rule.since(now))
+            if (spent and spent[-1] > latest) or (blocked is not None and blocked > longest):
+                self._redate(application, now, latest, longest)
+                spent, blocked = self._recorded(application, rule.since(now))
+        return [min(moment, now) for moment in spent], blocked
+
+    def _recorded(self, application: str, since: datetime) -> tuple[list[datetime], datetime | None]:
+        times = self._database.select((int,), _SPENT, application, encode_time(since))
+        ((blocked,),) = self._database.select((_NUMBER,), _BLOCKED, application)
+        with self._database.decoding():
+            return [decode_time(at) for (at,) in times], None if blocked is None else decode_time(blocked)
+
+    def _redate(self, application: str, now: datetime, latest: datetime, longest: datetime) -> None:
+        with self._database.writing() as connection:
+            connection.execute(
+                "UPDATE calls SET true_at = coalesce(true_at, 0), at = ? WHERE application = ? AND at > ?",
+                (encode_time(now), application, encode_time(latest)),
+            )
+            connection.execute(
+                "UPDATE calls SET blocked_until = ? WHERE application = ? AND blocked_until > ?",
+                (encode_time(longest), application, encode_time(longest)),
+            )
 
     def _records(self, rows: str, *values: str | int, body: str = "body") -> list[CallRecord]:
-        found = self._select(_RECORDS.format(body=body, rows=rows), *values)
+        found = self._database.select(_RECORD, _RECORDS.format(body=body, rows=rows), *values)
         try:
             bodies = decompress((row[-1], row[7]) for row in found)
         except UNREADABLE:
             bodies = [self._body_of(row) for row in found]
-        return [
-            CallRecord(call_id, decode_time(at), endpoint, params, attempt, outcome, status, size, ms, forgotten, body)
-            for (call_id, at, endpoint, params, attempt, outcome, status, size, ms, forgotten, _), body in zip(
-                found, bodies, strict=True
-            )
-        ]
+        latest = encode_time(self._clock() + CLOCK_TOLERANCE)
+        with self._database.decoding():
+            return [_record(row, body, latest) for row, body in zip(found, bodies, strict=True)]
 
     def _body_of(self, row: tuple[Any, ...]) -> bytes:
         try:
@@ -328,13 +335,11 @@ class Journal:
             ) from None
 
 
-def _spent(connection: sqlite3.Connection, application: str, since: datetime) -> tuple[list[datetime], datetime | None]:
-    """Return when an application's counted calls were sent, oldest first, and until when the server refuses more."""
-    times = connection.execute(
-        "SELECT at FROM calls WHERE application = ? AND counted AND at > ? ORDER BY at",
-        (application, encode_time(since)),
-    ).fetchall()
-    (blocked,) = connection.execute(
-        "SELECT max(blocked_until) FROM calls WHERE application = ? AND blocked_until IS NOT NULL", (application,)
-    ).fetchone()
-    return [decode_time(row[0]) for row in times], None if blocked is None else decode_time(blocked)
+def _record(row: tuple[Any, ...], body: bytes, latest: int) -> CallRecord:
+    call_id, at, endpoint, params, attempt, outcome, status, size, ms, forgotten, true_at, _ = row
+    if true_at is None:
+        true_at = 0 if at > latest else at
+    times = decode_time(at), decode_time(true_at)
+    return CallRecord(
+        call_id, times[0], endpoint, params, attempt, outcome, status, size, ms, forgotten, times[1], body
+    )

@@ -14,6 +14,8 @@ QuotaDay: TypeAlias = Literal["rolling", "utc"]
 #: The server counts a call a little later than we do, because it travels; so it also forgets it a little later.
 MARGIN: Final = timedelta(seconds=60)
 DAY: Final = timedelta(hours=24)
+#: Clocks may differ by so much.
+CLOCK_TOLERANCE: Final = timedelta(minutes=5)
 
 
 @dataclass(frozen=True)

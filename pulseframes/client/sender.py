@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 from urllib.parse import urlencode
 
 from requests.auth import AuthBase
 
-from pulseframes.client.failures import TOO_MANY_REQUESTS, error_for, retry_time, with_retries
+from pulseframes._secret import Redactor
+from pulseframes._text import plural
+from pulseframes.client.connection import ForkedLock
+from pulseframes.client.failures import PROXY_LOGIN_REQUIRED, TOO_MANY_REQUESTS, error_for, retry_time, with_retries
 from pulseframes.client.journal import Journal, Outcome, Request
-from pulseframes.client.quota import Quota, QuotaRule
-from pulseframes.client.redaction import Redactor
+from pulseframes.client.quota import CLOCK_TOLERANCE, Quota, QuotaRule
 from pulseframes.client.settings import Settings
-from pulseframes.client.transport import Answer, NoAnswer, Transport
+from pulseframes.client.transport import Answer, NoAnswer, Transport, is_success
 from pulseframes.endpoints import AUTHENTICATE, Endpoint
-from pulseframes.errors import JournalError, JournalWarning, PulseError, warn
+from pulseframes.errors import JournalError, JournalWarning, PulseError, PulseWarning, warn
 
 _SERVER_FAILED: Final = 500
+#: The wait before the one try that an unreadable Retry-After is worth.
+_ONE_TRY: Final = timedelta(minutes=1)
+_LONGEST_WAIT: Final = timedelta(days=365)
 
 _log = logging.getLogger("pulseframes.client")
 
@@ -48,7 +52,8 @@ class Sender:
         self._sleep = sleep
         self._rule = QuotaRule(settings.daily_limit, settings.quota_day)
         self._transport = Transport(settings)
-        self._counting = threading.Lock()
+        self._counting = ForkedLock()
+        self._clock_was_told = False
         self.calls_spent = 0
 
     def quota(self) -> Quota:
@@ -96,11 +101,21 @@ class Sender:
 
     def error(self, answer: Answer, *, session_id: int | None = None) -> PulseError:
         """Return the exception for a refusal, with its call's number."""
-        problem = error_for(
-            answer, redact=self._redactor.text, session_id=session_id, blocked_until=self._blocked_until(answer)
-        )
+        problem = error_for(answer, session_id=session_id)
         problem.call_id = answer.call_id
         return problem
+
+    def reach(self) -> Answer:
+        """Ask the host for nothing, as a call would; raise ``ServerError`` if there is no way to it. Spends no call."""
+        try:
+            answer = self._transport.reach()
+        except NoAnswer as caught:
+            problem: PulseError = caught.error
+        else:
+            if answer.status != PROXY_LOGIN_REQUIRED:
+                return answer
+            problem = self.error(answer)
+        raise problem
 
     def close(self) -> None:
         """Close the connections."""
@@ -120,13 +135,19 @@ class Sender:
             missed = caught
         else:
             # The body of an authentication is a session key: it is used and kept nowhere.
-            body = answer.body if endpoint is AUTHENTICATE else self._redactor.body(answer.body)
-            answer = replace(answer, body=body, call_id=call_id, asked_at=asked_at)
+            is_key = answer.ok and endpoint is AUTHENTICATE
+            answer = replace(
+                answer,
+                body=answer.body if is_key else self._redacted(answer.status, answer.body),
+                call_id=call_id,
+                asked_at=self._when(asked_at, answer),
+                retry_at=self._retry_at(answer, request),
+            )
             self._record_answer(answer, endpoint, started)
             return answer
         if missed.unsent:
             self._count(request, -1)
-        received = b"" if endpoint is AUTHENTICATE else self._redactor.body(missed.received)
+        received = b"" if endpoint is AUTHENTICATE else self._redacted(missed.status, missed.received)
         self._record(call_id, "unsent" if missed.unsent else "lost", missed.status, received, started)
         _log.info("%s: no answer (call %d)", endpoint.name, call_id)
         missed.error.call_id = call_id
@@ -138,20 +159,44 @@ class Sender:
 
     def _record_answer(self, answer: Answer, endpoint: Endpoint, started: float) -> None:
         body = b"" if endpoint is AUTHENTICATE else answer.body
-        blocked_until = self._blocked_until(answer)
-        self._record(answer.call_id, "answered", answer.status, body, started, blocked_until=blocked_until)
+        blocked_until = answer.retry_at if answer.status == TOO_MANY_REQUESTS else None
+        true_at = None if clock_problem(answer.ahead) is None else answer.asked_at
+        self._record(
+            answer.call_id, "answered", answer.status, body, started, blocked_until=blocked_until, true_at=true_at
+        )
         if _log.isEnabledFor(logging.INFO):
             milliseconds, size = 1000 * (time.perf_counter() - started), len(answer.body)
             text = "%s %d, %.0f ms, %d bytes, %s calls left (call %d)"
             _log.info(text, endpoint.name, answer.status, milliseconds, size, self._calls_left(), answer.call_id)
 
-    def _blocked_until(self, answer: Answer) -> datetime | None:
-        """Return until when a 429 forbids more calls: as it says, and a day at most."""
-        if answer.status != TOO_MANY_REQUESTS:
+    def _when(self, asked_at: datetime, answer: Answer) -> datetime:
+        """Return when a call was sent: by the server's clock if ours is wrong, which is told once."""
+        problem = clock_problem(answer.ahead)
+        if problem is None:
+            return asked_at
+        if not self._clock_was_told:
+            self._clock_was_told = True
+            warn(PulseWarning, problem)
+        return asked_at - answer.ahead
+
+    def _redacted(self, status: int | None, body: bytes) -> bytes:
+        return self._redactor.data(body) if status is None or is_success(status) else self._redactor.explanation(body)
+
+    def _retry_at(self, answer: Answer, request: Request) -> datetime | None:
+        """Return when a refusal allows the next call, by our clock; for a 429, in a day at most."""
+        if answer.status < _SERVER_FAILED and answer.status != TOO_MANY_REQUESTS:
             return None
         now = self._clock()
+        servers_now = now - answer.ahead
+        asked_for = retry_time(answer.retry_after, now=servers_now)
+        if asked_for is not None:
+            asked_for = now + min(asked_for - servers_now, _LONGEST_WAIT)
+        if answer.status != TOO_MANY_REQUESTS:
+            return asked_for
+        if asked_for is None and answer.retry_after and request.attempt == 1 and self._calls_left() != 0:
+            asked_for = now + _ONE_TRY  # what it says is unreadable: worth a call before a day is given up
         day_ends = self._rule.day_ends(now)
-        return min(retry_time(answer.retry_after, now=now) or day_ends, day_ends)
+        return min(asked_for or day_ends, day_ends)
 
     def _calls_left(self) -> int | str:
         try:
@@ -168,6 +213,7 @@ class Sender:
         started: float,
         *,
         blocked_until: datetime | None = None,
+        true_at: datetime | None = None,
     ) -> None:
         """Record how a call ended. If that fails, the answer can still be used, so the run continues with a warning."""
         try:
@@ -178,6 +224,19 @@ class Sender:
                 body=body,
                 duration_ms=round(1000 * (time.perf_counter() - started)),
                 blocked_until=blocked_until,
+                true_at=true_at,
             )
         except JournalError as problem:
             warn(JournalWarning, f"Call {call_id} could not be recorded in the journal, nor its answer: {problem}")
+
+
+def clock_problem(ahead: timedelta) -> str | None:
+    """Return what is wrong if this machine's clock is so far ahead of the server's, or behind it; None if it is right."""
+    if abs(ahead) <= CLOCK_TOLERANCE:
+        return None
+    minutes = round(abs(ahead) / timedelta(minutes=1))
+    size = plural(minutes, "minute") if minutes < 120 else plural(round(minutes / 60), "hour")  # noqa: PLR2004  two hours
+    return (
+        f"This machine's clock is {size} {'ahead of' if ahead > timedelta(0) else 'behind'} the server's. Set it right: the quota's "
+        "day follows it, and responses are reused by their age."
+    )

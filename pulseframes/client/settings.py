@@ -125,8 +125,9 @@ class Settings:
         Whether ``base_url`` may be ``http://`` on another machine, where others can read the credentials in transit.
     repair_calls : int
         How many extra calls a search may spend if its list changes while it is read.
-    connect_timeout, read_timeout : float
-        Seconds to wait for a connection, and between two pieces of an answer. The server gives up after 30.
+    connect_timeout, read_timeout, total_timeout : float
+        Seconds to wait for a connection, between two pieces of an answer, and for a whole call from its start. The server gives
+        up after 30. Each retry is a call of its own.
 
     Raises
     ------
@@ -151,10 +152,11 @@ class Settings:
     repair_calls: int = 6
     connect_timeout: float = 5.0
     read_timeout: float = 35.0
+    total_timeout: float = 120.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "base_url", _checked_base_url(self.base_url, allow_http=self.allow_http))
-        for name in ("connect_timeout", "read_timeout"):
+        for name in ("connect_timeout", "read_timeout", "total_timeout"):
             seconds = getattr(self, name)
             if not isinstance(seconds, int | float) or not 0 < seconds <= LONGEST_TIMEOUT:
                 message = f"{name} must be a number of seconds above 0 and up to {LONGEST_TIMEOUT:g}, not {seconds!r}."

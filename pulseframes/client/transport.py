@@ -1,24 +1,21 @@
-"""HTTP: one request over a kept-alive connection, never redirected, its answer read to the end."""
+"""HTTP: one request over a kept-alive connection, never redirected, its answer read to the end, all before a deadline."""
 
 from __future__ import annotations
 
+import os
+import re
+import ssl
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from http.cookiejar import DefaultCookiePolicy
-from typing import TYPE_CHECKING, Final
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 import requests
 from urllib3 import HTTPResponse
-from urllib3.exceptions import (
-    DecodeError,
-    HTTPError,
-    LocationValueError,
-    NewConnectionError,
-    ProtocolError,
-    ReadTimeoutError,
-)
+from urllib3.exceptions import DecodeError, HTTPError, ProtocolError, ReadTimeoutError, SSLError
 
-from pulseframes._version import __version__
+from pulseframes.client.connection import Attempt, new_session, watched
 from pulseframes.client.settings import Settings, is_loopback
 from pulseframes.errors import ServerError
 
@@ -29,22 +26,17 @@ if TYPE_CHECKING:
 
     from pulseframes.endpoints import Endpoint
 
-USER_AGENT: Final = f"pulseframes/{__version__}"
-
 #: Longer than any answer; reading stops there, before memory is full.
 MAX_BODY: Final = 256 * 2**20
+#: Longer than any explanation: the rest of a refusal is not read.
+MAX_REFUSAL: Final = 64 * 2**10
 _CHUNK: Final = 1 << 16
 
 _NEVER: Final = datetime.min.replace(tzinfo=UTC)
 
-#: There was never a connection to send anything over.
-_NEVER_SENT: Final = (
-    requests.ConnectTimeout,
-    requests.exceptions.SSLError,
-    requests.exceptions.ProxyError,
-    requests.exceptions.InvalidURL,
-    LocationValueError,
-)
+#: What to do where a proxy answers 407.
+PROXY_LOGIN: Final = "set HTTPS_PROXY=http://user:password@proxy.example:3128, with yours"
+_PROXY_REFUSED: Final = re.compile(r"Tunnel connection failed: (\d{3})")
 
 
 @dataclass(frozen=True)
@@ -64,11 +56,15 @@ class Answer:
     call_id : int
         The call's number in the journal; 0 until it has one.
     asked_at : datetime
-        When the call was sent, in UTC.
+        When the call was sent, in UTC; by the server's clock if ours is known to be wrong.
     kept : bool
         True if it came from the journal, at no cost.
     forgotten : int
         Number of sessions erased from the body since it was received.
+    ahead : timedelta
+        How far this machine's clock is ahead of the server's ``Date``; 0 if there was none.
+    retry_at : datetime or None
+        When a refused call may be tried again; None if that is not known.
     """
 
     endpoint: str
@@ -79,11 +75,18 @@ class Answer:
     asked_at: datetime = _NEVER
     kept: bool = False
     forgotten: int = 0
+    ahead: timedelta = timedelta(0)
+    retry_at: datetime | None = None
 
     @property
     def ok(self) -> bool:
         """Whether the status is 2xx."""
-        return 200 <= self.status < 300  # noqa: PLR2004  the statuses of success
+        return is_success(self.status)
+
+
+def is_success(status: int) -> bool:
+    """Return whether a status is 2xx."""
+    return 200 <= status < 300  # noqa: PLR2004  the statuses of success
 
 
 class NoAnswer(Exception):
@@ -112,92 +115,124 @@ class NoAnswer(Exception):
 class Transport:
     """Sends requests to one base address.
 
-    Safe to share between threads: the connection pool is, and cookies are never kept.
+    Safe to share between threads, since the connection pool is and cookies are never kept. A forked child makes connections of
+    its own: two processes on one connection would read each other's answers.
     """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._session = requests.Session()
-        self._session.headers.update(
-            {"User-Agent": USER_AGENT, "Accept": "application/json", "Accept-Encoding": "gzip"}
-        )
-        # No proxy for loopback: it could be on another machine, and plain HTTP would show it the credentials.
-        self._session.trust_env = not is_loopback(settings.base_url)
-        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        self._session, self._process = new_session(), os.getpid()
 
     def send(
         self, method: str, endpoint: Endpoint, *, auth: AuthBase, params: Mapping[str, str] | None = None
     ) -> Answer:
         """Send one request and read the whole answer.
 
-        ``auth`` adds the secrets to the headers at the last moment, so no variable of ours holds them. It is required: without
-        it, requests would send the host's login from a .netrc file.
+        ``auth`` adds the secrets to the headers at the last moment, so no variable of ours holds them.
 
         Raises
         ------
         NoAnswer
             If no complete answer was received.
         """
-        received = bytearray()
-        status = None
-        try:
-            with self._session.request(
-                method,
-                f"{self._settings.base_url}/{endpoint.path}",
-                params=params,
-                auth=auth,
-                timeout=(self._settings.connect_timeout, self._settings.read_timeout),
-                allow_redirects=False,
-                stream=True,
-            ) as response:
-                status = response.status_code
-                for chunk in _pieces(response):
-                    received += chunk
-                    if len(received) > MAX_BODY:
-                        raise DecodeError
-                return Answer(endpoint.name, status, bytes(received), response.headers.get("Retry-After"))
-        # requests passes on foreign exceptions: for a header or an address that cannot be parsed.
-        except (requests.RequestException, HTTPError, ValueError, OverflowError) as caught:
-            problem = self._explained(endpoint.name, caught, status, bytes(received))
-        # Raised outside the handler: inside, the exception would carry the request and its headers along.
-        raise problem
+        return self._exchange(endpoint.name, method, f"{self._settings.base_url}/{endpoint.path}", auth, params)
+
+    def reach(self) -> Answer:
+        """Ask the API's host for nothing, without credentials, as ``send()`` would.
+
+        Raises
+        ------
+        NoAnswer
+            If the host, or a proxy on the way to it, does not answer.
+        """
+        parts = urlsplit(self._settings.base_url)
+        return self._exchange(parts.hostname or "", "HEAD", f"{parts.scheme}://{parts.netloc}/", _NoAuth(), None)
 
     def close(self) -> None:
         """Close the connections."""
         self._session.close()
 
-    def _explained(self, endpoint: str, caught: Exception, status: int | None, received: bytes) -> NoAnswer:
+    def _exchange(self, name: str, method: str, url: str, auth: AuthBase, params: Mapping[str, str] | None) -> Answer:
+        received = bytearray()
+        status = None
+        with watched(self._settings.total_timeout) as attempt:
+            try:
+                with self._response(method, url, auth, params) as response:
+                    status, headers = response.status_code, response.headers
+                    ahead = _ahead(headers.get("Date"))
+                    _read(response, received)
+                    if attempt.expired:  # cut off, the end of a body without a length looks like any other
+                        raise ProtocolError
+                    return Answer(name, status, bytes(received), headers.get("Retry-After"), ahead=ahead)
+            # requests passes on foreign exceptions: for a header, an address or a file that it cannot read.
+            except (requests.RequestException, HTTPError, ValueError, OverflowError, OSError) as caught:
+                problem = self._explained(name, caught, attempt, status, bytes(received))
+        # Raised outside the handler: inside, the exception would carry the request and its headers along.
+        raise problem
+
+    def _response(self, method: str, url: str, auth: AuthBase, params: Mapping[str, str] | None) -> requests.Response:
+        """Send a request over a connection of this process, and read the headers.
+
+        Not by ``Session.request()``, which would read a redirect's body, and parse its address, before it returns.
+        """
+        if self._process != os.getpid():
+            self._session, self._process = new_session(), os.getpid()
+        session = self._session
+        # Without auth, requests would send the host's login from a .netrc file.
+        request = session.prepare_request(requests.Request(method, url, params=params, auth=auth))
+        options: Any = session.merge_environment_settings(url, {}, stream=True, verify=None, cert=None)
+        if is_loopback(url):
+            # It could be on another machine, and plain HTTP would show it the credentials.
+            options["proxies"] = {}
+        timeout = (self._settings.connect_timeout, self._settings.read_timeout)
+        response: requests.Response = session.get_adapter(url).send(request, timeout=timeout, **options)
+        return response
+
+    def _explained(
+        self, name: str, caught: Exception, attempt: Attempt, status: int | None, received: bytes
+    ) -> NoAnswer:
         """Describe the failure without the query (personal data) or a header (secrets)."""
-        reason = caught if isinstance(caught, HTTPError) else _reason(caught)
-        retryable, timed_out = True, False
-        unsent = status is None and (
-            isinstance(caught, _NEVER_SENT)
-            or isinstance(reason, NewConnectionError)
-            or (
-                isinstance(caught, UnicodeError) and not isinstance(caught, UnicodeDecodeError)
-            )  # no host has this name
-        )
-        match caught:
-            case requests.ConnectTimeout():
-                what = f"no connection within {self._settings.connect_timeout:g} s"
-            case requests.exceptions.SSLError():
-                what, retryable = "no secure connection (TLS): the certificate or the protocol was not accepted", False
-            case requests.exceptions.ProxyError():
-                what = "the proxy could not be reached; check HTTPS_PROXY and HTTP_PROXY"
-            case DecodeError() if len(received) > MAX_BODY:
-                what, retryable = f"the answer is longer than {MAX_BODY >> 20} MB", False
-            case _ if isinstance(caught, requests.Timeout) or isinstance(reason, ReadTimeoutError):
-                what, timed_out = f"no answer within {self._settings.read_timeout:g} s", True
-            case ProtocolError() | DecodeError():
-                what = "the answer was cut off or garbled"
-            case _ if not isinstance(caught, requests.RequestException):
-                what, retryable = f"the answer or the address is not valid HTTP ({type(caught).__name__})", False
-            case _:
-                what = f"the connection failed ({_system_error(caught) or type(caught).__name__})"
+        timed_out = False
+        if attempt.expired:
+            what, retryable, timed_out = f"no complete answer within {self._settings.total_timeout:g} s", True, True
+        elif not attempt.sent:
+            what, retryable = _why_unsent(caught, self._settings.connect_timeout)
+        elif len(received) > MAX_BODY:
+            what, retryable = f"the answer is longer than {MAX_BODY >> 20} MB", False
+        elif isinstance(caught, requests.Timeout) or isinstance(_reason(caught), ReadTimeoutError):
+            what, retryable, timed_out = f"no answer within {self._settings.read_timeout:g} s", True, True
+        else:
+            what, retryable = _why_lost(caught)
         error = ServerError(
-            f"{endpoint}: {what}. The address is {self._settings.base_url}.", retryable=retryable, timed_out=timed_out
+            f"{name}: {what}. The address is {self._settings.base_url}.", retryable=retryable, timed_out=timed_out
         )
-        return NoAnswer(error, unsent=unsent, status=status, received=received)
+        return NoAnswer(error, unsent=not attempt.sent, status=status, received=received)
+
+
+class _NoAuth(requests.auth.AuthBase):
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        return request
+
+
+def _ahead(date: str | None) -> timedelta:
+    """Return how far this machine's clock is ahead of an answer's ``Date``; 0 if there is none."""
+    try:
+        moment = parsedate_to_datetime(date or "")
+        return datetime.now(UTC) - (moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment)
+    except (ValueError, OverflowError):
+        return timedelta(0)
+
+
+def _read(response: requests.Response, received: bytearray) -> None:
+    """Add the body to what was received, as it arrives; only the beginning of a refusal."""
+    refused = not is_success(response.status_code)
+    for chunk in _pieces(response):
+        received += chunk
+        if refused and len(received) > MAX_REFUSAL:
+            del received[MAX_REFUSAL:]
+            return
+        if len(received) > MAX_BODY:
+            raise DecodeError
 
 
 def _pieces(response: requests.Response) -> Iterator[bytes]:
@@ -210,18 +245,85 @@ def _pieces(response: requests.Response) -> Iterator[bytes]:
         yield chunk
 
 
+def _why_unsent(caught: Exception, connect_timeout: float) -> tuple[str, bool]:
+    """Describe why no connection was made; return whether another try may help."""
+    what, retryable = f"the address is not valid ({type(caught).__name__})", False
+    match caught:
+        case requests.Timeout():
+            what, retryable = f"no connection within {connect_timeout:g} s; check the network and the firewall", True
+        case requests.exceptions.ProxyError():
+            what, retryable = _proxy_problem(caught)
+        case requests.exceptions.SSLError():
+            hint = "If your network inspects TLS, set REQUESTS_CA_BUNDLE to a file with its certificates"
+            what = f"no secure connection (TLS): {_tls_reason(caught)}. {hint}"
+        case requests.exceptions.InvalidProxyURL():
+            what = "HTTPS_PROXY or HTTP_PROXY is not an address, such as http://proxy.example:3128"
+        case requests.exceptions.InvalidSchema() if "SOCKS" in str(caught):
+            what = "HTTPS_PROXY is a SOCKS proxy, which needs another package: pip install pysocks"
+        case requests.ConnectionError():
+            reason = _system_error(caught) or type(_reason(caught) or caught).__name__
+            what, retryable = (
+                f"the connection failed ({reason}); check the network, a VPN, and PULSEFRAMES_BASE_URL",
+                True,
+            )
+        case OSError() if not isinstance(caught, requests.RequestException):
+            what = f"no certificates to check the server's with ({caught}); check REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE"
+    return what, retryable
+
+
+def _proxy_problem(caught: Exception) -> tuple[str, bool]:
+    """Describe what a proxy said, or that it did not answer; return whether another try may help."""
+    refused = _PROXY_REFUSED.search(str(caught))
+    if refused is None:
+        reason = _system_error(caught) or _tls_reason(caught)
+        return f"the proxy could not be reached ({reason}); check HTTPS_PROXY and HTTP_PROXY", True
+    if refused[1] == "407":
+        return f"the proxy requires a valid login (407); {PROXY_LOGIN}", False
+    return (
+        f"the proxy refused the connection ({refused[1]}); have the host allowed there, or name it in NO_PROXY",
+        False,
+    )
+
+
+def _why_lost(caught: Exception) -> tuple[str, bool]:
+    """Describe why an answer to a request that was sent did not arrive; return whether another try may help."""
+    match caught:
+        case requests.exceptions.SSLError() | SSLError():
+            return f"the secure connection broke (TLS): {_tls_reason(caught)}", True
+        case ProtocolError() | DecodeError():
+            return "the answer was cut off or garbled", True
+        case requests.RequestException():
+            return f"the connection failed ({_system_error(caught) or type(caught).__name__})", True
+    return f"the answer is not valid HTTP ({type(caught).__name__})", False
+
+
 def _reason(caught: Exception) -> BaseException | None:
     """Return urllib3's reason for an exception of requests."""
+    if isinstance(caught, HTTPError):
+        return caught
     inner = caught.args[0] if caught.args else None
     reason = getattr(inner, "reason", None) or inner
     return reason if isinstance(reason, BaseException) else None
 
 
-def _system_error(problem: BaseException | None) -> str | None:
-    """Return the innermost system error of a chain of exceptions, such as "Connection refused"."""
-    text = None
+def _chain(problem: BaseException | None) -> Iterator[BaseException]:
+    """Yield an exception and those that led to it."""
     while problem is not None:
-        if isinstance(problem, OSError) and problem.strerror:
-            text = problem.strerror
+        yield problem
         problem = problem.__cause__ or problem.__context__
-    return text
+
+
+def _system_error(caught: Exception) -> str | None:
+    """Return the innermost system error, such as "Connection refused"."""
+    return next(
+        (link.strerror for link in [*_chain(caught)][::-1] if isinstance(link, OSError) and link.strerror), None
+    )
+
+
+def _tls_reason(caught: Exception) -> str:
+    """Return OpenSSL's reason, such as "CERTIFICATE_VERIFY_FAILED, self-signed certificate"."""
+    for link in _chain(caught):
+        if isinstance(link, ssl.SSLError) and link.reason:
+            detail = getattr(link, "verify_message", "")
+            return f"{link.reason}, {detail}".removesuffix(".") if detail else link.reason
+    return type(_reason(caught) or caught).__name__

@@ -364,14 +364,20 @@ def test_replay_without_a_journal_names_the_path(run: Run, tmp_path: Path) -> No
 def test_doctor_passes_and_spends_nothing_without_spend(run: Run, simulator: Simulator) -> None:
     code, out, _ = run("doctor")
     assert code == 0
-    assert re.findall(r"^ok   (\w+):", out, re.MULTILINE) == ["settings", "journal", "reachability", "credentials"]
+    assert re.findall(r"^ok   (\w+):", out, re.MULTILINE) == [
+        "settings",
+        "journal",
+        "reachability",
+        "clock",
+        "credentials",
+    ]
     assert "not checked" in out
-    assert simulator.calls == 0
+    assert [(request.method, request.path) for request in simulator.requests] == [("HEAD", "/")]
     _, out, err = run("doctor", "--spend")
     assert "may cost one call" in err
     assert "accepted; 1 call spent" in out
     assert "no call spent" in run("doctor", "--spend")[1]
-    assert simulator.calls == 1
+    assert [request.method for request in simulator.requests].count("GET") == 1
 
 
 @pytest.mark.usefixtures("environment")

@@ -127,7 +127,7 @@ def test_replay_and_doctor_print_json_for_programs(run: Run, tmp_path: Path) -> 
     code, out, _ = run("doctor", "--json")
     found = json.loads(out)
     assert (code, found["ok"]) == (0, True)
-    assert [step["step"] for step in found["steps"]] == ["settings", "journal", "reachability", "credentials"]
+    assert [step["step"] for step in found["steps"]] == ["settings", "journal", "reachability", "clock", "credentials"]
 
 
 def test_doctor_as_json_has_the_step_that_fails(run: Run) -> None:

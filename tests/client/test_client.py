@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import gc
 import http.server
-import json
 import logging
 import re
 import socket
@@ -16,7 +15,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from urllib.parse import quote, quote_plus
 
 import pytest
 from conftest import NOW, Clock, client_of, credentials_of, settings_of
@@ -172,14 +170,28 @@ def test_a_refusal_quotes_the_server_on_one_line(simulator: Simulator, client: P
 
 
 @pytest.mark.parametrize(
-    "header",
-    ["30", " 30 ", "Fri, 20 Nov 2026 12:00:30 GMT"],
+    ("header", "seconds"),
+    [
+        ("30", 30),
+        (" 30 ", 30),
+        ("0.5", 1),
+        ("2.0", 2),
+        ("3e1", 30),
+        ("-1", 0),
+        ("60, 60", 60),
+        ("5, 30.2", 31),
+        ("Fri, 20 Nov 2026 12:00:30 GMT", 30),
+        ("Fri, 20 Nov 2026 13:00:30 +0100", 30),
+        ("2026-11-20T12:00:30Z", 30),
+        ("2026-11-20 13:00:30+01:00", 30),
+        ("9" * 30, 10**9),
+    ],
 )
-def test_retry_after_may_be_seconds_or_a_date(header: str) -> None:
-    assert retry_time(header, now=NOW) == NOW + timedelta(seconds=30)
+def test_retry_after_may_be_any_number_several_or_a_date(header: str, seconds: int) -> None:
+    assert retry_time(header, now=NOW) == NOW + timedelta(seconds=seconds)
 
 
-@pytest.mark.parametrize("header", [None, "", "soon", "-5", "1e3", "9" * 30, "Fri, 99 Nov 2026 12:00:30 GMT"])
+@pytest.mark.parametrize("header", [None, "", "soon", "30s", "nan", "5, soon", "Fri, 99 Nov 2026 12:00:30 GMT", "\xff"])
 def test_a_missing_or_invalid_retry_after_is_ignored(header: str | None) -> None:
     assert retry_time(header, now=NOW) is None
 
@@ -369,22 +381,9 @@ def test_a_redirect_to_nowhere_is_a_server_error() -> None:
 
     with recording_server(redirect) as (url, _):
         with PulseClient(Credentials("a", "b", "c"), settings=Settings(base_url=url)) as client:
-            with pytest.raises(ServerError, match="not valid HTTP"):
+            with pytest.raises(ServerError, match="redirected sessions") as caught:
                 client.call(endpoints.SEARCH, PARAMS)
-
-
-def test_an_echoed_secret_is_redacted_in_every_encoding(simulator: Simulator) -> None:
-    secret = 's"e/cr+et=' + "x" * 12
-    credentials = Credentials("team-key-of-some-length", "team-key-of", secret)
-    login = base64.b64encode(f"team-key-of:{secret}".encode()).decode()
-    echo = " ".join(
-        [secret, json.dumps(secret), quote(secret, safe=""), quote_plus(secret), login, "team-key-of-some-length"]
-    )
-    simulator.faults.add(Fault(kind="status", status=400, body=echo))
-    with PulseClient(credentials, settings=settings_of(simulator)) as client, pytest.raises(InvalidQuery) as caught:
-        client.call(endpoints.SEARCH, PARAMS)
-    quoted = str(caught.value).partition(": ")[2]
-    assert quoted == '*** "***" *** *** *** ***.'
+    assert caught.value.status == 302
 
 
 MARKER = "marker-7d1e"

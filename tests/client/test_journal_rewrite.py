@@ -204,7 +204,7 @@ def test_a_journal_of_the_first_version_has_no_erased_sessions(path: Path) -> No
         old.executescript(MIGRATIONS[0] + "; PRAGMA user_version = 1;")
         old.execute(
             "INSERT INTO calls (at, application, endpoint, params, attempt, counted, outcome, status, size, body) "
-            "VALUES (1, 'shop', 'sessions', 'skip=0', 1, 1, 'answered', 200, 0, '')"
+            "VALUES (1, 'shop', 'sessions', 'skip=0', 1, 1, 'answered', 200, 0, x'')"
         )
     old.close()
     journal = Journal(path)

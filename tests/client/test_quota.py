@@ -18,6 +18,7 @@ import pulseframes as pf
 from pulseframes import endpoints
 from pulseframes.client.journal import JOURNAL_FILE, Journal
 from pulseframes.client.quota import DAY, MARGIN, QuotaDay, QuotaRule
+from pulseframes.endpoints import SEARCH
 from pulseframes.simulator import Fault, Simulator
 
 #: Just before a day ends.
@@ -178,9 +179,8 @@ def test_retry_after_0_does_not_spend_every_attempt_at_once(
         (3, lambda _: "10800"),
         (3, lambda now: format_datetime(now + timedelta(hours=3), usegmt=True)),
         (24, lambda _: None),
-        (24, lambda _: "when it is convenient"),
     ],
-    ids=["seconds", "a date", "nothing", "nothing readable"],
+    ids=["seconds", "a date", "nothing"],
 )
 def test_a_long_429_is_an_error_and_blocks_calls_until_it_is_over(
     simulator: Simulator, ready: pf.PulseClient, clock: Clock, hours: int, header: object
@@ -202,6 +202,54 @@ def test_a_long_429_is_an_error_and_blocks_calls_until_it_is_over(
     clock.now = ready.quota().next_call_at
     assert len(pf.search_sessions(*WEEK, client=ready)) > 0
     assert simulator.calls > sent
+
+
+def test_an_unreadable_retry_after_is_worth_one_try_in_a_minute(
+    simulator: Simulator, ready: pf.PulseClient, clock: Clock
+) -> None:
+    simulator.faults.add(refusal("when it is convenient"))
+    assert len(pf.search_sessions(*WEEK, client=ready)) == len(simulator.summaries(*WEEK))
+    assert statuses(simulator) == [429, 200]
+    (slept,) = clock.slept
+    assert 59 <= slept <= 60
+
+
+def test_a_second_unreadable_retry_after_gives_up_the_day(
+    simulator: Simulator, ready: pf.PulseClient, clock: Clock
+) -> None:
+    simulator.faults.add(refusal("when it is convenient", times=None))
+    with pytest.raises(pf.QuotaExhausted) as caught:
+        pf.search_sessions(*WEEK, client=ready)
+    assert statuses(simulator) == [429, 429]
+    assert caught.value.resets_at is not None
+    assert caught.value.resets_at - clock.now > timedelta(hours=24)
+
+
+def test_an_unreadable_retry_after_gives_up_the_day_at_once_if_no_calls_are_left(
+    simulator: Simulator, clock: Clock
+) -> None:
+    simulator.faults.add(refusal("soon"))
+    changes = {"daily_limit": 2}
+    with client_of(simulator, changes=changes, clock=clock, sleep=clock.sleep) as client:
+        with pytest.raises(pf.QuotaExhausted) as caught:
+            pf.search_sessions(*WEEK, client=client)
+    assert caught.value.status == 429
+    assert clock.slept == []
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 504])
+def test_a_failed_server_that_says_when_to_return_gets_no_call_before(
+    simulator: Simulator, ready: pf.PulseClient, clock: Clock, status: int
+) -> None:
+    simulator.faults.add(Fault(kind="status", status=status, on="sessions", headers={"Retry-After": "40"}))
+    simulator.faults.add(Fault(kind="status", status=status, on="sessions", times=None, headers={"Retry-After": "120"}))
+    with pytest.raises(pf.ServerError, match="Next call possible at") as caught:
+        ready.call(SEARCH, {"dateFrom": WEEK[0], "dateTo": WEEK[1]})
+    assert statuses(simulator) == [status] * 2
+    assert clock.slept[0] >= 39
+    assert caught.value.retry_at is not None
+    assert (caught.value.retry_at - clock.now).total_seconds() == pytest.approx(120, abs=2)
+    assert ready.quota().left > 0
 
 
 def test_a_429_blocks_other_clients_of_the_application_but_no_other_application(

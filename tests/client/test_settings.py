@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from pulseframes import Credentials, CredentialsMissing, InvalidQuery, Settings
-from pulseframes.client.settings import Secret
+from pulseframes import Credentials, CredentialsMissing, InvalidQuery, PulseClient, Settings
+from pulseframes._secret import Secret
 
 MARKER = "marker-4f0c"
 
@@ -99,12 +99,18 @@ def test_credentials_do_not_appear_in_their_repr_or_str() -> None:
         assert MARKER not in text
 
 
-def test_secrets_can_be_copied_and_pickled() -> None:
+def test_credentials_can_be_copied_and_not_pickled() -> None:
     credentials = Credentials("a", "b", "c")
-    assert pickle.loads(pickle.dumps(credentials)) == credentials
-    assert copy.deepcopy(credentials) == credentials
+    assert copy.copy(credentials) == copy.deepcopy(credentials) == credentials
     assert Secret("a") != "a"
     assert len({Secret("a"), Secret("a"), Secret("b")}) == 2
+    with pytest.raises(TypeError, match=r"in each process: Credentials.from_env\(\)"):
+        pickle.dumps(credentials)
+
+
+def test_a_client_is_made_in_each_process_and_not_pickled() -> None:
+    with PulseClient(Credentials("a", "b", "c")) as client, pytest.raises(TypeError, match="Make one in each process"):
+        pickle.dumps(client)
 
 
 @pytest.mark.parametrize("url", ["https://x/?key=S3cret", "https://x/#S3cret", "https://jane:S3cret@x/"])

@@ -27,6 +27,7 @@ from unittest import mock
 import polars as pl
 import pytest
 from support.documents import SUMMARY, search_body
+from support.raw_server import certificate
 
 import pulseframes as pf
 from pulseframes.client.transport import MAX_BODY
@@ -35,10 +36,6 @@ WINDOW = ("2017-01-20", "2017-02-01")
 ROWS: list[dict[str, Any]] = [SUMMARY | {"id": number} for number in (1, 2, 3)]
 PAGE = search_body(*ROWS)
 KEY = b'{"sessionKey": "a-session-key-of-the-wire"}'
-
-#: For 127.0.0.1, and signed by nobody else: a certificate and its key, which protect nothing.
-CERTIFICATE = "MIIBjzCCATagAwIBAgIUN2RaDufKLJ29w0vzIda3Nl6xnMIwCgYIKoZIzj0EAwIwFDESMBAGA1UEAwwJMTI3LjAuMC4xMCAXDTI2MTEyMzE5MzYzMVoYDzIxMjYxMDMwMTkzNjMxWjAUMRIwEAYDVQQDDAkxMjcuMC4wLjEwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAASUpRfqghvaP/wUppiPig60QdqbpTXjQtueDgcsUdC7HCsfhkrOF9NyXskPWg6Pwu+1VTxYdfl3GInk9OZ6KE2qo2QwYjAdBgNVHQ4EFgQUd56nRZFy0RFAaJUwjC5Jt16tvaUwHwYDVR0jBBgwFoAUd56nRZFy0RFAaJUwjC5Jt16tvaUwDwYDVR0TAQH/BAUwAwEB/zAPBgNVHREECDAGhwR/AAABMAoGCCqGSM49BAMCA0cAMEQCIA/Z0fSBJikknemr/ZkOKYy8XOvtLaVi3aGmfgGF6GLoAiBKYPaNONnrz2PqdAEv7EPL+0UpGASSIDtpik7cw8rQ2Q=="
-CERTIFICATE_KEY = "MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg+izSB0s8CN9i/UNs327kZEIbYh1vCbq3zv2425GV2kuhRANCAASUpRfqghvaP/wUppiPig60QdqbpTXjQtueDgcsUdC7HCsfhkrOF9NyXskPWg6Pwu+1VTxYdfl3GInk9OZ6KE2q"
 
 
 @dataclass(frozen=True)
@@ -328,10 +325,7 @@ def address(case: Case, folder: Path) -> Iterator[tuple[str, Wire | None]]:
             with Wire([]) as wire:
                 yield f"https://127.0.0.1:{wire.port}", wire
         case "self-signed":
-            file = folder / "certificate.pem"
-            kinds = (("PRIVATE KEY", CERTIFICATE_KEY), ("CERTIFICATE", CERTIFICATE))
-            file.write_text("".join(f"-----BEGIN {kind}-----\n{text}\n-----END {kind}-----\n" for kind, text in kinds))
-            with Wire([], certificate=file) as wire:
+            with Wire([], certificate=certificate(folder)) as wire:
                 yield f"https://127.0.0.1:{wire.port}", wire
         case "full":
             with socket.socket() as listener, contextlib.ExitStack() as waiting:

@@ -1,0 +1,180 @@
+"""Connections that report how far a call has come, calls that end at a deadline, and what a fork leaves of all that."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import threading
+import weakref
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import requests
+from requests.adapters import HTTPAdapter
+
+from pulseframes._version import __version__
+from pulseframes.errors import PulseError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+USER_AGENT: Final = f"pulseframes/{__version__}"
+
+#: How often a call that is over its deadline is cut off, until it notices.
+_CUT_OFF_SECONDS: Final = 0.1
+
+
+class Attempt:
+    """How far a call has come, as its connection reports it: the exceptions of requests do not tell."""
+
+    def __init__(self) -> None:
+        self.sent = False
+        self.expired = False
+        self.connection: Any = None
+        self.socket: Any = None
+
+    def cut_off(self) -> None:
+        """End the wait for the server, from another thread."""
+        self.expired = True
+        for holder in (self.socket, getattr(self.connection, "sock", None)):
+            plain = getattr(holder, "socket", holder)  # urllib3 wraps TLS within TLS
+            if isinstance(plain, socket.socket):
+                with suppress(OSError):
+                    # Not the method of an SSLSocket, which would forget its state while another thread reads.
+                    socket.socket.shutdown(plain, socket.SHUT_RDWR)
+
+
+class _Attempts(threading.local):
+    """The call that each thread is sending."""
+
+    def __init__(self) -> None:
+        self.current = Attempt()
+
+
+_attempts: Final = _Attempts()
+
+
+class _Reporting:
+    """A connection that reports to the call that uses it."""
+
+    sock: Any
+
+    def connect(self) -> None:
+        """Connect, through a proxy and with TLS if need be: until then, nothing was sent to the API."""
+        attempt = _attempts.current
+        attempt.connection, attempt.sent = self, False
+        super().connect()  # type: ignore[misc]  # of the class it is mixed into
+        attempt.sent = True
+
+    def request(self, *arguments: Any, **options: Any) -> None:
+        """Send a request, over the open connection or a new one."""
+        attempt = _attempts.current
+        attempt.connection, attempt.sent = self, self.sock is not None
+        super().request(*arguments, **options)  # type: ignore[misc]
+
+    def getresponse(self, *arguments: Any, **options: Any) -> Any:
+        """Read the headers."""
+        _attempts.current.socket = self.sock  # the connection lets go of it when it is the last answer
+        return super().getresponse(*arguments, **options)  # type: ignore[misc]
+
+
+class _Adapter(HTTPAdapter):
+    """An adapter whose connections report."""
+
+    def get_connection_with_tls_context(self, *arguments: Any, **options: Any) -> Any:
+        """Return the pool of the host, or of its proxy."""
+        pool: Any = super().get_connection_with_tls_context(*arguments, **options)
+        if not issubclass(pool.ConnectionCls, _Reporting):
+            pool.ConnectionCls = type("Connection", (_Reporting, pool.ConnectionCls), {})
+        return pool
+
+
+@contextmanager
+def watched(seconds: float) -> Iterator[Attempt]:
+    """Watch over a call: cut it off after so many seconds, whatever the server trickles."""
+    attempt = _attempts.current = Attempt()
+    over = threading.Event()
+
+    def watch() -> None:
+        wait = seconds
+        while not over.wait(wait):
+            attempt.cut_off()
+            wait = _CUT_OFF_SECONDS
+
+    threading.Thread(target=watch, daemon=True).start()
+    try:
+        yield attempt
+    finally:
+        over.set()
+
+
+def new_session() -> requests.Session:
+    """Return a session without connections."""
+    session = requests.Session()
+    session.headers.update({"User-Agent": USER_AGENT, "Accept": "application/json", "Accept-Encoding": "gzip"})
+    for scheme in ("https://", "http://"):
+        session.mount(scheme, _Adapter())
+    return session
+
+
+class ForkedLock:
+    """A lock that a forked child has anew: a thread of its parent may have held it."""
+
+    def __init__(self) -> None:
+        self.renew()
+        _locks.add(self)
+
+    def renew(self) -> None:
+        """Replace the lock by an open one."""
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
+_locks: Final[weakref.WeakSet[ForkedLock]] = weakref.WeakSet()
+
+#: Only Linux, where processes fork by default, tells the names of threads.
+_THREADS: Final = Path("/proc/self/task")
+_POLARS_THREAD: Final = re.compile(r"polars-\d+\n")
+
+
+class _Fork:
+    polars_had_started = False
+    polars_hangs = False
+
+
+def check_process() -> None:
+    """Raise ``PulseError`` in a forked child in which polars would wait for ever."""
+    if _Fork.polars_hangs:
+        raise PulseError(
+            "This process was forked from one that had used polars, and polars hangs in such a process. Nothing was sent. Start "
+            'processes by spawn instead, as in multiprocessing.get_context("spawn").Pool(), or before the first query.'
+        )
+
+
+def _before_fork() -> None:
+    _Fork.polars_had_started = any(_POLARS_THREAD.fullmatch(_name(thread)) for thread in _THREADS.glob("*/comm"))
+
+
+def _name(thread: Path) -> str:
+    try:
+        return thread.read_text()
+    except OSError:  # it has just ended
+        return ""
+
+
+def _after_fork_in_child() -> None:
+    _Fork.polars_hangs = _Fork.polars_hangs or _Fork.polars_had_started
+    for lock in _locks:
+        lock.renew()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which does not fork
+    os.register_at_fork(before=_before_fork, after_in_child=_after_fork_in_child)
