@@ -6,8 +6,10 @@ and writes one day at a time.
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -16,6 +18,7 @@ from typing import Final
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
+from filelock import FileLock, Timeout
 
 from pulseframes._files import write_frame
 from pulseframes.client import ENV_HOME, JOURNAL_FILE, CallRecord, Journal, Settings
@@ -27,6 +30,8 @@ from pulseframes.tables import ITEM_TABLES, REJECTED, SESSIONS, TABLES
 
 #: Bytes of responses that are flattened together.
 BATCH_BYTES: Final = 32 * 2**20
+#: The file in a temporary folder that is locked while its replay runs.
+_IN_USE: Final = "in-use"
 
 
 @dataclass
@@ -138,8 +143,10 @@ def replay(journal: Journal, application: str, date_from: datetime, date_to: dat
     """
     report = ReplayReport()
     directory.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=directory, prefix=".replay-") as name:
+    _remove_leftovers(directory)
+    with tempfile.TemporaryDirectory(dir=directory, prefix=".replay-") as name, ExitStack() as stack:
         temporary, rejected = Path(name), []
+        stack.enter_context(FileLock(temporary / _IN_USE))
         for number, (records, endpoint) in enumerate(_batches(journal, application, date_from, date_to)):
             parsed = _parsed(records, endpoint, report)
             rejected.append(parsed.rejected)
@@ -150,6 +157,16 @@ def replay(journal: Journal, application: str, date_from: datetime, date_to: dat
             report.paths.append(directory / f"{REJECTED.name}.parquet")
             write_frame(pl.concat(rejected), report.paths[-1], "parquet")
     return report
+
+
+def _remove_leftovers(directory: Path) -> None:
+    """Remove the temporary folders of killed replays, which hold personal data."""
+    for folder in directory.glob(".replay-*"):
+        if folder.is_symlink() or not (folder / _IN_USE).is_file():
+            continue
+        with suppress(Timeout):  # that replay is running
+            FileLock(folder / _IN_USE, timeout=0).acquire().lock.release()
+            shutil.rmtree(folder)
 
 
 def _batches(

@@ -217,25 +217,27 @@ class Lake(LakeFiles):
         """
         return self._scan(REJECTED.name)
 
-    def sql(self, query: str) -> pl.DataFrame:
+    def sql(self, query: str, parameters: Sequence[object] | Mapping[str, object] | None = None) -> pl.DataFrame:
         """Run a DuckDB query on the views ``sessions``, ``page_views``, ``errors``, ``design`` and ``rejected``.
 
-        A query can read nothing else, and cannot write.
+        A query can read nothing else, cannot write, and uses up to 4 GiB of memory. Ctrl-C ends it.
 
         Parameters
         ----------
         query : str
             The query.
+        parameters : sequence or mapping, optional
+            The values for each ``?``, or by name for each ``$name``.
 
         Returns
         -------
         polars.DataFrame
-            The result. Times are in UTC.
+            The result. Times are in UTC. A sum of integers is Int64 if it fits.
 
         Raises
         ------
         InvalidQuery
-            If DuckDB rejects the query, with DuckDB's message.
+            If DuckDB rejects the query, with DuckDB's message, or the result has more than 1 GiB.
         LakeError
             If there is no lake, or a file is damaged.
         ImportError
@@ -248,7 +250,7 @@ class Lake(LakeFiles):
         from pulseframes.lake import sql
 
         self.state()
-        return sql.run(self.store, query)
+        return sql.run(self.store, query, parameters)
 
     def duckdb(self) -> duckdb.DuckDBPyConnection:
         """Return a DuckDB connection with the views of ``sql()``.

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, wait
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import polars as pl
@@ -19,12 +22,19 @@ if TYPE_CHECKING:
 #: The tables are registered beforehand, so no query needs a file, the network, an extension or Python's variables.
 _CLOSED: Final = (
     "SET TimeZone = 'UTC'",
+    "SET memory_limit = '4GiB'",
+    "SET temp_directory = ''",  # DuckDB's own is in the current folder
     "SET python_enable_replacements = false",
     "SET autoinstall_known_extensions = false",
     "SET autoload_known_extensions = false",
     "SET enable_external_access = false",
     "SET lock_configuration = true",
 )
+
+#: How often a query is told to end, 50 ms apart.
+_ATTEMPTS: Final = 40
+#: The most bytes of a result.
+_LARGEST: Final = 2**30
 
 
 def connect(store: Store) -> duckdb.DuckDBPyConnection:
@@ -47,23 +57,56 @@ def connect(store: Store) -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def run(store: Store, query: str) -> pl.DataFrame:
+def run(store: Store, query: str, parameters: Sequence[object] | Mapping[str, object] | None) -> pl.DataFrame:
     """Return a query's result.
 
     Raises
     ------
     InvalidQuery
-        If DuckDB rejects the query.
+        If DuckDB rejects the query, or its result is too large.
     LakeError
         If a file is damaged.
     """
-    with connect(store) as connection:
+    connection = connect(store)
+    return _interruptible(connection, lambda: _result(store, connection, query, parameters))
+
+
+def _interruptible(connection: duckdb.DuckDBPyConnection, work: Callable[[], pl.DataFrame]) -> pl.DataFrame:
+    """Work in another thread: DuckDB keeps the one it runs in from seeing Ctrl-C."""
+    done: Future[pl.DataFrame] = Future()
+
+    def work_there() -> None:
+        try:
+            done.set_result(work())
+        except BaseException as problem:  # noqa: BLE001  raised again by the waiting thread
+            done.set_exception(problem)
+
+    threading.Thread(target=work_there, daemon=True).start()
+    try:
+        while not wait([done], timeout=0.2).done:
+            pass
+        return done.result()
+    except KeyboardInterrupt:
+        for _ in range(_ATTEMPTS):  # one that comes before the query runs is lost
+            connection.interrupt()
+            if wait([done], timeout=0.05).done:
+                break
+        raise
+
+
+def _result(
+    store: Store,
+    connection: duckdb.DuckDBPyConnection,
+    query: str,
+    parameters: Sequence[object] | Mapping[str, object] | None,
+) -> pl.DataFrame:
+    with connection:
         import duckdb
 
         try:
-            relation = connection.sql(query)
+            relation = connection.sql(query, params=parameters)
             return pl.DataFrame() if relation is None else _as_frame(relation)
-        except (duckdb.Error, pl.exceptions.PolarsError, pa.ArrowException) as problem:
+        except (duckdb.Error, pl.exceptions.PolarsError, pl.exceptions.PanicException, pa.ArrowException) as problem:
             if not isinstance(problem, duckdb.ParserException | duckdb.BinderException | duckdb.CatalogException):
                 check_files(store)  # the query may be sound
             raise InvalidQuery(f"query: {problem}", argument="query") from None
@@ -75,8 +118,41 @@ def _as_frame(relation: duckdb.DuckDBPyRelation) -> pl.DataFrame:
     if spans:
         quoted = ['"' + name.replace('"', '""') + '"' for name in spans]
         relation = relation.project(f"* REPLACE ({', '.join(f'epoch_us({name}) AS {name}' for name in quoted)})")
-    frame: pl.DataFrame = relation.pl()
-    return frame.with_columns(pl.col(spans).cast(pl.Duration("us")))
+    frame = pl.DataFrame(_fetched(relation)).with_columns(pl.col(spans).cast(pl.Duration("us")))
+    return frame.with_columns(_as_integers(column) for column in frame)
+
+
+def _fetched(relation: duckdb.DuckDBPyRelation) -> pa.Table:
+    # DuckDB 1 has the second name only.
+    reader = relation.to_arrow_reader() if hasattr(relation, "to_arrow_reader") else relation.fetch_record_batch()
+    if any(_holds_intervals(field.type) for field in reader.schema):
+        raise InvalidQuery(
+            "query: intervals in lists, structs and maps have no type in polars. Convert them with epoch_ms(interval).",
+            argument="query",
+        )
+    batches, size = [], 0
+    for batch in reader:
+        batches.append(batch)
+        size += batch.nbytes
+        if size > _LARGEST:
+            raise InvalidQuery(
+                "query: the result has more than 1 GiB. Aggregate it, select fewer columns or add a LIMIT; Lake.duckdb() has no such limit.",
+                argument="query",
+            )
+    return pa.Table.from_batches(batches, reader.schema)
+
+
+def _holds_intervals(kind: pa.DataType) -> bool:
+    inner = (kind.field(number).type for number in range(kind.num_fields))
+    return bool(pa.types.is_interval(kind)) or any(map(_holds_intervals, inner))
+
+
+def _as_integers(column: pl.Series) -> pl.Series:
+    """Return DuckDB's integers of 128 bits, such as sums, which come as decimals, as 64 bits if they fit."""
+    if column.dtype != pl.Decimal(38, 0):
+        return column
+    small = column.cast(pl.Int64, strict=False)
+    return small if small.null_count() == column.null_count() else column
 
 
 def _dataset(store: Store, table: str) -> object:

@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 import pytest
 from conftest import NOW, Clock, client_of
+from filelock import FileLock
 from hypothesis import given, strategies as st
 from polars.testing import assert_frame_equal
 from support.documents import DETAIL, SUMMARY, detail_body, search_body
@@ -202,3 +203,16 @@ def test_the_order_of_rows_does_not_matter_to_the_merge(drawn: list[tuple[Any, .
         details = [other for other in versions if other[FROM_DETAIL]]
         assert (row["ip_city"] is None) == (not details)
     assert json.dumps(merged["session_id"].to_list()) == json.dumps(sorted({it["session_id"] for it in rows}))
+
+
+def test_the_next_replay_removes_what_a_killed_one_left_and_nothing_else(tmp_path: Path) -> None:
+    """A running replay holds a lock, and a folder without one is the user's."""
+    for name in (".replay-killed00", ".replay-running0", ".replay-theirs00"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "sessions.parquet").write_bytes(b"personal")
+    (tmp_path / ".replay-killed00" / "in-use").touch()
+    journal = Journal(None)
+    with FileLock(tmp_path / ".replay-running0" / "in-use"):
+        replay(journal, "nobody", datetime(2026, 1, 1, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC), tmp_path)
+    left = {path.name for path in tmp_path.glob(".replay-*")}
+    assert left == {".replay-running0", ".replay-theirs00"}

@@ -1,0 +1,92 @@
+"""SQL over a lake ends, is bounded, and returns types that polars can reckon with."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+import pulseframes as pf
+from lake.test_lake import START, session_rows
+from pulseframes.lake import sql
+
+NAME = "Zoë O'Neil"
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> pf.Lake:
+    lake = pf.Lake(tmp_path / "lake")
+    end = START + timedelta(hours=1)
+    lake.write(session_rows({"session_id": 1, "page_view_count": 5, "session_end": end, "user_full_name": NAME}))
+    lake.write(session_rows({"session_id": 2, "page_view_count": 2, "session_end": end}))
+    return lake
+
+
+def test_a_sum_is_an_integer_if_it_fits(lake: pf.Lake) -> None:
+    sums = lake.sql("SELECT sum(page_view_count) AS views, count(*) AS n, 2::hugeint ** 70 AS wide FROM sessions")
+    assert sums.schema["views"] == pl.Int64
+    assert sums.select(pl.col("views") / pl.col("n")).item() == 3.5
+    assert sums.select("views").write_ndjson() == '{"views":7}\n'
+    assert lake.sql("SELECT 170141183460469231731687303715884105727::hugeint AS x").schema["x"] == pl.Decimal(38, 0)
+
+
+def test_parameters_are_values_whatever_is_in_them(lake: pf.Lake) -> None:
+    query = "SELECT session_id FROM sessions WHERE user_full_name = "
+    assert lake.sql(f"{query} ?", [NAME]).item() == 1
+    assert lake.sql(f"{query} $name", {"name": NAME}).item() == 1
+    with pytest.raises(pf.InvalidQuery):
+        lake.sql(f"{query} ?", [])
+
+
+@pytest.mark.parametrize("nested", ["[{}]", "{{'a': {}}}", "map{{'a': {}}}", "[{{'a': [{}]}}]"])
+def test_intervals_inside_other_types_are_rejected_with_advice(lake: pf.Lake, nested: str) -> None:
+    with pytest.raises(pf.InvalidQuery, match="epoch_ms"):
+        lake.sql(f"SELECT {nested.format('session_end - session_start')} AS x FROM sessions")
+
+
+def test_a_result_is_bounded(lake: pf.Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sql, "_LARGEST", 10_000_000)
+    with pytest.raises(pf.InvalidQuery, match="more than 1 GiB"):
+        lake.sql("SELECT * FROM range(1_000_000_000)")
+    settings = lake.sql("SELECT current_setting('memory_limit') AS memory, current_setting('temp_directory') AS folder")
+    assert settings.row(0) == ("4.0 GiB", "")
+
+
+ENDLESS = """
+import sys
+from pulseframes import cli
+from pulseframes.lake import sql
+really = sql._result
+def result(*args):
+    print("begun", flush=True)
+    return really(*args)
+sql._result = result
+cli.main()
+"""
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "WITH RECURSIVE t(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM t) SELECT count(*) FROM t",
+        "SELECT count(*) FROM range(1_000_000) a, range(1_000_000) b WHERE (a.range * b.range) % 7 = 3",
+    ],
+)
+def test_ctrl_c_ends_a_query_that_would_not_end(lake: pf.Lake, query: str) -> None:
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", ENDLESS, "sql", lake.location, query]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "begun\n"
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in errors
