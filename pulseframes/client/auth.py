@@ -16,6 +16,7 @@ from requests.auth import AuthBase, HTTPBasicAuth
 
 from pulseframes._secret import Redactor, Secret
 from pulseframes.client.connection import ForkedLock
+from pulseframes.client.database import make_private
 from pulseframes.client.sender import Sender
 from pulseframes.client.settings import Credentials
 from pulseframes.client.transport import Answer
@@ -81,7 +82,7 @@ class KeyStore:
         with ExitStack() as lock:
             if self._path is not None:
                 with suppress(OSError, Timeout):
-                    self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+                    make_private(self._path.parent)
                     lock.enter_context(FileLock(self._path.with_suffix(".lock"), timeout=_LOCK_SECONDS, mode=0o600))
             yield
 

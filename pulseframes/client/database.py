@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import threading
@@ -72,6 +73,7 @@ class Database:
         self._migrations = migrations
         self._lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
+        self._file: tuple[int, int] | None = None
         _open_databases.add(self)
 
     @contextmanager
@@ -80,6 +82,12 @@ class Database:
         with self._lock:
             if self._connection is None:
                 self._connection = self._open()
+                self._file = self._identity()
+            if self._file != self._identity():
+                self.close()
+                raise self.problem(
+                    "was deleted or replaced while it was open. Run the same command again to use the one there now"
+                )
             try:
                 yield self._connection
             except sqlite3.Error as problem:
@@ -160,7 +168,7 @@ class Database:
         with ExitStack() as on_failure:
             try:
                 if self.path is not None:
-                    self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+                    make_private(self.path.parent)
                     # Created with its mode, so that others can never read it.
                     os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
                 connection = sqlite3.connect(
@@ -170,7 +178,8 @@ class Database:
                     check_same_thread=False,
                 )
                 on_failure.callback(connection.close)
-                _use_wal(connection)
+                self._check_owner(connection)
+                _set_journal_mode(connection)
                 connection.execute("PRAGMA synchronous = FULL")
                 connection.execute("PRAGMA secure_delete = ON")
                 self._migrate(connection)
@@ -178,6 +187,22 @@ class Database:
                 raise self._explained(problem) from None
             on_failure.pop_all()
         return connection
+
+    def _identity(self) -> tuple[int, int] | None:
+        """Return what tells the file from another one at its path; None if there is none."""
+        try:
+            status = None if self.path is None else self.path.stat()
+        except OSError:
+            return None
+        return None if status is None else (status.st_dev, status.st_ino)
+
+    def _check_owner(self, connection: sqlite3.Connection) -> None:
+        """Raise ``JournalError`` for another program's database; make ours readable for its owner only."""
+        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        if (tables and "calls" not in tables) or (tables and self._version(connection) == 0):
+            raise self.problem("is another program's database. Set PULSEFRAMES_HOME to another folder")
+        if self.path is not None and self.path.stat().st_mode & 0o077 and os.name == "posix":
+            self.path.chmod(0o600)
 
     def _migrate(self, connection: sqlite3.Connection) -> None:
         newest = len(self._migrations)
@@ -212,8 +237,33 @@ class Database:
         if isinstance(problem, OSError):
             text = problem.strerror or text
         return self.problem(
-            f"cannot be used ({text}). Check the folder's permissions, or set PULSEFRAMES_HOME to another folder"
+            f"cannot be used ({text}). Check the folder's permissions, or set PULSEFRAMES_HOME to another folder, on a "
+            "local disk"
         )
+
+
+def make_private(folder: Path) -> None:
+    """Make a folder, and those above it that are missing, that only their owner can enter."""
+    if not folder.exists():
+        make_private(folder.parent)
+        folder.mkdir(exist_ok=True, mode=0o700)
+    elif not folder.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
+
+
+def _set_journal_mode(connection: sqlite3.Connection) -> None:
+    """Use a write-ahead log or, where its shared memory cannot be, as on network mounts, SQLite's older journal."""
+    try:
+        _use_wal(connection)
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("ROLLBACK")
+    except sqlite3.OperationalError as problem:
+        if not any(sign in str(problem) for sign in ("disk I/O", "unable to open", "locking protocol")):
+            raise
+        connection.execute("PRAGMA locking_mode = EXCLUSIVE")  # the log then needs no shared memory
+        connection.execute("PRAGMA journal_mode = DELETE")
+        connection.execute("PRAGMA locking_mode = NORMAL")
+        connection.execute("SELECT 1 FROM sqlite_master").fetchall()  # gives the lock back
 
 
 def _use_wal(connection: sqlite3.Connection) -> None:

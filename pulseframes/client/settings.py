@@ -164,15 +164,25 @@ class Settings:
         for name, least in (("daily_limit", 1), ("repair_calls", 0)):
             whole_number(name, getattr(self, name), least=least)
         check_choice("quota_day", self.quota_day, get_args(QuotaDay))
+        _ = self.folder  # raises if there is none
 
     @property
     def folder(self) -> Path | None:
         """The folder of the journal and the session key; None if nothing is kept on disk."""
         if self.home == IN_MEMORY:
             return None
-        return (
-            Path(self.home).expanduser() if self.home else platformdirs.user_data_path("pulseframes", appauthor=False)
-        )
+        try:
+            if self.home:
+                return Path(self.home).expanduser()
+            folder = platformdirs.user_data_path("pulseframes", appauthor=False)
+        except RuntimeError:  # neither HOME nor an entry in the list of users, as in a container
+            folder = Path()
+        if not folder.is_absolute():
+            raise InvalidQuery(
+                f"{ENV_HOME}: no home folder was found for the journal. Set it to a folder, such as /var/lib/pulseframes.",
+                argument="home",
+            )
+        return folder
 
 
 def _problem_of(credential: object) -> str:
