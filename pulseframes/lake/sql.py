@@ -31,8 +31,6 @@ _CLOSED: Final = (
     "SET lock_configuration = true",
 )
 
-#: How often a query is told to end, 50 ms apart.
-_ATTEMPTS: Final = 40
 #: The most bytes of a result.
 _LARGEST: Final = 2**30
 
@@ -87,10 +85,8 @@ def _interruptible(connection: duckdb.DuckDBPyConnection, work: Callable[[], pl.
             pass
         return done.result()
     except KeyboardInterrupt:
-        for _ in range(_ATTEMPTS):  # one that comes before the query runs is lost
+        while not wait([done], timeout=0.05).done:  # an interrupt before the query runs is lost
             connection.interrupt()
-            if wait([done], timeout=0.05).done:
-                break
         raise
 
 
