@@ -46,7 +46,7 @@ def format_of(path: Path) -> str:
     """
     extension = path.suffix.lower().lstrip(".")
     if extension not in FORMATS:
-        raise ValueError(f"{path} must end in .{', .'.join(FORMATS)}.")
+        raise ValueError(f"{path} must end in .parquet, .csv or .ndjson.")
     return extension
 
 
@@ -110,13 +110,16 @@ def read_column(path: Path, name: str) -> list[int]:
         If the extension is unknown, the file is unreadable or has no such column.
     """
     # The bytes, because polars reads a path with brackets or a star as a pattern.
-    readers: dict[str, Callable[[], pl.DataFrame]] = {
-        "parquet": lambda: pl.read_parquet(path.read_bytes(), columns=[name]),
-        "csv": lambda: pl.read_csv(path.read_bytes(), columns=[name]),
-        "ndjson": lambda: pl.read_ndjson(path.read_bytes(), infer_schema_length=None).select(name),
+    readers: dict[str, Callable[[bytes], pl.DataFrame]] = {
+        "parquet": pl.read_parquet,
+        "csv": lambda data: pl.read_csv(data, infer_schema_length=None),
+        "ndjson": lambda data: pl.read_ndjson(data, infer_schema_length=None) if data else pl.DataFrame({name: []}),
     }
     read = readers[format_of(path)]
     try:
-        return read()[name].to_list()
+        frame = read(path.read_bytes())
     except (OSError, pl.exceptions.PolarsError) as problem:
-        raise ValueError(f"{path} is not readable, or has no column {name}: {problem}") from None
+        raise ValueError(f"{path} is not readable: {str(problem).splitlines()[0]}") from None
+    if name not in frame.columns:
+        raise ValueError(f"{path} has no column {name}, only {', '.join(frame.columns[:20])}.")
+    return frame[name].to_list()

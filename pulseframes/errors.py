@@ -92,7 +92,7 @@ class InvalidQuery(PulseError, ValueError):
     --------
     >>> pf.search_sessions("2026-11-10", "2026-11-09")
     Traceback (most recent call last):
-    pulseframes.errors.InvalidQuery: date_to (2026-11-09T00:00:00Z) must be after date_from...
+    pulseframes.errors.InvalidQuery: date_from (2026-11-10T00:00:00Z) must be before date_to...
     """
 
     def __init__(self, message: str, *, argument: str | None = None) -> None:

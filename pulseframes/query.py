@@ -70,13 +70,7 @@ class SearchQuery:
         InvalidQuery
             With the first invalid argument and a valid example.
         """
-        start, end = parse_instant("date_from", date_from), parse_instant("date_to", date_to)
-        if start >= end:
-            raise InvalidQuery(
-                f"date_to ({_wire_time(end)}) must be after date_from ({_wire_time(start)}). A date means its first instant, so "
-                "date_to is the day after the last one: for all of 2026-11-01, '2026-11-01' and '2026-11-02'.",
-                argument="date_to",
-            )
+        start, end = parse_window(parse_instant("date_from", date_from), parse_instant("date_to", date_to))
         return cls(
             date_from=start,
             date_to=end,
@@ -188,8 +182,8 @@ def parse_window(date_from: DateLike | None, date_to: DateLike | None, default: 
     end = default.end if date_to is None else parse_instant("date_to", date_to)
     if start >= end:
         raise InvalidQuery(
-            f"date_from ({start:%Y-%m-%d %H:%M}) must be before date_to ({end:%Y-%m-%d %H:%M}). The end is exclusive: for one "
-            "day, use the next day as date_to.",
+            f"date_from ({_wire_time(start)}) must be before date_to ({_wire_time(end)}). A date means its first instant, so "
+            "date_to is the day after the last one: for all of 2026-11-01, '2026-11-01' and '2026-11-02'.",
             argument="date_from",
         )
     return Window(start, end)

@@ -48,7 +48,7 @@ def test_an_invalid_time_is_refused_with_the_argument_and_an_example(value: Any)
 
 @pytest.mark.parametrize("end", ["2026-11-01", "2026-10-31"])
 def test_a_window_that_ends_before_it_starts_is_refused(end: str) -> None:
-    with pytest.raises(InvalidQuery, match="date_to .* must be after date_from"):
+    with pytest.raises(InvalidQuery, match="date_from .* must be before date_to"):
         SearchQuery.parse("2026-11-01", end)
 
 

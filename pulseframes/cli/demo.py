@@ -27,6 +27,8 @@ DescribedTable = StrEnum("DescribedTable", "sessions page_views errors design")
 #: The details that the demo downloads, and the evenings on which it extends the sample of its report.
 _DETAILS: Final = 25
 EVENINGS: Final = 3
+#: The client's limit, if the simulator has none.
+_NO_LIMIT: Final = 1_000_000
 
 _SLOW_PAGES: Final = """
     SELECT regexp_replace(page, '[0-9]+|[?].*', '*') AS page, COUNT(*) AS views,
@@ -75,7 +77,7 @@ def simulate(
     import secrets
     import time
 
-    from pulseframes.client import ENV_API_KEY, ENV_BASE_URL, ENV_CLIENT_ID, ENV_CLIENT_SECRET
+    from pulseframes.client import ENV_API_KEY, ENV_BASE_URL, ENV_CLIENT_ID, ENV_CLIENT_SECRET, ENV_DAILY_LIMIT
     from pulseframes.simulator import Simulator
 
     # A new key for each start, so that cached responses of other simulated sessions are not reused.
@@ -95,6 +97,7 @@ def simulate(
         typer.echo(f"export {ENV_API_KEY}={simulator.api_key}")
         typer.echo(f"export {ENV_CLIENT_ID}={simulator.client_id}")
         typer.echo(f"export {ENV_CLIENT_SECRET}={simulator.client_secret}")
+        typer.echo(f"export {ENV_DAILY_LIMIT}={daily_limit or _NO_LIMIT}")
         sys.stdout.flush()
         info(f"Serving {sessions:,} simulated sessions of the last {days} days. Press Ctrl-C to stop.")
         try:

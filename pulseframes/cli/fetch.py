@@ -93,7 +93,7 @@ def details(
     from pulseframes.tables import TABLES
 
     wanted = DetailQuery.parse([*(ids or []), *ids_in(ids_from)]).ids[:limit]
-    if not wanted:
+    if not wanted and ids_from is None:
         raise typer.BadParameter("no session id: pass some, or a file with --ids-from.", param_hint="ID")
     if output is not None:
         output.mkdir(parents=True, exist_ok=True)
@@ -106,6 +106,11 @@ def details(
         for path in frames.write(output, file_format):
             info(f"Wrote {path}.")
 
+    if not wanted:
+        info(f"{ids_from} has no sessions, so there is nothing to download.")
+        sessions, page_views, errors = (table.empty() for table in TABLES.values())
+        write(pf.SessionFrames(sessions, page_views, errors))
+        return
     info(f"At most {plural(len(wanted), 'call')}, plus one if a session key is needed.")
     with counted_client() as client, progress_bar(client) as progress:
         try:

@@ -78,20 +78,38 @@ def _report(removed: pf.Forgotten, *, as_json: bool) -> None:
 
 @app.command(
     rich_help_panel="Maintenance",
-    epilog=examples("replay -o everything", "replay --from 2026-11-01 --to 2026-11-08 -o week --json"),
+    epilog=examples(
+        "replay -o everything", "replay --from 2026-11-01 --to 2026-11-08 -o week --json", "replay --lake lake"
+    ),
 )
 def replay(
-    directory: Annotated[Path, typer.Option("--output", "-o", help="Folder to write the tables to.")],
+    directory: Annotated[Path | None, typer.Option("--output", "-o", help="Folder to write the tables to.")] = None,
+    lake: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LAKE", help="Instead of -o: a lake, to put back what it has lost of the windows that it covers."
+        ),
+    ] = None,
     date_from: Annotated[str, typer.Option("--from", help="Use responses fetched from this time on.")] = "2000-01-01",
     date_to: Annotated[str, typer.Option("--to", help="Use responses fetched before this time.")] = "9999-01-01",
     application: Annotated[
         str | None, typer.Option(help="Application to replay, if the journal holds more than one.")
     ] = None,
+    storage_option: StorageOptions = None,
     as_json: AsJson = False,
 ) -> None:
     """Rebuild all tables from the journal, offline. Costs no call."""
-    from pulseframes.fetch.replay import replay_journal
+    from pulseframes.fetch.replay import replay_journal, restore_lake
 
+    if (directory is None) == (lake is None):
+        raise typer.BadParameter("name a folder with -o, or a lake with --lake.", param_hint="--output")
+    if directory is None:
+        assert lake is not None  # noqa: S101  one of the two is given
+        written = restore_lake(open_lake(lake, storage_option))
+        info(f"{lake}: {written}")
+        if as_json:
+            print_json(asdict(written) | {"days": sorted(written.days)})
+        return
     result = replay_journal(directory, date_from=date_from, date_to=date_to, application=application)
     for path in result.paths:
         rows = f": {plural(result.rows[path.stem], 'row')}" if path.stem in result.rows else ""

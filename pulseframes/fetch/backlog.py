@@ -20,7 +20,7 @@ from pulseframes.lake import (
     is_active,
     recently_updated,
 )
-from pulseframes.query import DateLike, SearchQuery, parse_instant
+from pulseframes.query import DateLike, SearchQuery, parse_instant, parse_window
 from pulseframes.windows import FRESH, Window
 
 #: How many details to download: a number, cached ones not counted, or those of all sessions.
@@ -41,10 +41,9 @@ def wanted_window(date_from: DateLike, date_to: DateLike | None, now: datetime) 
     """
     start = parse_instant("date_from", date_from)
     present = now.replace(microsecond=0)
-    end = present if date_to is None else min(parse_instant("date_to", date_to), present)
+    end = present if date_to is None else min(parse_window(date_from, date_to).end, present)
     if start >= end:
-        limit = f"date_to ({end:%Y-%m-%d %H:%M:%S})" if date_to is not None and end < present else "the present"
-        raise InvalidQuery(f"date_from ({start:%Y-%m-%d %H:%M:%S}) must be before {limit}.", argument="date_from")
+        raise InvalidQuery(f"date_from ({start:%Y-%m-%d %H:%M:%S}) must be before the present.", argument="date_from")
     return Window(start, end)
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 import polars as pl
 
 from pulseframes.client import Answer
 from pulseframes.endpoints import DETAIL, Endpoint
-from pulseframes.flatten import AGE, parse_answers
+from pulseframes.flatten import AGE, ParsedAnswers, parse_answers
 from pulseframes.lake import Batch, Lake, Written
 from pulseframes.tables import INSTANT, ITEM_TABLES, SESSIONS
 
@@ -42,15 +43,26 @@ class Loader:
         if not answers:
             return
         parsed = parse_answers([answer.body for answer in answers], endpoint)
-        sessions = parsed.frames[SESSIONS.name]
-        times = pl.Series([answer.asked_at for answer in answers], dtype=INSTANT)
+        self.load(parsed, endpoint, [answer.asked_at for answer in answers])
+        self.kept += sum(answer.kept for answer in answers)
+
+    def load(
+        self,
+        parsed: ParsedAnswers,
+        endpoint: Endpoint,
+        asked_at: Sequence[datetime],
+        *,
+        only: pl.Expr = pl.lit(value=True),  # noqa: B008  an expression never changes
+    ) -> None:
+        """Write the rows of parsed answers to the lake: those of the sessions that a filter selects."""
+        times = pl.Series(asked_at, dtype=INSTANT)
+        sessions = parsed.frames[SESSIONS.name].with_columns(times.gather(parsed.body_indices).alias(AGE)).filter(only)
         batch = Batch(
-            sessions=sessions.with_columns(times.gather(parsed.body_indices).alias(AGE)),
+            sessions=sessions,
             items={table.name: parsed.frames[table.name] for table in ITEM_TABLES} if endpoint is DETAIL else None,
             rejected=parsed.rejected.with_columns(pl.lit(times.max(), times.dtype).alias(AGE)),
         )
         self.written.add(self._lake.put(batch))
-        self.kept += sum(answer.kept for answer in answers)
         self.drift.update(parsed.drift)
         self.truncated += parsed.truncated
         if endpoint is DETAIL:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -23,9 +23,11 @@ from filelock import FileLock, Timeout
 from pulseframes._files import write_frame
 from pulseframes.client import ENV_HOME, JOURNAL_FILE, CallRecord, Journal, Settings
 from pulseframes.endpoints import DETAIL, ENDPOINTS, Endpoint
-from pulseframes.errors import InvalidQuery, JournalError, MalformedAnswer
+from pulseframes.errors import InvalidQuery, JournalError, LakeError, MalformedAnswer
+from pulseframes.fetch.loader import Loader
 from pulseframes.flatten import AGE, FROM_DETAIL, ParsedAnswers, newest_details, newest_sessions, parse_answers
-from pulseframes.query import DateLike, parse_instant
+from pulseframes.lake import Lake, Written
+from pulseframes.query import EVER, DateLike, parse_instant
 from pulseframes.tables import ITEM_TABLES, REJECTED, SESSIONS, TABLES
 
 #: Bytes of responses that are flattened together.
@@ -88,6 +90,41 @@ def replay_journal(
         As for ``replay()``; also if the journal has no responses.
     """
     start, end = parse_instant("date_from", date_from), parse_instant("date_to", date_to)
+    with _opened(settings) as journal:
+        return replay(journal, _chosen(journal, application), start, end, directory)
+
+
+def restore_lake(lake: Lake, *, settings: Settings | None = None) -> Written:
+    """Put back into a lake what it has lost of the windows that it covers, from the journal. Costs no calls.
+
+    Raises
+    ------
+    LakeError
+        If there is no lake, it was never synced, or it cannot be read or written.
+    JournalError
+        If the journal cannot be read, or has no responses.
+    """
+    state = lake.state()
+    if state.application is None:
+        raise LakeError(
+            f"The lake {lake.location} was never synced, so it is not known what belongs in it. `pulseframes replay -o FOLDER` "
+            "rebuilds all tables, and Lake.write(FOLDER) adds them."
+        )
+    covered = pl.any_horizontal(
+        pl.lit(value=False),
+        *(pl.col("session_start").is_between(*window, closed="left") for window in state.coverage.windows()),
+    )
+    loader = Loader(lake)
+    with _opened(settings) as journal, lake.locked():
+        for records, endpoint in _batches(journal, _chosen(journal, state.application), *EVER):
+            parsed = _parsed(records, endpoint, ReplayReport())
+            loader.load(parsed, endpoint, [record.at for record in records], only=covered)
+    return loader.written
+
+
+@contextmanager
+def _opened(settings: Settings | None) -> Iterator[Journal]:
+    """Open the journal that the settings name, and close it afterwards."""
     folder = (settings or Settings()).folder
     path = None if folder is None else folder / JOURNAL_FILE
     if path is None or not path.exists():
@@ -96,7 +133,7 @@ def replay_journal(
         )
     journal = Journal(path)
     try:
-        return replay(journal, _chosen(journal, application), start, end, directory)
+        yield journal
     finally:
         journal.close()
 

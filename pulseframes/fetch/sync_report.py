@@ -12,7 +12,7 @@ import polars as pl
 from pulseframes._text import listed, plural
 from pulseframes.client import Quota
 from pulseframes.fetch.backlog import describe_left_out
-from pulseframes.lake import Counts
+from pulseframes.lake import Counts, describe_rows
 from pulseframes.sampling.weights import effective_size
 from pulseframes.windows import Window
 
@@ -145,13 +145,9 @@ class SyncReport:
         return report
 
     def __str__(self) -> str:
-        counts = "; ".join(
-            f"{name} {count.new} new, {count.updated} updated, {count.unchanged} unchanged"
-            for name, count in self.rows.items()
-        )
         left = f", {self.quota.left} of {self.quota.limit} left" if self.quota is not None else ""
         lines = [
-            f"{self.location}: {counts}.",
+            f"{self.location}: {describe_rows(self.rows)}.",
             f"Calls: {self.calls_spent} spent, {self.calls_saved} saved by the journal{left}.",
             *(f"Covered: {span_text(window)}." for window in self.coverage),
             *(f"Incomplete, by the server's count: {span_text(window)}." for window in self.incomplete),

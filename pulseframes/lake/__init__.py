@@ -3,7 +3,7 @@
 from pulseframes.lake.filters import detail_failed, detail_is_current, in_window, is_active, recently_updated
 from pulseframes.lake.lake import Lake, as_lake
 from pulseframes.lake.state import LakeState, Refresh
-from pulseframes.lake.upsert import Batch, Counts, Written
+from pulseframes.lake.upsert import Batch, Counts, Written, describe_rows
 
 __all__ = [
     "Batch",
@@ -13,6 +13,7 @@ __all__ = [
     "Refresh",
     "Written",
     "as_lake",
+    "describe_rows",
     "detail_failed",
     "detail_is_current",
     "in_window",

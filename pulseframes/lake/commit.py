@@ -81,7 +81,7 @@ def recover(store: Store) -> None:
         except (msgspec.MsgspecError, ValueError, RecursionError):
             raise LakeError(
                 f"The lake {store.location} has a damaged {COMMIT_FILE}, the list of a killed writer's changes. Delete that file. "
-                "Some days may then be older than others; `pulseframes replay` and Lake.write() restore what is missing."
+                "Some days may then be older than others; `pulseframes replay --lake LAKE` puts back what is missing."
             ) from None
         _carry_out(store, changes)
     store.delete([path for path in store.list(OWN_FOLDER) if _STAGED.fullmatch(path) or _HALF_WRITTEN.fullmatch(path)])

@@ -236,8 +236,8 @@ def _has_present_columns(table: str, data: bytes, name: str) -> bool:
 
 def _unreadable(name: str, problem: BaseException) -> LakeError:
     return LakeError(
-        f"{name} cannot be read ({problem}). Move the file away; `pulseframes replay -o FOLDER` rebuilds its rows from the "
-        "journal, and Lake.write(FOLDER) puts them back, without any calls."
+        f"{name} cannot be read ({problem}). Move the file away; `pulseframes replay --lake LAKE` puts its rows back from the "
+        "journal, without any calls."
     )
 
 

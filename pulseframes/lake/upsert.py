@@ -11,6 +11,7 @@ from typing import Final
 
 import polars as pl
 
+from pulseframes._text import plural
 from pulseframes.errors import InvalidQuery
 from pulseframes.flatten import (
     AGE,
@@ -88,6 +89,17 @@ class Written:
             total.unchanged += counts.unchanged
         self.rejected += other.rejected
         self.days |= other.days
+
+    def __str__(self) -> str:
+        return f"{describe_rows(self.rows)}; {plural(len(self.days), 'day')} written."
+
+
+def describe_rows(rows: Mapping[str, Counts]) -> str:
+    """Return the numbers of rows for each table as words."""
+    return "; ".join(
+        f"{name} {count.new:,} new, {count.updated:,} updated, {count.unchanged:,} unchanged"
+        for name, count in rows.items()
+    )
 
 
 def as_batches(frames: Writable, fetched_at: datetime | None) -> list[Batch]:
@@ -216,8 +228,9 @@ def _merge(partitions: Partitions, group: list[date], batch: Batch, written: Wri
     )
     rows = pl.concat(
         [
-            as_unmerged(before).with_columns(pl.lit(value=False).alias(_NEW)),
+            # First, as the same answer again puts back page views and errors that were deleted.
             new.select(*SESSIONS.schema.names(), AGE, FROM_DETAIL, _NEW),
+            as_unmerged(before).with_columns(pl.lit(value=False).alias(_NEW)),
         ]
     )
     after = newest_sessions(rows).join(before.select("session_id", _FAILED), on="session_id", how="left")

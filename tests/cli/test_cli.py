@@ -135,10 +135,13 @@ def test_rows_that_break_the_schema_are_written_beside_the_others(
     ("arguments", "said"),
     [
         (["search", "yesterday", "2026-11-08"], "FROM: 'yesterday' is not an ISO 8601 date or time"),
-        (["search", "2026-11-08", "2026-11-01"], "must be after FROM"),
+        (
+            ["search", "2026-11-08", "2026-11-01"],
+            "FROM (2026-11-08T00:00:00Z) must be before TO (2026-11-01T00:00:00Z)",
+        ),
         (["search", *WEEK, "--country", "Neuseeland"], "--country: 'Neuseeland'"),
         (["search", *WEEK, "--limit", "0"], "error: --limit must be a whole number"),
-        (["search", *WEEK, "-o", "week.xlsx"], "must end in .parquet, .csv, .ndjson"),
+        (["search", *WEEK, "-o", "week.xlsx"], "must end in .parquet, .csv or .ndjson"),
         (["search", *WEEK, "-o", "no/such/folder/week.csv"], "week.csv is not writable: No such file or directory"),
         (["search", *WEEK, "-o", "."], "must end in .parquet"),
         (["search", "2026-11-01"], "Missing argument 'TO'"),
@@ -221,7 +224,7 @@ def test_simulate_prints_what_to_export_and_serves_until_it_is_interrupted(tmp_p
     ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
-        exports = dict(server.stdout.readline().removeprefix("export ").strip().split("=", 1) for _ in range(4))
+        exports = dict(server.stdout.readline().removeprefix("export ").strip().split("=", 1) for _ in range(5))
         environment = os.environ | exports
         search = [sys.executable, "-m", "pulseframes", "search", "2020-01-01", "2100-01-01", "-f", "csv"]
         failed = subprocess.run(search, env=environment, capture_output=True, text=True, check=False)
@@ -322,6 +325,31 @@ def test_quota_and_doctor_print_the_application_that_replay_takes(run: Run, tmp_
     assert application in run("quota")[1]
     assert application in run("doctor")[1]
     assert run("replay", "--application", application, "-o", tmp_path / "out")[0] == 0
+
+
+@pytest.mark.usefixtures("environment")
+@pytest.mark.parametrize("ending", ["parquet", "csv", "ndjson"])
+def test_details_of_a_search_without_sessions_are_empty_and_no_failure(
+    run: Run, simulator: Simulator, tmp_path: Path, ending: str
+) -> None:
+    quiet = tmp_path / f"quiet.{ending}"
+    run("search", "2020-01-01", "2020-01-02", "-o", quiet)
+    spent = simulator.calls
+    code, out, err = run("details", "--ids-from", quiet, "-o", tmp_path / "details")
+    assert (code, out, simulator.calls) == (0, "", spent)
+    assert "has no sessions, so there is nothing to download." in err
+    assert pl.read_parquet(tmp_path / "details" / "sessions.parquet").is_empty()
+
+
+@pytest.mark.parametrize("ending", ["parquet", "csv", "ndjson"])
+def test_a_file_without_session_ids_is_named_in_one_line_with_its_columns(
+    run: Run, tmp_path: Path, ending: str
+) -> None:
+    path = tmp_path / f"other.{ending}"
+    getattr(pl.DataFrame({"country": ["NZ"]}), f"write_{ending}")(path)
+    code, _, err = run("details", "--ids-from", path)
+    assert code == 2
+    assert f"{path} has no column session_id, only country." in err
 
 
 @pytest.mark.usefixtures("environment")

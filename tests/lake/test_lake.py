@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,7 +24,7 @@ from hypothesis import given, settings, strategies as st
 from polars.testing import assert_frame_equal
 
 import pulseframes as pf
-from pulseframes.fetch.replay import replay
+from pulseframes.fetch.replay import replay, restore_lake
 from pulseframes.lake import Batch
 from pulseframes.lake.commit import COMMIT_FILE
 from pulseframes.lake.state import STATE_FILE
@@ -326,6 +327,28 @@ def test_readers_and_writers_report_a_folder_that_is_not_a_lake(lake: pf.Lake, t
     with pytest.raises(pf.LakeError, match="is not a lake, and not empty"):
         pf.Lake(tmp_path).write(session_rows({"session_id": 1}))
     assert [path.name for path in tmp_path.iterdir()] == ["letters.txt"]
+
+
+def test_a_replay_puts_back_what_a_lake_has_lost_and_nothing_else(
+    lake: pf.Lake, simulator: Simulator, client: pf.PulseClient
+) -> None:
+    window = (simulator.begin, simulator.begin + timedelta(days=2))
+    pf.sync(lake, *window, details=4, client=client)
+    pf.search_sessions(simulator.begin, simulator.begin + timedelta(days=5), client=client)
+    before, spent = contents(lake), client.calls_spent
+    for table in ("sessions", "page_views"):
+        shutil.rmtree(Path(lake.location) / table)
+    restore_lake(lake, settings=client.settings)
+    for name, frame in contents(lake).items():
+        assert_frame_equal(frame, before[name])
+    assert restore_lake(lake, settings=client.settings).days == set()
+    assert client.calls_spent == spent
+
+
+def test_a_lake_that_was_never_synced_cannot_be_restored(lake: pf.Lake) -> None:
+    lake.write(session_rows({"session_id": 1}))
+    with pytest.raises(pf.LakeError, match="was never synced"):
+        restore_lake(lake)
 
 
 def test_a_damaged_table_file_is_named_and_nothing_is_changed(lake: pf.Lake, tmp_path: Path) -> None:
