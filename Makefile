@@ -77,11 +77,12 @@ picture: $(VENV)/.dev browser
 cassettes: $(VENV)/.dev
 	$(BIN)/python tests/record_cassettes.py
 
-# 200 kills of a search and its details, 40 of syncs; ten minutes of mutated answers.
+# 200 kills of a search and its details, 40 of syncs; ten minutes of mutated answers; 20,000 lists that change while they are read.
 soak: $(VENV)/.dev
 	PYTHONPATH=tests $(BIN)/python -m soak.killed_searches
 	PYTHONPATH=tests $(BIN)/python -m soak.killed_syncs
 	PYTHONPATH=tests $(BIN)/python -m soak.fuzz_answers
+	PYTHONPATH=tests $(BIN)/python -m soak.changing_lists
 
 # Flattening beside pandas and DuckDB, another day in a lake of a year, the imports; how well samples tell the truth; questions to and
 # reports of a million sessions.

@@ -28,6 +28,8 @@ class Endpoint:
         The member of an answer that holds the session, or the list of them.
     total_key : str
         The member that holds the length of the whole list; empty if there is no list.
+    links_key : str
+        The member whose ``next`` announces another page; empty if there is no list.
     page_size : int
         The maximum number of sessions in an answer.
     """
@@ -39,6 +41,7 @@ class Endpoint:
     parameters: Mapping[str, str] = field(default_factory=dict, hash=False)
     sessions_key: str = ""
     total_key: str = ""
+    links_key: str = ""
     page_size: int = 1
 
     @property
@@ -67,6 +70,7 @@ SEARCH: Final = Endpoint(
     ),
     sessions_key="sessions",
     total_key="totalSessions",
+    links_key="links",
     page_size=500,
 )
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
 from typing import Final, SupportsIndex, TypeAlias
+from urllib.parse import parse_qsl, urlencode
 
 import polars as pl
 
@@ -18,6 +19,9 @@ from pulseframes.windows import Window
 MAX_ID: Final = 2**63 - 1
 #: All of time.
 EVER: Final = Window(datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
+
+#: A server may read the ends of a window in another time zone.
+_DAY: Final = timedelta(days=1)
 
 DateLike: TypeAlias = str | date | datetime
 SessionIds: TypeAlias = int | SupportsIndex | Iterable[int] | pl.Series
@@ -90,18 +94,53 @@ class SearchQuery:
         """Return the number of search calls: one per page of 500, at least one."""
         return max(1, -(-self.wanted(total_sessions) // SEARCH.page_size))
 
-    def page_params(self, skip: int, size: int) -> dict[str, str]:
-        """Return the query string of one page, in the API's names."""
+    @property
+    def window(self) -> Window:
+        """The window."""
+        return Window(self.date_from, self.date_to)
+
+    def may_find(self, start: datetime | None, country: str | None, user: str | None) -> bool:
+        """Return whether a session is an answer to the search. Times may be off by a day, unknown values may be right."""
+        return (
+            (start is None or self.date_from - _DAY <= start <= self.date_to + _DAY)
+            and (not self.country or country is None or country.upper() in self.country)
+            and (self.user_identifier is None or user is None or user.casefold() == self.user_identifier.casefold())
+        )
+
+    @property
+    def prefix(self) -> str:
+        """The query string of its pages, up to their position."""
         given = {
             "date_from": _wire_time(self.date_from),
             "date_to": _wire_time(self.date_to),
             "user_identifier": self.user_identifier,
             "country": ",".join(self.country) or None,
             "user_type": self.user_type,
-            "skip": str(skip),
-            "limit": str(size),
         }
-        return {SEARCH.parameters[name]: value for name, value in given.items() if value is not None}
+        params = {SEARCH.parameters[name]: value for name, value in given.items() if value is not None}
+        return f"{urlencode(params)}&{SEARCH.parameters['skip']}="
+
+    def page_params(self, skip: int, size: int) -> dict[str, str]:
+        """Return the query string of one page, in the API's names."""
+        return dict(parse_qsl(f"{self.prefix}{skip}&{SEARCH.parameters['limit']}={size}"))
+
+    def place_in(self, params: str) -> tuple[int, int] | None:
+        """Return position and size of the page that a query string asks for; None if it is no page of this search."""
+        if not params.startswith(self.prefix):
+            return None
+        skip, _, size = params.removeprefix(self.prefix).partition(f"&{SEARCH.parameters['limit']}=")
+        return (int(skip), int(size)) if skip.isdecimal() and size.isdecimal() else None
+
+    def within(self, params: str) -> SearchQuery | None:
+        """Return this search in the window that a query string asks for; None if that is of another search, or not within."""
+        asked = dict(parse_qsl(params))
+        try:
+            start, end = (parse_instant(name, asked[SEARCH.parameters[name]]) for name in ("date_from", "date_to"))
+        except (InvalidQuery, KeyError):
+            return None
+        other = replace(self, date_from=start, date_to=end)
+        is_within = self.date_from <= start < end <= self.date_to and other.window != self.window
+        return other if is_within and other.place_in(params) is not None else None
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Annotated, Final, NamedTuple, Protocol
 
 import msgspec
@@ -13,8 +14,11 @@ import msgspec
 FRESH: Final = timedelta(minutes=15)
 #: How long after its window has ended a session can still change.
 SETTLED: Final = timedelta(hours=24)
+#: How long after its end a window without sessions must be found empty again.
+SETTLED_EMPTY: Final = timedelta(days=7)
 #: The default look-back: how long a session can still change.
 LOOK_BACK: Final = SETTLED
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 #: A sync's present is a whole second, and the request is sent a little later.
 _MOMENT: Final = timedelta(seconds=2)
 
@@ -58,6 +62,19 @@ def subtract(windows: Iterable[Window], taken: Iterable[Window]) -> list[Window]
         ]
         left = [part for part in parts if part.start < part.end]
     return left
+
+
+def is_within(window: Window, others: Iterable[Window]) -> bool:
+    """Return whether a window lies within one of others."""
+    return any(other.start <= window.start and window.end <= other.end for other in others)
+
+
+def cut(window: Window, step: timedelta) -> list[Window]:
+    """Cut a window at the multiples of a step since 1970, which do not depend on where the window starts."""
+    first = _EPOCH + ((window.start - _EPOCH) // step + 1) * step
+    count = max(0, -((first - window.end) // step))
+    cuts = [window.start, *(first + number * step for number in range(count)), window.end]
+    return [Window(start, end) for start, end in pairwise(cuts)]
 
 
 @dataclass
@@ -144,8 +161,8 @@ class HasEnd(Protocol):
 
 
 def is_fresh(asked_at: datetime, now: datetime) -> bool:
-    """Return whether any response is young enough to be reused."""
-    return now - asked_at < FRESH
+    """Return whether any response is young enough to be reused; one from the future is not: a clock was wrong."""
+    return -_MOMENT < now - asked_at < FRESH
 
 
 def is_settled(query: HasEnd, asked_at: datetime) -> bool:
@@ -153,12 +170,13 @@ def is_settled(query: HasEnd, asked_at: datetime) -> bool:
     return query.date_to <= asked_at - SETTLED
 
 
-def page_is_final(query: HasEnd, asked_at: datetime, total_sessions: int) -> bool:
-    """Return whether a page will never change: its window was settled, and has sessions.
+def page_is_final(query: HasEnd, asked_at: datetime, now: datetime, *, is_empty: bool) -> bool:
+    """Return whether a page will never change: its window was settled when it was requested.
 
-    An empty window may be one whose sessions were late, or a mistaken filter; it costs one call to look again.
+    Sessions of an empty window may be late, so it must have ended longer ago. A page from the future is not final: a clock was
+    wrong.
     """
-    return total_sessions > 0 and is_settled(query, asked_at)
+    return query.date_to <= asked_at - (SETTLED_EMPTY if is_empty else SETTLED) and asked_at < now + _MOMENT
 
 
 def detail_is_final(status: str | None) -> bool:

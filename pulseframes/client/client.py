@@ -148,6 +148,10 @@ class PulseClient:
         records = self.journal.newest_answers(self.application, endpoint.name, texts)
         return [record.answer() if (record := records.get(text)) is not None else None for text in texts]
 
+    def answered(self, endpoint: Endpoint, prefix: str = "") -> list[str]:
+        """Return the query strings that begin with a prefix and were answered with success. Costs no calls."""
+        return list(self.journal.answered(self.application, endpoint.name, prefix))
+
     def answered_details(self) -> dict[int, int]:
         """Return, for each session whose details the journal has, in whatever state, how often. Costs no calls."""
         questions = self.journal.answered(self.application, DETAIL.name)

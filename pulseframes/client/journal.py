@@ -111,7 +111,7 @@ _SPENT: Final = "SELECT at FROM calls WHERE application = ? AND counted AND at >
 _BLOCKED: Final = "SELECT max(blocked_until) FROM calls WHERE application = ? AND blocked_until IS NOT NULL"
 _ANSWERED: Final = """
     SELECT params, count(*) FROM calls
-    WHERE application = ? AND endpoint = ? AND outcome = 'answered' AND status BETWEEN 200 AND 299
+    WHERE application = ? AND endpoint = ? AND params >= ? AND params < ? AND outcome = 'answered' AND status BETWEEN 200 AND 299
     GROUP BY params
 """
 _SUCCESSES: Final = """
@@ -248,9 +248,9 @@ class Journal:
         rows = _NEWEST.format(questions=", ".join("?" * len(questions)))
         return {record.params: record for record in self._records(rows, application, endpoint, *questions)}
 
-    def answered(self, application: str, endpoint: str) -> dict[str, int]:
-        """Return, for each question to an endpoint that was answered with success, how often."""
-        return dict(self._database.select((str, int), _ANSWERED, application, endpoint))
+    def answered(self, application: str, endpoint: str, prefix: str = "") -> dict[str, int]:
+        """Return, for each question that begins with a prefix and was answered with success, how often."""
+        return dict(self._database.select((str, int), _ANSWERED, application, endpoint, prefix, prefix + "\x7f"))
 
     def last_calls(self, application: str, count: int) -> list[CallRecord]:
         """Return an application's last calls, newest first, without their bodies."""

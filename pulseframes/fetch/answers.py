@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, Literal, Protocol
 
 from pulseframes.client import Answer, PulseClient
 from pulseframes.endpoints import DETAIL, SEARCH, Endpoint
 from pulseframes.errors import MalformedAnswer, PulseError, SessionNotFound
+from pulseframes.fetch.pagination import SMALLEST_PAGE, ListReader, Page
 from pulseframes.flatten import Outline, read_outline, read_outlines
 from pulseframes.query import DetailQuery, SearchQuery
 from pulseframes.tables.certificate import Part
-from pulseframes.windows import detail_is_final, is_fresh, is_settled, page_is_final
+from pulseframes.windows import Window, detail_is_final, is_fresh, is_settled, page_is_final
 
 NOT_FOUND: Final = 404
 #: Cached details are read from the journal and flattened this many at a time.
@@ -62,44 +63,6 @@ class ProgressHook(Protocol):
         """Receive the progress."""
 
 
-@dataclass(frozen=True)
-class Page:
-    """One page of a list.
-
-    Attributes
-    ----------
-    skip : int
-        Its position in the list.
-    total : int
-        ``totalSessions``, as the server reported it with this page.
-    starts : dict of int to datetime or None
-        The sessions on the page, and when each started.
-    nameless : int
-        Rows without a readable id.
-    forgotten : int
-        Rows that were erased from the cached answer since it was received.
-    answer : Answer or None
-        The answer that it was read from.
-    """
-
-    skip: int
-    total: int
-    starts: dict[int, datetime | None]
-    nameless: int = 0
-    forgotten: int = 0
-    answer: Answer | None = None
-
-    @property
-    def kept(self) -> bool:
-        """Whether it cost nothing."""
-        return self.answer is not None and self.answer.kept
-
-    @property
-    def rows(self) -> int:
-        """Number of rows, erased ones included."""
-        return len(self.starts) + self.nameless + self.forgotten
-
-
 class Fetcher:
     """Gets the answers of one query or sync, and counts what they cost.
 
@@ -128,6 +91,7 @@ class Fetcher:
         self.parts: list[Part] = []
         self.missing: list[int] = []
         self._used: set[int] = set()
+        self._places: dict[SearchQuery, list[tuple[int, int]]] = {}
         self._progress = progress
         self._spent_before = client.calls_spent
 
@@ -145,35 +109,59 @@ class Fetcher:
         if self._progress is not None:
             self._progress(Progress(what, min(done, total), total, self.calls_spent))
 
-    def page(self, query: SearchQuery, skip: int, size: int) -> Page:
-        """Return one page of a search, cached or from the server.
+    def read(self, reader: ListReader) -> Iterator[Answer]:
+        """Yield the answers of a list as they arrive, and report the progress; raises what ``ListReader.pages()`` does."""
+        reading = reader.reading
+        for page in reader.pages():
+            if page.answer is not None:
+                self._use(page.answer, len(page.ids))
+                yield page.answer
+            self.report("sessions", reading.distinct, max(reading.expected or 0, reading.distinct))
+
+    def kept_page(self, query: SearchQuery, skip: int, size: int) -> Page | None:
+        """Return the page that costs nothing, has the row at ``skip`` and reaches furthest; None if there is none."""
+        places = [place for place in self._kept_places(query) if query.skip <= place[0] <= skip < sum(place)]
+        for place in sorted(places, key=sum, reverse=True):
+            answer = self.client.kept_answer(SEARCH, query.page_params(*place))
+            outline = self._outline_of_kept(answer, SEARCH)
+            if answer is None or outline is None:
+                continue
+            page = _page(answer, outline, query, *place)
+            # A page that a plan requested to count sessions has one row: as the first of many it would cost one page more.
+            is_enough = sum(place) >= min(page.total, skip + min(size, SMALLEST_PAGE))
+            if is_enough and self._may_be_used(page, query):
+                return page
+        return None
+
+    def paid_page(self, query: SearchQuery, skip: int, size: int) -> Page:
+        """Return one page from the server. A timeout is not retried: the list reader decides what to request then.
 
         Raises
         ------
         PulseError
-            If it is not cached and the server does not give it.
+            If the server does not give it.
         """
-        page = self.kept_page(query, skip, size) or self._paid_page(query, skip, size)
-        assert page.answer is not None  # noqa: S101  a page of ours has its answer
-        self._use(page.answer, page.rows - page.forgotten)
-        return page
+        answer = self.client.call(SEARCH, query.page_params(skip, size), retry_timeouts=False)
+        return _page(answer, _outline(answer, SEARCH), query, skip, size)
 
-    def kept_page(self, query: SearchQuery, skip: int, size: int) -> Page | None:
-        """Return a page that costs nothing; None if it would cost a call."""
-        answer = self.client.kept_answer(SEARCH, query.page_params(skip, size))
-        outline = self._outline_of_kept(answer, SEARCH)
-        if answer is None or outline is None:
-            return None
-        may_be_used = self._is_fresh(answer) or page_is_final(query, answer.asked_at, outline.total)
-        return _page(answer, outline, skip) if may_be_used else None
-
-    def is_kept(self, query: SearchQuery) -> bool:
-        """Return whether a query's first page costs nothing."""
-        return self.kept_page(query, 0, SEARCH.page_size) is not None
+    def kept_windows(self, query: SearchQuery) -> dict[Window, int]:
+        """Return windows within a query's whose first page costs nothing, and their totals: the longest, without overlaps."""
+        found = {other for text in self.client.answered(SEARCH) if (other := query.within(text)) is not None}
+        kept: dict[Window, int] = {}
+        for other in sorted(found, key=lambda other: (other.date_from - other.date_to, other.date_from)):
+            if all(other.date_to <= window.start or window.end <= other.date_from for window in kept):
+                page = self.kept_page(other, 0, SEARCH.page_size)
+                if page is not None:
+                    kept[other.window] = page.total
+        return kept
 
     def is_settled(self, query: SearchQuery) -> bool:
         """Return whether a query's pages are final."""
         return is_settled(query, self.client.clock())
+
+    def now(self) -> datetime:
+        """Return the present."""
+        return self.client.clock()
 
     def count(self, query: SearchQuery) -> int:
         """Return how many sessions a query has. Costs one call, or none if that is cached.
@@ -183,7 +171,7 @@ class Fetcher:
         PulseError
             If it is not cached and the server does not give it.
         """
-        return (self.kept_page(query, 0, 1) or self._paid_page(query, 0, 1)).total
+        return (self.kept_page(query, 0, 1) or self.paid_page(query, 0, 1)).total
 
     def details(self, query: DetailQuery) -> Iterator[Answer]:
         """Yield the details of sessions: first those that cost nothing, so that they are there if the quota runs out.
@@ -251,10 +239,21 @@ class Fetcher:
             yield session_id, answer
             self.report("details", done + number + 1, done + len(ids))
 
-    def _paid_page(self, query: SearchQuery, skip: int, size: int) -> Page:
-        # The list reader asks for half of a page that timed out, so the call is not repeated as it is.
-        answer = self.client.call(SEARCH, query.page_params(skip, size), retry_timeouts=False)
-        return _page(answer, _outline(answer, SEARCH), skip)
+    def _kept_places(self, query: SearchQuery) -> list[tuple[int, int]]:
+        """Return position and size of each page of a query that was ever answered."""
+        whole = replace(query, skip=0, limit=None)
+        if whole not in self._places:
+            texts = self.client.answered(SEARCH, query.prefix)
+            self._places[whole] = [place for text in texts if (place := query.place_in(text)) is not None]
+        return self._places[whole]
+
+    def _may_be_used(self, page: Page, query: SearchQuery) -> bool:
+        assert page.answer is not None  # noqa: S101  a kept page has its answer
+        if page.is_short and not page.rows:
+            return False  # the server failed to give what its total promises
+        is_final = page_is_final(query, page.answer.asked_at, self.client.clock(), is_empty=not page.total)
+        is_sound = not (page.foreign or page.contradicts_itself)
+        return self._is_fresh(page.answer) or (is_final and is_sound)
 
     def _paid_detail(self, session_id: int) -> Answer | None:
         try:
@@ -302,8 +301,26 @@ def _other_ids(outline: Outline, session_id: int) -> set[int | None]:
     return set(outline.ids) - {session_id, None}
 
 
-def _page(answer: Answer, outline: Outline, skip: int) -> Page:
-    return Page(skip, outline.total, outline.starts(), outline.ids.count(None), answer.forgotten, answer)
+def _page(answer: Answer, outline: Outline, query: SearchQuery, skip: int, size: int) -> Page:
+    starts = outline.starts()
+    first = {session_id: number for number, session_id in reversed([*enumerate(outline.ids)])}
+    ids = [
+        session_id for number, session_id in enumerate(outline.ids) if session_id is None or first[session_id] == number
+    ]
+    times = (None if session_id is None else starts[session_id] for session_id in outline.ids)
+    answers = sum(map(query.may_find, times, outline.countries, outline.users))
+    return Page(
+        skip=skip,
+        size=size,
+        total=outline.total,
+        ids=ids,
+        starts=starts,
+        foreign=len(outline.ids) - answers,
+        has_next=outline.has_next,
+        repeated=len(outline.ids) - len(ids),
+        forgotten=answer.forgotten,
+        answer=answer,
+    )
 
 
 def _outline(answer: Answer, endpoint: Endpoint) -> Outline:

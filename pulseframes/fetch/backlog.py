@@ -21,7 +21,7 @@ from pulseframes.lake import (
     recently_updated,
 )
 from pulseframes.query import DateLike, SearchQuery, parse_instant, parse_window
-from pulseframes.windows import FRESH, Window
+from pulseframes.windows import FRESH, Window, is_within, union
 
 #: How many details to download: a number, cached ones not counted, or those of all sessions.
 Details: TypeAlias = int | Literal["all"]
@@ -77,7 +77,7 @@ def check_lake(lake: Lake, state: LakeState, application: str) -> None:
 
 
 def windows_to_fetch(lake: Lake, state: LakeState, wanted: Window, now: datetime, look_back: timedelta) -> list[Window]:
-    """Return the windows to search, oldest first: those that were never read, and those that may have changed since.
+    """Return the windows to search, oldest first: never read, incomplete, or changed since as far as is known.
 
     Parameters
     ----------
@@ -97,7 +97,9 @@ def windows_to_fetch(lake: Lake, state: LakeState, wanted: Window, now: datetime
         return []
     just_asked = state.active_asked_at is not None and now - state.active_asked_at < FRESH
     active = [] if just_asked else _starts_of_active(lake, now, look_back)
-    joined = _joined(lake, state.coverage.to_fetch(wanted, now, look_back, active))
+    to_fetch = state.coverage.to_fetch(wanted, now, look_back, active)
+    incomplete = [part for part in state.reading if is_within(part, state.incomplete) and is_within(part, [wanted])]
+    joined = _joined(lake, union([*to_fetch, *incomplete]))
     return [part for window in joined for part in _in_parts(window, state.reading, now - look_back)]
 
 
@@ -168,7 +170,7 @@ def _pages(lake: Lake, window: Window) -> int:
 def _in_parts(window: Window, begun: Sequence[Window], settled_before: datetime) -> list[Window]:
     """Cut a window so that searches that were begun resume unchanged, and a long settled part is a search of its own."""
     for part in begun:
-        if window.start <= part.start and part.end <= window.end:
+        if is_within(part, [window]):
             around = [Window(window.start, part.start), Window(part.end, window.end)]
             others = [other for other in begun if other != part]
             cut = [_in_parts(rest, others, settled_before) for rest in around if rest.start < rest.end]

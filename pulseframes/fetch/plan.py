@@ -259,10 +259,10 @@ def _counts_in_journal(fetcher: Fetcher, window: Window) -> tuple[int, int] | No
     page = fetcher.kept_page(query, 0, SEARCH.page_size)
     if page is None:
         return None
-    total, rows, pages = page.total, 0, 0
+    total, pages = page.total, 0
     while page is not None and page.rows:
-        rows, pages = rows + page.rows, pages + 1
-        page = fetcher.kept_page(query, rows, SEARCH.page_size) if rows < total else None
+        pages += 1
+        page = fetcher.kept_page(query, page.end, SEARCH.page_size) if page.end < total else None
     return total, max(pages, 1)
 
 

@@ -12,7 +12,7 @@ from pulseframes.client import Answer, PulseClient, default_client
 from pulseframes.endpoints import DETAIL, SEARCH
 from pulseframes.errors import IncompleteWarning, PulseError, RejectedRowsWarning, SchemaViolation, warn
 from pulseframes.fetch.answers import Fetcher, ProgressHook
-from pulseframes.fetch.pagination import ListReader, Reading, read_list
+from pulseframes.fetch.pagination import ListReader, Reading
 from pulseframes.flatten import (
     ParsedAnswers,
     describe_rejected,
@@ -89,7 +89,7 @@ def search_sessions(
     Warns
     -----
     IncompleteWarning
-        If fewer sessions were received than the server reported.
+        If the sessions received are not exactly those that the server reported, or do not answer the query.
     SchemaDriftWarning
         If the server sent unknown fields or values.
 
@@ -114,7 +114,7 @@ def search_sessions(
     reading = reader.reading
     bodies: list[bytes] = []
     try:
-        for answer in read_list(reader, fetcher):
+        for answer in fetcher.read(reader):
             bodies.append(answer.body)  # noqa: PERF401  if it fails, the bodies before stay
     except PulseError as problem:
         if bodies:
@@ -123,12 +123,7 @@ def search_sessions(
     sessions, parsed = _search_result(bodies, query, fetcher, reading)
     warn_of_drift(parsed.drift)
     if not reading.complete:
-        warn(
-            IncompleteWarning,
-            f"The server reported {reading.declared} sessions, but {reading.distinct} were received: its list changed while it "
-            f"was read, and {reading.repaired} extra calls did not catch up. Search again later, or search a window that ended "
-            "some time ago.",
-        )
+        warn(IncompleteWarning, f"{reading.problem} The pages that are missing are requested again by the same search.")
     _handle_rejected(parsed.rejected, sessions, on_invalid)
     return sessions
 
@@ -230,6 +225,7 @@ def _search_result(
         calls_saved=sum(part.kept for part in fetcher.parts),
         still_active=_active_ids(sessions),
         forgotten=reading.forgotten,
+        foreign=reading.foreign,
     )
     certify(sessions, certificate)
     return sessions, parsed

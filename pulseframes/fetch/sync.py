@@ -9,7 +9,6 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
-from pulseframes._text import listed
 from pulseframes.client import Answer, PulseClient, default_client
 from pulseframes.endpoints import DETAIL, SEARCH
 from pulseframes.errors import IncompleteWarning, PulseError, QuotaExhausted, RejectedRowsWarning, warn
@@ -26,13 +25,13 @@ from pulseframes.fetch.backlog import (
 )
 from pulseframes.fetch.draw import SampleDraw, design_to_use
 from pulseframes.fetch.loader import Loader
-from pulseframes.fetch.pagination import ListReader, read_list
+from pulseframes.fetch.pagination import ListReader
 from pulseframes.fetch.sync_report import SyncReport
 from pulseframes.flatten import describe_rejected, warn_of_drift, warn_of_truncated_lists
 from pulseframes.lake import Lake, LakeState, Refresh, as_lake
 from pulseframes.query import DateLike, SearchQuery
 from pulseframes.sampling.design import Design
-from pulseframes.windows import LOOK_BACK, SETTLED, Window, is_settled, subtract
+from pulseframes.windows import LOOK_BACK, SETTLED, Window, is_settled, is_within, subtract
 
 
 def sync(
@@ -126,7 +125,7 @@ class _Sync:
         self._look_back = look_back
         self._loader = Loader(lake)
         self._unreadable: set[int] = set()
-        self._incomplete: list[Window] = []
+        self._incomplete: dict[Window, str] = {}
         self._report = SyncReport(lake.location)
 
     def run(self, details: Details, design: Design | str | None, *, refresh: bool) -> SyncReport:
@@ -195,7 +194,7 @@ class _Sync:
         self._lake.save_state()
         reader = ListReader(self._fetcher, query, repair_calls=self._client.settings.repair_calls)
         try:
-            for answers in _in_batches(read_list(reader, self._fetcher)):
+            for answers in _in_batches(self._fetcher.read(reader)):
                 self._loader.add(answers, SEARCH)
         except PulseError as problem:
             problem.remaining = reader.reading.remaining
@@ -204,12 +203,15 @@ class _Sync:
         if not complete and not quota.left:
             message = "The quota ran out before the pages that moved were read again."
             raise QuotaExhausted(message, resets_at=quota.next_call_at)
-        state.reading = [part for part in state.reading if not (window.start <= part.start and part.end <= window.end)]
+        # What is missing is requested again by the next sync. If it is still missing then, it is accepted as missing.
+        if complete or is_within(window, state.incomplete):
+            state.reading = [part for part in state.reading if not is_within(part, [window])]
         state.incomplete = subtract(state.incomplete, [window]) + ([] if complete else [window])
         state.coverage.add(window, began, max(self._look_back, SETTLED))
         self._lake.save_state()
         self._report.asked.append(window)
-        self._incomplete += [] if complete else [window]
+        if not complete:
+            self._incomplete[window] = reader.reading.problem
 
     def _fetch_details(self, details: Details, design: Design | None, *, refresh: bool) -> None:
         """Download details: all that are cached, and as many of the others as were requested."""
@@ -266,11 +268,13 @@ class _Sync:
         warn_of_drift(sorted(loader.drift))
         warn_of_truncated_lists(loader.truncated)
         if self._incomplete:
-            spans = (f"{start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC" for start, end in self._incomplete)
+            problems = (
+                f"{start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC: {problem}"
+                for (start, end), problem in self._incomplete.items()
+            )
             warn(
                 IncompleteWarning,
-                "Fewer sessions were received than the server reported, because its list changed while it was read: "
-                f"{listed(spans)}. The next sync reads recent days again; sync(refresh=True) reads everything again.",
+                f"{' '.join(problems)} A sync of the same days requests once more what is missing; sync(refresh=True) requests everything again.",
             )
         if loader.rejected:
             warn(RejectedRowsWarning, describe_rejected(pl.concat(loader.rejected)))

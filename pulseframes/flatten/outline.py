@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -20,6 +20,7 @@ from pulseframes.flatten.times import instants
 from pulseframes.tables import SESSIONS, Column
 
 _ID, _START, _STATUS = (SESSIONS[name] for name in ("session_id", "session_start", "status"))
+_COLUMNS = (_ID, _START, _STATUS, SESSIONS["country"], SESSIONS["user_identifier"])
 
 
 @dataclass(frozen=True)
@@ -34,12 +35,19 @@ class Outline:
         When each session started, as in the JSON, and its status; None if it cannot be read.
     total : int
         The length of the whole list; 0 for an endpoint without lists.
+    countries, users : list of str or None
+        Country and user identifier of each session; None if it cannot be read. Only ``read_outline()`` reads them.
+    has_next : bool
+        Whether the answer links to another page.
     """
 
     ids: list[int | None]
     start_texts: list[str | None]
     statuses: list[str | None]
     total: int = 0
+    countries: list[str | None] = field(default_factory=list, compare=False)
+    users: list[str | None] = field(default_factory=list, compare=False)
+    has_next: bool = False
 
     def starts(self) -> dict[int, datetime | None]:
         """Return when each session with an id started."""
@@ -55,11 +63,12 @@ def read_outline(body: bytes, endpoint: Endpoint) -> Outline:
     MalformedAnswer
         If the body is not the documented JSON, as ``parse_answers()`` does.
     """
-    sessions, total = _sessions(body, endpoint)
-    if sessions is not None:
-        rows = [[_value(session, column) for column in (_ID, _START, _STATUS)] for session in sessions]
-        ids, starts, statuses = map(list, zip(*rows, strict=True)) if rows else ([], [], [])
-        return Outline(ids, starts, statuses, total)
+    answer = _answer(body, endpoint)
+    if answer is not None:
+        sessions = answer[endpoint.sessions_key] or [] if endpoint.is_list else [answer[endpoint.sessions_key]]
+        ids, starts, statuses, countries, users = ([_value(row, column) for row in sessions] for column in _COLUMNS)
+        total = answer.get(endpoint.total_key, 0)
+        return Outline(ids, starts, statuses, total, countries, users, has_next=_has_next(answer, endpoint))
     reader = FallbackReader(SHAPES[endpoint.name])
     reader.read(body, 0)
     rejected = [row for row in reader.rejected if row["table"] == SESSIONS.name]
@@ -68,6 +77,8 @@ def read_outline(body: bytes, endpoint: Endpoint) -> Outline:
         ids=[row["session_id"] for row in records],
         start_texts=[row.get("session_start") for row in records],
         statuses=[row.get("status") for row in records],
+        countries=[row.get("country") for row in records],
+        users=[row.get("user_identifier") for row in records],
         total=reader.totals.get(0, 0),
     )
 
@@ -89,22 +100,26 @@ def _outline_or_none(body: bytes, endpoint: Endpoint) -> Outline | None:
         return None
 
 
-def _sessions(body: bytes, endpoint: Endpoint) -> tuple[list[Any] | None, int]:
-    """Return an answer's sessions and its total; None if only the careful reader can say what they are."""
+def _answer(body: bytes, endpoint: Endpoint) -> JsonObject | None:
+    """Return a decoded answer; None if only the careful reader can say what its sessions are."""
     try:
         answer = decode(body.decode())
     except (ValueError, RecursionError):
-        return None, 0
+        return None
     keys = {endpoint.sessions_key, endpoint.total_key}
     if not isinstance(answer, JsonObject) or answer.duplicates & keys or endpoint.sessions_key not in answer:
-        return None, 0
+        return None
     sessions = answer[endpoint.sessions_key]
     if not endpoint.is_list:
-        return ([sessions], 0) if isinstance(sessions, JsonObject) else (None, 0)
+        return answer if isinstance(sessions, JsonObject) else None
     total = answer.get(endpoint.total_key)
-    if type(total) is not int or total not in INT64 or total < 0 or not isinstance(sessions, list | None):
-        return None, 0
-    return sessions or [], total
+    is_total = type(total) is int and total in INT64 and total >= 0
+    return answer if is_total and isinstance(sessions, list | None) else None
+
+
+def _has_next(answer: JsonObject, endpoint: Endpoint) -> bool:
+    links = answer.get(endpoint.links_key)
+    return isinstance(links, JsonObject) and bool(links.get("next"))
 
 
 def _value(session: Any, column: Column) -> Any:

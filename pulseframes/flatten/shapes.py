@@ -65,7 +65,11 @@ def unparsed_schema(table: Table) -> pl.Schema:
 
 def _shape(endpoint: Endpoint) -> Shape:
     if endpoint.is_list:
-        fields = {endpoint.total_key: pa.int64(), endpoint.sessions_key: pa.list_(_session_type()), "links": _LINKS}
+        fields = {
+            endpoint.total_key: pa.int64(),
+            endpoint.sessions_key: pa.list_(_session_type()),
+            endpoint.links_key: _LINKS,
+        }
     else:
         fields = {endpoint.sessions_key: _session_type()}
     return Shape(endpoint, pa.schema(fields), {key: _names(field) for key, field in fields.items()})

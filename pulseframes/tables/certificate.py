@@ -46,7 +46,7 @@ class Certificate:
     distinct : int
         Number of different sessions received, including rejected ones and excluding forgotten ones.
     complete : bool
-        Whether nothing is missing except forgotten sessions, as far as the answers show.
+        Whether the answers show that nothing is missing except forgotten sessions, and that every row answers the query.
     parts : tuple of Part
         The answers, in the order of their requests.
     duplicates : int
@@ -63,6 +63,8 @@ class Certificate:
         Sessions that had not ended when they were fetched, and so will change.
     forgotten : int
         Sessions that ``forget()`` removed from cached answers: the server declared them, but the result lacks them.
+    foreign : int
+        Rows of another time, country or user than requested.
 
     Examples
     --------
@@ -84,6 +86,7 @@ class Certificate:
     calls_saved: int = 0
     still_active: tuple[int, ...] = field(default=(), repr=False)
     forgotten: int = 0
+    foreign: int = 0
 
     @property
     def call_ids(self) -> tuple[int, ...]:

@@ -78,13 +78,13 @@ def test_refresh_asks_again(simulator: Simulator, client: pf.PulseClient) -> Non
 # How long an answer may be used again
 
 
-def test_an_empty_window_is_asked_again_after_15_minutes(
+def test_an_empty_window_is_asked_again_after_15_minutes_until_it_ended_a_week_ago(
     simulator: Simulator, client: pf.PulseClient, clock: Clock
 ) -> None:
-    for minutes, calls in ((0, 1), (14.9, 1), (0.1, 2), (14.9, 2), (0.2, 3)):
+    window = (clock.now - timedelta(days=1), clock.now)
+    for minutes, calls in ((0, 1), (14.9, 1), (0.1, 2), (14.9, 2), (0.2, 3), (7 * 24 * 60, 4), (7 * 24 * 60, 4)):
         clock.advance(minutes=minutes)
-        simulator.advance(minutes=minutes)
-        pf.search_sessions("2019-01-01", "2019-02-01", client=client)
+        pf.search_sessions(*window, country="AQ", client=client)
         assert len(asked(simulator, "sessions")) == calls
 
 
@@ -103,13 +103,13 @@ def test_a_window_that_ended_less_than_a_day_before_it_was_asked_is_asked_again_
     end = clock.now - timedelta(hours=23)
     window = (end - timedelta(days=400), end)
     pf.search_sessions(*window, client=client)
-    pages = len(asked(simulator, "sessions"))
     clock.advance(hours=2)
     pf.search_sessions(*window, client=client)
-    assert len(asked(simulator, "sessions")) == 2 * pages
+    # 2,000 sessions: pages of a window that may still change overlap, and so need one more.
+    assert len(asked(simulator, "sessions")) == 5 + 4
     clock.advance(days=30)
     pf.search_sessions(*window, client=client)
-    assert len(asked(simulator, "sessions")) == 2 * pages
+    assert len(asked(simulator, "sessions")) == 5 + 4
 
 
 @pytest.mark.parametrize(("status", "again"), [("active", True), ("ended", False)])

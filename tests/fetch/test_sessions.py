@@ -76,7 +76,7 @@ def test_filters_are_passed_on(simulator: Simulator, client: pf.PulseClient) -> 
     [
         (0, 1, ["1"]),
         (0, 500, ["500"]),
-        (0, 501, ["500", "1"]),
+        (0, 501, ["500", "2"]),
         (100, 300, ["300"]),
         (2_000, None, ["500"]),
         (1_400, None, ["500", "500"]),
