@@ -161,8 +161,8 @@ class HasEnd(Protocol):
 
 
 def is_fresh(asked_at: datetime, now: datetime) -> bool:
-    """Return whether any response is young enough to be reused; one from the future is not: a clock was wrong."""
-    return -_MOMENT < now - asked_at < FRESH
+    """Return whether any response is young enough to be reused."""
+    return now - asked_at < FRESH
 
 
 def is_settled(query: HasEnd, asked_at: datetime) -> bool:
@@ -170,13 +170,12 @@ def is_settled(query: HasEnd, asked_at: datetime) -> bool:
     return query.date_to <= asked_at - SETTLED
 
 
-def page_is_final(query: HasEnd, asked_at: datetime, now: datetime, *, is_empty: bool) -> bool:
+def page_is_final(query: HasEnd, asked_at: datetime, *, is_empty: bool) -> bool:
     """Return whether a page will never change: its window was settled when it was requested.
 
-    Sessions of an empty window may be late, so it must have ended longer ago. A page from the future is not final: a clock was
-    wrong.
+    Sessions of an empty window may only be late, so it must have ended longer ago.
     """
-    return query.date_to <= asked_at - (SETTLED_EMPTY if is_empty else SETTLED) and asked_at < now + _MOMENT
+    return query.date_to <= asked_at - (SETTLED_EMPTY if is_empty else SETTLED)
 
 
 def detail_is_final(status: str | None) -> bool:

@@ -251,7 +251,7 @@ class Fetcher:
         assert page.answer is not None  # noqa: S101  a kept page has its answer
         if page.is_short and not page.rows:
             return False  # the server failed to give what its total promises
-        is_final = page_is_final(query, page.answer.asked_at, self.client.clock(), is_empty=not page.total)
+        is_final = page_is_final(query, page.answer.asked_at, is_empty=not page.total)
         is_sound = not (page.foreign or page.contradicts_itself)
         return self._is_fresh(page.answer) or (is_final and is_sound)
 

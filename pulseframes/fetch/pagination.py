@@ -174,6 +174,11 @@ class Reading:
         self.rows += page.rows + page.repeated
         self.totals.append(page.total)
 
+    def settle(self, declared: int) -> None:
+        """Set the number of sessions expected. A row that two pages share may have been erased from both."""
+        self.declared = declared
+        self.forgotten = min(self.forgotten, max(0, declared - len(self.starts) - self.nameless))
+
     @property
     def distinct(self) -> int:
         """Number of different sessions, erased ones included."""
@@ -249,9 +254,18 @@ class Chain:
         counts_agree = self.missing == 0 if exact else self.missing <= 0
         return counts_agree and not self._broken and not any(map(self._is_suspect, self._pages.values()))
 
+    @property
+    def overlap(self) -> int:
+        """Number of rows that the next page repeats."""
+        if self._last is None or self._last.rows < 2:  # noqa: PLR2004  one row repeated would be no progress
+            return 0
+        rows = self._last.rows if self._last.is_short else SEARCH.page_size
+        is_free = -(-self._left() // (rows - 1)) == -(-self._left() // rows)
+        return int(is_free or not (self._settled or self.query.limit is not None))
+
     def next_place(self) -> tuple[int, int]:
         """Return position and size of the next page."""
-        skip = self._position - self._overlap()
+        skip = self._position - self.overlap
         return skip, self._size(skip)
 
     def place_again(self, page: Page) -> tuple[int, int]:
@@ -307,16 +321,13 @@ class Chain:
         limit = self.query.limit
         return SEARCH.page_size if limit is None else min(SEARCH.page_size, self.query.skip + limit - skip)
 
-    def _overlap(self) -> int:
-        if self._last is None or self._last.rows < 2:  # noqa: PLR2004  one row repeated would be no progress
-            return 0
-        rows = self._last.rows if self._last.is_short else SEARCH.page_size
-        is_free = -(-self._left() // (rows - 1)) == -(-self._left() // rows)
-        return int(is_free or not (self._settled or self.query.limit is not None))
-
     def _is_suspect(self, page: Page) -> bool:
-        """Return whether a list that may change has a page that is short for no reason: others are longer."""
-        return not self._settled and page.is_short and page.rows < max(other.rows for other in self._pages.values())
+        """Return whether a page of a list that may change is short for no reason, so that it may lack rows anywhere.
+
+        A server with smaller pages than requested has pages of one size, and that is a round number.
+        """
+        longest = max(other.rows for other in self._pages.values())
+        return not self._settled and page.is_short and (page.rows < longest or page.rows % 10 > 0)
 
     def _has_news(self, page: Page) -> bool:
         return bool(page.forgotten or page.starts.keys() - self._places.keys())
@@ -403,9 +414,11 @@ class ListReader:
                 if len(parts) < 2:  # noqa: PLR2004
                     raise
         if not parts:
-            self.reading.declared, self.reading.complete = chain.declared, chain.is_complete
+            self.reading.complete = chain.is_complete
+            self.reading.settle(chain.declared)
             return
-        self.reading.declared, complete = chain.declared, True
+        self.reading.settle(chain.declared)
+        complete = True
         for part in parts:
             if self.reading.started_before(began) >= chain.declared:
                 break
@@ -430,8 +443,10 @@ class ListReader:
             return
 
     def _next(self, chain: Chain) -> Iterator[Page]:
+        overlap = chain.overlap
         page = yield from self._get(chain.query, *chain.next_place())
         if chain.join(page):
+            self.reading.rows -= overlap
             return
         if self._budget > 0 and not chain.is_hopeless:
             again = yield from self._get_again(chain.query, *chain.place_again(page))

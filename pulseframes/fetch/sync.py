@@ -196,6 +196,8 @@ class _Sync:
         try:
             for answers in _in_batches(self._fetcher.read(reader)):
                 self._loader.add(answers, SEARCH)
+                # By the server's clock, if this machine's is wrong.
+                began = min(began, *(answer.asked_at for answer in answers))
         except PulseError as problem:
             problem.remaining = reader.reading.remaining
             raise

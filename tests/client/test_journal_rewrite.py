@@ -8,19 +8,21 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import polars as pl
 import pytest
 from conftest import Clock, client_of
-from fetch.test_pagination import START, WEEK, MovingList, reader
+from fetch.test_pagination import TimedServer, evenly
+from support.moving_server import START, WEEK
 
 import pulseframes as pf
 from pulseframes.client import Answer, database as database_module
 from pulseframes.client.journal import JOURNAL_FILE, MIGRATIONS, CallRecord, Journal, Request
 from pulseframes.client.quota import QuotaRule
-from pulseframes.fetch.answers import Page
+from pulseframes.fetch.pagination import ListReader, Page
 from pulseframes.query import SearchQuery
 from pulseframes.simulator import Simulator
 
@@ -248,21 +250,22 @@ def test_a_settled_search_with_erased_sessions_is_not_paid_for_again(clock: Cloc
         assert pf.certificate(before).forgotten == 0
 
 
+class ErasingServer(TimedServer):
+    """A server all of whose answers are cached, with every tenth session erased."""
+
+    def paid_page(self, query: SearchQuery, skip: int, size: int) -> Page:
+        page = super().paid_page(query, skip, size)
+        left = {number: start for number, start in page.starts.items() if number % 10}
+        answer = Answer("sessions", 200, b"", kept=True)
+        return replace(page, ids=[*left], starts=left, forgotten=len(page.ids) - len(left), answer=answer)
+
+
 def test_each_window_of_a_split_search_knows_how_many_sessions_were_erased() -> None:
-    server = MovingList({n: START + timedelta(minutes=n) for n in range(1, 6_000)})
-
-    asked: list[tuple[SearchQuery, int]] = []
-
-    def ask(window: SearchQuery, skip: int, size: int) -> Page:
-        asked.append((window, skip))
-        page = server.ask(window, skip, size)
-        left = {n: start for n, start in page.starts.items() if n % 10}
-        kept = Answer("sessions", 200, b"", kept=True)
-        return Page(skip, page.total, left, forgotten=len(page.starts) - len(left), answer=kept)
-
-    lists = reader(ask, WEEK, calls_left=lambda: 3)
-    reading = lists.read()
-    assert len({window for window in lists._forgotten if lists._forgotten[window]}) > 1
-    assert reading.complete
-    assert len(asked) == len(set(asked))  # nothing is read again
-    assert len(reading.starts) == 5_999 - 599
+    server = ErasingServer(evenly(6_000, START, 7), calls=3)
+    reader = ListReader(server, WEEK, repair_calls=6)
+    assert len([*reader.pages()]) == len(server.asked)
+    assert len(set(server.windows)) > 1
+    assert reader.reading.complete
+    assert len(reader.reading.starts) == 6_000 - 600
+    places = [*zip(server.windows, server.asked, strict=True)]
+    assert len(places) == len(set(places))  # nothing is read again

@@ -77,6 +77,7 @@ class ReadingMachine(RuleBasedStateMachine):
     @rule(cap=st.sampled_from([40, 100, 250, 500]))
     def cap(self, cap: int) -> None:
         """The server ignores the size that was requested."""
+        self.is_quiet = self.is_quiet and not self.server.asked
         self.server.cap = cap
 
     @precondition(lambda self: not self.server.hidden)  # together they could agree on a list that is not the true one

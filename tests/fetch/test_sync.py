@@ -630,3 +630,19 @@ def test_the_plan_of_a_nightly_sync_reckons_with_what_the_lake_has(
     assert plan.calls == plan.authentications + 1 == report.calls_spent
     assert plan.as_dict()["windows"][0]["date_to"] == plan.windows[0].date_to.isoformat()
     assert plan.windows[0].date_to <= datetime.now(UTC) + 2 * DAY
+
+
+def test_days_that_were_read_by_a_clock_that_was_ahead_are_read_again(
+    lake: pf.Lake, shop: Simulator, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start, ahead = clock.now - DAY, Clock()
+    ahead.now = clock.now + 2 * DAY
+    with monkeypatch.context() as patched, client_of(shop, clock=ahead) as client:
+        patched.setattr("pulseframes.client.transport._ahead", lambda _: 2 * DAY)
+        with pytest.warns(pf.PulseWarning, match="ahead of the server's"):
+            pf.sync(lake, start, client=client)
+    clock.advance(days=10)
+    shop.advance(days=10)
+    with client_of(shop, clock=clock) as client:
+        assert pf.sync(lake, start, client=client).calls_spent > 0
+    assert_has_all(lake, shop, start, clock.now)
