@@ -21,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from itertools import takewhile
 from typing import Final, Protocol, TypeAlias
 
 from pulseframes._text import plural
@@ -294,7 +295,7 @@ class Chain:
         if self._last is not None and not self._shares_a_row(page, self._last):
             return False
         self._ended = not has_news
-        self._deleted += self._deleted_before(page)
+        self._deleted += self._count_deleted(page)
         self._add(page)
         return True
 
@@ -339,18 +340,22 @@ class Chain:
         is_unknown = page.skip == self._position or None in page.ids[:1]
         return is_unknown and page.total == last.total
 
-    def _deleted_before(self, page: Page) -> int:
-        """Return by how many rows the list has moved up since the pages before."""
-        if page.forgotten:
+    def _count_deleted(self, page: Page) -> int:
+        """Return how many of the sessions received before are no longer in the list, as far as a page shows."""
+        placed = ((item, page.skip + number) for number, item in enumerate(page.ids) if item is not None)
+        shared = next(((item, place) for item, place in placed if item in self._places), None)
+        if shared is None or page.forgotten:
             return 0
-        places = ((session_id, page.skip + number) for number, session_id in enumerate(page.ids) if session_id)
-        shifts = (self._places[session_id] - place for session_id, place in places if session_id in self._places)
-        return max(0, next(shifts, 0))
+        old_place = self._places[shared[0]]
+        # The list has moved up by the deleted ones before the shared row; those after it are missing from the page.
+        behind = takewhile(lambda item: self._places[item] > old_place, reversed(self._places))
+        return max(0, old_place - shared[1]) + sum(item not in page.starts for item in behind)
 
     def _add(self, page: Page) -> None:
         for number, session_id in enumerate(page.ids):
             place = page.skip + number
             if session_id is not None:
+                self._places.pop(session_id, None)  # the rows received last come last
                 self._places[session_id] = place
             elif place >= self._position:
                 self._nameless += 1

@@ -24,7 +24,7 @@ DETAIL_COLUMNS: Final = [column.name for column in SESSIONS.columns if SEARCH no
 def newest_sessions(rows: pl.DataFrame) -> pl.DataFrame:
     """Merge all rows about each session into one.
 
-    The row with the newest ``session_updated`` wins; of two with the same, a detail wins over a summary, then the one
+    The row with the newest ``session_updated`` wins, unless that lies a day or more after it was fetched; of two with the same, a detail wins over a summary, then the one
     fetched later. The columns that only details have come from the newest detail.
 
     Parameters
@@ -71,4 +71,7 @@ def newest_details(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _newest_first(rows: pl.DataFrame) -> pl.DataFrame:
-    return rows.sort("session_updated", FROM_DETAIL, AGE, descending=True, nulls_last=True, maintain_order=True)
+    # A time after that of the answer is a mistake. It must not win for ever over the right ones that follow.
+    updated = pl.col("session_updated")
+    credible = pl.when(updated > pl.col(AGE) + pl.duration(days=1)).then(None).otherwise(updated)
+    return rows.sort(credible, FROM_DETAIL, AGE, descending=True, nulls_last=True, maintain_order=True)

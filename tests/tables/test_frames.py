@@ -78,6 +78,12 @@ def test_rejected_rows_are_written_too(tmp_path: Path) -> None:
     )
 
 
+def test_results_are_equal_to_themselves_alone(frames: SessionFrames) -> None:
+    assert frames == frames  # noqa: PLR0124  what is tested
+    assert frames != EMPTY
+    assert len({frames, EMPTY}) == 2
+
+
 def test_the_repr_has_counts_and_no_rows(frames: SessionFrames) -> None:
     assert repr(frames).startswith("SessionFrames(sessions=300 rows, page_views=")
     assert repr(frames).endswith("missing=1, rejected=0 rows)")
