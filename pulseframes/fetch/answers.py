@@ -10,7 +10,8 @@ from typing import Final, Literal, Protocol
 from pulseframes.client import Answer, PulseClient
 from pulseframes.endpoints import DETAIL, SEARCH, Endpoint
 from pulseframes.errors import MalformedAnswer, PulseError, SessionNotFound
-from pulseframes.fetch.pagination import SMALLEST_PAGE, ListReader, Page
+from pulseframes.fetch.chain import Page
+from pulseframes.fetch.pagination import SMALLEST_PAGE, ListReader
 from pulseframes.flatten import Outline, read_outline, read_outlines
 from pulseframes.query import DetailQuery, SearchQuery
 from pulseframes.tables.certificate import Part

@@ -24,7 +24,7 @@ from pulseframes._files import write_frame
 from pulseframes.client import ENV_HOME, JOURNAL_FILE, CallRecord, Journal, Settings
 from pulseframes.endpoints import DETAIL, ENDPOINTS, Endpoint
 from pulseframes.errors import InvalidQuery, JournalError, LakeError, MalformedAnswer
-from pulseframes.fetch.loader import Loader
+from pulseframes.fetch.sync_report import Loader
 from pulseframes.flatten import AGE, FROM_DETAIL, ParsedAnswers, newest_details, newest_sessions, parse_answers
 from pulseframes.lake import Lake, Written
 from pulseframes.query import EVER, DateLike, parse_instant

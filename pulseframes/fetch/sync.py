@@ -24,9 +24,8 @@ from pulseframes.fetch.backlog import (
     windows_to_fetch,
 )
 from pulseframes.fetch.draw import SampleDraw, design_to_use
-from pulseframes.fetch.loader import Loader
 from pulseframes.fetch.pagination import ListReader
-from pulseframes.fetch.sync_report import SyncReport
+from pulseframes.fetch.sync_report import Loader, SyncReport
 from pulseframes.flatten import describe_rejected, warn_of_drift, warn_of_truncated_lists
 from pulseframes.lake import Lake, LakeState, Refresh, as_lake
 from pulseframes.query import DateLike, SearchQuery

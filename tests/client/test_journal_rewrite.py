@@ -22,7 +22,8 @@ import pulseframes as pf
 from pulseframes.client import Answer, database as database_module
 from pulseframes.client.journal import JOURNAL_FILE, MIGRATIONS, CallRecord, Journal, Request
 from pulseframes.client.quota import QuotaRule
-from pulseframes.fetch.pagination import ListReader, Page
+from pulseframes.fetch.chain import Page
+from pulseframes.fetch.pagination import ListReader
 from pulseframes.query import SearchQuery
 from pulseframes.simulator import Simulator
 

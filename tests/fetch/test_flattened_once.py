@@ -12,7 +12,7 @@ import pytest
 from conftest import client_of
 
 import pulseframes as pf
-from pulseframes.fetch import loader, sessions
+from pulseframes.fetch import sessions, sync_report
 from pulseframes.fetch.answers import BATCH
 from pulseframes.flatten import ParsedAnswers, parse_answers
 from pulseframes.simulator import Simulator
@@ -30,7 +30,7 @@ def batches(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         sizes.append(len(bodies))
         return parse_answers(bodies, *arguments, **options)
 
-    for module in (sessions, loader):
+    for module in (sessions, sync_report):
         monkeypatch.setattr(module, "parse_answers", counted)
     return sizes
 

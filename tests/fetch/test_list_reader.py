@@ -8,7 +8,8 @@ from hypothesis import settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 from support.moving_server import WEEK, MovingServer
 
-from pulseframes.fetch.pagination import ListReader, Page
+from pulseframes.fetch.chain import Page
+from pulseframes.fetch.pagination import ListReader
 
 BUDGET = 6
 #: Places near the ends of pages, where changes matter most, and anywhere.

@@ -11,7 +11,8 @@ from hypothesis import given, strategies as st
 from support.moving_server import START, WEEK, MovingServer
 
 from pulseframes import InvalidQuery, QuotaExhausted, ServerError
-from pulseframes.fetch.pagination import PATIENCE, SMALLEST_PAGE, ListReader, Page, Reading
+from pulseframes.fetch.chain import Page
+from pulseframes.fetch.pagination import PATIENCE, SMALLEST_PAGE, ListReader, Reading
 from pulseframes.query import SearchQuery
 from pulseframes.windows import Window
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-from pulseframes.fetch.pagination import Page
+from pulseframes.fetch.chain import Page
 from pulseframes.query import SearchQuery
 from pulseframes.windows import Window
 
