@@ -100,6 +100,7 @@ class Chain:
         self._settled = settled
         self._pages: dict[int, Page] = {}
         self._last: Page | None = None
+        self._cap = 0
         self._places: dict[int, int] = {}
         self._position = query.skip
         self._total = self._newest = 0
@@ -188,6 +189,9 @@ class Chain:
 
     def add_again(self, page: Page) -> None:
         """Add a page that was requested again after the end."""
+        before = self._pages[page.skip]
+        if before.is_short and page.is_short and before.rows == page.rows:
+            self._cap = page.rows  # the server has smaller pages than requested
         self._deleted += max(0, self._total - page.total)
         position = self._position
         self._add(page)
@@ -201,12 +205,8 @@ class Chain:
         return SEARCH.page_size if limit is None else min(SEARCH.page_size, self.query.skip + limit - skip)
 
     def _is_suspect(self, page: Page) -> bool:
-        """Return whether a page of a list that may change is short for no reason, so that it may lack rows anywhere.
-
-        A server with smaller pages than requested has pages of one size, and that is a round number.
-        """
-        longest = max(other.rows for other in self._pages.values())
-        return not self._settled and page.is_short and (page.rows < longest or page.rows % 10 > 0)
+        """Return whether a page of a list that may change is short for no known reason, so that it may lack rows anywhere."""
+        return not self._settled and page.is_short and page.rows != self._cap
 
     def _has_news(self, page: Page) -> bool:
         return bool(page.forgotten or page.starts.keys() - self._places.keys())

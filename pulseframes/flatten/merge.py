@@ -71,7 +71,8 @@ def newest_details(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _newest_first(rows: pl.DataFrame) -> pl.DataFrame:
-    # A time after that of the answer is a mistake. It must not win for ever over the right ones that follow.
     updated = pl.col("session_updated")
-    credible = pl.when(updated > pl.col(AGE) + pl.duration(days=1)).then(None).otherwise(updated)
-    return rows.sort(credible, FROM_DETAIL, AGE, descending=True, nulls_last=True, maintain_order=True)
+    if rows.schema[AGE].is_temporal():  # a replay has the answers' numbers instead
+        # A time after that of the answer is a mistake. It must not win for ever over the right ones that follow.
+        updated = pl.when(updated > pl.col(AGE) + pl.duration(days=1)).then(None).otherwise(updated)
+    return rows.sort(updated, FROM_DETAIL, AGE, descending=True, nulls_last=True, maintain_order=True)

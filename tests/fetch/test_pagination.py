@@ -167,10 +167,12 @@ def test_the_smallest_page_that_times_out_is_an_error() -> None:
     assert server.sizes == [500, 500, 250, 125, 62, SMALLEST_PAGE]
 
 
-def test_a_server_with_smaller_pages_is_read_to_the_end() -> None:
-    server = MovingServer([*range(250)], cap=100)
+@pytest.mark.parametrize(("settled", "calls"), [(True, 3), (False, 4)])
+def test_a_server_with_smaller_pages_is_read_to_the_end(settled: bool, calls: int) -> None:
+    """In a list that may change, a page that is short for no known reason is requested again, once."""
+    server = MovingServer([*range(250)], cap=100, settled=settled)
     assert read(server).complete
-    assert len(server.asked) == 3
+    assert len(server.asked) == calls
 
 
 @given(st.integers(0, 2_600), st.integers(0, 3_000), st.none() | st.integers(1, 3_000))
