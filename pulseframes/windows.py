@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
-from typing import Annotated, Final, NamedTuple, Protocol
+from typing import Annotated, Final, NamedTuple
 
 import msgspec
 
@@ -150,34 +150,3 @@ class Coverage:
 
 def _cut(reads: Iterable[ReadWindow], taken: Sequence[Window]) -> list[ReadWindow]:
     return [ReadWindow(part, read_at) for window, read_at in reads for part in subtract([window], taken)]
-
-
-class HasEnd(Protocol):
-    """A search: it has an end."""
-
-    @property
-    def date_to(self) -> datetime:
-        """The end."""
-
-
-def is_fresh(asked_at: datetime, now: datetime) -> bool:
-    """Return whether any response is young enough to be reused."""
-    return now - asked_at < FRESH
-
-
-def is_settled(query: HasEnd, asked_at: datetime) -> bool:
-    """Return whether a window had ended so long before that its sessions no longer change."""
-    return query.date_to <= asked_at - SETTLED
-
-
-def page_is_final(query: HasEnd, asked_at: datetime, *, is_empty: bool) -> bool:
-    """Return whether a page will never change: its window was settled when it was requested.
-
-    Sessions of an empty window may only be late, so it must have ended longer ago.
-    """
-    return query.date_to <= asked_at - (SETTLED_EMPTY if is_empty else SETTLED)
-
-
-def detail_is_final(status: str | None) -> bool:
-    """Return whether a session's details will never change: the session has ended."""
-    return status == "ended"

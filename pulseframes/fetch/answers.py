@@ -15,7 +15,7 @@ from pulseframes.fetch.pagination import SMALLEST_PAGE, ListReader
 from pulseframes.flatten import Outline, read_outline, read_outlines
 from pulseframes.query import DetailQuery, SearchQuery
 from pulseframes.tables.certificate import Part
-from pulseframes.windows import Window, detail_is_final, is_fresh, is_settled, page_is_final
+from pulseframes.windows import FRESH, SETTLED, SETTLED_EMPTY, Window
 
 NOT_FOUND: Final = 404
 #: Cached details are read from the journal and flattened this many at a time.
@@ -157,8 +157,8 @@ class Fetcher:
         return kept
 
     def is_settled(self, query: SearchQuery) -> bool:
-        """Return whether a query's pages are final."""
-        return is_settled(query, self.client.clock())
+        """Return whether a window ended so long ago that its sessions no longer change."""
+        return query.date_to <= self.client.clock() - SETTLED
 
     def now(self) -> datetime:
         """Return the present."""
@@ -210,7 +210,7 @@ class Fetcher:
             for (session_id, answer), outline in zip(details.items(), outlines, strict=True):
                 if outline is None or _other_ids(outline, session_id):
                     continue
-                if self._is_fresh(answer) or detail_is_final(outline.statuses[0]):
+                if self._is_fresh(answer) or outline.statuses[0] == "ended":
                     self._use(answer, len(outline.ids))
                     usable[session_id] = answer
             if usable:
@@ -252,7 +252,8 @@ class Fetcher:
         assert page.answer is not None  # noqa: S101  a kept page has its answer
         if page.is_short and not page.rows:
             return False  # the server failed to give what its total promises
-        is_final = page_is_final(query, page.answer.asked_at, is_empty=not page.total)
+        # Sessions of an empty window may only be late.
+        is_final = query.date_to <= page.answer.asked_at - (SETTLED if page.total else SETTLED_EMPTY)
         is_sound = not (page.foreign or page.contradicts_itself)
         return self._is_fresh(page.answer) or (is_final and is_sound)
 
@@ -278,7 +279,7 @@ class Fetcher:
             return None
 
     def _is_fresh(self, answer: Answer) -> bool:
-        return is_fresh(answer.asked_at, self.client.clock())
+        return self.client.clock() - answer.asked_at < FRESH
 
     def _is_new(self, answer: Answer) -> bool:
         """Return whether a cached answer is not ignored by a refresh and was not used before."""

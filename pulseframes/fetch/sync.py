@@ -30,7 +30,7 @@ from pulseframes.flatten import describe_rejected, warn_of_drift, warn_of_trunca
 from pulseframes.lake import Lake, LakeState, Refresh, as_lake
 from pulseframes.query import DateLike, SearchQuery
 from pulseframes.sampling.design import Design
-from pulseframes.windows import LOOK_BACK, SETTLED, Window, is_settled, is_within, subtract
+from pulseframes.windows import LOOK_BACK, SETTLED, Window, is_within, subtract
 
 
 def sync(
@@ -188,7 +188,7 @@ class _Sync:
         """Download the sessions of a window."""
         began = self._client.clock()
         query = SearchQuery(window.start, window.end)
-        if is_settled(query, began) and window not in state.reading:
+        if self._fetcher.is_settled(query) and window not in state.reading:
             state.reading.append(window)
         self._lake.save_state()
         reader = ListReader(self._fetcher, query, repair_calls=self._client.settings.repair_calls)

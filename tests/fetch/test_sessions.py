@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from datetime import timedelta
 from typing import Any
 
 import polars as pl
@@ -415,3 +416,26 @@ def test_an_id_that_is_repeated_within_a_page_is_one_row(simulator: Simulator, c
     simulator.faults.add(edit(lambda document: document["sessions"].append(document["sessions"][0]), on="sessions"))
     sessions = pf.search_sessions(*WEEK, client=client)
     assert_frame_equal(sessions, simulator.summaries(*WEEK))
+
+
+def test_one_fault_costs_one_call_and_the_second_run_none() -> None:
+    faults = (
+        Fault(kind="status", status=504, on="sessions", after=4),
+        edit(lambda page: page["sessions"].clear(), on="sessions", after=4),
+        edit(lambda page: page["sessions"].pop(250), on="sessions", after=4),
+    )
+    with Simulator(sessions=5_300, days=7, now=NOW - timedelta(days=30), daily_limit=None) as simulator:
+        window = (simulator.begin, simulator.begin + timedelta(days=7))
+        pages = -(-len(simulator.summaries(*window)) // 500)
+        assert pages > 10
+        for fault in faults:
+            simulator.faults.clear()
+            simulator.faults.add(fault)
+            with client_of(simulator, changes={"home": ":memory:"}) as client:
+                first = pf.search_sessions(*window, client=client)
+                assert pf.certificate(first).complete
+                assert client.calls_spent == 1 + pages + 1
+                again = pf.search_sessions(*window, client=client)
+                assert client.calls_spent == 1 + pages + 1
+            assert_frame_equal(first, again)
+            assert_frame_equal(first, simulator.summaries(*window))
