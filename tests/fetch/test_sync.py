@@ -232,7 +232,7 @@ def test_ctrl_c_leaves_what_came_in_the_lake(
 
 def test_all_details_make_the_lake_equal_to_the_truth(lake: pf.Lake, clock: Clock) -> None:
     with (
-        Simulator(sessions=120, days=6, now=clock.now, daily_limit=None) as shop,
+        Simulator(sessions=60, days=6, now=clock.now, daily_limit=None) as shop,
         client_of(shop, clock=clock) as client,
     ):
         report = pf.sync(lake, shop.begin, clock.now - DAY, details="all", client=client)

@@ -46,7 +46,7 @@ def assert_agrees(body: bytes, endpoint: endpoints.Endpoint) -> None:
 
 
 @given(st.sampled_from(list(BODIES)), st.integers(0, 2), st.integers(0, 2**32), st.integers(1, 3))
-@settings(max_examples=400)
+@settings(max_examples=200)
 def test_a_damaged_answer_has_the_same_sessions_in_both(
     endpoint: endpoints.Endpoint, which: int, seed: int, changes: int
 ) -> None:

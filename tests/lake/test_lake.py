@@ -124,7 +124,7 @@ def answers(draw: st.DrawFn) -> list[Seen]:
     ]
 
 
-@settings(max_examples=30)
+@settings(max_examples=20)
 @given(data=st.data())
 def test_any_order_and_grouping_of_summaries_and_details_ends_in_the_same_lake(
     data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
