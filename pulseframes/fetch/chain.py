@@ -189,8 +189,8 @@ class Chain:
 
     def add_again(self, page: Page) -> None:
         """Add a page that was requested again after the end."""
-        before = self._pages[page.skip]
-        if before.is_short and page.is_short and before.rows == page.rows:
+        before = self._pages.get(page.skip)
+        if before is not None and before.is_short and page.is_short and before.rows == page.rows:
             self._cap = page.rows  # the server has smaller pages than requested
         self._deleted += max(0, self._total - page.total)
         position = self._position

@@ -182,8 +182,8 @@ class ListReader:
             try:
                 yield from self._read(chain)
             except InvalidQuery:  # the server has no pages so far down
-                parts = self._cut(self._query)
-                if len(parts) < 2:  # noqa: PLR2004
+                parts = self._cut(self._query) if self._is_whole() else []
+                if len(parts) < 2:  # noqa: PLR2004  the same search again would be refused again
                     raise
         if not parts:
             self.reading.complete = chain.is_complete
@@ -264,6 +264,10 @@ class ListReader:
                 self._arrived, self._patience = 0, 2 * self._patience
             return page
 
+    def _is_whole(self) -> bool:
+        """Whether the list is wanted from its start to its end, so that it can be read in windows."""
+        return self._query.skip == 0 and self._query.limit is None
+
     def _parts(self, chain: Chain) -> list[SearchQuery]:
         """Cut a search that takes more calls than are left, or that cached windows make cheaper; empty to read it whole.
 
@@ -271,9 +275,7 @@ class ListReader:
         """
         query, total = self._query, chain.declared
         calls = query.calls(total) - 1
-        if calls == 0 or query.skip or query.limit is not None or total > MOST_SESSIONS:
-            return []
-        if self._source.is_settled(query):
+        if calls == 0 or not self._is_whole() or total > MOST_SESSIONS or self._source.is_settled(query):
             return []
         kept = self._source.kept_windows(query)
         gaps = subtract([Window(query.date_from, query.date_to)], kept)

@@ -258,3 +258,29 @@ def test_a_list_whose_later_pages_the_server_refuses_is_read_in_windows() -> Non
     reading = read(server)
     assert reading.complete
     assert len(reading.starts) == 10_800
+    with pytest.raises(InvalidQuery):
+        read(server, replace(WEEK, skip=9_000, limit=1_500))
+
+
+class CachingServer(MovingServer):
+    """A server of which one page is cached, at another position than those requested now."""
+
+    cached: Page | None = None
+
+    def kept_page(self, *place: object) -> Page | None:
+        page = self.cached
+        if page is None or not page.skip <= int(str(place[1])) < page.end:
+            return None
+        self.cached = None
+        return page
+
+
+@given(st.integers(0, 1_200), st.integers(1, 500), st.sampled_from(["", "drop", "empty"]))
+def test_a_cached_page_of_any_position_and_size_is_used(skip: int, size: int, fault: str) -> None:
+    server = CachingServer([*range(1_234)])
+    server.cached = server.paid_page(WEEK, skip, size)
+    server.asked.clear()
+    server.fault = fault
+    reading = read(server)
+    assert reading.complete
+    assert [*sorted(reading.starts)] == server.sessions
