@@ -230,4 +230,5 @@ class SyncReport:
 
 def span_text(window: Window) -> str:
     """Format a window, to the minute."""
-    return f"{window.start:%Y-%m-%d %H:%M} to {window.end:%Y-%m-%d %H:%M} UTC"
+    start, end = (moment.replace(tzinfo=None).isoformat(" ", "minutes") for moment in window)
+    return f"{start} to {end} UTC"

@@ -261,10 +261,13 @@ def _two_arguments(inside: str, text: str) -> tuple[str, str]:
 def _unknown(text: object) -> InvalidQuery:
     name, bracket, rest = str(text).strip().partition("(")
     match = _SYNONYMS.get(name.lower()) or nearest(name.lower(), _NAMES)
-    hint = f" Did you mean {shortened(f'{match}{bracket}{rest}')}?" if match and bracket else ""
+    if name in _NAMES:
+        hint = " A measure is one name with one pair of parentheses."
+    else:
+        hint = f" Did you mean {shortened(f'{match}{bracket}{rest}')}?" if match and bracket else ""
     return InvalidQuery(
-        f"Unknown measure {shown(text)}.{hint} Available: total(x), mean(x), share(condition), ratio(x, y), median(x), p75(x), "
-        "count(), sessions(), where x is a column or SQL.",
+        f"Unknown measure {shown(text)}.{hint} Available: total(x), mean(x), share(condition), ratio(x, y), median(x), p75(x) "
+        "(any p between 0 and 100), count(), sessions(), where x is a column or SQL.",
         argument="measures",
     )
 

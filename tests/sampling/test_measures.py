@@ -74,6 +74,14 @@ def test_an_unknown_measure_is_answered_with_those_available(text: Any) -> None:
     assert caught.value.argument == "measures"
 
 
+@pytest.mark.parametrize("text", ["median(x", "mean(x); DROP TABLE sessions", "mean"])
+def test_no_measure_is_suggested_that_is_the_same(text: str) -> None:
+    with pytest.raises(pf.InvalidQuery) as caught:
+        Measure.parse(text)
+    assert "Did you mean" not in str(caught.value)
+    assert "one pair of parentheses" in str(caught.value)
+
+
 @pytest.mark.parametrize(
     "inside",
     [
