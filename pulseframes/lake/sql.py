@@ -79,15 +79,17 @@ def _interruptible(connection: duckdb.DuckDBPyConnection, work: Callable[[], pl.
         except BaseException as problem:  # noqa: BLE001  raised again by the waiting thread
             done.set_exception(problem)
 
-    threading.Thread(target=work_there, daemon=True).start()
+    worker = threading.Thread(target=work_there, daemon=True)
     try:
-        while not wait([done], timeout=0.2).done:
+        worker.start()
+        while not wait([done], timeout=0.2).done:  # join() interrupted by Ctrl-C takes the thread for ended
             pass
-        return done.result()
     except KeyboardInterrupt:
         while not wait([done], timeout=0.05).done:  # an interrupt before the query runs is lost
             connection.interrupt()
+        worker.join()  # a thread that is still in DuckDB when the process exits would abort it
         raise
+    return done.result()
 
 
 def _result(
