@@ -78,7 +78,7 @@ def test_the_blocks_of_the_readme_run_in_order_and_the_first_costs_and_prints_wh
         for block in others:
             exec(compile(block, "README.md", "exec"), names)
     out = capsys.readouterr().out
-    for printed in ("sessions for 0 calls", "to come, from", "continue at"):
+    for printed in ("sessions for 0 calls", "Run it again after 20", "continue at"):
         assert printed in out
     assert (tmp_path / "week" / "page_views.parquet").exists()
 
