@@ -16,7 +16,7 @@
 
     PulseWarning (a UserWarning)
     ├── SchemaDriftWarning     the API sent an unknown field or value
-    ├── IncompleteWarning      fewer rows were received than the server reported, or a list looks truncated
+    ├── IncompleteWarning      an answer is not proved to be complete, or a list looks truncated
     ├── RejectedRowsWarning    rows that break the schema were moved to ``.rejected``
     ├── JournalWarning         an answer could not be recorded in the journal
     └── MissingSessionsWarning the server has no sessions with some of the ids

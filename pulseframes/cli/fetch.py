@@ -28,7 +28,7 @@ from pulseframes.cli.output import (
     epilog=examples(
         "search 2026-11-01 2026-11-08 --country NZ -o week.parquet",
         "search 2026-11-01T09:00 2026-11-01T10:00 --limit 20",
-        "search 2026-11-01 2026-11-08 -f csv | cut -d, -f1",
+        "search 2026-11-01 2026-11-08 -f csv | tail -n +2 | cut -d, -f1",
     ),
 )
 def search(

@@ -73,12 +73,12 @@ class _Reporting:
         """Send a request, over the open connection or a new one."""
         attempt = _attempts.current
         attempt.connection, attempt.sent = self, self.sock is not None
-        super().request(*arguments, **options)  # type: ignore[misc]
+        super().request(*arguments, **options)  # type: ignore[misc]  # of the class it is mixed into
 
     def getresponse(self, *arguments: Any, **options: Any) -> Any:
         """Read the headers."""
         _attempts.current.socket = self.sock  # the connection lets go of it when it is the last answer
-        return super().getresponse(*arguments, **options)  # type: ignore[misc]
+        return super().getresponse(*arguments, **options)  # type: ignore[misc]  # of the class it is mixed into
 
 
 class _Adapter(HTTPAdapter):

@@ -184,7 +184,7 @@ class Chain:
         if self._has_news(page):
             self._add(page)
         else:
-            self._ended, self._has_empty_page = self._has_empty_page, True
+            self._ended, self._has_empty_page = self.is_hopeless, True
             self._position = max(self._position, page.skip + page.size)
 
     def add_again(self, page: Page) -> None:

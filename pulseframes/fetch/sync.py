@@ -95,7 +95,7 @@ def sync(
     RejectedRowsWarning
         If rows break the schema; they are in the lake's ``rejected``.
     IncompleteWarning
-        If fewer sessions were received than the server reported, or a list looks truncated.
+        If a window's sessions are not exactly those that the server reported, or a list looks truncated.
     SchemaDriftWarning
         If the server sent unknown fields or values.
 
