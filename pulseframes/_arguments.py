@@ -54,6 +54,24 @@ def check_choice(argument: str, value: object, choices: Sequence[str]) -> None:
         )
 
 
+def check_flag(argument: str, value: object) -> None:
+    """Raise ``InvalidQuery`` if a value is neither True nor False."""
+    if not isinstance(value, bool):
+        raise InvalidQuery(f"{argument} must be True or False, not {shown(value)}.", argument=argument)
+
+
+def check_type(argument: str, value: object, allowed: type | tuple[type, ...], example: str) -> None:
+    """Raise ``InvalidQuery``, without the value, which may be a secret, if it has none of some types; ``example`` has one."""
+    if not isinstance(value, allowed):
+        raise InvalidQuery(f"{argument} must be {example}, not {type(value).__name__}.", argument=argument)
+
+
+def check_callable(argument: str, value: object) -> None:
+    """Raise ``InvalidQuery`` if a value cannot be called."""
+    if not callable(value):
+        raise InvalidQuery(f"{argument} must be a function, such as print, not {shown(value)}.", argument=argument)
+
+
 def did_you_mean(name: object, known: Iterable[str]) -> str:
     """Return a sentence that suggests the known name nearest to one, with a space before it; empty if none is near."""
     match = nearest(name, known)

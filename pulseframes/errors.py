@@ -36,7 +36,26 @@ if TYPE_CHECKING:
     import polars as pl
 
 
-class PulseError(Exception):
+class _Worded(Exception):
+    """A message that may end differently for who calls Python and for who runs a command.
+
+    Parameters
+    ----------
+    message : str
+        What is wrong and, if it is the same for both, what to do.
+    python, cli : str
+        What to do in Python, and on the command line.
+    """
+
+    def __init__(self, message: str = "", *, python: str = "", cli: str = "") -> None:
+        super().__init__(message)
+        self._python, self._cli = python, cli
+
+    def __str__(self) -> str:
+        return " ".join(filter(None, (super().__str__(), self._python)))
+
+
+class PulseError(_Worded):
     """Base class of all errors of pulseframes.
 
     Attributes
@@ -95,8 +114,8 @@ class InvalidQuery(PulseError, ValueError):
     pulseframes.errors.InvalidQuery: date_from (2026-11-10T00:00:00Z) must be before date_to...
     """
 
-    def __init__(self, message: str, *, argument: str | None = None) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, *, argument: str | None = None, python: str = "", cli: str = "") -> None:
+        super().__init__(message, python=python, cli=cli)
         self.argument = argument
 
 
@@ -238,20 +257,21 @@ class SchemaViolation(PulseError):
     """
 
     def __init__(self, message: str, *, valid: Any = None, rejected: pl.DataFrame | None = None) -> None:
-        super().__init__(message)
+        super().__init__(
+            message,
+            python="The valid rows are in .valid, these in .rejected; on_invalid='warn' continues without them.",
+            cli="The other rows are written; with --output, so are these, to *.rejected.ndjson.",
+        )
         self.valid = self.partial = valid
         self.rejected = rejected
 
     @property
     def summary(self) -> str:
         """Number of rows by table, and the first reason."""
-        return super().__str__()
-
-    def __str__(self) -> str:
-        return f"{self.summary} The valid rows are in .valid, these in .rejected; on_invalid='warn' continues without them."
+        return str(self.args[0])
 
 
-class PulseWarning(UserWarning):
+class PulseWarning(_Worded, UserWarning):
     """Base class of all warnings of pulseframes.
 
     Examples
@@ -283,9 +303,16 @@ class MissingSessionsWarning(PulseWarning):
     """The server has no sessions with some of the ids; ``.missing`` lists them."""
 
 
-def warn(category: type[PulseWarning], message: str) -> None:
-    """Warn with the location of the caller outside this package."""
+def cli_message(problem: object) -> str:
+    """Return the message of an error or warning for the command line; arguments still have their Python names."""
+    if not isinstance(problem, _Worded):
+        return str(problem)
+    return " ".join(filter(None, (*map(str, problem.args), problem._cli)))  # noqa: SLF001  of this module
+
+
+def warn(category: type[PulseWarning], message: str, *, python: str = "", cli: str = "") -> None:
+    """Warn with the location of the caller outside this package; ``python`` and ``cli`` as for an error."""
     level, frame = 1, inspect.currentframe()
     while frame is not None and str(frame.f_globals.get("__name__")).split(".")[0] == "pulseframes":
         level, frame = level + 1, frame.f_back
-    warnings.warn(message, category, stacklevel=level)
+    warnings.warn(category(message, python=python, cli=cli), stacklevel=level)

@@ -243,7 +243,7 @@ def _text(argument: str, value: str | None) -> str | None:
 
 
 def _country_codes(country: str | Iterable[str] | None) -> tuple[str, ...]:
-    example = "Give two-letter codes, such as 'NZ' or ['NZ', 'US'], or None for all"
+    example = "Use two-letter codes, such as 'NZ', or omit it for all"
     if country is None:
         return ()
     if not isinstance(country, Iterable) or getattr(country, "ndim", 1) == 0:
@@ -283,7 +283,7 @@ def _session_id(value: object, where: str) -> int:
     except TypeError:
         raise _not_ids(f"{value!r}{where}") from None
     if not 0 <= number <= MAX_ID:
-        raise _not_ids(f"{shown(number)}{where}, outside 0 to 2**63 - 1")
+        raise _not_ids(f"{shown(number)}{where}, outside 0 to {MAX_ID}")
     return number
 
 

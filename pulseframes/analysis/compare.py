@@ -13,7 +13,7 @@ from pulseframes.query import DateLike
 from pulseframes.sampling.columns import RESULT
 from pulseframes.sampling.design import Design
 from pulseframes.sampling.measures import expression
-from pulseframes.sampling.questions import Names
+from pulseframes.sampling.questions import Names, parse_measures
 
 
 def compare(
@@ -74,7 +74,7 @@ def compare(
     >>> windows = [("2026-11-09", "2026-11-12"), ("2026-11-12", "2026-11-15")]
     >>> change = pf.compare("lake", ["count()", "median(loading_time_ms)"], windows=windows, by="platform_name")
     """
-    distinct = [measures] if isinstance(measures, str) else list(dict.fromkeys(measures))
+    distinct = list(dict.fromkeys(measure.text for measure in parse_measures(measures)))
     first, second = (
         estimate(source, distinct, by=by, design=design, confidence=confidence, **part)
         for part in _two_parts(windows, segments, where)
@@ -120,7 +120,8 @@ def _two_parts(
 ) -> list[dict[str, Any]]:
     """Return the options of both estimates; raise ``InvalidQuery`` unless they are two windows or two segments."""
     given = windows if segments is None else segments
-    if (windows is None) == (segments is None) or isinstance(given, str) or given is None or len(given) != 2:  # noqa: PLR2004  a pair
+    is_pair = isinstance(given, Sequence) and not isinstance(given, str) and len(given) == 2  # noqa: PLR2004  a pair
+    if not is_pair or None not in (windows, segments):
         raise InvalidQuery(
             "compare() needs two windows or two segments, such as segments=[\"country = 'NZ'\", \"country = 'AU'\"].",
             argument="windows",

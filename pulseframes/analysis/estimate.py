@@ -149,7 +149,7 @@ def open_source(
 ) -> Lake | Sample:
     """Return the lake or sample that a user passed; raise ``InvalidQuery`` if the other options need a lake."""
     if isinstance(source, Lake | str | os.PathLike):
-        return as_lake(source)
+        return as_lake(source, "source")
     if not isinstance(source, Sample | SessionFrames):
         raise InvalidQuery(
             f"source must be a Lake or its path, a Sample or SessionFrames, not {type(source).__name__}.",

@@ -271,7 +271,11 @@ def _window(lake: Lake, state: DesignState | None, date_from: DateLike | None, d
     """Return the window asked for, or the default; warn if the lake has not read all of it."""
     default = lake.default_window(state)
     if default is None and (date_from is None or date_to is None):
-        raise LakeError(f"The lake {lake.location} has no sessions. Add some with sync() or Lake.write().")
+        raise LakeError(
+            f"The lake {lake.location} has no sessions.",
+            python="Add some with sync() or Lake.write().",
+            cli="Add some with `pulseframes sync`.",
+        )
     window = parse_window(date_from, date_to, default or EVER)
     read = lake.coverage()
     argument = "date_to" if date_from is None else "date_from"
@@ -343,8 +347,9 @@ def _no_sample(lake: Lake) -> LakeError:
             "again: it resumes, and no details are downloaded twice."
         )
     return LakeError(
-        f"The lake {lake.location} has no random sample, so nothing can be estimated from its details. Draw one with "
-        "sync(..., details=N, design='pageviews')."
+        f"The lake {lake.location} has no random sample, so nothing can be estimated from its details.",
+        python="Draw one with sync(..., details=45, design='pageviews').",
+        cli="Draw one with `pulseframes sync` and --details 45 --design pageviews.",
     )
 
 

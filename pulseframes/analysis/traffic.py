@@ -152,7 +152,7 @@ def satisfaction(
 def _sessions(source: Sessions, columns: list[str]) -> pl.LazyFrame:
     """Scan columns of a source's sessions."""
     if isinstance(source, Lake | str | os.PathLike):
-        return as_lake(source).sessions().select(*dict.fromkeys(columns))
+        return as_lake(source, "source").sessions().select(*dict.fromkeys(columns))
     match source:
         case Sample():
             frame = source.population.lazy()

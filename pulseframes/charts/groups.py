@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
+from pulseframes._arguments import check_choice
 from pulseframes._text import UNKNOWN
 from pulseframes.charts.dots import dots, read_dots
-from pulseframes.charts.style import COUNT, NUMBER, SECONDS, SHARE, TOP, WIDE, Unit, need
+from pulseframes.charts.style import COUNT, NUMBER, SECONDS, SHARE, TOP, WIDE, Unit, first_rows, need
 
 if TYPE_CHECKING:
     import altair as alt
@@ -45,11 +46,12 @@ def page_speed(frame: pl.DataFrame, *, figure: str = "p75_ms", width: int = WIDE
     --------
     >>> chart = pf.charts.page_speed(pf.page_speed("lake"), figure="p95_ms", top=5)
     """
+    check_choice("figure", figure, ("p50_ms", "p75_ms", "p95_ms", "viewing_ms"))
     columns = _figure_columns(figure)
     need(frame, ["views", *columns], "page_speed()")
     names = {"p50_ms": "Median", "p75_ms": "75th percentile", "p95_ms": "95th percentile"}
     title = f"{names[figure]} of load time, seconds" if figure in names else "Median viewing time, seconds"
-    rows = frame.head(top)
+    rows = first_rows(frame, top)
     return dots(read_dots(rows, _labels(rows, "views"), columns), SECONDS, title, width=width)
 
 
@@ -62,7 +64,7 @@ def apdex(frame: pl.DataFrame, *, width: int = WIDE, top: int = TOP) -> alt.Laye
     """
     columns = _figure_columns("apdex")
     need(frame, columns, "apdex()")
-    rows = frame.head(top)
+    rows = first_rows(frame, top)
     return dots(read_dots(rows, _labels(rows, "views"), columns), NUMBER, "Apdex", width=width)
 
 
@@ -75,7 +77,7 @@ def error_impact(frame: pl.DataFrame, *, width: int = WIDE, top: int = TOP) -> a
     """
     columns = _figure_columns("share_of_sessions")
     need(frame, ["title", *columns], "error_impact()")
-    rows = frame.head(top)
+    rows = first_rows(frame, top)
     titles = [title or NO_TITLE for title in rows["title"]]
     return dots(read_dots(rows, titles, columns), SHARE, "Share of sessions affected", width=width)
 
@@ -89,9 +91,10 @@ def landings(frame: pl.DataFrame, *, figure: str = "entries", width: int = WIDE,
     --------
     >>> chart = pf.charts.landings(pf.landings("lake"), figure="bounce_rate")
     """
+    check_choice("figure", figure, ("entries", "bounce_rate"))
     columns = _figure_columns(figure)
     need(frame, ["page_template", *columns], "landings()")
-    rows = frame.head(top)
+    rows = first_rows(frame, top)
     unit, title = (COUNT, "Sessions that begin here") if figure == "entries" else (SHARE, "Bounce rate")
     return dots(read_dots(rows, _labels(rows, "entries"), columns), unit, title, width=width)
 
@@ -105,7 +108,7 @@ def paths(frame: pl.DataFrame, *, width: int = WIDE, top: int = TOP) -> alt.Laye
     """
     columns = _figure_columns("times")
     need(frame, ["from_page", "to_page", *columns], "paths()")
-    rows = frame.head(top)
+    rows = first_rows(frame, top)
     steps = [
         f"{origin or 'begin'} → {target or 'end'}" for origin, target in rows.select("from_page", "to_page").rows()
     ]
@@ -124,7 +127,7 @@ def compare(frame: pl.DataFrame, *, width: int = WIDE, top: int = TOP) -> alt.La
     """
     figures = ["difference", "difference_lower", "difference_upper"]
     need(frame, ["measure", "flag", "sessions_first", *figures], "compare()")
-    rows = frame.head(top).with_columns(sessions=pl.min_horizontal("sessions_first", "sessions_second"))
+    rows = first_rows(frame, top).with_columns(sessions=pl.min_horizontal("sessions_first", "sessions_second"))
     differences = read_dots(rows, _measure_labels(rows), [*figures, "sessions", "flag"])
     return dots(differences, _unit(rows), "Difference, second minus first", width=width, zero=False, reference=0.0)
 
@@ -140,7 +143,7 @@ def estimates(frame: pl.DataFrame, *, width: int = WIDE, top: int = TOP) -> alt.
     """
     columns = ["estimate", "lower", "upper", "sessions", "flag"]
     need(frame, ["measure", *columns], "estimate()")
-    rows = frame.head(top)
+    rows = first_rows(frame, top)
     title = ", ".join(rows["measure"].unique(maintain_order=True)) or "Estimate"
     return dots(read_dots(rows, _measure_labels(rows), columns), _unit(rows), title, width=width)
 

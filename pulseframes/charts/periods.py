@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
+from pulseframes._arguments import check_choice
 from pulseframes._text import printable
 from pulseframes.charts.style import (
     AXIS,
@@ -42,6 +43,8 @@ _MOST: Final = 3_000
 #: The ratings from bottom to top, and the part for unknown ones.
 _RATINGS: Final = RATINGS[::-1]
 _OTHER: Final = "Other"
+#: The figures of ``traffic()``.
+_TRAFFIC: Final = ("sessions", "users", "page_views")
 
 
 def traffic(frame: pl.DataFrame, *, figure: str = "sessions", width: int = WIDE) -> alt.LayerChart:
@@ -70,6 +73,7 @@ def traffic(frame: pl.DataFrame, *, figure: str = "sessions", width: int = WIDE)
     --------
     >>> chart = pf.charts.traffic(pf.traffic("lake", by="country"))
     """
+    check_choice("figure", figure, _TRAFFIC)
     need(frame, ["period", "sessions", figure], "traffic()")
     check_width(width)
     groups = frame.columns[1 : frame.columns.index("sessions")]
@@ -96,6 +100,7 @@ def hours(frame: pl.DataFrame, *, figure: str = "sessions", width: int = WIDE) -
     --------
     >>> chart = pf.charts.hours(pf.traffic("lake", every="1h", by=None))
     """
+    check_choice("figure", figure, _TRAFFIC)
     need(frame, ["period", figure], 'traffic(every="1h")')
     return hour_bars(by_hour(frame, figure), f"{figure.replace('_', ' ').capitalize()} per hour, mean", width=width)
 

@@ -75,6 +75,11 @@ def need(frame: object, columns: list[str], source: str) -> None:
     raise InvalidQuery(f"frame {problem}. Pass the DataFrame from {source}.", argument="frame")
 
 
+def first_rows(frame: pl.DataFrame, top: int) -> pl.DataFrame:
+    """Return the groups to draw: the first rows."""
+    return frame.head(whole_number("top", top, least=1))
+
+
 def check_width(width: int) -> None:
     """Raise ``InvalidQuery`` if nothing can be drawn in a width."""
     whole_number("width", width, least=200, most=10_000)

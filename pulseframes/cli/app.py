@@ -15,6 +15,7 @@ import typer
 
 import pulseframes as pf
 from pulseframes.cli.output import alert, print_warnings, set_quiet
+from pulseframes.errors import cli_message
 
 DONE: Final = 0
 FAILED: Final = 1
@@ -42,6 +43,15 @@ app = typer.Typer(
 
 #: The parameters of the command that runs.
 _PARAMETERS: ContextVar[Sequence[Any]] = ContextVar("parameters", default=())
+#: Arguments in Python, and the parameters of commands that stand for them under another name.
+_OTHER_NAMES: Final = {
+    "path": "lake",
+    "source": "lake",
+    "rules": "privacy",
+    "storage_options": "storage_option",
+    "measures": "measure",
+    "within": "precision",
+}
 
 
 def examples(*lines: str) -> str:
@@ -55,51 +65,48 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):  # a closed one is None
             stream.reconfigure(errors="replace")  # a terminal that lacks a character is no failure
     with warnings.catch_warnings():
-        print_warnings()
+        print_warnings(_in_options)
         code = _exit_code()
     sys.exit(code)
 
 
-def _exit_code() -> int:  # noqa: PLR0911  one return for each outcome
+def _exit_code() -> int:
     """Run a command, report errors on stderr and return the exit code."""
     try:
         app()
     except SystemExit as done:
         return done.code if isinstance(done.code, int) else DONE
-    except pf.SchemaViolation as problem:
-        alert(
-            f"error: {problem.summary} The other rows are written; with --output, so are these, to *.rejected.ndjson."
-        )
-        return FAILED
     except (pf.InvalidQuery, pf.CredentialsMissing) as problem:
-        return _failed(_in_options(str(problem)), WRONG_USAGE)
+        return _failed(problem, WRONG_USAGE)
     except pf.QuotaExhausted as problem:
         rest = (
             f"\n{problem.remaining:,} still to download: run the same command again then." if problem.remaining else ""
         )
-        return _failed(f"{problem}{rest}", QUOTA_EXHAUSTED)
+        return _failed(problem, QUOTA_EXHAUSTED, rest)
     except BrokenPipeError:
         # The reader of our output has stopped. Python would raise again when it flushes stdout at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except (pf.PulseError, OSError, ImportError) as problem:  # ImportError: an extra that is not installed
-        return _failed(str(problem), FAILED)
+        return _failed(problem, FAILED)
     return DONE
 
 
-def _failed(message: str, code: int) -> int:
-    alert(f"error: {message}")
+def _failed(problem: Exception, code: int, rest: str = "") -> int:
+    alert(f"error: {_in_options(problem)}{rest}")
     return code
 
 
-def _in_options(message: str) -> str:
-    """Replace the names of Python arguments in a message by those of the running command's arguments and options."""
-    for parameter in _PARAMETERS.get():
-        name = parameter.name
+def _in_options(problem: object) -> str:
+    """Return a problem's message with the running command's arguments and options in place of those in Python."""
+    message, given = cli_message(problem), {parameter.name: parameter for parameter in _PARAMETERS.get()}
+    named = given | {name: given[other] for name, other in _OTHER_NAMES.items() if other in given and name not in given}
+    for name, parameter in named.items():
         argument = (parameter.metavar or name).rstrip(".")
         written = parameter.opts[0] if parameter.param_type_name == "option" else argument
+        first = rf"^{name}\b|" if isinstance(problem, pf.InvalidQuery) else ""
         anywhere = rf"|\b{name}\b" if "_" in name else ""  # a name without an underscore may be just a word
-        message = re.sub(rf"^{name}\b|\b{name}=(?=[.;, ])|\b{name}(?==){anywhere}", written, message)
+        message = re.sub(rf"{first}\b{name}=(?=[.;, ]){anywhere}", written, message)
     return message
 
 

@@ -9,7 +9,7 @@ import io
 import json
 import sys
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -228,11 +228,17 @@ def say(text: str, *, err: bool = False, nl: bool = True) -> None:
     typer.echo(escaped(text), err=err, nl=nl)
 
 
-def print_warnings() -> None:
-    """Print each of our warnings on stderr, whatever filters are set, without the line of code that it came from."""
+def print_warnings(worded: Callable[[object], str]) -> None:
+    """Print each of our warnings on stderr, whatever filters are set, without the line of code that it came from.
+
+    Parameters
+    ----------
+    worded : callable
+        Returns the message of a warning for the command line.
+    """
 
     def show(message: Warning | str, *_where: object) -> None:
-        alert(f"warning: {message}")
+        alert(f"warning: {worded(message)}")
 
     warnings.showwarning = show  # type: ignore[assignment]  # it ignores the other arguments
     warnings.simplefilter("always", pf.PulseWarning)

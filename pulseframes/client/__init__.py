@@ -1,6 +1,6 @@
 """Sends calls within the quota and records every answer: an endpoint and its parameters in, raw bytes out."""
 
-from pulseframes.client.client import PulseClient, default_client
+from pulseframes.client.client import PulseClient, as_client
 from pulseframes.client.journal import JOURNAL_FILE, CallRecord, Journal
 from pulseframes.client.quota import Quota
 from pulseframes.client.sender import clock_problem
@@ -14,6 +14,7 @@ from pulseframes.client.settings import (
     IN_MEMORY,
     Credentials,
     Settings,
+    as_settings,
 )
 from pulseframes.client.transport import Answer
 
@@ -33,6 +34,7 @@ __all__ = [
     "PulseClient",
     "Quota",
     "Settings",
+    "as_client",
+    "as_settings",
     "clock_problem",
-    "default_client",
 ]

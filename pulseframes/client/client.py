@@ -12,13 +12,14 @@ from types import TracebackType
 from typing import Final, NoReturn, Self
 from urllib.parse import urlencode
 
+from pulseframes._arguments import check_callable, check_type
 from pulseframes._secret import Redactor
 from pulseframes.client.auth import KeyStore, SessionKeyAuth, SessionKeys, secrets_of
 from pulseframes.client.connection import ForkedLock, check_process
 from pulseframes.client.journal import JOURNAL_FILE, CallRecord, Journal
 from pulseframes.client.quota import Quota
 from pulseframes.client.sender import Sender
-from pulseframes.client.settings import ENV_HOME, IN_MEMORY, Credentials, Settings
+from pulseframes.client.settings import ENV_HOME, IN_MEMORY, Credentials, Settings, as_settings
 from pulseframes.client.transport import Answer
 from pulseframes.endpoints import DETAIL, Endpoint
 from pulseframes.errors import JournalWarning, warn
@@ -70,8 +71,13 @@ class PulseClient:
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self.settings = settings or Settings()
-        self.credentials = credentials or Credentials.from_env()
+        check_callable("clock", clock)
+        check_callable("sleep", sleep)
+        self.settings = as_settings(settings)
+        if credentials is None:
+            credentials = Credentials.from_env()
+        check_type("credentials", credentials, Credentials, "Credentials, such as Credentials.from_env()")
+        self.credentials = credentials
         self.clock = clock
         self.application = application_hash(self.settings, self.credentials)
         folder = self.settings.folder
@@ -284,6 +290,14 @@ def _hashed(*parts: str) -> str:
 
 _default: PulseClient | None = None
 _choosing_default = ForkedLock()
+
+
+def as_client(given: PulseClient | None) -> PulseClient:
+    """Return the client that was given, or the default one; raise ``InvalidQuery`` if it is no client."""
+    if given is None:
+        return default_client()
+    check_type("client", given, PulseClient, "a PulseClient, such as PulseClient()")
+    return given
 
 
 def default_client() -> PulseClient:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import platformdirs
 
-from pulseframes._arguments import check_choice, whole_number
+from pulseframes._arguments import check_choice, check_flag, check_type, shown, whole_number
 from pulseframes._secret import Secret
 from pulseframes.client.quota import QuotaDay
 from pulseframes.errors import CredentialsMissing, InvalidQuery
@@ -30,6 +30,8 @@ ENV_KEEP_SESSION_KEY: Final = "PULSEFRAMES_KEEP_SESSION_KEY"
 
 DEFAULT_DAILY_LIMIT: Final = 50
 LONGEST_TIMEOUT: Final = 3600.0
+#: The variables whose values are checked as those of arguments are.
+_VARIABLES: Final = {"base_url": ENV_BASE_URL, "daily_limit": ENV_DAILY_LIMIT, "quota_day": ENV_QUOTA_DAY}
 #: The home that keeps nothing on disk.
 IN_MEMORY: Final = ":memory:"
 
@@ -143,9 +145,7 @@ class Settings:
     base_url: str = field(default_factory=lambda: _from_env(ENV_BASE_URL, DEFAULT_BASE_URL))
     home: str | os.PathLike[str] = field(default_factory=lambda: _from_env(ENV_HOME, ""))
     daily_limit: int = field(default_factory=lambda: _whole_from_env(ENV_DAILY_LIMIT, DEFAULT_DAILY_LIMIT))
-    quota_day: QuotaDay = field(
-        default_factory=lambda: cast("QuotaDay", _choice_from_env(ENV_QUOTA_DAY, *get_args(QuotaDay)))
-    )
+    quota_day: QuotaDay = field(default_factory=lambda: cast("QuotaDay", _from_env(ENV_QUOTA_DAY, "rolling")))
     count_authenticate: bool = field(default_factory=lambda: _flag_from_env(ENV_COUNT_AUTHENTICATE))
     keep_session_key: bool = field(default_factory=lambda: _flag_from_env(ENV_KEEP_SESSION_KEY))
     allow_http: bool = False
@@ -155,16 +155,28 @@ class Settings:
     total_timeout: float = 120.0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "base_url", _checked_base_url(self.base_url, allow_http=self.allow_http))
+        url = _checked_base_url(self._named("base_url"), self.base_url, allow_http=self.allow_http)
+        object.__setattr__(self, "base_url", url)
         for name in ("connect_timeout", "read_timeout", "total_timeout"):
             seconds = getattr(self, name)
-            if not isinstance(seconds, int | float) or not 0 < seconds <= LONGEST_TIMEOUT:
-                message = f"{name} must be a number of seconds above 0 and up to {LONGEST_TIMEOUT:g}, not {seconds!r}."
+            if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds <= LONGEST_TIMEOUT:
+                message = (
+                    f"{name} must be a number of seconds above 0 and up to {LONGEST_TIMEOUT:g}, not {shown(seconds)}."
+                )
                 raise InvalidQuery(message, argument=name)
         for name, least in (("daily_limit", 1), ("repair_calls", 0)):
-            whole_number(name, getattr(self, name), least=least)
-        check_choice("quota_day", self.quota_day, get_args(QuotaDay))
+            whole_number(self._named(name), getattr(self, name), least=least)
+        check_choice(self._named("quota_day"), self.quota_day, get_args(QuotaDay))
+        for name in ("count_authenticate", "keep_session_key", "allow_http"):
+            check_flag(name, getattr(self, name))
+        check_type("home", self.home, (str, os.PathLike), "a folder, such as '/var/lib/pulseframes'")
         _ = self.folder  # raises if there is none
+
+    def _named(self, setting: str) -> str:
+        """Return what a message calls a setting: the variable, if the environment sets it to this value."""
+        variable = _VARIABLES.get(setting, "")
+        value = _from_env(variable, "")
+        return variable if value and value == str(getattr(self, setting)) else setting
 
     @property
     def folder(self) -> Path | None:
@@ -183,6 +195,14 @@ class Settings:
                 argument="home",
             )
         return folder
+
+
+def as_settings(given: Settings | None) -> Settings:
+    """Return the settings that were given, or those of the environment; raise ``InvalidQuery`` if they are no settings."""
+    if given is None:
+        return Settings()
+    check_type("settings", given, Settings, "Settings, such as Settings(daily_limit=500)")
+    return given
 
 
 def _problem_of(credential: object) -> str:
@@ -206,12 +226,6 @@ def _whole_from_env(name: str, default: int) -> int:
         raise InvalidQuery(f"{name} must be a whole number, not {text!r}.", argument=name) from None
 
 
-def _choice_from_env(name: str, default: str, *others: str) -> str:
-    text = _from_env(name, default)
-    check_choice(name, text, (default, *others))
-    return text
-
-
 def _flag_from_env(name: str) -> bool:
     text = _from_env(name, "yes").lower()
     if text not in _FLAGS:
@@ -219,11 +233,11 @@ def _flag_from_env(name: str) -> bool:
     return _FLAGS[text]
 
 
-def _checked_base_url(url: str, *, allow_http: bool) -> str:
+def _checked_base_url(argument: str, url: str, *, allow_http: bool) -> str:
     """Return the address without a slash at its end, if credentials may be sent there."""
-    example = f"Give the API's address, such as {DEFAULT_BASE_URL} (argument base_url or {ENV_BASE_URL})."
-    shown = "the value" if {*"@?#"} & {*str(url)} else repr(url)  # it may contain a password or key
-    invalid = InvalidQuery(f"base_url: {shown} is not an http(s) address. {example}", argument="base_url")
+    example = f"Give the API's address, such as {DEFAULT_BASE_URL}."
+    quoted = "the value" if {*"@?#"} & {*str(url)} else shown(url)  # it may contain a password or key
+    invalid = InvalidQuery(f"{argument}: {quoted} is not an http(s) address. {example}", argument=argument)
     if not isinstance(url, str) or not url.isprintable() or any(character in " ?#" for character in url):
         raise invalid
     try:
@@ -233,14 +247,15 @@ def _checked_base_url(url: str, *, allow_http: bool) -> str:
     except ValueError:
         raise invalid from None
     if parts.username or parts.password:
-        raise InvalidQuery(f"base_url: it has a user name or password. {example}", argument="base_url")
+        raise InvalidQuery(f"{argument}: it has a user name or password. {example}", argument=argument)
     if not host or parts.scheme not in ("http", "https"):
         raise invalid
     if parts.scheme == "http" and not allow_http and not is_loopback(url):
         raise InvalidQuery(
-            f"base_url: {url!r} would send the credentials unencrypted. Use https://. (http:// is for this machine, as with "
-            "`pulseframes simulate`; Settings(allow_http=True) allows it elsewhere.)",
-            argument="base_url",
+            f"{argument}: {url!r} would send the credentials unencrypted. Use https://. (http:// is for this machine, as with "
+            "`pulseframes simulate`.)",
+            argument=argument,
+            python="Settings(allow_http=True) allows it elsewhere.",
         )
     return url.rstrip("/")
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import msgspec
 
-from pulseframes._arguments import whole_number
+from pulseframes._arguments import check_callable, check_type, whole_number
 from pulseframes._text import plural
-from pulseframes.client import JOURNAL_FILE, Journal, Settings
+from pulseframes.client import JOURNAL_FILE, Journal, Settings, as_settings
 from pulseframes.erasure.journal import (
     ForgottenInJournal,
     find_in_journal,
@@ -23,7 +23,6 @@ from pulseframes.erasure.journal import (
 )
 from pulseframes.erasure.lake import ForgottenInLake, find_in_lake, forget_in_lake, retain_in_lake
 from pulseframes.erasure.person import SHORTEST_NAMED, Person
-from pulseframes.errors import InvalidQuery
 from pulseframes.lake import Lake, as_lake
 
 
@@ -142,12 +141,10 @@ def forget(
     --------
     >>> removed = pf.forget("lake", "jane@example.com")
     """
-    if not isinstance(user, str | int) or isinstance(user, bool):
-        raise InvalidQuery(
-            f"user must be an identifier, an e-mail address or a user id, not {type(user).__name__}.", argument="user"
-        )
+    example = "an identifier, an e-mail address or a user id, such as 'jane@example.com'"
+    check_type("user", None if isinstance(user, bool) else user, (str, int), example)
     person, before = Person.named(str(user)), None
-    place, settings = _existing(lake), settings or Settings()
+    place, settings = _existing(lake), as_settings(settings)
     with _journal(settings) as journal:
         while person != before:  # the lake may know identifiers that lead to more in the journal, and the reverse
             before = person
@@ -201,12 +198,13 @@ def retain(
     --------
     >>> removed = pf.retain("lake", days=730)
     """
+    check_callable("clock", clock)
     now = clock()
     days = whole_number("days", days, least=1, most=now.toordinal() - 2)  # the calendar begins with the year 1
     cutoff = (now - timedelta(days=days)).replace(hour=0, minute=0, second=0, microsecond=0)
     place = _existing(lake)
     in_lake = None if place is None else retain_in_lake(place, cutoff)
-    with _journal(settings or Settings()) as journal:
+    with _journal(as_settings(settings)) as journal:
         in_journal = None if journal is None else retain_in_journal(journal, cutoff, now)
     return Forgotten(in_lake, in_journal, kept_from=cutoff)
 

@@ -76,7 +76,10 @@ class Person:
             If it is empty.
         """
         if not user.strip():
-            raise InvalidQuery("user is empty. Pass an identifier, an e-mail address or a user id.", argument="user")
+            raise InvalidQuery(
+                "user is empty. Give an identifier, an e-mail address or a user id, such as jane@example.com.",
+                argument="user",
+            )
         return cls(_user_ids([user]), frozenset({user, user.lower()}), frozenset({user.lower()}))
 
     @classmethod

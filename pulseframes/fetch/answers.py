@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, Literal, Protocol
 
+from pulseframes._arguments import check_callable, check_flag
 from pulseframes.client import Answer, PulseClient
 from pulseframes.endpoints import DETAIL, SEARCH, Endpoint
 from pulseframes.errors import MalformedAnswer, PulseError, SessionNotFound
@@ -87,6 +88,10 @@ class Fetcher:
     def __init__(
         self, client: PulseClient, *, refresh: bool | datetime = False, progress: ProgressHook | None = None
     ) -> None:
+        if progress is not None:
+            check_callable("progress", progress)
+        if not isinstance(refresh, datetime):
+            check_flag("refresh", refresh)
         self.client = client
         self.refresh = refresh
         self.parts: list[Part] = []

@@ -44,11 +44,11 @@ def design_to_use(state: LakeState, design: Design | str | None) -> Design | Non
         return state.designs[-1].design if state.designs else None
     if design == "newest":
         return None
-    wanted = as_design(design)
+    wanted = as_design(design, "newest")
     known = same_design(state.designs, wanted)
     if known is not None and known.rate_windows and known.design != wanted:
         raise InvalidQuery(
-            f"design: the lake's sample {wanted.name} (seed {wanted.seed}) has the allocation {known.design.allocation}, "
+            f"design: the lake's sample {wanted.name} (seed {wanted.seed}) was drawn with another allocation, "
             "which cannot change. Keep it, or start another sample with another seed.",
             argument="design",
         )

@@ -9,8 +9,9 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from pulseframes._arguments import check_flag
 from pulseframes._text import plural
-from pulseframes.client import PulseClient, default_client
+from pulseframes.client import PulseClient, as_client
 from pulseframes.endpoints import SEARCH
 from pulseframes.errors import QuotaExhausted
 from pulseframes.fetch.answers import Fetcher, ProgressHook
@@ -191,7 +192,8 @@ def plan(
     """
     check_details(details)
     check_look_back(look_back)
-    client = client or default_client()
+    check_flag("probe", probe)
+    client = as_client(client)
     now = client.clock()
     wanted = wanted_window(date_from, date_to, now)
     lake = as_lake(lake)

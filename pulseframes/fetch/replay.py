@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
 from pulseframes._files import write_frame
-from pulseframes.client import ENV_HOME, JOURNAL_FILE, CallRecord, Journal, Settings
+from pulseframes.client import ENV_HOME, JOURNAL_FILE, CallRecord, Journal, Settings, as_settings
 from pulseframes.endpoints import DETAIL, ENDPOINTS, Endpoint
 from pulseframes.errors import InvalidQuery, JournalError, LakeError, MalformedAnswer
 from pulseframes.fetch.sync_report import Loader
@@ -108,7 +108,8 @@ def restore_lake(lake: Lake, *, settings: Settings | None = None) -> Written:
     if state.application is None:
         raise LakeError(
             f"The lake {lake.location} was never synced, so it is not known what belongs in it. `pulseframes replay -o FOLDER` "
-            "rebuilds all tables, and Lake.write(FOLDER) adds them."
+            "rebuilds all tables.",
+            python="Lake.write(FOLDER) adds them to a lake.",
         )
     covered = pl.any_horizontal(
         pl.lit(value=False),
@@ -125,7 +126,7 @@ def restore_lake(lake: Lake, *, settings: Settings | None = None) -> Written:
 @contextmanager
 def _opened(settings: Settings | None) -> Iterator[Journal]:
     """Open the journal that the settings name, and close it afterwards."""
-    folder = (settings or Settings()).folder
+    folder = (as_settings(settings)).folder
     path = None if folder is None else folder / JOURNAL_FILE
     if path is None or not path.exists():
         raise JournalError(

@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias, get_args
 import polars as pl
 
 from pulseframes._arguments import check_choice
-from pulseframes.client import Answer, PulseClient, default_client
+from pulseframes.client import Answer, PulseClient, as_client
 from pulseframes.endpoints import DETAIL, SEARCH
 from pulseframes.errors import IncompleteWarning, PulseError, RejectedRowsWarning, SchemaViolation, warn
 from pulseframes.fetch.answers import Fetcher, ProgressHook
@@ -108,7 +108,7 @@ def search_sessions(
         limit=limit,
     )
     check_choice("on_invalid", on_invalid, get_args(OnInvalid))
-    client = client or default_client()
+    client = as_client(client)
     fetcher = Fetcher(client, refresh=refresh, progress=progress)
     reader = ListReader(fetcher, query, repair_calls=client.settings.repair_calls)
     reading = reader.reading
@@ -190,7 +190,7 @@ def session_details(
     check_choice("on_invalid", on_invalid, get_args(OnInvalid))
     if not query.ids:
         return _details_result([], query, None)[0]
-    fetcher = Fetcher(client or default_client(), refresh=refresh, progress=progress)
+    fetcher = Fetcher(as_client(client), refresh=refresh, progress=progress)
     answers: list[Answer] = []
     try:
         for answer in fetcher.details(query):

@@ -9,7 +9,8 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
-from pulseframes.client import Answer, PulseClient, default_client
+from pulseframes._arguments import check_flag
+from pulseframes.client import Answer, PulseClient, as_client
 from pulseframes.endpoints import DETAIL, SEARCH
 from pulseframes.errors import IncompleteWarning, PulseError, QuotaExhausted, RejectedRowsWarning, warn
 from pulseframes.fetch.answers import BATCH, Fetcher, ProgressHook
@@ -107,7 +108,8 @@ def sync(
     """
     check_details(details)
     check_look_back(look_back)
-    client = client or default_client()
+    check_flag("refresh", refresh)
+    client = as_client(client)
     wanted = wanted_window(date_from, date_to, client.clock())
     fetcher = Fetcher(client, progress=progress)
     return _Sync(as_lake(lake), fetcher, wanted, look_back).run(details, design, refresh=refresh)
@@ -275,7 +277,9 @@ class _Sync:
             )
             warn(
                 IncompleteWarning,
-                f"{' '.join(problems)} A sync of the same days requests once more what is missing; sync(refresh=True) requests everything again.",
+                f"{' '.join(problems)} A sync of the same days requests once more what is missing.",
+                python="sync(refresh=True) requests everything again.",
+                cli="With --refresh, it requests everything again.",
             )
         if loader.rejected:
             warn(RejectedRowsWarning, describe_rejected(pl.concat(loader.rejected)))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from pulseframes._arguments import check_type
 from pulseframes.errors import InvalidQuery
 from pulseframes.lake.partitions import scan
 from pulseframes.lake.state import LakeFiles
@@ -322,6 +323,10 @@ class Lake(LakeFiles):
         return self._scan(SESSIONS.name).select("session_id", DATE).join(ids, on="session_id", how="semi").collect()
 
 
-def as_lake(lake: Lake | str | os.PathLike[str]) -> Lake:
-    """Return a lake, opened if a path or an address is given."""
+def as_lake(lake: Lake | str | os.PathLike[str], argument: str = "lake") -> Lake:
+    """Return a lake, opened if a path or an address is given; raise ``InvalidQuery`` if it is neither."""
+    example = "a Lake, or its folder or address, such as 'lake'"
+    check_type(argument, lake, (Lake, str, os.PathLike), example)
+    if lake == "":
+        raise InvalidQuery(f"{argument} must be {example}, not empty.", argument=argument)
     return lake if isinstance(lake, Lake) else Lake(lake)

@@ -134,8 +134,9 @@ def _fetched(relation: duckdb.DuckDBPyRelation) -> pa.Table:
         size += batch.nbytes
         if size > _LARGEST:
             raise InvalidQuery(
-                "query: the result has more than 1 GiB. Aggregate it, select fewer columns or add a LIMIT; Lake.duckdb() has no such limit.",
+                "query: the result has more than 1 GiB. Aggregate it, select fewer columns or add a LIMIT.",
                 argument="query",
+                python="Lake.duckdb() has no such limit.",
             )
     return pa.Table.from_batches(batches, reader.schema)
 

@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from pulseframes._arguments import check_type
 from pulseframes.errors import InvalidQuery, LakeError
 from pulseframes.lake.commit import Commit, recover
 from pulseframes.lake.lease import LOCK_SECONDS, OWN_FOLDER
@@ -98,6 +99,8 @@ class LakeState:
         InvalidQuery
             If the lake has no sample of the design.
         """
+        if design is not None:
+            check_type("design", design, (Design, str), "a Design or its name, such as 'pageviews'")
         designs = [state for state in self.designs if state.rate_windows]
         if isinstance(design, Design):
             state = same_design(designs, design)
@@ -211,7 +214,9 @@ class LakeFiles:
         data = self.store.read(STATE_FILE)
         if data is None:
             raise LakeError(
-                f"No lake at {self.location}. Create one with `pulseframes sync {self.location} --from …`, or with Lake.write()."
+                f"No lake at {self.location}.",
+                python="Create one with sync() or Lake.write().",
+                cli=f"Create one with `pulseframes sync {self.location} --from …`.",
             )
         return LakeState.decode(data, self.location)
 

@@ -10,6 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final, overload
 
+from pulseframes._arguments import check_type
 from pulseframes._files import write_bytes
 from pulseframes._text import printable
 from pulseframes._version import __version__
@@ -117,6 +118,7 @@ def report(
 
 def writable(output: str | os.PathLike[str]) -> Path:
     """Return the path to write to; raise ``InvalidQuery`` if it is a folder, or its folder is missing or read-only."""
+    check_type("output", output, (str, os.PathLike), "a file, such as 'report.html'")
     path = Path(output)
     problem = ""
     if path.is_dir():

@@ -57,7 +57,7 @@ class Design:
     allocation: Mapping[str, float] | None = None
 
     def __post_init__(self) -> None:
-        check_choice("design", self.kind, get_args(Kind))
+        check_choice("kind", self.kind, get_args(Kind))
         object.__setattr__(self, "seed", whole_number("seed", self.seed, most=2**63 - 1))
         object.__setattr__(self, "strata", strata_columns(self.strata))
         if self.allocation is not None:
@@ -74,9 +74,12 @@ class Design:
         return ["session_id", "page_view_count", *self.strata]
 
 
-def as_design(design: object) -> Design:
-    """Return a design, or the one of a kind."""
-    return design if isinstance(design, Design) else Design(design)  # type: ignore[arg-type]  # it checks its kind
+def as_design(design: object, *others: str) -> Design:
+    """Return a design, or the one of a kind; ``others`` are further choices of the caller's, for the message."""
+    if isinstance(design, Design):
+        return design
+    check_choice("design", design, (*get_args(Kind), *others))
+    return Design(design)  # type: ignore[arg-type]  # one of the kinds
 
 
 def strata_columns(strata: object) -> tuple[str, ...]:
@@ -97,7 +100,7 @@ def check_summary_column(argument: str, name: str) -> None:
     """Raise ``InvalidQuery`` if a column is not filled by a search, or identifies people or sessions."""
     if name not in SUMMARY_COLUMNS:
         raise InvalidQuery(
-            f"Unknown column {name!r} in {argument}=; use one that search_sessions() fills."
+            f"Unknown column {name!r} in {argument}=. Use one that a search fills, such as 'country'."
             f"{did_you_mean(name, SUMMARY_COLUMNS)}",
             argument=argument,
         )

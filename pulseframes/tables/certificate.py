@@ -147,7 +147,7 @@ def certificate(result: pl.DataFrame | Certified) -> Certificate:
     issued = _ISSUED.get(id(result)) if isinstance(result, pl.DataFrame) else getattr(result, "certificate", None)
     if issued is None:
         raise ValueError(
-            "No certificate: only the object that search_sessions() or session_details() returned has one, not a frame "
+            "result has no certificate: only the object that search_sessions() or session_details() returned has one, not a frame "
             "derived from it. Example: pf.certificate(pf.search_sessions('2026-11-01', '2026-11-08'))."
         )
     return issued

@@ -7,6 +7,7 @@ from typing import Final
 
 import polars as pl
 
+from pulseframes._arguments import shown
 from pulseframes.errors import InvalidQuery
 
 PERIOD: Final = "period"
@@ -17,7 +18,7 @@ _MOMENT: Final = pl.lit(datetime(2026, 1, 1, tzinfo=UTC))
 def local_start(time_zone: str) -> pl.Expr:
     """Return the session starts in a time zone; raise ``InvalidQuery`` if the zone is unknown."""
     unknown = InvalidQuery(
-        f"time_zone: {time_zone!r} is not a time zone. Example: 'Pacific/Auckland'.", argument="time_zone"
+        f"time_zone: {shown(time_zone)} is not a time zone. Example: 'Pacific/Auckland'.", argument="time_zone"
     )
     if not isinstance(time_zone, str) or not time_zone:
         raise unknown
@@ -30,9 +31,11 @@ def local_start(time_zone: str) -> pl.Expr:
 
 def period_of(every: str, time_zone: str) -> pl.Expr:
     """Return when the sessions' periods begin, as ``period``; raise ``InvalidQuery`` if the length is invalid."""
-    invalid = InvalidQuery(f"every: {every!r} is not a length of time. Example: '1h' or '1d'.", argument="every")
+    invalid = InvalidQuery(f"every: {shown(every)} is not a length of time. Example: '1h' or '1d'.", argument="every")
+    if not isinstance(every, str):
+        raise invalid
     try:
-        is_positive = isinstance(every, str) and pl.select(_MOMENT.dt.offset_by(every) > _MOMENT).item()
+        is_positive = pl.select(_MOMENT.dt.offset_by(every) > _MOMENT).item()
         pl.select(_MOMENT.dt.truncate(every))
     except pl.exceptions.PolarsError:
         raise invalid from None

@@ -20,7 +20,7 @@ from typing import Any, ClassVar, Final, Self
 
 import polars as pl
 
-from pulseframes._arguments import did_you_mean
+from pulseframes._arguments import check_type, did_you_mean, shown
 from pulseframes._secret import Secret
 from pulseframes.errors import InvalidQuery, LakeError, PulseWarning, warn
 from pulseframes.tables import REJECTED, TABLES, Column, Privacy, Table
@@ -101,6 +101,7 @@ class PrivacyPolicy:
 
     def __init__(self, rules: Mapping[str, str] = MappingProxyType({}), key: Secret | str | None = None) -> None:
         key = _as_secret(key)  # at once, because tools show the locals of the frames of a traceback
+        check_type("rules", rules, Mapping, "a mapping, such as {'user_email_address': 'drop'}")
         for name, value in {"rules": rules, "key": key}.items():
             object.__setattr__(self, name, value)
         object.__setattr__(self, "rules", {name: _checked_action(name, rules[name]) for name in sorted(rules)})
@@ -132,16 +133,17 @@ class PrivacyPolicy:
             As for the class, and for a malformed rule or two different rules for one class or column.
         """
         key = _as_secret(key)
+        if isinstance(rules, str) or not isinstance(rules, Iterable):
+            raise _not_a_rule(f"{shown(rules)} is not a list of rules, such as ['ip_address=truncate'].")
         actions: dict[str, str] = {}
         for rule in rules:
-            name, equals, action = (part.strip() for part in rule.partition("="))
-            if not equals:
-                raise InvalidQuery(
-                    f"rules: {rule!r} is not a rule. Example: 'personal=pseudonymise' or 'page=strip_query'.",
-                    argument="rules",
+            name, equals, action = (part.strip() for part in str(rule).partition("="))
+            if not equals or not action:
+                raise _not_a_rule(
+                    f"{shown(rule)} is not a rule. Example: 'personal=pseudonymise' or 'page=strip_query'."
                 )
             if actions.setdefault(name, action) != action:
-                raise InvalidQuery(f"rules: {name} has two rules, {actions[name]} and {action}.", argument="rules")
+                raise _not_a_rule(f"{name} has two rules, {actions[name]} and {action}.")
         return cls(actions, key)
 
     @classmethod
@@ -285,6 +287,8 @@ class PrivacyPolicy:
 def _as_secret(key: Secret | str | None) -> Secret | None:
     """Return a key without white space around it; None if there is none."""
     text = key.reveal() if isinstance(key, Secret) else key
+    if text is not None and not isinstance(text, str):  # without what was given, which may be a secret
+        raise InvalidQuery(f"key must be a string of at least {SHORTEST_KEY} characters.", argument="key")
     return None if text is None else Secret(text.strip())
 
 
