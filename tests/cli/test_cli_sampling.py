@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -26,22 +27,34 @@ START, END = datetime(2026, 11, 14, tzinfo=NOW.tzinfo), datetime(2026, 11, 17, t
 WINDOW = ("--from", "2026-11-14", "--to", "2026-11-17")
 
 
-@pytest.fixture
-def lake(simulator: Simulator, tmp_path: Path) -> pf.Lake:
-    """A lake that has the summaries of three days, and cost no call."""
-    made = pf.Lake(tmp_path / "lake")
-    made.write(simulator.summaries(START, END), fetched_at=NOW)
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A lake that has the summaries of three days, and one that also has the details of 60 sessions, drawn by page views.
+
+    They cost no call.
+    """
+    folder = tmp_path_factory.mktemp("lakes")
+    shop = Simulator(sessions=2_000, now=NOW)
+    made = pf.Lake(folder / "lake")
+    made.write(shop.summaries(START, END), fetched_at=NOW)
     with made.locked() as state:
         state.coverage.add(Window(START, END), NOW, DAY)
         made.save_state()
-    return made
+    shutil.copytree(folder / "lake", folder / "sampled")
+    download(pf.Lake(folder / "sampled"), shop, 60, START, END, design=pf.Design())
+    return folder
 
 
 @pytest.fixture
-def sampled(lake: pf.Lake, simulator: Simulator) -> pf.Lake:
-    """The same with the details of 60 sessions, drawn by page views."""
-    download(lake, simulator, 60, START, END, design=pf.Design())
-    return lake
+def lake(folders: Path, tmp_path: Path) -> pf.Lake:
+    """A copy of the first."""
+    return pf.Lake(shutil.copytree(folders / "lake", tmp_path / "lake"))
+
+
+@pytest.fixture
+def sampled(folders: Path, tmp_path: Path) -> pf.Lake:
+    """A copy of the second."""
+    return pf.Lake(shutil.copytree(folders / "sampled", tmp_path / "lake"))
 
 
 def bought(simulator: Simulator) -> list[int]:
