@@ -115,6 +115,10 @@ class Coverage:
             key=lambda read: read.window,
         )
 
+    def is_ahead(self, now: datetime) -> bool:
+        """Return whether a window was read after the present: the clock was wrong then, and sessions may have started since."""
+        return any((read_at or window.end + SETTLED) > now + FRESH for window, read_at in self.reads)
+
     def remove(self, window: Window) -> None:
         """Forget that a window was read."""
         self.reads = _cut(self.reads, [window])
@@ -139,7 +143,7 @@ class Coverage:
             # A window that was read up to its present also covers the moments since: no call for a gap of seconds.
             Window(start, now if end + _MOMENT > read_at else end)
             for (start, end), read_at in self.reads
-            if read_at is not None and now - read_at < FRESH
+            if read_at is not None and abs(now - read_at) < FRESH
         ]
         gaps = subtract([wanted], [*self.settled(look_back), *just_read])
         again = [

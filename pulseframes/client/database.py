@@ -8,6 +8,7 @@ import sqlite3
 import threading
 import time
 import weakref
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
@@ -52,6 +53,8 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     "ALTER TABLE calls ADD COLUMN forgotten INTEGER NOT NULL DEFAULT 0",
     # When it was sent by the server's clock, if ours was wrong; 0 if that is not known.
     "ALTER TABLE calls ADD COLUMN true_at INTEGER",
+    # The CRC-32 of the body as received; NULL in older rows.
+    "ALTER TABLE calls ADD COLUMN checksum INTEGER",
 )
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -290,22 +293,25 @@ def decode_time(number: int) -> datetime:
     return _EPOCH + number * _MICROSECOND
 
 
-def compress(body: bytes) -> bytes:
-    """Return a body as it is stored."""
+def encode_body(body: bytes) -> tuple[int, int, bytes]:
+    """Return what is stored of a body: its size, its checksum and its compressed bytes."""
     compressed: bytes = pa.compress(body, codec="zstd", asbytes=True) if body else b""
-    return compressed
+    return len(body), zlib.crc32(body), compressed
 
 
-def decompress(stored: Iterable[tuple[bytes | None, int | None]]) -> list[bytes]:
-    """Return bodies from what is stored of each, and its size; raise one of ``UNREADABLE`` if one is damaged."""
-    parts = [(part or b"", (size or 0) if part else 0) for part, size in stored]
-    if any(not 0 <= size <= _LARGEST for _, size in parts):
+def decode_bodies(stored: Iterable[tuple[int | None, int | None, bytes | None]]) -> list[bytes]:
+    """Return bodies from what is stored of each; raise one of ``UNREADABLE`` if one is damaged."""
+    parts = [((size or 0) if part else 0, checksum, part or b"") for size, checksum, part in stored]
+    if any(not 0 <= size <= _LARGEST for size, _, _ in parts):
         raise ValueError("its recorded size is impossible")
     # As one stream, since setting up zstd takes longer than decompressing a small body.
-    with pa.CompressedInputStream(pa.BufferReader(b"".join(part for part, _ in parts)), "zstd") as stream:
-        bodies = [stream.read(size) for _, size in parts]
-        if [len(body) for body in bodies] != [size for _, size in parts] or stream.read(1):
+    with pa.CompressedInputStream(pa.BufferReader(b"".join(part for _, _, part in parts)), "zstd") as stream:
+        bodies = [stream.read(size) for size, _, _ in parts]
+        if [len(body) for body in bodies] != [size for size, _, _ in parts] or stream.read(1):
             raise ValueError("its size is not the recorded one")
+    for body, (_, checksum, part) in zip(bodies, parts, strict=True):
+        if part and checksum not in (None, zlib.crc32(body)):
+            raise ValueError("its checksum is not the recorded one")
     return bodies
 
 

@@ -13,7 +13,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
-from pulseframes.client.database import MIGRATIONS, UNREADABLE, Database, compress, decode_time, decompress, encode_time
+from pulseframes.client.database import (
+    MIGRATIONS,
+    UNREADABLE,
+    Database,
+    decode_bodies,
+    decode_time,
+    encode_body,
+    encode_time,
+)
 from pulseframes.client.quota import CLOCK_TOLERANCE, Quota, QuotaRule
 from pulseframes.client.transport import Answer
 from pulseframes.endpoints import AUTHENTICATE
@@ -105,8 +113,9 @@ JOURNAL_FILE: Final = "journal.sqlite"
 _TEXT: Final = str | None
 _NUMBER: Final = int | None
 
-_RECORDS: Final = "SELECT id, at, endpoint, params, attempt, outcome, status, size, duration_ms, forgotten, true_at, {body} FROM calls {rows}"
-_RECORD: Final = (int, int, str, str, int, _TEXT, _NUMBER, _NUMBER, _NUMBER, int, _NUMBER, bytes | None)
+_RECORDS: Final = "SELECT id, at, endpoint, params, attempt, outcome, status, size, duration_ms, forgotten, true_at, checksum, {body} FROM calls {rows}"
+_RECORD: Final = (int, int, str, str, int, _TEXT, _NUMBER, _NUMBER, _NUMBER, int, _NUMBER, _NUMBER, bytes | None)
+_SIZE: Final = 7
 _SPENT: Final = "SELECT at FROM calls WHERE application = ? AND counted AND at > ? ORDER BY at"
 _BLOCKED: Final = "SELECT max(blocked_until) FROM calls WHERE application = ? AND blocked_until IS NOT NULL"
 _ANSWERED: Final = """
@@ -187,9 +196,9 @@ class Journal:
         times = [None if moment is None else encode_time(moment) for moment in (blocked_until, true_at)]
         with self._database.writing() as connection:
             connection.execute(
-                "UPDATE calls SET outcome = ?, status = ?, size = ?, body = ?, duration_ms = ?, blocked_until = ?, true_at = ?, "
+                "UPDATE calls SET outcome = ?, status = ?, size = ?, checksum = ?, body = ?, duration_ms = ?, blocked_until = ?, true_at = ?, "
                 "counted = counted AND ? WHERE id = ?",
-                (outcome, status, len(body), compress(body), duration_ms, *times, outcome != "unsent", call_id),
+                (outcome, status, *encode_body(body), duration_ms, *times, outcome != "unsent", call_id),
             )
 
     def rewrite(self, call_id: int, body: bytes, *, forgotten: int = 0, params: str | None = None) -> None:
@@ -208,9 +217,9 @@ class Journal:
         """
         with self._database.writing() as connection:
             connection.execute(
-                "UPDATE calls SET body = ?, size = ?, forgotten = forgotten + ?, params = coalesce(?, params), "
+                "UPDATE calls SET size = ?, checksum = ?, body = ?, forgotten = forgotten + ?, params = coalesce(?, params), "
                 "outcome = CASE WHEN outcome = 'answered' AND ? = 0 THEN 'forgotten' ELSE outcome END WHERE id = ?",
-                (compress(body), len(body), forgotten, params, len(body), call_id),
+                (*encode_body(body), forgotten, params, len(body), call_id),
             )
 
     def remove(self, call_ids: Iterable[int]) -> None:
@@ -319,7 +328,7 @@ class Journal:
     def _records(self, rows: str, *values: str | int, body: str = "body") -> list[CallRecord]:
         found = self._database.select(_RECORD, _RECORDS.format(body=body, rows=rows), *values)
         try:
-            bodies = decompress((row[-1], row[7]) for row in found)
+            bodies = decode_bodies((row[_SIZE], *row[-2:]) for row in found)
         except UNREADABLE:
             bodies = [self._body_of(row) for row in found]
         latest = encode_time(self._clock() + CLOCK_TOLERANCE)
@@ -328,7 +337,7 @@ class Journal:
 
     def _body_of(self, row: tuple[Any, ...]) -> bytes:
         try:
-            return decompress([(row[-1], row[7])])[0]
+            return decode_bodies([(row[_SIZE], *row[-2:])])[0]
         except UNREADABLE as problem:
             raise self._database.problem(
                 f"has a damaged answer, call {row[0]} ({problem}); refresh=True fetches it again"
@@ -336,7 +345,7 @@ class Journal:
 
 
 def _record(row: tuple[Any, ...], body: bytes, latest: int) -> CallRecord:
-    call_id, at, endpoint, params, attempt, outcome, status, size, ms, forgotten, true_at, _ = row
+    call_id, at, endpoint, params, attempt, outcome, status, size, ms, forgotten, true_at, *_ = row
     if true_at is None:
         true_at = 0 if at > latest else at
     times = decode_time(at), decode_time(true_at)

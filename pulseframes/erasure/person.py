@@ -194,7 +194,7 @@ def _is_whole(text: str) -> bool:
 
 def _any_of(texts: Iterable[str], begins: str = "", ends: str = "") -> re.Pattern[str]:
     """Return a pattern that matches any of some texts, the longest first; without texts, it matches nothing."""
-    composed = {unicodedata.normalize("NFC", text) for text in texts}
+    composed = {form for text in texts for form in (text, unicodedata.normalize("NFC", text))}
     forms = ["".join(map(_any_form, text)) for text in sorted(composed, key=lambda text: (-len(text), text))]
     return re.compile(f"{_may_begin(composed)}{begins}(?:{'|'.join(forms)}){ends}" if forms else r"(?!)")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import chain
 from typing import Final, Literal, TypeAlias
 
@@ -95,7 +95,9 @@ def windows_to_fetch(lake: Lake, state: LakeState, wanted: Window, now: datetime
     wanted = Window(left_out_before(state, wanted) or wanted.start, wanted.end)
     if wanted.start >= wanted.end:
         return []
-    just_asked = state.active_asked_at is not None and now - state.active_asked_at < FRESH
+    if state.coverage.is_ahead(now):
+        state.coverage.remove(Window(_newest_start(lake, wanted.start) - look_back, datetime.max.replace(tzinfo=UTC)))
+    just_asked = state.active_asked_at is not None and abs(now - state.active_asked_at) < FRESH
     active = [] if just_asked else _starts_of_active(lake, now, look_back)
     to_fetch = state.coverage.to_fetch(wanted, now, look_back, active)
     incomplete = [part for part in state.reading if is_within(part, state.incomplete) and is_within(part, [wanted])]
@@ -134,11 +136,18 @@ def details_to_fetch(lake: Lake, wanted: Window, now: datetime, look_back: timed
     final = detail_is_current() & (ended | ~recently_updated(fetched, look_back))
     rank = pl.when(fetched.is_not_null()).then(2).when(ended).then(0).otherwise(1)
     age = pl.when(fetched.is_null()).then(-pl.col("session_start").to_physical()).otherwise(fetched.to_physical())
-    likely = in_window(wanted) & ~detail_failed() & (fetched.is_null() | ~(final | (fetched > now - FRESH)))
+    just_fetched = fetched.is_between(now - FRESH, now + FRESH)  # not a year ago, by a clock that was ahead
+    likely = in_window(wanted) & ~detail_failed() & (fetched.is_null() | ~(final | just_fetched))
     columns = ["session_id", "session_start", "session_updated", "status", "detail_fetched_at"]
     # Sorted after it is read: polars 2.1 cannot sort a scan by such an expression.
     sessions = lake.sessions().filter(likely).select(columns).collect()
     return sessions.sort(rank, age, "session_id")["session_id"].to_list()
+
+
+def _newest_start(lake: Lake, default: datetime) -> datetime:
+    """Return when a lake's newest session started, before which its server had certainly been read."""
+    newest = lake.sessions().select(pl.col("session_start").max()).collect().item() if lake.is_there() else None
+    return newest or default
 
 
 def _starts_of_active(lake: Lake, now: datetime, look_back: timedelta) -> list[datetime]:

@@ -18,10 +18,12 @@ from pathlib import Path
 
 import pytest
 from conftest import NOW, Clock, client_of
+from hypothesis import given, settings, strategies as st
 
 import pulseframes as pf
 from pulseframes import endpoints
 from pulseframes.client import database as database_module, journal as journal_module
+from pulseframes.client.database import UNREADABLE, decode_bodies, encode_body
 from pulseframes.client.journal import JOURNAL_FILE, MIGRATIONS, Journal, Request
 from pulseframes.client.quota import QuotaRule
 from pulseframes.simulator import Fault, Simulator
@@ -236,6 +238,40 @@ def test_a_damaged_body_is_an_error_that_names_its_call(path: Path) -> None:
     with pytest.raises(pf.JournalError, match="damaged"):
         journal.newest_answer("shop", "session", "id=0")
     journal.close()
+
+
+@settings(max_examples=60)
+@given(answer=st.binary(min_size=1, max_size=200), repeats=st.integers(1, 20), data=st.data())
+def test_an_answer_with_any_flipped_bit_is_an_error_or_reads_as_before(
+    answer: bytes, repeats: int, data: st.DataObject
+) -> None:
+    size, checksum, stored = encode_body(answer * repeats)
+    bit = data.draw(st.integers(0, len(stored) * 8 - 1))
+    damaged = bytearray(stored)
+    damaged[bit // 8] ^= 1 << bit % 8
+    try:
+        (body,) = decode_bodies([(size, checksum, bytes(damaged))])
+    except UNREADABLE:
+        return
+    assert body == answer * repeats
+
+
+def test_an_answer_of_an_earlier_version_has_no_checksum(path: Path) -> None:
+    written(path, rows=1)
+    with contextlib.closing(sqlite3.connect(path)) as other:
+        other.execute("UPDATE calls SET checksum = NULL")
+        other.commit()
+    with contextlib.closing(Journal(path)) as journal:
+        assert len(journal.newest_answers("shop", "session", ["id=0"])["id=0"].body) == 2_000
+
+
+def test_an_answer_whose_checksum_differs_is_an_error(path: Path) -> None:
+    written(path, rows=1)
+    with contextlib.closing(sqlite3.connect(path)) as other:
+        other.execute("UPDATE calls SET checksum = checksum + 1")
+        other.commit()
+    with contextlib.closing(Journal(path)) as journal, pytest.raises(pf.JournalError, match="damaged answer, call 1"):
+        journal.record(1)
 
 
 def test_a_file_that_is_not_a_database(path: Path) -> None:

@@ -16,7 +16,7 @@ from urllib.parse import quote, urlencode
 import polars as pl
 import pytest
 from conftest import Clock, client_of
-from hypothesis import given, strategies as st
+from hypothesis import example, given, strategies as st
 
 import pulseframes as pf
 from pulseframes.client.journal import Journal, Request
@@ -393,11 +393,12 @@ def test_any_text_is_cut_or_rejected_as_not_json(text: str) -> None:
         assert left == text
 
 
-@given(st.text(min_size=6, max_size=12).filter(str.strip), st.text(max_size=10), st.data())
-def test_a_person_is_found_however_a_text_is_escaped(name: str, around: str, data: st.DataObject) -> None:
-    writings = [json.dumps(name), json.dumps(name, ensure_ascii=False), json.dumps(quote(name, safe=""))]
-    body = json.dumps({"x": around})[:-1] + ', "title": ' + data.draw(st.sampled_from(writings)) + "}"
-    assert Finder(Person.described(identifiers=[name], session_ids=[])).may_be_in(body)
+@given(st.text(min_size=6, max_size=12).filter(str.strip), st.text(max_size=10))
+@example("Zoë 豈 Ω", "")  # letters that Unicode replaces with others when it composes
+def test_a_person_is_found_however_a_text_is_escaped(name: str, around: str) -> None:
+    finder = Finder(Person.described(identifiers=[name], session_ids=[]))
+    for writing in (json.dumps(name), json.dumps(name, ensure_ascii=False), json.dumps(quote(name, safe=""))):
+        assert finder.may_be_in(json.dumps({"x": around})[:-1] + f', "title": {writing}}}')
 
 
 def test_looking_through_an_answer_is_quick() -> None:

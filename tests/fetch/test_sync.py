@@ -646,3 +646,19 @@ def test_days_that_were_read_by_a_clock_that_was_ahead_are_read_again(
     with client_of(shop, clock=clock) as client:
         assert pf.sync(lake, start, client=client).calls_spent > 0
     assert_has_all(lake, shop, start, clock.now)
+
+
+@pytest.mark.parametrize(("ahead", "later"), [(2 * DAY, DAY / 3), (60 * DAY, DAY / 8)])
+def test_days_that_were_read_by_a_clock_that_was_ahead_of_a_server_without_one_are_read_again(
+    lake: pf.Lake, shop: Simulator, clock: Clock, ahead: timedelta, later: timedelta
+) -> None:
+    start, wrong = clock.now - DAY / 4, Clock()
+    wrong.now = clock.now + ahead
+    with client_of(shop, clock=wrong) as client:
+        pf.sync(lake, start, details=5, client=client)
+    advance(shop, clock, seconds=later.total_seconds())
+    with client_of(shop, clock=clock) as client:
+        pf.sync(lake, start, details=5, client=client)
+        assert_has_all(lake, shop, start, clock.now)
+        assert pf.sync(lake, start, client=client).calls_spent == 0
+    assert lake.state().coverage.windows()[-1].end <= clock.now
