@@ -14,6 +14,7 @@ from support.report_lakes import LATER, WEEK, Page, drawn_lake, lake_of, truth
 
 import pulseframes as pf
 from pulseframes import _text, reports
+from pulseframes.reports.svg import Picture
 from pulseframes.simulator import Simulator
 from pulseframes.windows import Window
 
@@ -37,8 +38,8 @@ def drawn(shop: pf.SessionFrames, tmp_path_factory: pytest.TempPathFactory) -> p
 
 @pytest.fixture(autouse=True)
 def _no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tests of words need no pictures."""
-    monkeypatch.setattr("pulseframes.reports.svg._drawn", lambda *_: "<svg></svg>")
+    """Tests of words need no pictures, which take most of a report's time."""
+    monkeypatch.setattr("pulseframes.reports.sections.picture", lambda *_: Picture("<svg></svg>", "<svg></svg>"))
 
 
 def test_with_all_details_the_key_figures_are_the_truth(whole: pf.Lake, shop: pf.SessionFrames) -> None:
