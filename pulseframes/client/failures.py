@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential_jitter
 
 from pulseframes.client.settings import ENV_API_KEY, ENV_BASE_URL, ENV_CLIENT_ID, ENV_CLIENT_SECRET
-from pulseframes.client.transport import PROXY_LOGIN, Answer
+from pulseframes.client.transport import Answer
 from pulseframes.errors import (
     AuthenticationFailed,
     InvalidQuery,
@@ -22,7 +22,6 @@ from pulseframes.errors import (
     SessionNotFound,
 )
 
-PROXY_LOGIN_REQUIRED: Final = 407
 TOO_MANY_REQUESTS: Final = 429
 _GATEWAY_TIMEOUT: Final = 504
 
@@ -70,8 +69,6 @@ def error_for(answer: Answer, *, session_id: int | None = None) -> PulseError:  
             timed_out = status == _GATEWAY_TIMEOUT
             message = f"The server failed at {name} ({status}){excerpt}.{_next_try(answer)}"
             return ServerError(message, status=status, retryable=True, timed_out=timed_out, retry_at=answer.retry_at)
-        case 407:
-            return ServerError(f"The proxy requires a valid login (407); {PROXY_LOGIN}.", status=answer.status)
         case status if 300 <= status < 400:  # noqa: PLR2004  redirects
             message = (
                 f"The server redirected {name} ({status}). Credentials are never sent elsewhere; check {ENV_BASE_URL}."

@@ -15,7 +15,7 @@ from requests.auth import AuthBase
 from pulseframes._secret import Redactor
 from pulseframes._text import plural
 from pulseframes.client.connection import ForkedLock
-from pulseframes.client.failures import PROXY_LOGIN_REQUIRED, TOO_MANY_REQUESTS, error_for, retry_time, with_retries
+from pulseframes.client.failures import TOO_MANY_REQUESTS, error_for, retry_time, with_retries
 from pulseframes.client.journal import Journal, Outcome, Request
 from pulseframes.client.quota import CLOCK_TOLERANCE, Quota, QuotaRule
 from pulseframes.client.settings import Settings
@@ -108,14 +108,10 @@ class Sender:
     def reach(self) -> Answer:
         """Ask the host for nothing, as a call would; raise ``ServerError`` if there is no way to it. Spends no call."""
         try:
-            answer = self._transport.reach()
+            return self._transport.reach()
         except NoAnswer as caught:
-            problem: PulseError = caught.error
-        else:
-            if answer.status != PROXY_LOGIN_REQUIRED:
-                return answer
-            problem = self.error(answer)
-        raise problem
+            problem = caught.error
+        raise problem  # outside the handler, without what led to it
 
     def close(self) -> None:
         """Close the connections."""

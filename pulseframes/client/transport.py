@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 import requests
+from requests.utils import get_environ_proxies, select_proxy
 from urllib3 import HTTPResponse
 from urllib3.exceptions import DecodeError, HTTPError, ProtocolError, ReadTimeoutError, SSLError
 
@@ -34,8 +35,7 @@ _CHUNK: Final = 1 << 16
 
 _NEVER: Final = datetime.min.replace(tzinfo=UTC)
 
-#: What to do where a proxy answers 407.
-PROXY_LOGIN: Final = "set HTTPS_PROXY=http://user:password@proxy.example:3128, with yours"
+_PROXY_LOGIN_REQUIRED: Final = 407
 _PROXY_REFUSED: Final = re.compile(r"Tunnel connection failed: (\d{3})")
 
 
@@ -163,6 +163,8 @@ class Transport:
                     _read(response, received)
                     if attempt.expired:  # cut off, the end of a body without a length looks like any other
                         raise ProtocolError
+                    if status == _PROXY_LOGIN_REQUIRED and _proxy(url):
+                        raise _LoginRequired
                     return Answer(name, status, bytes(received), headers.get("Retry-After"), ahead=ahead)
             # requests passes on foreign exceptions: for a header, an address or a file that it cannot read.
             except (requests.RequestException, HTTPError, ValueError, OverflowError, OSError) as caught:
@@ -192,10 +194,10 @@ class Transport:
         self, name: str, caught: Exception, attempt: Attempt, status: int | None, received: bytes
     ) -> NoAnswer:
         """Describe the failure without the query (personal data) or a header (secrets)."""
-        timed_out = False
+        timed_out, unsent = False, not attempt.sent or isinstance(caught, _LoginRequired)
         if attempt.expired:
             what, retryable, timed_out = f"no complete answer within {self._settings.total_timeout:g} s", True, True
-        elif not attempt.sent:
+        elif unsent:
             what, retryable = _why_unsent(caught, self._settings.connect_timeout)
         elif len(received) > MAX_BODY:
             what, retryable = f"the answer is longer than {MAX_BODY >> 20} MB", False
@@ -206,7 +208,17 @@ class Transport:
         error = ServerError(
             f"{name}: {what}. The address is {self._settings.base_url}.", retryable=retryable, timed_out=timed_out
         )
-        return NoAnswer(error, unsent=not attempt.sent, status=status, received=received)
+        return NoAnswer(error, unsent=unsent, status=status, received=received)
+
+
+class _LoginRequired(requests.exceptions.ProxyError):
+    """A proxy for plain HTTP answered for itself, so the request never reached the server."""
+
+
+def _proxy(url: str) -> str | None:
+    """Return the proxy that requests to an address go through."""
+    proxy: str | None = select_proxy(url, get_environ_proxies(url))
+    return None if is_loopback(url) else proxy
 
 
 class _NoAuth(requests.auth.AuthBase):
@@ -274,11 +286,13 @@ def _why_unsent(caught: Exception, connect_timeout: float) -> tuple[str, bool]:
 def _proxy_problem(caught: Exception) -> tuple[str, bool]:
     """Describe what a proxy said, or that it did not answer; return whether another try may help."""
     refused = _PROXY_REFUSED.search(str(caught))
+    if isinstance(caught, _LoginRequired) or (refused and int(refused[1]) == _PROXY_LOGIN_REQUIRED):
+        variable = "HTTP_PROXY" if isinstance(caught, _LoginRequired) else "HTTPS_PROXY"
+        login = f"set {variable}=http://user:password@proxy.example:3128, with yours"
+        return f"the proxy requires a valid login ({_PROXY_LOGIN_REQUIRED}); {login}", False
     if refused is None:
         reason = _system_error(caught) or _tls_reason(caught)
         return f"the proxy could not be reached ({reason}); check HTTPS_PROXY and HTTP_PROXY", True
-    if refused[1] == "407":
-        return f"the proxy requires a valid login (407); {PROXY_LOGIN}", False
     return (
         f"the proxy refused the connection ({refused[1]}); have the host allowed there, or name it in NO_PROXY",
         False,

@@ -13,6 +13,7 @@ from typing import Any
 
 import polars as pl
 import pytest
+from conftest import Run
 from support.raw_server import RawServer, certificate, ok, raw_server, trickle
 
 import pulseframes as pf
@@ -129,6 +130,60 @@ def test_a_file_without_certificates_is_named(tmp_path: Path, monkeypatch: pytes
         with pytest.raises(pf.ServerError, match="REQUESTS_CA_BUNDLE"):
             client.call(SEARCH, {})
         assert (outcomes(client), client.quota().used) == (["unsent"], 0)
+
+
+def test_a_plain_proxy_that_wants_a_login_is_quoted_and_counts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    with (
+        answering_proxy("407 Proxy Authentication Required") as proxy,
+        client_of(ELSEWHERE.replace("https", "http"), allow_http=True) as client,
+    ):
+        monkeypatch.setenv("HTTP_PROXY", f"http://user:secret-of-the-proxy@127.0.0.1:{proxy.port}")
+        with pytest.raises(pf.ServerError, match="requires a valid login") as caught:
+            client.call(SEARCH, {})
+        assert "set HTTP_PROXY=http://user:password@" in str(caught.value)
+        assert "secret-of-the-proxy" not in str(caught.value)
+        assert outcomes(client) == ["answered", "unsent"]  # the proxy of this test does answer authentications
+        assert client.quota().used == client.calls_spent == 1
+
+
+# The doctor connects as a call does
+
+
+def doctor(run: Run, monkeypatch: pytest.MonkeyPatch, url: str) -> tuple[int, str]:
+    for name, value in {
+        "API_KEY": "an-api-key",
+        "CLIENT_ID": "an-id",
+        "CLIENT_SECRET": "a-secret",
+        "BASE_URL": url,
+    }.items():
+        monkeypatch.setenv(f"PULSEFRAMES_{name}", value)
+    code, out, _ = run("doctor")
+    (network,) = [line for line in out.splitlines() if " reachability" in line]
+    return code, network
+
+
+def test_doctor_names_the_variable_for_the_certificates_of_a_company(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with raw_server(lambda connection, _: connection.sendall(ok(b"")), certificate=certificate(tmp_path)) as server:
+        code, network = doctor(run, monkeypatch, server.url)
+        assert code == 1
+        assert network.startswith("FAIL reachability")
+        assert "set REQUESTS_CA_BUNDLE to a file with its certificates" in network
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate(tmp_path)))
+        code, network = doctor(run, monkeypatch, server.url)
+        assert (code, network[:4]) == (0, "ok  ")
+        assert [head[:4] for head in server.heard] == [b"HEAD"]
+
+
+def test_doctor_names_the_variable_of_a_proxy(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    with answering_proxy("407 Proxy Authentication Required") as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://user:secret-of-the-proxy@127.0.0.1:{proxy.port}")
+        code, network = doctor(run, monkeypatch, ELSEWHERE)
+    assert code == 1
+    assert network.startswith("FAIL reachability")
+    assert "set HTTPS_PROXY=http://user:password@" in network
+    assert "secret-of-the-proxy" not in network
 
 
 # Every call ends
