@@ -31,11 +31,9 @@ def test_help_loads_neither_polars_nor_pandera() -> None:
     assert not loaded_after(code) & {"polars", "pyarrow", "pandera", "requests"}
 
 
-def test_pandera_is_loaded_when_the_first_frame_is_checked() -> None:
-    assert "pandera" not in loaded_after(
-        "import pulseframes as pf; pf.search_sessions; pf.session_details; pf.PulseClient"
-    )
-    assert "pandera" in loaded_after("import pulseframes as pf; pf.session_details([])")
+def test_pandera_is_loaded_for_a_schema_and_not_to_check_valid_rows() -> None:
+    assert "pandera" not in loaded_after("import pulseframes as pf; pf.session_details([])")
+    assert "pandera" in loaded_after("import pulseframes as pf; pf.frame_schema('sessions')")
 
 
 def test_the_built_wheel_holds_the_whole_package_and_nothing_else(tmp_path: Path) -> None:

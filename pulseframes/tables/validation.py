@@ -1,6 +1,6 @@
 """Checks frames against the tables' declarations: valid rows, invalid rows with a reason, and unknown values.
 
-pandera takes longer to import than all else together, so it is imported when the first frame is checked.
+pandera takes longer to import than all else together, so it is imported only to explain what is wrong with a row.
 """
 
 from __future__ import annotations
@@ -107,6 +107,9 @@ def new_values(frames: dict[str, pl.DataFrame]) -> list[str]:
 
 def _broken_rules(frame: pl.DataFrame, table: Table) -> pl.Series:
     """Return what is wrong with each row, as one string; null if nothing is."""
+    nothing = pl.Series(_REASON, [None], dtype=pl.String).new_from_index(0, len(frame))
+    if _is_valid(frame, table):
+        return nothing
     from pandera.errors import SchemaErrors
 
     try:
@@ -114,7 +117,7 @@ def _broken_rules(frame: pl.DataFrame, table: Table) -> pl.Series:
     except SchemaErrors as failures:
         cases = failures.failure_cases
     else:
-        return pl.Series(_REASON, [None], dtype=pl.String).new_from_index(0, len(frame))
+        return nothing
     if cases["index"].null_count():
         # A column is missing or has another type: that concerns no row in particular.
         raise ValueError(f"not a {table.name} frame: {cases.filter(pl.col('index').is_null()).to_dicts()[0]['check']}")
@@ -132,6 +135,16 @@ def _broken_rules(frame: pl.DataFrame, table: Table) -> pl.Series:
     reasons = by_row.group_by(_ROW).agg(pl.col(_REASON).sort().str.join("; "))
     rows = pl.DataFrame({_ROW: pl.int_range(len(frame), eager=True)})
     return rows.join(reasons, on=_ROW, how="left", maintain_order="left")[_REASON]
+
+
+def _is_valid(frame: pl.DataFrame, table: Table) -> bool:
+    """Return whether no row breaks a rule of ``frame_schema()``, in far less time than pandera takes."""
+    if any(frame.schema.get(name) != dtype for name, dtype in table.schema.items()):
+        return False
+    required = (pl.col(column.name).is_not_null() for column in table.columns if column.required)
+    minimums = (pl.col(column.name) >= column.minimum for column in table.columns if column.minimum is not None)
+    keeps_rules = pl.all_horizontal(*required, *minimums).all()
+    return bool(frame.select(keeps_rules & pl.struct(table.key).is_unique().all()).item())
 
 
 def _with_reason(reasons: pl.Series, flags: pl.Series, reason: str) -> pl.Series:

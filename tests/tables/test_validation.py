@@ -64,6 +64,25 @@ def test_a_value_below_the_minimum_is_invalid_and_the_minimum_itself_valid(table
     assert len(changed_ok[table.name]) >= len(TRUTH[table.name]) - 1
 
 
+@pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)
+def test_rows_are_invalid_exactly_where_the_schema_fails(table: Table) -> None:
+    schema = frame_schema(table.name)
+    values = [
+        (column.name, value)
+        for column in table.columns
+        for value in (None, -1)
+        if not value or column.dtype == pl.Int64
+    ]
+    for name, value in values:
+        frames = changed(table.name, name, value)
+        try:
+            schema.validate(frames[table.name], lazy=True)
+        except SchemaErrors:
+            assert not check(frames)[1][table.name].is_empty(), (name, value)
+        else:
+            assert f"{name}: " not in str(check(frames)[1][table.name]["reason"].to_list()), (name, value)
+
+
 def test_the_reason_lists_everything_that_is_wrong_with_a_row() -> None:
     frames = changed("sessions", "session_length_ms", -1)
     frames = {**frames, "sessions": frames["sessions"].with_columns(session_start=None).cast(TABLES["sessions"].schema)}
