@@ -240,6 +240,8 @@ def _merge(partitions: Partitions, group: list[date], batch: Batch, written: Wri
     if with_items:
         replaced = newest_details(rows).filter(_NEW).select("session_id")
         _merge_items(partitions, group, batch, replaced, sessions.select("session_id", DATE), written)
+    if len(group) > 1:
+        _move_design(partitions, group, sessions.select("session_id", DATE), written)
 
 
 def _merge_items(
@@ -252,7 +254,7 @@ def _merge_items(
 ) -> None:
     """Replace all page views and errors of the sessions whose new details won."""
     for table in ITEM_TABLES:
-        old = pl.concat([partitions.read(table.name, [day]).with_columns(pl.lit(day).alias(DATE)) for day in group])
+        old = _with_days(partitions, table.name, group)
         before = old.join(replaced, on="session_id", how="semi").drop(DATE)
         new = before.clear() if batch.items is None else batch.items[table.name]
         after = new.join(replaced, on="session_id", how="semi").select(table.schema.names())
@@ -262,11 +264,26 @@ def _merge_items(
         _replace_changed(partitions, table.name, group, old, rows, written)
 
 
+def _move_design(partitions: Partitions, group: list[date], day_of: pl.DataFrame, written: Written) -> None:
+    """Move the sampled rows of sessions that moved to another day."""
+    old = _with_days(partitions, DESIGN.name, group)
+    new = old.join(day_of, on="session_id", how="left", suffix="_new").with_columns(
+        pl.coalesce(f"{DATE}_new", DATE).alias(DATE)
+    )
+    _replace_changed(partitions, DESIGN.name, group, old, new.select(old.columns), written)
+
+
+def _with_days(partitions: Partitions, table: str, days: list[date]) -> pl.DataFrame:
+    return pl.concat([partitions.read(table, [day]).with_columns(pl.lit(day).alias(DATE)) for day in days])
+
+
 def _replace_changed(
     partitions: Partitions, table: str, group: list[date], old: pl.DataFrame, new: pl.DataFrame, written: Written
 ) -> None:
     for day in group:
-        before, after = (frame.filter(pl.col(DATE) == day).drop(DATE).sort(TABLES[table].key) for frame in (old, new))
+        before, after = (
+            frame.filter(pl.col(DATE) == day).drop(DATE).sort(LAKE_TABLES[table].key) for frame in (old, new)
+        )
         if not after.equals(before):
             partitions.replace(table, day, after)
             written.days.add(day)

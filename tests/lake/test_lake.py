@@ -31,6 +31,7 @@ from pulseframes.lake.state import STATE_FILE
 from pulseframes.simulator import Simulator
 from pulseframes.tables import ERRORS, LAKE_TABLES, LAKE_VERSION, PAGE_VIEWS, REJECTED, SESSIONS, TABLES
 from pulseframes.tables.frames import SessionFrames
+from pulseframes.tables.lake_tables import partitioned
 
 START = datetime(2026, 11, 1, 22, tzinfo=UTC)
 
@@ -220,6 +221,49 @@ def test_a_session_that_starts_on_another_day_by_a_newer_answer_moves_there_with
         (2, date(2026, 11, 1)),
     ]
     assert lake.page_views().select("page", "date").collect().rows() == [("/a", date(2026, 11, 3))]
+
+
+@settings(max_examples=20)
+@given(
+    drawn=st.sets(st.integers(1, 4)),
+    moves=st.lists(
+        st.dictionaries(st.integers(1, 4), st.tuples(st.integers(0, 3), st.booleans()), min_size=1), max_size=4
+    ),
+)
+def test_each_sampled_row_is_under_the_day_of_its_session(
+    drawn: set[int], moves: list[dict[int, tuple[int, bool]]], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    lake = pf.Lake(tmp_path_factory.mktemp("moved") / "lake")
+    lake.write(session_rows(*({"session_id": n, "session_updated": START} for n in range(1, 5))))
+    design = {
+        "design": "uniform",
+        "seed": 0,
+        "population_from": START,
+        "population_to": START + timedelta(days=1),
+        "stratum": "",
+        "page_view_count": 1,
+        "inclusion_probability": 0.5,
+        "responded": True,
+    }
+    rows = [design | {"session_id": n, "date": START.date()} for n in sorted(drawn)]
+    lake.put_design("uniform", 0, pl.DataFrame(rows, schema=partitioned(LAKE_TABLES["design"])))
+    before = lake.design().drop("date").sort("session_id").collect()
+    for number, group in enumerate(moves):
+        for details in (True, False):
+            moved = [
+                {
+                    "session_id": n,
+                    "session_start": START + timedelta(days=day),
+                    "session_updated": START + timedelta(days=number),
+                }
+                for n, (day, detailed) in group.items()
+                if detailed == details
+            ]
+            for frames in [detail_of(row, ["/a"]) for row in moved] if details else [session_rows(*moved)]:
+                lake.write(frames)
+    assert_frame_equal(lake.design().drop("date").sort("session_id").collect(), before)
+    joined = lake.sql("SELECT session_id FROM design JOIN sessions USING (session_id, date)")
+    assert set(joined["session_id"]) == drawn
 
 
 def test_the_files_are_sorted_compressed_and_have_statistics_and_the_version_of_their_columns(
