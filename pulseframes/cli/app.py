@@ -12,8 +12,10 @@ from contextvars import ContextVar
 from typing import Annotated, Any, Final
 
 import typer
+import typer.core
 
 import pulseframes as pf
+from pulseframes._text import escaped
 from pulseframes.cli.output import alert, print_warnings, set_quiet
 from pulseframes.errors import cli_message
 
@@ -32,7 +34,23 @@ EXIT_CODES: Final = {
     STOPPED: "stopped by Ctrl-C; the same command resumes",
 }
 
+#: What Typer raises for wrong usage, and does not export.
+_UsageError: Final[Any] = typer.BadParameter.__base__
+
+
+class _Commands(typer.core.TyperGroup):
+    """The commands; the message of wrong usage, which may quote a file's name, does not control the terminal."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except _UsageError as problem:
+            problem.message = escaped(problem.message)
+            raise
+
+
 app = typer.Typer(
+    cls=_Commands,
     help="Raygun Real User Monitoring sessions as typed tables.",
     epilog="\n\n".join(["Exit codes:", *(f"- {code}: {meaning}" for code, meaning in EXIT_CODES.items())]),
     no_args_is_help=True,

@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from datetime import date
-from typing import Final
+from pathlib import Path
+from typing import IO, Final, Literal
 
 import polars as pl
 import pyarrow.parquet as pq
@@ -15,7 +17,7 @@ from polars.io.plugins import register_io_source
 from pulseframes._text import listed
 from pulseframes.errors import LakeError, PulseWarning, warn
 from pulseframes.lake.commit import Commit
-from pulseframes.lake.storage import Store
+from pulseframes.lake.storage import LocalStore, Store
 from pulseframes.tables import DATE, LAKE_ORDER, LAKE_TABLES, LAKE_VERSION, partitioned
 
 #: The key of each file's metadata that holds the version of its columns.
@@ -28,6 +30,9 @@ _ROW_GROUP: Final = 20_000
 _FILE: Final = re.compile(r"\w+/date=(\d{4}-\d\d-\d\d)/data\.parquet")
 #: What reading a damaged file raises; pyo3's panics are no ``Exception``.
 _DAMAGE: Final = (OSError, ValueError, pl.exceptions.PolarsError, pl.exceptions.PanicException)
+_PUT_BACK: Final = (
+    "Move the file away; `pulseframes replay --lake LAKE` puts its rows back from the journal, without any calls."
+)
 #: The other files of which a user was warned, each once in a process.
 _TOLD: Final[set[str]] = set()
 
@@ -41,25 +46,38 @@ def scan(store: Store, table: str) -> pl.LazyFrame:
     def batches(
         columns: list[str] | None, predicate: pl.Expr | None, limit: int | None, _: int | None
     ) -> Iterator[pl.DataFrame]:
-        query = _scan_files(store, table)
-        if limit is not None:  # before the filter: polars passes both for the filter of a head, and for no other query
-            query = query.head(limit)
-        if predicate is not None:
-            query = query.filter(predicate)
-        if columns is not None:
-            query = query.select(columns)
+        if predicate is None or DATE not in predicate.meta.root_names():  # polars checks only the columns that it reads
+            check_footers(store, table)
+        pushed, rows = (columns, predicate, limit), 0
         try:
-            yield from query.collect_batches(chunk_size=_ROW_GROUP)
+            for batch in _query(_scan_files(store, table, "raise"), *pushed).collect_batches(chunk_size=_ROW_GROUP):
+                yield batch
+                rows += len(batch)
         except _DAMAGE as problem:
             check_files(store, table)
-            if isinstance(problem, pl.exceptions.PolarsError):
-                raise  # all files are sound, so it is the query
-            raise _unreadable(store.location, problem) from None
+            if isinstance(problem, pl.exceptions.ColumnNotFoundError):
+                pass  # all files are sound, so some are of an older version
+            elif isinstance(problem, pl.exceptions.PolarsError):
+                raise  # it is the query
+            else:
+                raise _unreadable(store.location, problem) from None
+        else:
+            return
+        rest = _query(_scan_files(store, table, "insert"), *pushed).slice(rows)
+        yield from rest.collect_batches(chunk_size=_ROW_GROUP)
 
     return register_io_source(batches, schema=partitioned(LAKE_TABLES[table]), is_pure=True)
 
 
-def _scan_files(store: Store, table: str) -> pl.LazyFrame:
+def _query(rows: pl.LazyFrame, columns: list[str] | None, predicate: pl.Expr | None, limit: int | None) -> pl.LazyFrame:
+    if limit is not None:  # before the filter: polars passes both for the filter of a head, and for no other query
+        rows = rows.head(limit)
+    if predicate is not None:
+        rows = rows.filter(predicate)
+    return rows if columns is None else rows.select(columns)
+
+
+def _scan_files(store: Store, table: str, missing_columns: Literal["raise", "insert"]) -> pl.LazyFrame:
     schema = partitioned(LAKE_TABLES[table])
     paths = files_of(store, table)
     if not paths:
@@ -72,7 +90,7 @@ def _scan_files(store: Store, table: str) -> pl.LazyFrame:
         schema=schema,
         hive_partitioning=True,
         hive_schema={DATE: pl.Date()},
-        missing_columns="insert",
+        missing_columns=missing_columns,
         extra_columns="ignore",
         storage_options=store.storage_options,
         include_file_paths=_PATH if in_partition else None,
@@ -130,6 +148,20 @@ def check_files(store: Store, *tables: str) -> None:
             data = store.read(path)
             if data is not None:
                 decode(table, data, f"{store.location}/{path}")
+
+
+def check_footers(store: Store, *tables: str) -> None:
+    """Check the columns of the files of some tables; of a bucket, where each footer takes a request, none.
+
+    Raises
+    ------
+    LakeError
+        If a file has other columns, or is damaged.
+    """
+    if isinstance(store, LocalStore):
+        for name in (f"{store.location}/{path}" for table in tables for path in files_of(store, table)):
+            with suppress(FileNotFoundError), Path(name).open("rb") as file:
+                check_columns(Path(name).parts[-3], file, name)
 
 
 class Partitions:
@@ -214,17 +246,41 @@ def decode(table: str, data: bytes, name: str) -> pl.DataFrame:
     LakeError
         If the file is damaged, or was written by a newer version.
     """
+    check_columns(table, io.BytesIO(data), name)
     schema = LAKE_TABLES[table].schema
     try:
-        version = _version(data)
         rows = pl.read_parquet(io.BytesIO(data))
-        missing = [pl.lit(None, dtype).alias(column) for column, dtype in schema.items() if column not in rows.columns]
-        rows = rows.with_columns(missing).select(schema.names()).cast(schema)
+    except _DAMAGE as problem:
+        raise _unreadable(name, problem) from None
+    missing = [pl.lit(None, dtype).alias(column) for column, dtype in schema.items() if column not in rows.columns]
+    return rows.with_columns(missing).select(schema.names())
+
+
+def check_columns(table: str, file: IO[bytes], name: str) -> None:
+    """Refuse a file that lacks columns of its table or has other types; one of an older version may lack columns that can be null.
+
+    Raises
+    ------
+    LakeError
+        If the file is refused, damaged, or was written by a newer version.
+    """
+    try:
+        found = pl.read_parquet_schema(file)
+        file.seek(0)
+        metadata = pq.read_metadata(file).metadata or {}
+        version = int(metadata.get(VERSION_KEY.encode(), b"0"))
     except _DAMAGE as problem:
         raise _unreadable(name, problem) from None
     if version > LAKE_VERSION:
         raise LakeError(f"{name} was written by a newer version of pulseframes. Update pulseframes.")
-    return rows
+    is_older = 0 < version < LAKE_VERSION
+    for column in LAKE_TABLES[table].columns:
+        there = found.get(column.name)
+        if there != column.dtype and not (there is None and is_older and not column.required):
+            state = f"is {there}" if there is not None else f"is missing; the file has {listed(found) or 'none'}"
+            raise LakeError(
+                f"{name} does not have the columns of {table}: {column.name}, of type {column.dtype}, {state}. {_PUT_BACK}"
+            )
 
 
 def _has_present_columns(table: str, data: bytes, name: str) -> bool:
@@ -235,12 +291,4 @@ def _has_present_columns(table: str, data: bytes, name: str) -> bool:
 
 
 def _unreadable(name: str, problem: BaseException) -> LakeError:
-    return LakeError(
-        f"{name} cannot be read ({problem}). Move the file away; `pulseframes replay --lake LAKE` puts its rows back from the "
-        "journal, without any calls."
-    )
-
-
-def _version(data: bytes) -> int:
-    metadata = pq.read_metadata(io.BytesIO(data)).metadata or {}
-    return int(metadata.get(VERSION_KEY.encode(), b"0"))
+    return LakeError(f"{name} cannot be read ({problem}). {_PUT_BACK}")

@@ -12,7 +12,7 @@ import pyarrow as pa
 from pyarrow.fs import FileSystemHandler, LocalFileSystem, PyFileSystem
 
 from pulseframes.errors import InvalidQuery
-from pulseframes.lake.partitions import check_files, files_of
+from pulseframes.lake.partitions import check_files, check_footers, files_of
 from pulseframes.lake.storage import LocalStore, Store
 from pulseframes.tables import DATE, LAKE_TABLES, partitioned
 
@@ -103,6 +103,7 @@ def _result(
 
         try:
             relation = connection.sql(query, params=parameters)
+            check_footers(store, *(table for table in LAKE_TABLES if table in query.lower()))
             return pl.DataFrame() if relation is None else _as_frame(relation)
         except (duckdb.Error, pl.exceptions.PolarsError, pl.exceptions.PanicException, pa.ArrowException) as problem:
             if not isinstance(problem, duckdb.ParserException | duckdb.BinderException | duckdb.CatalogException):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from conftest import Run
 from support.report_lakes import UNPRINTABLE
 
 import pulseframes as pf
@@ -108,3 +109,23 @@ def test_a_file_and_another_program_get_the_data_as_they_are(
 
 def test_line_breaks_and_spaces_of_a_message_stay() -> None:
     assert escaped("one\n\ttwo\u00a0three\x1b[1m") == "one\n\ttwo\u00a0three\\u001b[1m"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["search", "2026-11-01", "2026-11-02", "-o", "\x1b]0;x\x07\u202e.xlsx"],
+        ["search", "2026-11-01", "2026-11-02", "-o", "nowhere/\x1b[31m\u202e.csv"],
+        ["details", "--ids-from", "\x1b[31m\u202e.csv"],
+        ["sql", "\x1b[31m\u202e", "select 1"],
+        ["\x1b[31m\u202e"],
+        ["sql", "lake", "select 1", "--no\x1b[31m\u202e"],
+        ["sql", "lake", "select 1", "-f", "\x1b[31m\u202e"],
+    ],
+)
+@pytest.mark.usefixtures("environment")
+def test_an_error_that_quotes_an_argument_does_not_control_the_terminal(run: Run, arguments: list[str]) -> None:
+    code, out, err = run(*arguments)
+    assert (code in {1, 2}, out) == (True, "")
+    assert "\\u202e" in err
+    assert not {"\x1b", "\x07", "\u202e"} & {*err}

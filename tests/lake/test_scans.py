@@ -18,6 +18,7 @@ from polars.testing import assert_frame_equal
 import pulseframes as pf
 from lake.test_lake import START, session_rows
 from pulseframes.lake import in_window
+from pulseframes.lake.partitions import VERSION_KEY
 from pulseframes.simulator import Simulator
 from pulseframes.tables.frames import SessionFrames
 from pulseframes.windows import Window
@@ -203,3 +204,53 @@ def test_a_query_that_skips_a_damaged_file_succeeds(lake: pf.Lake) -> None:
     assert lake.sessions().filter(date=DAY).collect().height == 1
     with pytest.raises(pf.LakeError):
         lake.sessions().collect()
+
+
+FOREIGN: dict[str, tuple[Callable[[pl.DataFrame], pl.DataFrame], str]] = {
+    "another name": (
+        lambda rows: rows.rename({"session_id": "id"}),
+        "session_id, of type Int64, is missing; the file has id,",
+    ),
+    "another type": (lambda rows: rows.cast({"session_id": pl.String}), "session_id, of type Int64, is String"),
+    "a smaller type": (
+        lambda rows: rows.cast({"page_view_count": pl.Int32}),
+        "page_view_count, of type Int64, is Int32",
+    ),
+    "no required column": (lambda rows: rows.drop("fetched_at"), "fetched_at, of type Datetime.*, is missing"),
+    "no column": (lambda rows: rows.drop("country"), "country, of type String, is missing"),
+    "another table": (lambda _: pl.DataFrame({"a": [1]}), "session_id, of type Int64, is missing; the file has a"),
+}
+USES: dict[str, Callable[[pf.Lake], object]] = {
+    "read": lambda lake: lake.sessions().collect(),
+    "count": lambda lake: lake.sessions().select(pl.len()).collect(),
+    "filter": lambda lake: lake.sessions().filter(user_id=1).select("user_id").collect(),
+    "SQL": lambda lake: lake.sql("SELECT count(*) FROM Sessions"),
+    "write": lambda lake: lake.write(session_rows({"session_id": 1, "session_updated": START})),
+    "forget": lambda lake: pf.forget(lake, "jane@example.com", settings=pf.Settings(home=":memory:")),
+}
+
+
+@pytest.mark.parametrize("use", USES.values(), ids=USES)
+@pytest.mark.parametrize(("change", "message"), FOREIGN.values(), ids=FOREIGN)
+def test_a_file_with_other_columns_is_named_with_what_is_expected_and_what_is_there(
+    lake: pf.Lake, change: Callable[[pl.DataFrame], pl.DataFrame], message: str, use: Callable[[pf.Lake], object]
+) -> None:
+    lake.write(session_rows({"session_id": 1}, {"session_id": 2, "session_start": START + timedelta(days=5)}))
+    path = files_of(lake)[0]
+    change(pl.read_parquet(path, hive_partitioning=False)).write_parquet(path)
+    before = path.read_bytes()
+    with pytest.raises(pf.LakeError, match=f"{path} does not have the columns of sessions: {message}"):
+        use(lake)
+    assert path.read_bytes() == before
+
+
+def test_a_file_of_an_older_version_may_lack_a_column_that_can_be_null(lake: pf.Lake) -> None:
+    lake.write(session_rows(*({"session_id": n, "country": "NZ"} for n in (1, 2))))
+    lake.write(session_rows({"session_id": 3, "session_start": START + timedelta(days=5), "country": "NZ"}))
+    path = files_of(lake)[1]
+    older = pl.read_parquet(path, hive_partitioning=False).drop("country")
+    older.write_parquet(path, metadata={VERSION_KEY: "1"})
+    rows = lake.sessions().select("session_id", "country").collect()
+    assert rows.rows() == [(1, "NZ"), (2, "NZ"), (3, None)]
+    assert lake.sql("SELECT session_id, country FROM sessions ORDER BY 1").rows() == rows.rows()
+    assert lake.sessions().filter(country="NZ", date=DAY).collect().height == 2
