@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import polars as pl
 
@@ -32,6 +34,13 @@ from pulseframes.windows import Window
 
 if TYPE_CHECKING:
     import duckdb
+
+#: The storage options that hold no secret, and so may be pickled.
+_PLAIN_OPTION: Final = re.compile(
+    "((aws|google|azure)_)?(storage_)?(region|default_region|endpoint|endpoint_url|account_name|allow_http|virtual_hosted_style_request"
+    "|connect_timeout|read_timeout|timeout|max_retries|unsigned_payload|skip_signature)",
+    re.IGNORECASE,
+)
 
 
 class Lake(LakeFiles):
@@ -76,6 +85,34 @@ class Lake(LakeFiles):
             )
         super().__init__(open_store(path, storage_options), privacy)
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Lake) and self.location == other.location
+
+    def __hash__(self) -> int:
+        return hash(self.location)
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Self:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the path and the options, so that other processes open the same lake; refuse what may be a secret."""
+        options = self.store.storage_options
+        secret = [name for name, value in (options or {}).items() if not _PLAIN_OPTION.fullmatch(name) or "@" in value]
+        if secret:
+            raise TypeError(
+                f"This lake cannot be pickled, because the pickle would show {', '.join(secret)}. Set secrets in the environment of each "
+                "process instead of storage_options, such as AWS_SECRET_ACCESS_KEY."
+            )
+        if self._privacy is not None and self._privacy.key is not None:
+            raise TypeError(
+                f"This lake cannot be pickled, because the pickle would show the key of its pseudonyms. Pass Lake({self.location!r}) "
+                "without privacy: the lake stores its rules, and each process reads the key from PULSEFRAMES_PSEUDONYM_KEY."
+            )
+        return partial(type(self), privacy=self._privacy, storage_options=options), (self.location,)
+
     def write(self, frames: Writable, *, fetched_at: DateLike | None = None) -> Written:
         """Add or update sessions; costs no calls.
 
@@ -85,8 +122,8 @@ class Lake(LakeFiles):
         Parameters
         ----------
         frames : polars.DataFrame or SessionFrames or path
-            The result of ``search_sessions()`` or ``session_details()``, or a folder that ``write_parquet()`` or ``pulseframes
-            replay`` wrote.
+            The result of ``search_sessions()`` or ``session_details()``, a folder that ``write_parquet()`` or ``pulseframes
+            replay`` wrote, or a Parquet file of sessions. Frames of pandas and others are converted by way of Arrow.
         fetched_at : str, date, datetime or None
             When the sessions were fetched, which decides between two with the same ``session_updated``. By default, the
             time in the certificate, when the folder was written, or the present.

@@ -14,7 +14,7 @@ from pulseframes._arguments import check_type
 from pulseframes.errors import InvalidQuery, LakeError
 from pulseframes.lake.commit import Commit, recover
 from pulseframes.lake.lease import LOCK_SECONDS, OWN_FOLDER
-from pulseframes.lake.partitions import Partitions
+from pulseframes.lake.partitions import Partitions, files_of
 from pulseframes.lake.storage import Store
 from pulseframes.sampling.design import Design
 from pulseframes.sampling.rates import DesignState, names_of, same_design
@@ -28,7 +28,7 @@ STATE_FILE: Final = f"{OWN_FOLDER}/lake.json"
 _DECLARED: Final = 3
 _RESTORE: Final = (
     f"{STATE_FILE}, which holds its privacy rules and the windows it covers. Restore that file, or create another lake with the "
-    "same rules: responses in the journal cost no calls."
+    "same rules: responses in the journal cost no calls. Its Parquet files can still be read directly."
 )
 
 
@@ -133,9 +133,7 @@ class LakeState:
             if version <= LAKE_VERSION:
                 return msgspec.convert(stored if version >= _DECLARED else _declared(stored), cls, str_keys=True)
         except (msgspec.MsgspecError, ValueError, TypeError, LookupError, RecursionError):
-            raise LakeError(
-                f"The lake {location} has a damaged {_RESTORE} Its Parquet files can still be read directly."
-            ) from None
+            raise LakeError(f"The lake {location} has a damaged {_RESTORE}") from None
         raise LakeError(
             f"A newer version of pulseframes wrote the lake {location} (version {version}; this one reads up to {LAKE_VERSION}). "
             "Update pulseframes. The lake's Parquet files can still be read directly."
@@ -190,12 +188,9 @@ class LakeFiles:
             If there is something else: a lake's files must not mix with others, and tables that have lost their state must
             not be continued under other privacy rules.
         """
-        if self.store.read(STATE_FILE) is not None:
+        if self._stored() is not None:
             return True
-        names = set(self.store.names()) - {OWN_FOLDER}
-        if names and names <= set(LAKE_TABLES):
-            raise LakeError(f"The lake {self.location} has lost its {_RESTORE}")
-        if names:
+        if set(self.store.names()) - {OWN_FOLDER}:
             raise LakeError(
                 f"{self.location} is not a lake, and not empty. Name a new folder, so that a lake's files do not mix with others."
             )
@@ -207,18 +202,25 @@ class LakeFiles:
         Raises
         ------
         LakeError
-            If there is no lake, or a newer version wrote it.
+            If there is no lake, its state is lost or damaged, or a newer version wrote it.
         """
-        if self._held is not None:
-            return self._held
-        data = self.store.read(STATE_FILE)
-        if data is None:
+        state = self._held or self._stored()
+        if state is None:
             raise LakeError(
                 f"No lake at {self.location}.",
                 python="Create one with sync() or Lake.write().",
                 cli=f"Create one with `pulseframes sync {self.location} --from …`.",
             )
-        return LakeState.decode(data, self.location)
+        return state
+
+    def _stored(self) -> LakeState | None:
+        """Return the state that is stored; None if there is no lake. Tables without a state are a lake that lost it."""
+        data = self.store.read(STATE_FILE)
+        if data is not None:
+            return LakeState.decode(data, self.location)
+        if any(files_of(self.store, table) for table in LAKE_TABLES):
+            raise LakeError(f"The lake {self.location} has lost its {_RESTORE}")
+        return None
 
     def save_state(self) -> None:
         """Write the state; only while the lake is locked."""
@@ -281,12 +283,11 @@ class LakeFiles:
 
     def _opened(self) -> LakeState:
         """Return the state for the holder of the lock: created if there is none, or upgraded."""
-        data = self.store.read(STATE_FILE)
-        if data is None:
+        state = self._stored()
+        if state is None:
             state = LakeState(privacy=(self._privacy or PrivacyPolicy()).describe())
             self.store.write(STATE_FILE, state.encode())
             return state
-        state = LakeState.decode(data, self.location)
         if state.version < LAKE_VERSION:
             commit = Commit(self.store)
             Partitions(self.store, commit).upgrade()

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import polars as pl
 
@@ -113,6 +113,11 @@ def as_batches(frames: Writable, fetched_at: datetime | None) -> list[Batch]:
     InvalidQuery
         If the argument is of another type, or a frame lacks columns, has other types, or holds invalid rows.
     """
+    if isinstance(frames, str | os.PathLike) and Path(frames).is_file():
+        frames, fetched_at = _file(Path(frames), fetched_at)
+    elif hasattr(frames, "__arrow_c_stream__") and not isinstance(frames, pl.DataFrame):  # such as pandas'
+        as_any: Any = frames
+        frames = pl.DataFrame(as_any)
     if isinstance(frames, pl.DataFrame):
         tables = _checked({SESSIONS.name: frames})
         if not tables[SESSIONS.name].filter(_known_by_details()).is_empty():
@@ -131,16 +136,21 @@ def as_batches(frames: Writable, fetched_at: datetime | None) -> list[Batch]:
     return _of_folder(Path(frames), fetched_at)
 
 
+def _file(path: Path, fetched_at: datetime | None) -> tuple[pl.DataFrame, datetime]:
+    """Read a file of sessions, such as ``pulseframes search -o`` writes, and when it was written."""
+    try:
+        written = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+        return pl.read_parquet(path.read_bytes()), fetched_at or written
+    except (OSError, pl.exceptions.PolarsError) as problem:
+        raise _not_writable(f"{path} cannot be read as Parquet ({problem})") from None
+
+
 def _of_folder(folder: Path, fetched_at: datetime | None) -> list[Batch]:
     """Read what ``SessionFrames.write_parquet()`` or a replay wrote."""
     frames = {}
     for name in TABLES:
         file = folder / f"{name}.parquet"
-        try:
-            frames[name] = pl.read_parquet(file.read_bytes())
-            written = datetime.fromtimestamp(file.stat().st_mtime, UTC)
-        except (OSError, pl.exceptions.PolarsError) as problem:
-            raise _not_writable(f"{file} cannot be read ({problem})") from None
+        frames[name], written = _file(file, None)
     frames = _checked(frames)
     with_items = pl.concat([frames[table.name]["session_id"] for table in ITEM_TABLES]).unique()
     detailed = _known_by_details() | pl.col("session_id").is_in(with_items.implode())
@@ -176,7 +186,8 @@ def _conformed(name: str, frame: pl.DataFrame) -> pl.DataFrame:
     schema = TABLES[name].schema
     wrong = [column for column, dtype in schema.items() if frame.schema.get(column) != dtype]
     if wrong:
-        raise _not_writable(f"{name} lack a column {wrong[0]} of type {schema[wrong[0]]}")
+        there = f"; theirs is {frame.schema[wrong[0]]}" if wrong[0] in frame.columns else ""
+        raise _not_writable(f"{name} lack a column {wrong[0]} of type {schema[wrong[0]]}{there}")
     return frame.select(schema.names())
 
 
@@ -185,7 +196,7 @@ def _known_by_details() -> pl.Expr:
 
 
 def _not_writable(what: str) -> InvalidQuery:
-    valid = "Pass the result of search_sessions() or session_details(), or a folder that write_parquet() wrote"
+    valid = "Pass the result of search_sessions() or session_details(), or a Parquet file or folder of them"
     return InvalidQuery(f"frames: {what}. {valid}.", argument="frames")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -232,9 +233,24 @@ def test_a_damaged_state_says_what_to_do(lake: pf.Lake, tmp_path: Path, damage: 
             use()
 
 
-def test_a_lake_that_lost_its_state_is_not_continued_under_other_privacy_rules(lake: pf.Lake, tmp_path: Path) -> None:
+def test_a_lake_that_lost_its_state_is_not_continued_under_other_privacy_rules(
+    lake: pf.Lake, client: pf.PulseClient, tmp_path: Path
+) -> None:
     lake.write(session_rows({"session_id": 1}))
     (tmp_path / "lake" / STATE_FILE).unlink()
-    for use in (lake.is_there, lambda: lake.write(session_rows({"session_id": 2}))):
+    (tmp_path / "lake" / "notes.txt").write_text("the user's")
+    uses: list[Callable[[], object]] = [
+        lake.is_there,
+        lake.sessions,
+        lambda: lake.sql("SELECT 1"),
+        lambda: lake.write(session_rows({"session_id": 2})),
+        lambda: pf.forget(lake, "jane@example.com", settings=pf.Settings(home=":memory:")),
+        lambda: pf.retain(lake, 1, settings=pf.Settings(home=":memory:")),
+        lambda: pf.estimate(lake, "count()"),
+        lambda: pf.plan(lake, "2026-11-01", "2026-11-02", client=client),
+        lambda: pf.sync(lake, "2026-11-01", "2026-11-02", client=client),
+    ]
+    for use in uses:
         with pytest.raises(pf.LakeError, match="has lost its _pulseframes/lake.json, which holds its privacy rules"):
             use()
+    assert client.calls_spent == 0
