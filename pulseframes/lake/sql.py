@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, wait
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import polars as pl
@@ -71,6 +72,8 @@ def run(store: Store, query: str, parameters: Sequence[object] | Mapping[str, ob
 
 def _interruptible(connection: duckdb.DuckDBPyConnection, work: Callable[[], pl.DataFrame]) -> pl.DataFrame:
     """Work in another thread: DuckDB keeps the one it runs in from seeing Ctrl-C."""
+    import duckdb
+
     done: Future[pl.DataFrame] = Future()
 
     def work_there() -> None:
@@ -86,7 +89,8 @@ def _interruptible(connection: duckdb.DuckDBPyConnection, work: Callable[[], pl.
             pass
     except KeyboardInterrupt:
         while not wait([done], timeout=0.05).done:  # an interrupt before the query runs is lost
-            connection.interrupt()
+            with suppress(duckdb.ConnectionException):  # it has just closed
+                connection.interrupt()
         worker.join()  # a thread that is still in DuckDB when the process exits would abort it
         raise
     return done.result()
