@@ -15,7 +15,8 @@ _TIME: Final = "%Y-%m-%dT%H:%M:%S%.6fZ"
 
 
 def _write_csv(frame: pl.DataFrame, file: IO[bytes]) -> None:
-    frame.write_csv(file, datetime_format=_TIME)
+    spans = [name for name, dtype in frame.schema.items() if isinstance(dtype, pl.Duration)]
+    frame.with_columns(pl.col(spans).dt.to_string("iso")).write_csv(file, datetime_format=_TIME)
 
 
 def _write_ndjson(frame: pl.DataFrame, file: IO[bytes]) -> None:

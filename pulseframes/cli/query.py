@@ -43,12 +43,14 @@ def sql(
     """Query a lake in SQL; the tables are sessions, page_views, errors, design and rejected. Costs no call."""
     destination = Destination(output, text_format).checked()
     result = open_lake(lake, storage_option).sql(query)
-    from polars.exceptions import PolarsError
+    from polars.exceptions import PanicException, PolarsError
 
     try:
         destination.write(result)
-    except PolarsError as problem:  # CSV cannot hold lists, for one
-        raise typer.BadParameter(f"The result cannot be written in this format: {problem}") from None
+    except (PolarsError, PanicException) as problem:  # CSV cannot hold lists, and NDJSON no blobs
+        raise typer.BadParameter(
+            f"The result cannot be written in this format: {problem}. Convert the column, as in cast(x as varchar), or write Parquet."
+        ) from None
 
 
 @app.command(

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, wait
 from contextlib import suppress
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import polars as pl
@@ -122,7 +123,26 @@ def _as_frame(relation: duckdb.DuckDBPyRelation) -> pl.DataFrame:
         quoted = ['"' + name.replace('"', '""') + '"' for name in spans]
         relation = relation.project(f"* REPLACE ({', '.join(f'epoch_us({name}) AS {name}' for name in quoted)})")
     frame = pl.DataFrame(_fetched(relation)).with_columns(pl.col(spans).cast(pl.Duration("us")))
+    for column in frame:
+        _check_range(column)
     return frame.with_columns(_as_integers(column) for column in frame)
+
+
+def _check_range(column: pl.Series) -> None:
+    """Refuse a time that Python and polars cannot print, such as infinity."""
+    ends: dict[pl.DataType, tuple[date, date]] = {
+        pl.Date(): (date.min, date.max),
+        pl.Datetime("us"): (datetime.min, datetime.max),  # noqa: DTZ901  as stored: without a zone
+        pl.Datetime("ms"): (datetime.min, datetime.max),  # noqa: DTZ901
+    }
+    dtype = pl.Datetime(column.dtype.time_unit) if isinstance(column.dtype, pl.Datetime) else column.dtype
+    if dtype in ends:
+        first, last = pl.Series(ends[dtype], dtype=dtype).to_physical()
+        if not column.to_physical().is_between(first, last).all():
+            raise InvalidQuery(
+                f"query: {column.name} has dates outside the years 1 to 9999, or infinity. Convert them with cast(x as varchar).",
+                argument="query",
+            )
 
 
 def _fetched(relation: duckdb.DuckDBPyRelation) -> pa.Table:

@@ -6,11 +6,12 @@ import os
 import signal
 import subprocess
 import sys
-from datetime import timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
 import pytest
+from conftest import Run
 
 import pulseframes as pf
 from lake.test_lake import START, session_rows
@@ -48,6 +49,32 @@ def test_parameters_are_values_whatever_is_in_them(lake: pf.Lake) -> None:
 def test_intervals_inside_other_types_are_rejected_with_advice(lake: pf.Lake, nested: str) -> None:
     with pytest.raises(pf.InvalidQuery, match="epoch_ms"):
         lake.sql(f"SELECT {nested.format('session_end - session_start')} AS x FROM sessions")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "'infinity'::timestamp",
+        "'-infinity'::timestamptz",
+        "'infinity'::date",
+        "'290000-01-01'::date",
+        "'290000-01-01'::timestamp_s",
+    ],
+)
+def test_a_time_that_polars_cannot_print_is_rejected_with_advice(lake: pf.Lake, value: str) -> None:
+    with pytest.raises(pf.InvalidQuery, match=r"far has dates outside .*cast\(x as varchar\)"):
+        lake.sql(f"SELECT {value} AS far FROM sessions")
+    assert lake.sql(f"SELECT cast({value} AS varchar) AS far").schema["far"] == pl.String
+    ends = lake.sql("SELECT '0001-01-01'::date AS a, '9999-12-31 23:59:59.999999'::timestamp AS b, null::date AS c")
+    assert ends.row(0) == (date.min, datetime(9999, 12, 31, 23, 59, 59, 999_999), None)  # noqa: DTZ001  as stored
+
+
+def test_durations_in_csv_are_in_iso_8601(lake: pf.Lake, run: Run) -> None:
+    query = "SELECT avg(session_end - session_start) + INTERVAL 500 MILLISECOND AS length FROM sessions"
+    assert run("sql", lake.location, query, "-f", "csv") == (0, "length\nPT1H0.5S\n", "")
+    code, out, err = run("sql", lake.location, "SELECT 'ab'::blob AS x", "-f", "ndjson")
+    assert (code, out, "Traceback" in err) == (2, "", False)
+    assert "cast(x as varchar)" in " ".join(err.replace("│", " ").split())
 
 
 def test_a_result_is_bounded(lake: pf.Lake, monkeypatch: pytest.MonkeyPatch) -> None:
