@@ -55,12 +55,26 @@ def window(shop: Simulator, clock: Clock) -> Days:
     return shop.begin, clock.now - 2 * DAY
 
 
+@pytest.fixture(scope="module")
+def summaries(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A lake of summaries, without details, in a folder."""
+    folder = tmp_path_factory.mktemp("summaries") / "lake"
+    clock = Clock()
+    clock.now = NOW
+    with Simulator(sessions=400, days=10, now=NOW, daily_limit=None) as shop, client_of(shop, clock=clock) as client:
+        pf.sync(folder, shop.begin, NOW - 2 * DAY, client=client)
+    lake = pf.Lake(folder)
+    with lake.locked() as state:
+        state.application = None  # each test's simulator has another address
+        lake.save_state()
+    return folder
+
+
 @pytest.fixture
-def lake(tmp_path: Path, client: pf.PulseClient, window: Days) -> pf.Lake:
-    """A lake of summaries, without details."""
-    lake = pf.Lake(tmp_path / "lake")
-    pf.sync(lake, *window, client=client)
-    return lake
+def lake(summaries: Path, client: pf.PulseClient, tmp_path: Path) -> pf.Lake:
+    """A copy of it; the client is authenticated."""
+    client.check_credentials()
+    return pf.Lake(shutil.copytree(summaries, tmp_path / "lake"))
 
 
 def copy_of(lake: pf.Lake, name: str) -> pf.Lake:
