@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import UTC, date, datetime, time, timedelta
 
 import polars as pl
 
@@ -13,7 +13,7 @@ from pulseframes.erasure.person import Finder, Person
 from pulseframes.lake import Lake
 from pulseframes.tables import LAKE_TABLES, REJECTED, SESSIONS, Privacy, Table
 from pulseframes.tables.privacy import Action, PrivacyPolicy
-from pulseframes.windows import Window
+from pulseframes.windows import Window, subtract, union
 
 _IDENTITY = (
     "session_id",
@@ -83,9 +83,11 @@ def forget_in_lake(lake: Lake, person: Person) -> ForgottenInLake:
         If the lake cannot be written.
     """
     result, finder = ForgottenInLake(), Finder(person)
+    lacking: set[date] = set()
     with lake.rewrite(save_state=True) as partitions:
         partitions.refuse_others()
-        for design in lake.state().designs:
+        state = lake.state()
+        for design in state.designs:
             design.pending = {id_: views for id_, views in design.pending.items() if id_ not in person.session_ids}
         for table in LAKE_TABLES.values():
             for day in partitions.days(table.name):
@@ -96,6 +98,10 @@ def forget_in_lake(lake: Lake, person: Person) -> ForgottenInLake:
                     result.rows[table.name] += len(rows) - len(rest)
                     result.days.add(day)
                     partitions.replace(table.name, day, clean)
+                if table.name == SESSIONS.name and len(rest) < len(rows):
+                    lacking.add(day)
+        # So that nobody calls the other sessions all there were.
+        state.incomplete = union([*state.incomplete, *_days_covered(lacking, state.coverage.windows())])
     return result
 
 
@@ -123,6 +129,13 @@ def retain_in_lake(lake: Lake, cutoff: datetime) -> ForgottenInLake:
         for design in state.designs:
             design.drop_before(cutoff)
     return result
+
+
+def _days_covered(days: Iterable[date], coverage: Sequence[Window]) -> list[Window]:
+    """Return the parts of some days that a lake has read."""
+    starts = [datetime.combine(day, time(), UTC) for day in days]
+    windows = [Window(start, start + timedelta(days=1)) for start in starts]
+    return subtract(windows, subtract(windows, coverage))
 
 
 def _is_theirs(person: Person, policy: PrivacyPolicy) -> pl.Expr:

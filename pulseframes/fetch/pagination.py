@@ -120,8 +120,16 @@ class Reading:
         return None if self.expected is None else max(0, self.expected - self.distinct)
 
     @property
+    def lacks_nothing(self) -> bool:
+        """Whether the result has all sessions that the server counted, none of them erased from the journal."""
+        return self.complete and not self.forgotten
+
+    @property
     def problem(self) -> str:
-        """What a user must know of a reading that is not complete."""
+        """What a user must know of a reading that lacks something."""
+        if self.complete:
+            verb = "was" if self.forgotten == 1 else "were"
+            return f"{self.forgotten:,} of {plural(self.declared, 'session')} {verb} deleted from the journal by `forget` or `retain`."
         problem = f"The server reported {plural(self.declared, 'session')}, but {self.distinct:,} were received"
         if self.foreign:
             return f"{problem}, {self.foreign:,} of them of another time, country or user than requested: check them."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -28,6 +28,7 @@ from pulseframes.fetch.backlog import (
     windows_to_fetch,
 )
 from pulseframes.fetch.draw import SampleDraw, design_to_use
+from pulseframes.fetch.sync_report import span_text
 from pulseframes.lake import Lake, LakeState, as_lake
 from pulseframes.query import DateLike, SearchQuery
 from pulseframes.sampling.design import Design
@@ -92,6 +93,8 @@ class Plan:
         Days of calls needed, today included; 0 if there is nothing to do, None if unknown.
     probe_cost : int
         Calls that planning itself used.
+    incomplete : list of Window
+        Windows of the lake that lack sessions, missing or deleted; a refresh downloads them again.
     left_out_before : datetime or None
         The sync skips the part of the window before this time, because ``retain()`` deleted it.
 
@@ -111,6 +114,7 @@ class Plan:
     daily_limit: int
     days: int | None
     probe_cost: int
+    incomplete: list[Window] = field(default_factory=list)
     left_out_before: datetime | None = None
 
     def as_dict(self) -> dict[str, Any]:
@@ -125,6 +129,7 @@ class Plan:
 
     def __str__(self) -> str:
         lines = [str(window) for window in self.windows] or ["Search: nothing to do, the lake is up to date."]
+        lines += [f"Incomplete: {span_text(window)}. A refresh downloads it again." for window in self.incomplete]
         if self.left_out_before is not None:
             lines.append(describe_left_out(self.left_out_before))
         if self.details or self.details_kept:
@@ -228,6 +233,7 @@ def plan(
         daily_limit=quota.limit,
         days=days,
         probe_cost=client.calls_spent - spent_before,
+        incomplete=[Window(*part) for part in state.incomplete if subtract([wanted], [part]) != [wanted]],
         left_out_before=left_out_before(state, wanted),
     )
 

@@ -89,7 +89,8 @@ def search_sessions(
     Warns
     -----
     IncompleteWarning
-        If the sessions received are not exactly those that the server reported, or do not answer the query.
+        If the sessions received are not exactly those that the server reported, some do not answer the query, or some were
+        deleted from the journal by ``forget()`` or ``retain()``.
     SchemaDriftWarning
         If the server sent unknown fields or values.
 
@@ -122,8 +123,8 @@ def search_sessions(
         raise
     sessions, parsed = _search_result(bodies, query, fetcher, reading)
     warn_of_drift(parsed.drift)
-    if not reading.complete:
-        warn(IncompleteWarning, f"{reading.problem} The pages that are missing are requested again by the same search.")
+    if not reading.lacks_nothing:
+        _warn_incomplete(reading)
     _handle_rejected(parsed.rejected, sessions, on_invalid)
     return sessions
 
@@ -216,7 +217,7 @@ def _search_result(
         question="search",
         declared=reading.declared,
         distinct=len(sessions) + len(parsed.rejected),
-        complete=reading.complete,
+        complete=reading.lacks_nothing,
         parts=tuple(fetcher.parts),
         duplicates=reading.rows - reading.distinct,
         totals=tuple(dict.fromkeys(reading.totals)),
@@ -249,6 +250,14 @@ def _details_result(
     missing = [] if fetcher is None else fetcher.missing
     frames = SessionFrames(**parsed.frames, missing=missing, rejected=parsed.rejected, certificate=certificate)
     return frames, parsed
+
+
+def _warn_incomplete(reading: Reading) -> None:
+    if reading.complete:
+        python, cli = "refresh=True downloads them again.", "--refresh downloads them again."
+    else:
+        python = cli = "The pages that are missing are requested again by the same search."
+    warn(IncompleteWarning, reading.problem, python=python, cli=cli)
 
 
 def _active_ids(sessions: pl.DataFrame) -> tuple[int, ...]:

@@ -209,11 +209,12 @@ class _Sync:
         # What is missing is requested again by the next sync. If it is still missing then, it is accepted as missing.
         if complete or is_within(window, state.incomplete):
             state.reading = [part for part in state.reading if not is_within(part, [window])]
-        state.incomplete = subtract(state.incomplete, [window]) + ([] if complete else [window])
+        lacks_nothing = reader.reading.lacks_nothing
+        state.incomplete = subtract(state.incomplete, [window]) + ([] if lacks_nothing else [window])
         state.coverage.add(window, began, max(self._look_back, SETTLED))
         self._lake.save_state()
         self._report.asked.append(window)
-        if not complete:
+        if not lacks_nothing:
             self._incomplete[window] = reader.reading.problem
 
     def _fetch_details(self, details: Details, design: Design | None, *, refresh: bool) -> None:
@@ -277,7 +278,7 @@ class _Sync:
             )
             warn(
                 IncompleteWarning,
-                f"{' '.join(problems)} A sync of the same days requests once more what is missing.",
+                f"{' '.join(problems)} A sync of the same days requests once more what the server did not send.",
                 python="sync(refresh=True) requests everything again.",
                 cli="With --refresh, it requests everything again.",
             )

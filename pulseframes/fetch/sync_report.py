@@ -160,7 +160,7 @@ class SyncReport:
     coverage : list of Window
         All windows that the lake has.
     incomplete : list of Window
-        Those for which the server reported more sessions than the lake has.
+        Those of which the lake lacks sessions: the server reported more, or they were deleted.
     left_out_before : datetime or None
         Data before this time was deleted by ``retain()`` and is not downloaded again; None if the window has none.
     quota : Quota or None
@@ -211,7 +211,7 @@ class SyncReport:
             f"{self.location}: {describe_rows(self.rows)}.",
             f"Calls: {self.calls_spent} spent, {self.calls_saved} saved by the journal{left}.",
             *(f"Covered: {span_text(window)}." for window in self.coverage),
-            *(f"Incomplete, by the server's count: {span_text(window)}." for window in self.incomplete),
+            *(f"Incomplete: {span_text(window)}." for window in self.incomplete),
         ]
         if self.left_out_before is not None:
             lines.append(describe_left_out(self.left_out_before))

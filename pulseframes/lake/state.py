@@ -58,7 +58,8 @@ class LakeState:
     reading : list of Window
         Settled windows whose reading began and did not finish. They resume unchanged, since their pages are cached.
     incomplete : list of Window
-        Windows that lack sessions, by the server's count, until they are read again and lack none.
+        Windows that lack sessions, by the server's count or since ``forget()`` deleted some, until they are read again and lack
+        none.
     active_asked_at : datetime or None
         When active sessions were last fetched again.
     refreshing : Refresh or None

@@ -32,6 +32,8 @@ def summary(findings: Findings) -> str:
             )
         case "all":
             sessions = "The one session was" if size.population == 1 else f"All {size.population:,} sessions were"
+            if not findings.coverage.is_complete:
+                return f"{sessions} downloaded in full: the figures are exact for them, but other sessions of this time may be missing."
             return f"{sessions} downloaded in full: the figures are exact."
         case "not drawn":
             return (
@@ -52,8 +54,10 @@ def coverage_section(findings: Findings) -> Section:
         facts["Not downloaded"] = "; ".join(window_text(gap, findings) for gap in coverage.gaps)
     if coverage.incomplete:
         facts["Sessions missing"] = "; ".join(window_text(window, findings) for window in coverage.incomplete)
-    if not coverage.gaps and not coverage.incomplete:
+    if coverage.is_complete:
         facts["Completeness"] = "all sessions that the server counted were downloaded"
+    elif not coverage.is_synced:
+        facts["Completeness"] = "unknown: the lake was written to, but never synced"
     facts["Sessions"] = f"{counts.sessions:,} ({counts.active:,} still active when last read)"
     facts["With details"] = f"{counts.details:,} ({format_percent(counts.details / max(1, counts.sessions))})"
     facts |= _sample(findings)

@@ -43,8 +43,10 @@ class Coverage:
     ----------
     window : Window
         The span in which the sessions started.
+    is_synced : bool
+        Whether the lake was ever synced; otherwise nobody knows what it lacks.
     gaps, incomplete : list of Window
-        Parts of it that were never read, and parts of which the server counted more sessions.
+        Parts of it that were never read, and parts of which the lake lacks sessions.
     counts : Counts
         Counts over its summaries.
     outside : int
@@ -56,12 +58,18 @@ class Coverage:
     """
 
     window: Window
+    is_synced: bool
     gaps: list[Window]
     incomplete: list[Window]
     counts: Counts
     outside: int
     rejected: int
     deleted_before: datetime | None
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the lake has all sessions of the window that the server counted."""
+        return self.is_synced and not self.gaps and not self.incomplete
 
 
 @dataclass(frozen=True)
@@ -110,6 +118,7 @@ def read_coverage(lake: Lake, window: Window) -> Coverage:
     covered = lake.coverage()
     return Coverage(
         window=window,
+        is_synced=bool(covered),
         gaps=subtract([window], covered) if covered else [],
         incomplete=union(Window(max(start, window.start), min(end, window.end)) for start, end in state.incomplete),
         counts=counts,

@@ -47,7 +47,8 @@ _KINDS: Final = 10
 
 def key_figures(findings: Findings) -> list[KeyFigure]:
     """Return the figures at the top of the page."""
-    counts, counted = findings.coverage.counts, "counted, all sessions"
+    counts = findings.coverage.counts
+    counted = "counted, all sessions" if findings.coverage.is_complete else "counted, in the lake"
     reported = f"counted, for the {counts.sessions - counts.views_unknown:,} sessions that report it"
     return [
         KeyFigure("Sessions", f"{counts.sessions:,}", counted),
@@ -74,7 +75,7 @@ def _estimate(findings: Findings, measure: str, name: str, write: Format) -> Key
     limits = interval(row, "estimate", write).replace(" to ", " and ")
     match findings.basis:
         case "all":
-            certainty = "exact, from all details"
+            certainty = "exact, from all details" if findings.coverage.is_complete else "from all details in the lake"
         case "not drawn":
             certainty = f"from {plural(row['sessions'], 'session')} not sampled at random"
         case _ if " and " in limits:

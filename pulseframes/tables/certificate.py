@@ -46,7 +46,7 @@ class Certificate:
     distinct : int
         Number of different sessions received, including rejected ones and excluding forgotten ones.
     complete : bool
-        Whether the answers show that nothing is missing except forgotten sessions, and that every row answers the query.
+        Whether the answers show that nothing is missing or deleted, and that every row answers the query.
     parts : tuple of Part
         The answers, in the order of their requests.
     duplicates : int
@@ -62,7 +62,8 @@ class Certificate:
     still_active : tuple of int
         Sessions that had not ended when they were fetched, and so will change.
     forgotten : int
-        Sessions that ``forget()`` removed from cached answers: the server declared them, but the result lacks them.
+        Sessions that ``forget()`` or ``retain()`` removed from cached answers: the server declared them, but the result lacks
+        them.
     foreign : int
         Rows of another time, country or user than requested.
 
