@@ -83,7 +83,7 @@ def test_estimates_and_forecasts_do_not_control_the_terminal() -> None:
 def test_messages_and_json_do_not_control_the_terminal() -> None:
     with on_a_terminal() as terminal, warnings.catch_warnings():
         alert(f"error: {UNPRINTABLE}")
-        print_warnings()
+        print_warnings(str)
         warn_of_drift([f"status {UNPRINTABLE}"])
         print_json({"title": TITLES})
         shown = terminal.text()
