@@ -109,6 +109,12 @@ def plural(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
+def counted(*changes: tuple[int, str, str]) -> str:
+    """Describe what was done to how many things: ``3 sessions removed, 1 call redacted``; ``nothing changed`` if all are 0."""
+    done = [f"{plural(number, noun)} {verb}" for number, noun, verb in changes if number]
+    return ", ".join(done) or "nothing changed"
+
+
 def listed(values: Iterable[object], most: int = 10) -> str:
     """Join the first values by commas, without hidden characters, followed by the number of the others."""
     texts = [substituted(str(value)) for value in values]

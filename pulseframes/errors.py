@@ -102,6 +102,15 @@ class InvalidQuery(PulseError, ValueError):
 
     Raised before anything is sent, or when the server answers 400.
 
+    Parameters
+    ----------
+    message : str
+        What is wrong.
+    argument : str or None
+        The name of the invalid argument.
+    python, cli : str
+        What to do, where that differs in Python and on the command line.
+
     Attributes
     ----------
     argument : str or None

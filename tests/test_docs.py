@@ -125,6 +125,23 @@ def test_the_blocks_of_a_page_run_in_order_and_print_what_it_shows(
             check_lines(code)
 
 
+@pytest.mark.usefixtures("environment")
+@pytest.mark.parametrize("name", ["sample", "several-applications"])
+def test_each_block_of_a_page_runs_alone_in_an_empty_folder(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run
+) -> None:
+    warnings.simplefilter("ignore", pf.IncompleteWarning)
+    for number, (language, code) in enumerate(all_blocks((ROOT / "docs" / "how-to" / f"{name}.md").read_text("utf-8"))):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        monkeypatch.chdir(folder)
+        if language == "python":
+            exec(compile(code, name, "exec"), {})
+        else:
+            for line in code.splitlines():
+                run_line(line, run)
+
+
 def run_line(line: str, run: Run) -> None:
     """Run a command; only parse the options of one that never ends or needs a bucket."""
     program, *words = takewhile(lambda word: word not in {"|", ">"}, shlex.split(line, comments=True))
@@ -313,7 +330,7 @@ def test_the_tree_of_errors_holds_each_error_and_warning() -> None:
     classes = {
         name
         for name, value in vars(errors).items()
-        if inspect.isclass(value) and issubclass(value, Warning | Exception)
+        if inspect.isclass(value) and issubclass(value, Warning | Exception) and not name.startswith("_")
     }
     classes -= {"Any"}
     assert len(classes) == 17

@@ -15,7 +15,7 @@ from pulseframes.lake import Lake, as_lake
 from pulseframes.query import DateLike, parse_window
 from pulseframes.sampling.columns import RESULT
 from pulseframes.sampling.design import Design
-from pulseframes.sampling.questions import Names
+from pulseframes.sampling.questions import Names, parse_groups
 from pulseframes.tables import RATINGS, SESSIONS
 from pulseframes.tables.frames import SessionFrames
 from pulseframes.tables.periods import PERIOD, period_of
@@ -137,8 +137,8 @@ def satisfaction(
     ratings = list(dict.fromkeys([*RATINGS, *others]))
     # Within SQL's quotes, a quote is doubled.
     measures = {"share(satisfaction_rating = '{}')".format(rating.replace("'", "''")): rating for rating in ratings}
-    groups = [by] if isinstance(by, str | pl.Expr) else list(by or ())
-    estimates = estimate(sample, measures, by=[period_of(every, time_zone), *groups], where=where, of="sessions")
+    groups = [period_of(every, time_zone), *parse_groups(by)]
+    estimates = estimate(sample, measures, by=groups, where=where, of="sessions")
     names = estimates.columns[: -len(RESULT)]
     rating = pl.col("measure").replace_strict(measures, return_dtype=pl.Enum(ratings)).alias("satisfaction_rating")
     return (

@@ -9,7 +9,7 @@ import polars as pl
 from pulseframes.charts.dots import Dot, dots
 from pulseframes.charts.groups import NO_TITLE
 from pulseframes.charts.periods import traffic
-from pulseframes.charts.style import COUNT, TOP, WIDE, altair, check_width, height, histogram, need, nothing
+from pulseframes.charts.style import COUNT, TOP, WIDE, altair, check_width, first_rows, height, histogram, need, nothing
 from pulseframes.tables.periods import PERIOD, period_of
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def errors(frame: pl.DataFrame, *, width: int = WIDE, top: int = TOP) -> alt.Lay
         frame.group_by("group_id")
         .agg(pl.len().cast(pl.Float64).alias("errors"), pl.col("title").drop_nulls().last())
         .sort("errors", "group_id", descending=[True, False])
-        .head(top)
     )
+    groups = first_rows(groups, top)
     rows = [Dot(title or NO_TITLE, count) for count, title in groups.select("errors", "title").iter_rows()]
     return dots(rows, COUNT, "Errors", width=width)

@@ -188,7 +188,14 @@ def _show_report(simulator: Simulator, client: pf.PulseClient, week_ago: date, t
             simulator.advance(days=1, hours=1)
             print(f'Evening {evening}:\n>>> pf.sync("lake", "{week_ago}", "{today}", details=45, design="pageviews")')
             synced = pf.sync(lake, week_ago, today, details=45, design="pageviews", client=client)
-            print(f"{synced.sample}\n{synced.calls_spent} calls spent, {synced.calls_saved} saved by the journal.\n")
+            print(f"{synced.sample}\n{synced.calls_spent} calls spent, {synced.calls_saved} saved by the journal.")
+            if evening == 1:
+                print(
+                    "Its search was paid for again: a list read less than 24 hours after its window ended may have changed."
+                )
+            if not synced.finished:
+                print("The day's 50 calls ran out before it had 45 details; the next evening's sync resumes there.")
+            print()
         print(f'>>> pf.report("lake", "{path}", title="A simulated shop")')
         pf.report(lake, path, title="A simulated shop")
     print(f"{path.absolute().as_uri()} is the report: open it in a browser. Building it cost no call.\n")

@@ -66,6 +66,11 @@ def search(
             raise
     destination.write(sessions)
     destination.write_rejected(None)
+    if sessions.is_empty():
+        conditions = {"country": ", ".join(country or ()), "user": user_identifier, "user type": user_type}
+        filters = "".join(f" for {name} {value}" for name, value in conditions.items() if value)
+        beyond = f" after the first {skip:,}" if skip else ""
+        info(f"No sessions between {date_from} and {date_to}{filters}{beyond}.")
 
 
 @app.command(
@@ -88,7 +93,10 @@ def details(
     table: Annotated[TableName, typer.Option(help="Table to print, if there is no --output.")] = "sessions",
     text_format: PrintFormat = "table",
 ) -> None:
-    """Download sessions with their page views and errors: one call for each session that is not cached."""
+    """Download sessions with their page views and errors: one call for each session that is not cached.
+
+    Ids that the server does not know are listed on stderr; the exit code is 0 even if it knows none.
+    """
     from pulseframes.query import DetailQuery
     from pulseframes.tables import TABLES
 

@@ -73,7 +73,9 @@ Precision = Annotated[
 ]
 Measure = Annotated[
     str | None,
-    typer.Option(metavar="MEASURE", help="Statistic to forecast.", show_default="median(loading_time_ms)"),
+    typer.Option(
+        metavar="MEASURE", help="Statistic to forecast; without it, the median load time.", show_default=False
+    ),
 ]
 Top = Annotated[int | None, typer.Option(help="Number of groups, those with the most rows.", min=1, show_default="10")]
 Whole = Annotated[bool, typer.Option("--whole", help="Forecast for all sessions together, not for each page_template.")]
@@ -224,7 +226,8 @@ def _design(kind: DesignName | None, strata: Iterable[str] | None, seed: int) ->
     """Return the design; None leaves it to the lake."""
     if kind is None or kind == "newest":
         if strata or seed:
-            raise typer.BadParameter("--strata and --seed need pageviews or uniform.", param_hint="--design")
+            option = "--strata" if strata else "--seed"
+            raise typer.BadParameter("it needs --design pageviews or --design uniform.", param_hint=option)
         return kind
     return pf.Design(kind, seed, tuple(strata or ()))
 

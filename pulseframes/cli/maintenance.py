@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, Final, NamedTuple
 from urllib.parse import urlsplit
 
 import typer
@@ -16,6 +16,7 @@ from pulseframes._text import plural
 from pulseframes.cli.app import FAILED, app, examples
 from pulseframes.cli.options import AsJson, OptionalLakeArgument, StorageOptions, open_lake
 from pulseframes.cli.output import alert, info, print_json, say
+from pulseframes.errors import cli_message
 
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Skip the confirmation prompt.")]
 
@@ -32,7 +33,10 @@ def forget(
     as_json: AsJson = False,
 ) -> None:
     """Erase a user from a lake and the journal: sessions, page views, errors and raw responses. Costs no call."""
+    from pulseframes.erasure.person import Person
+
     place = None if lake is None else open_lake(lake, storage_option)
+    Person.named(user)  # raises if it is empty
     _confirm(f"Erase all data of user {user!r} from {_places(lake)}?", yes=yes)
     _report(pf.forget(place, user), as_json=as_json)
 
@@ -54,7 +58,7 @@ def retain(
 
 
 def _places(lake: str | None) -> str:
-    return "the journal" if lake is None else f"the lake {lake} and the journal"
+    return "the journal" if lake is None else f"the lake {lake!r} and the journal"
 
 
 def _confirm(question: str, *, yes: bool) -> None:
@@ -126,15 +130,18 @@ def doctor(
     spend: Annotated[bool, typer.Option("--spend", help="Also check the credentials, which may cost a call.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Check settings, journal, network and credentials, and explain how to fix problems. Costs no call without --spend."""
+    """Check settings, journal, network and credentials, and explain how to fix problems. Costs no call without --spend.
+
+    All checks run; one that needs another that failed is marked as skipped. The exit code is 1 if any failed.
+    """
     if spend:
         info("Checking the credentials may cost one call.")
     checks = []
     for check in _examine(may_spend=spend):
         if not as_json:
-            say(f"{'ok  ' if check.ok else 'FAIL'} {check.step}: {check.text}")
+            say(f"{_MARKS[check.ok]} {check.step}: {check.text}")
         checks.append(check)
-    ok = all(check.ok for check in checks)
+    ok = all(check.ok is not False for check in checks)
     if as_json:
         print_json({"ok": ok, "steps": [{"step": step, "ok": passed, "said": text} for step, passed, text in checks]})
     if not ok:
@@ -142,44 +149,72 @@ def doctor(
 
 
 class _Check(NamedTuple):
-    """The result of one step: what it found or, if it failed, what to do."""
+    """The result of one step: what it found, what to do if it failed, or why it was skipped; then ``ok`` is None."""
 
     step: str
-    ok: bool
+    ok: bool | None
     text: str
 
 
-def _examine(*, may_spend: bool) -> Iterator[_Check]:
-    """Check settings, journal, reachability, clock and credentials; stop at a failure that makes the next check useless."""
-    from pulseframes.client import clock_problem
+_MARKS: Final = {True: "ok  ", False: "FAIL", None: "skip"}
 
+
+def _examine(*, may_spend: bool) -> Iterator[_Check]:
+    """Check settings, journal, reachability, clock and credentials; what needs a step that failed is skipped."""
     try:
         settings = pf.Settings()
-        credentials = pf.Credentials.from_env()
     except pf.PulseError as problem:
-        yield _Check("settings", False, str(problem))
+        yield _Check("settings", False, cli_message(problem))
+        for step in ("journal", "reachability", "clock"):
+            yield _Check(step, None, "needs valid settings")
+        yield _missing_credentials() or _Check("credentials", None, "set; checking them needs valid settings")
         return
     home = settings.folder or "in memory: nothing is cached, so a second run costs the same calls again"
     limit = f"{settings.daily_limit:,} calls a day ({settings.quota_day})"
     yield _Check("settings", True, f"pulseframes {pf.__version__}; {settings.base_url}; {limit}; home {home}")
+    missing = _missing_credentials()
+    # Nothing is sent with the placeholders.
+    credentials = pf.Credentials("none", "none", "none") if missing else pf.Credentials.from_env()
     with pf.PulseClient(credentials, settings=settings) as client:
-        try:
-            client.journal.check()
-            quota = client.quota()
-        except pf.PulseError as problem:
-            yield _Check("journal", False, str(problem))
-            return
-        used = f"{quota.used:,} of {quota.limit:,} calls used, {quota.left:,} left"
-        yield _Check("journal", True, f"{used}; application {client.application}")
-        try:
-            ahead = client.check_connection()
-        except pf.PulseError as problem:
-            yield _Check("reachability", False, str(problem))
-            return
-        yield _Check("reachability", True, f"{urlsplit(settings.base_url).hostname} is reachable; no call spent")
-        wrong = clock_problem(ahead)
-        yield _Check("clock", wrong is None, wrong or "agrees with the server's")
-        yield _credentials(client, may_spend=may_spend)
+        journal = _journal(client, has_credentials=missing is None)
+        reachability, clock = _network(client)
+        yield from (journal, reachability, clock)
+        failed = [check.step for check in (journal, reachability) if not check.ok]
+        skipped = _Check("credentials", None, f"not checked, as this needs: {', '.join(failed)}") if failed else None
+        yield missing or skipped or _credentials(client, may_spend=may_spend)
+
+
+def _missing_credentials() -> _Check | None:
+    """Return the failure if a credential is not set."""
+    try:
+        pf.Credentials.from_env()
+    except pf.PulseError as problem:
+        return _Check("credentials", False, str(problem))
+    return None
+
+
+def _journal(client: pf.PulseClient, *, has_credentials: bool) -> _Check:
+    try:
+        client.journal.check()
+        quota = client.quota()
+    except pf.PulseError as problem:
+        return _Check("journal", False, str(problem))
+    if not has_credentials:
+        return _Check("journal", True, "can be read and written; without an API key, its calls are not counted")
+    used = f"{quota.used:,} of {quota.limit:,} calls used, {quota.left:,} left"
+    return _Check("journal", True, f"{used}; application {client.application}")
+
+
+def _network(client: pf.PulseClient) -> tuple[_Check, _Check]:
+    from pulseframes.client import clock_problem
+
+    try:
+        wrong = clock_problem(client.check_connection())
+    except pf.PulseError as problem:
+        return _Check("reachability", False, str(problem)), _Check("clock", None, "needs the server's time")
+    host = urlsplit(client.settings.base_url).hostname
+    reached = _Check("reachability", True, f"{host} is reachable; no call spent")
+    return reached, _Check("clock", wrong is None, wrong or "agrees with the server's")
 
 
 def _credentials(client: pf.PulseClient, *, may_spend: bool) -> _Check:

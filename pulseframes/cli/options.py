@@ -59,6 +59,8 @@ def open_lake(location: str, storage_options: list[str] | None, *, privacy: pf.P
         key, equals, value = option.partition("=")
         if not key or not equals:
             # Without what was given, which may be a secret.
-            raise typer.BadParameter("One is not KEY=VALUE, such as aws_region=...", param_hint="--storage-option")
+            raise typer.BadParameter(
+                "One is not KEY=VALUE, such as aws_region=us-east-1.", param_hint="--storage-option"
+            )
         options[key] = value
     return pf.Lake(location, privacy=privacy, storage_options=options or None)

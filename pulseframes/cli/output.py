@@ -166,13 +166,18 @@ def print_quota(quota: pf.Quota, application: str, calls: list[CallRecord], *, a
 def counted_client(stopped: str = STOPPED) -> Iterator[pf.PulseClient]:
     """Yield a client, and print at the end how many calls were spent; after Ctrl-C, also how to resume."""
     with pf.PulseClient() as client:
+        spent_something = True
         try:
             yield client
         except KeyboardInterrupt:
             alert(stopped)
             raise
+        except (pf.InvalidQuery, pf.LakeError):  # a wrong argument, found before or after a call
+            spent_something = client.calls_spent > 0
+            raise
         finally:
-            info(f"{plural(client.calls_spent, 'call')} spent.")
+            if spent_something:
+                info(f"{plural(client.calls_spent, 'call')} spent.")
 
 
 @contextmanager
@@ -228,7 +233,7 @@ def say(text: str, *, err: bool = False, nl: bool = True) -> None:
     typer.echo(escaped(text), err=err, nl=nl)
 
 
-def print_warnings(worded: Callable[[object], str]) -> None:
+def print_warnings(worded: Callable[[object], str] = str) -> None:
     """Print each of our warnings on stderr, whatever filters are set, without the line of code that it came from.
 
     Parameters

@@ -67,11 +67,11 @@ class Forgotten:
         Returns
         -------
         dict
-            Counts by place, and ``kept_from`` in ISO 8601, UTC.
+            ``removed``, whether anything was; the counts by place; and ``kept_from`` in ISO 8601, UTC.
         """
         days = [] if self.lake is None else sorted(day.isoformat() for day in self.lake.days)
         return {
-            "found": self.found,
+            "removed": self.found or self.key_files > 0,
             "kept_from": self.kept_from and self.kept_from.isoformat(),
             "lake": self.lake and msgspec.to_builtins(self.lake) | {"days": days},
             "journal": self.journal and msgspec.to_builtins(self.journal),
@@ -79,24 +79,18 @@ class Forgotten:
         }
 
     def __str__(self) -> str:
-        if self.kept_from is None and not self.found and not self.key_files:
-            return "No matching user found. Nothing was removed."
-        lines = []
-        if self.kept_from is not None:
-            lines.append(f"Deleted everything before {self.kept_from:%Y-%m-%d} UTC.")
-        if self.lake is not None:
-            rows = ", ".join(f"{count:,} {name}" for name, count in self.lake.rows.items())
-            mentions = f", {plural(self.lake.mentions, 'mention')} redacted" if self.lake.mentions else ""
-            lines.append(f"Lake: {rows} removed; {plural(len(self.lake.days), 'day')} rewritten{mentions}.")
-        if self.journal is not None:
-            lines.append(
-                f"Journal: {plural(self.journal.sessions_removed, 'session')} removed; "
-                f"{plural(self.journal.answers_rewritten, 'response')} rewritten, {self.journal.answers_removed:,} removed; "
-                f"{plural(self.journal.calls_removed, 'call')} removed, {self.journal.questions_redacted:,} redacted."
-            )
+        before = None if self.kept_from is None else f"{self.kept_from:%Y-%m-%d} UTC"
+        if not self.found and not self.key_files:
+            why = "No matching user found" if before is None else f"Nothing was older than {before}"
+            return f"{why}. Nothing was removed."
+        lines = [
+            *([] if before is None else [f"Removed what was older than {before}."]),
+            *([] if self.lake is None else [f"Lake: {self.lake}."]),
+            *([] if self.journal is None else [f"Journal: {self.journal}."]),
+        ]
         if self.key_files:
             lines.append(f"Session keys: {plural(self.key_files, 'file')} removed.")
-        if self.kept_from is None:
+        if before is None:
             lines.append(
                 "Raygun may still have the user. Delete them there as well, or a later search downloads them again."
             )

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import parse_qsl, urlencode
 
+from pulseframes._text import counted
 from pulseframes.client import CallRecord, Journal
 from pulseframes.endpoints import ENDPOINTS, Endpoint
 from pulseframes.erasure.person import FORGOTTEN, Finder, Person
@@ -32,19 +33,28 @@ class ForgottenInJournal:
     ----------
     sessions_removed : int
         Different sessions.
-    answers_rewritten, answers_removed : int
+    responses_rewritten, responses_removed : int
         Responses that lost sessions or a mention of the person, and responses of which nothing is left.
-    questions_redacted : int
+    calls_redacted : int
         Calls that asked about the person.
     calls_removed : int
         Calls that were deleted.
     """
 
     sessions_removed: int = 0
-    answers_rewritten: int = 0
-    answers_removed: int = 0
-    questions_redacted: int = 0
+    responses_rewritten: int = 0
+    responses_removed: int = 0
+    calls_redacted: int = 0
     calls_removed: int = 0
+
+    def __str__(self) -> str:
+        return counted(
+            (self.sessions_removed, "session", "removed"),
+            (self.responses_removed, "response", "removed"),
+            (self.responses_rewritten, "response", "rewritten"),
+            (self.calls_removed, "call", "removed"),
+            (self.calls_redacted, "call", "redacted"),
+        )
 
 
 def find_in_journal(journal: Journal, person: Person) -> Person:
@@ -162,9 +172,9 @@ class _Eraser:
         self.result.sessions_removed = len(self._sessions)
         if (left, params) == (text, record.params):
             return
-        self.result.answers_rewritten += bool(left)
-        self.result.answers_removed += bool(text and not left)
-        self.result.questions_redacted += params != record.params
+        self.result.responses_rewritten += bool(left)
+        self.result.responses_removed += bool(text and not left)
+        self.result.calls_redacted += params != record.params
         # As pagination counts them: a session that a page lists twice is one, and each row without an id is one.
         forgotten = len(set(ids) - {None}) + ids.count(None)
         self._journal.rewrite(record.id, left.encode("utf-8", "surrogateescape"), forgotten=forgotten, params=params)

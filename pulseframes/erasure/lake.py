@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime, time, timedelta
 
 import polars as pl
 
+from pulseframes._text import counted
 from pulseframes.erasure.person import Finder, Person
 from pulseframes.lake import Lake
 from pulseframes.tables import LAKE_TABLES, REJECTED, SESSIONS, Privacy, Table
@@ -24,6 +25,15 @@ _IDENTITY = (
     "user_full_name",
     "ip_address",
 )
+
+#: What a row of each table is.
+_NOUNS = {
+    "sessions": "session",
+    "page_views": "page view",
+    "errors": "error",
+    "rejected": "rejected row",
+    "design": "sampled session",
+}
 
 
 @dataclass
@@ -43,6 +53,13 @@ class ForgottenInLake:
     rows: dict[str, int] = field(default_factory=lambda: dict.fromkeys(LAKE_TABLES, 0))
     mentions: int = 0
     days: set[date] = field(default_factory=set)
+
+    def __str__(self) -> str:
+        return counted(
+            *((count, _NOUNS[name], "removed") for name, count in self.rows.items()),
+            (self.mentions, "mention", "redacted"),
+            (len(self.days), "day", "rewritten"),
+        )
 
 
 def find_in_lake(lake: Lake, person: Person) -> Person:

@@ -68,6 +68,8 @@ class PlannedWindow:
             return f"{span}: number of sessions unknown."
         about = "about " if self.estimated else ""
         cached = f", {plural(self.kept, 'page')} in the journal" if self.kept else ""
+        if not self.sessions and self.calls:
+            return f"{span}: {about}no sessions, {plural(self.calls, 'call')} to confirm that{cached}."
         return f"{span}: {about}{plural(self.sessions, 'session')}, {plural(self.calls, 'call')}{cached}."
 
 

@@ -270,4 +270,4 @@ def _merge_days(temporary: Path, directory: Path, report: ReplayReport) -> None:
 
 def _writer(path: Path, name: str) -> pq.ParquetWriter:
     schema: pa.Schema = TABLES[name].empty().to_arrow().schema
-    return pq.ParquetWriter(path, schema, compression="zstd")
+    return pq.ParquetWriter(path.absolute(), schema, compression="zstd")

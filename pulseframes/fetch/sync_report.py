@@ -196,13 +196,14 @@ class SyncReport:
         Returns
         -------
         dict
-            Times are ISO 8601, in UTC.
+            Times are ISO 8601, in UTC; a window has ``date_from`` and ``date_to``.
 
         Examples
         --------
         >>> spent = pf.sync("lake", "2026-11-09", "2026-11-16").as_dict()["calls_spent"]
         """
-        report: dict[str, Any] = json.loads(json.dumps(asdict(self), default=datetime.isoformat))
+        spans = {name: _as_dicts(getattr(self, name)) for name in ("asked", "coverage", "incomplete")}
+        report: dict[str, Any] = json.loads(json.dumps(asdict(self) | spans, default=datetime.isoformat))
         return report
 
     def __str__(self) -> str:
@@ -222,10 +223,14 @@ class SyncReport:
         if self.sample is not None:
             lines.append(str(self.sample))
         if self.resume_at is not None:
-            rest = "" if self.remaining is None else f" ({self.remaining} still to download)"
+            rest = "part of the search" if self.remaining is None else f"{self.remaining:,} sessions or details"
             when = f"{self.resume_at:%Y-%m-%d %H:%M:%S} UTC"
-            lines.append(f"Not finished{rest}: run the same sync again after {when} to resume.")
+            lines.append(f"Not finished ({rest} still to download): run the same sync again after {when} to resume.")
         return "\n".join(lines)
+
+
+def _as_dicts(windows: Sequence[Window]) -> list[dict[str, datetime]]:
+    return [{"date_from": start, "date_to": end} for start, end in windows]
 
 
 def span_text(window: Window) -> str:

@@ -108,7 +108,9 @@ def open_store(path: str | os.PathLike[str], storage_options: Mapping[str, str] 
     if scheme is not None and scheme[1].lower() != "file":
         raise InvalidQuery(f"path: unknown scheme {scheme[1]}://. {_VALID}.", argument="path")
     if storage_options:
-        raise InvalidQuery("storage_options are for a lake in a bucket. Omit them.", argument="storage_options")
+        raise InvalidQuery(
+            "storage_options: only a lake in a bucket takes them. Omit them.", argument="storage_options"
+        )
     return LocalStore(Path(text) if scheme is None else _folder_of(text))
 
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from typing import get_args
 
 import polars as pl
 
-from pulseframes._arguments import whole_number
+from pulseframes._arguments import check_choice, whole_number
 from pulseframes._random import PermanentRandom
 from pulseframes.errors import InvalidQuery
 from pulseframes.sampling.columns import DETAILED, ORDER, SIZE, STRATUM
@@ -79,6 +80,7 @@ def choose_details(
     5
     >>> details = pf.session_details(chosen["session_id"])
     """
+    check_choice("design", design, get_args(Kind))
     chosen = Design(design, seed, strata_columns(strata), allocation)
     calls = whole_number("calls", calls)
     check_frame("sessions", sessions, chosen.columns, "search_sessions()")
@@ -87,7 +89,7 @@ def choose_details(
             raise InvalidQuery(f"sessions: the column {name} must be {SESSIONS.schema[name]}.", argument="sessions")
     try:
         listed = pl.Series(list(detailed), dtype=pl.Int64)
-    except (TypeError, OverflowError, pl.exceptions.PolarsError):
+    except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError):
         raise InvalidQuery("detailed must be session ids, which are 64-bit integers.", argument="detailed") from None
     known = pl.col("session_id").is_in(listed.implode())
     if "detail_fetched_at" in sessions.columns:

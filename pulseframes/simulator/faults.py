@@ -163,9 +163,9 @@ def load_faults(text: str) -> list[Fault]:
     try:
         entries = json.loads(text)
     except ValueError as error:
-        raise ValueError(f"the script is not JSON: {error}") from None
+        raise ValueError(f"not JSON: {error}") from None
     if not isinstance(entries, list):
-        raise ValueError("the script must be a JSON list of faults")
+        raise ValueError('not a JSON list of faults, such as [{"kind": "status", "status": 500}]')
     faults = []
     for number, entry in enumerate(entries, start=1):
         try:

@@ -125,7 +125,7 @@ def test_a_window_that_the_sample_does_not_represent_is_refused(lake: pf.Lake, s
 
 
 def test_a_lake_without_a_sample_says_how_to_draw_one(lake: pf.Lake, shop: Simulator, tmp_path: Path) -> None:
-    with pytest.raises(pf.LakeError, match=r"has no random sample, .* sync\(\.\.\., details=N, design='pageviews'\)"):
+    with pytest.raises(pf.LakeError, match=r"has no random sample, .* sync\(\.\.\., details=45, design='pageviews'\)"):
         pf.Sample.of_lake(lake)
     lake.write(frames_of(shop, shop.summaries(START, END)["session_id"].head(9)), fetched_at=NOW)
     with pytest.raises(pf.LakeError, match="nothing can be estimated from its details"):

@@ -157,7 +157,7 @@ def test_rows_that_break_the_schema_are_written_beside_the_others(
         (["details", "--ids-from", "README.md"], "must end in .parquet"),
         (["details", "--ids-from", "pyproject.toml"], "must end in .parquet"),
         (["schema", "users"], "'users' is not one of"),
-        (["simulate", "--faults", "README.md"], "the script is not JSON"),
+        (["simulate", "--faults", "README.md"], "README.md: not JSON"),
         (["buy"], "No such command"),
     ],
 )
@@ -412,7 +412,7 @@ def test_doctor_passes_and_spends_nothing_without_spend(run: Run, simulator: Sim
 @pytest.mark.parametrize(
     ("variable", "value", "step", "said"),
     [
-        ("PULSEFRAMES_API_KEY", "", "settings", "Not set in the environment: PULSEFRAMES_API_KEY"),
+        ("PULSEFRAMES_API_KEY", "", "credentials", "Not set in the environment: PULSEFRAMES_API_KEY"),
         ("PULSEFRAMES_DAILY_LIMIT", "many", "settings", "DAILY_LIMIT must be a whole number, not 'many'"),
         ("PULSEFRAMES_QUOTA_DAY", "lunar", "settings", "QUOTA_DAY must be one of rolling, utc, not 'lunar'"),
         ("PULSEFRAMES_COUNT_AUTHENTICATE", "maybe", "settings", "must be yes or no, not 'maybe'"),
@@ -430,4 +430,5 @@ def test_doctor_names_the_step_that_fails_and_what_to_do(
     (failure,) = [line for line in out.splitlines() if line.startswith("FAIL")]
     assert failure.startswith(f"FAIL {step}: ")
     assert said in failure
-    assert out.splitlines()[-1] == failure
+    steps = [line[5:].partition(":")[0] for line in out.splitlines()]
+    assert steps == ["settings", "journal", "reachability", "clock", "credentials"]

@@ -140,7 +140,10 @@ def test_a_sync_without_calls_left_prints_when_to_resume_even_if_quiet_and_exits
     library.report = {"finished": False, "resume_at": datetime(2026, 11, 21, 9, tzinfo=UTC), "remaining": 40}
     code, out, err = run("-q", "sync", "lake", "--from", "2026-11-01", "--json")
     assert code == 3
-    assert "Not finished (40 still to download): run the same sync again after 2026-11-21 09:00:00 UTC" in err
+    assert (
+        "Not finished (40 sessions or details still to download): run the same sync again after 2026-11-21 09:00:00 UTC"
+        in err
+    )
     assert json.loads(out)["finished"] is False
 
 
@@ -209,7 +212,10 @@ def test_errors_of_a_lake_are_printed_without_a_traceback(
         (["plan", "lake", "--from", "2026-11-01", "--details", "many"], "'many' is neither"),
         (["plan", "lake", "--from", "2026-11-01", "--details", "1.5"], "'1.5' is neither"),
         (["plan", "lake", "--from", "2026-11-01", "--look-back", "-1"], "greater than or equal to 0"),
-        (["sql", "lake", "select 1", "--storage-option", "s3cret"], "One is not KEY=VALUE, such as aws_region=..."),
+        (
+            ["sql", "lake", "select 1", "--storage-option", "s3cret"],
+            "One is not KEY=VALUE, such as aws_region=us-east-1.",
+        ),
         (["sql", "lake", "select 1", "-o", "result.xlsx"], "must end in .parquet"),
         (["retain", "lake", "--days", "0", "--yes"], "greater than or equal to 1"),
         (["forget", "lake"], "Missing option '--user'"),
@@ -227,8 +233,8 @@ def test_wrong_usage_of_a_lake_is_refused_before_anything_is_done(
 REMOVALS = pytest.mark.parametrize(
     ("arguments", "name", "given", "question"),
     [
-        (["forget", "lake", "--user", "jane"], "forget", "jane", "user 'jane' from the lake lake and the journal?"),
-        (["retain", "lake", "--days", "90"], "retain", 90, "older than 90 days from the lake lake and the journal?"),
+        (["forget", "lake", "--user", "jane"], "forget", "jane", "user 'jane' from the lake 'lake' and the journal?"),
+        (["retain", "lake", "--days", "90"], "retain", 90, "older than 90 days from the lake 'lake' and the journal?"),
         (["retain", "--days", "90"], "retain", 90, "older than 90 days from the journal?"),
     ],
 )

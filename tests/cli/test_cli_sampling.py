@@ -99,7 +99,7 @@ def test_a_sync_without_calls_left_exits_with_3_and_reports_its_sample(
     code, _, err = run("sync", lake.location, *WINDOW, "--details", "5", "--design", "uniform")
     assert code == 3
     assert "Sample uniform (seed 0): 2 of " in err
-    assert "Not finished (3 still to download)" in err
+    assert "Not finished (3 sessions or details still to download)" in err
 
 
 @pytest.mark.usefixtures("environment")
@@ -107,12 +107,12 @@ def test_a_sync_without_calls_left_exits_with_3_and_reports_its_sample(
     ("options", "message"),
     [
         (("--details", "3", "--design", "views"), "'views' is not one of 'pageviews', 'uniform', 'newest'"),
-        (("--details", "3", "--strata", "country"), "--strata and --seed need pageviews or uniform"),
-        (("--details", "3", "--design", "newest", "--seed", "2"), "--strata and --seed need pageviews or uniform"),
+        (("--details", "3", "--strata", "country"), "it needs --design pageviews or --design uniform"),
+        (("--details", "3", "--design", "newest", "--seed", "2"), "it needs --design pageviews or --design uniform"),
         (("--details", "3", "--design", "uniform", "--seed", "-1"), "greater than or equal to 0"),
         (
             ("--details", "3", "--design", "uniform", "--strata", "ip_city"),
-            "Unknown column 'ip_city' in --strata; use one that search_sessions",
+            "Unknown column 'ip_city' in --strata. Use one that a search fills",
         ),
         (
             ("--details", "3", "--design", "uniform", "--strata", "ip_address"),
@@ -390,7 +390,7 @@ def test_estimate_of_a_lake_with_all_details_needs_no_sample(run: Run, lake: pf.
         (
             ("mean(loading_time_ms)", "--calibrate", "ip_city"),
             2,
-            "Unknown column 'ip_city' in --calibrate; use one that search_sessions() fills",
+            "Unknown column 'ip_city' in --calibrate. Use one that a search fills",
         ),
         (("count()", "-o", "count.xlsx"), 2, "must end in .parquet"),
         ((), 2, "Missing argument 'MEASURE...'"),

@@ -133,8 +133,8 @@ def test_a_forgotten_person_is_in_no_file_and_everyone_else_is_as_before(old: Si
         assert known.session_ids == set(theirs["session_id"])
         done = forget_in_journal(client.journal, known)
         assert done.sessions_removed == len(theirs)
-        assert done.answers_removed == len(theirs) + 1
-        assert done.questions_redacted == len(theirs) + 1
+        assert done.responses_removed == len(theirs) + 1
+        assert done.calls_redacted == len(theirs) + 1
         for held in (files(), all_text(client.journal)):
             assert [needle for needle in needles if needle.lower().encode() in held.lower()] == []
         assert not any(f"id={number}\n".encode() in all_text(client.journal) for number in theirs["session_id"])
@@ -152,7 +152,7 @@ def test_a_forgotten_person_is_in_no_file_and_everyone_else_is_as_before(old: Si
         assert client.calls_spent == spent
         assert user not in repr(done) + repr(known)
         second = forget(client.journal, user)
-        assert (second.sessions_removed, second.answers_rewritten, second.answers_removed) == (0, 0, 0)
+        assert (second.sessions_removed, second.responses_rewritten, second.responses_removed) == (0, 0, 0)
 
 
 # Who is the person
@@ -430,9 +430,14 @@ def test_older_data_is_removed_and_calls_that_count_still_count(journal: Journal
     assert ids_left(journal, mixed) == [4, 5, 6]
     assert entries[mixed].forgotten == 1
     assert journal.quota("shop", UNLIMITED).used == used == 4
-    assert (done.calls_removed, done.answers_removed, done.answers_rewritten) == (1, 3, 1)
+    assert (done.calls_removed, done.responses_removed, done.responses_rewritten) == (1, 3, 1)
     again = retain_in_journal(journal, cutoff, clock.now)
-    assert (again.calls_removed, again.answers_removed, again.answers_rewritten, again.sessions_removed) == (0, 0, 0, 0)
+    assert (again.calls_removed, again.responses_removed, again.responses_rewritten, again.sessions_removed) == (
+        0,
+        0,
+        0,
+        0,
+    )
 
 
 def test_only_key_files_that_hold_a_text_are_deleted(tmp_path: Path) -> None:

@@ -119,7 +119,7 @@ def test_a_forgotten_person_is_in_no_file_and_everybody_else_is_as_before(kept: 
     assert done.lake.days == set(mine["date"])
     assert done.journal is not None
     assert done.journal.sessions_removed == len(mine)
-    assert done.journal.questions_redacted >= 1
+    assert done.journal.calls_redacted >= 1
     for text in (str(done), repr(done), str(done.as_dict())):
         assert not any(secret in text for secret in secrets)
     assert "Raygun may still have the user" in str(done)
@@ -238,7 +238,7 @@ def test_wrong_arguments_remove_nothing(kept: Kept) -> None:
 
 def test_without_a_journal_and_a_lake_nothing_is_removed(tmp_path: Path) -> None:
     done = pf.forget(None, "anna", settings=pf.Settings(home=str(tmp_path)))
-    assert done.as_dict() == {"found": False, "kept_from": None, "lake": None, "journal": None, "key_files": 0}
+    assert done.as_dict() == {"removed": False, "kept_from": None, "lake": None, "journal": None, "key_files": 0}
     assert str(done) == "No matching user found. Nothing was removed."
 
 
@@ -261,7 +261,7 @@ def test_retain_deletes_old_days_from_both_and_no_sync_downloads_them_again(kept
     gone_for_good = set(old["user_identifier"].drop_nulls()) - set(young["user_identifier"].drop_nulls())
     assert gone_for_good
     assert not [name for name in gone_for_good if name in texts]
-    assert f"Deleted everything before {cutoff:%Y-%m-%d} UTC." in str(done)
+    assert f"Removed what was older than {cutoff:%Y-%m-%d} UTC." in str(done)
     report = pf.sync(kept.lake, *kept.window, client=kept.client, details="all")
     assert report.asked == []
     refreshed = pf.sync(kept.lake, *kept.window, client=kept.client, refresh=True)
@@ -282,16 +282,21 @@ def test_the_counts_are_printed_and_stored_as_json() -> None:
     lake = ForgottenInLake({"sessions": 3, "page_views": 1_200}, 1, {date(2026, 11, 2), date(2026, 11, 1)})
     removed = pf.Forgotten(lake, ForgottenInJournal(3, 2, 1, 1, 0), 1)
     assert json.dumps(removed.as_dict()) == (
-        '{"found": true, "kept_from": null, "lake": {"rows": {"sessions": 3, "page_views": 1200}, "mentions": 1, "days": '
-        '["2026-11-01", "2026-11-02"]}, "journal": {"sessions_removed": 3, "answers_rewritten": 2, "answers_removed": 1, '
-        '"questions_redacted": 1, "calls_removed": 0}, "key_files": 1}'
+        '{"removed": true, "kept_from": null, "lake": {"rows": {"sessions": 3, "page_views": 1200}, "mentions": 1, "days": '
+        '["2026-11-01", "2026-11-02"]}, "journal": {"sessions_removed": 3, "responses_rewritten": 2, "responses_removed": 1, '
+        '"calls_redacted": 1, "calls_removed": 0}, "key_files": 1}'
     )
     assert str(removed).splitlines() == [
-        "Lake: 3 sessions, 1,200 page_views removed; 2 days rewritten, 1 mention redacted.",
-        "Journal: 3 sessions removed; 2 responses rewritten, 1 removed; 0 calls removed, 1 redacted.",
+        "Lake: 3 sessions removed, 1,200 page views removed, 1 mention redacted, 2 days rewritten.",
+        "Journal: 3 sessions removed, 1 response removed, 2 responses rewritten, 1 call redacted.",
         "Session keys: 1 file removed.",
         "Raygun may still have the user. Delete them there as well, or a later search downloads them again.",
     ]
     retained = pf.Forgotten(kept_from=datetime(2026, 11, 11, tzinfo=UTC))
     assert retained.as_dict()["kept_from"] == "2026-11-11T00:00:00+00:00"
-    assert str(retained) == "Deleted everything before 2026-11-11 UTC."
+    assert str(retained) == "Nothing was older than 2026-11-11 UTC. Nothing was removed."
+    drawn = pf.Forgotten(ForgottenInLake({"sessions": 0, "design": 1}), kept_from=retained.kept_from)
+    assert str(drawn).splitlines() == [
+        "Removed what was older than 2026-11-11 UTC.",
+        "Lake: 1 sampled session removed.",
+    ]

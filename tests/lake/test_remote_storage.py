@@ -678,5 +678,5 @@ def test_an_address_with_a_percent_sign_is_rejected_since_polars_and_obstore_dif
 
 
 def test_options_for_a_folder_are_rejected(tmp_path: Path) -> None:
-    with pytest.raises(pf.InvalidQuery, match="are for a lake in a bucket"):
+    with pytest.raises(pf.InvalidQuery, match="only a lake in a bucket"):
         open_store(tmp_path, {"aws_region": "us-east-1"})
