@@ -337,7 +337,7 @@ def test_frames_that_do_not_belong_together_are_refused(shop: Simulator) -> None
             "what session_details.. returned, not DataFrame",
         ),
         (lambda: pf.Sample.of_details(details.sessions), "details", "what session_details.. returned, not DataFrame"),
-        (lambda: pf.Sample.of_lake(5), "path", "path must be a folder"),
+        (lambda: pf.Sample.of_lake(5), "lake", "lake must be a Lake, or its folder"),
     ]
     for ask, argument, message in wrong:
         with pytest.raises(pf.InvalidQuery, match=message) as caught:

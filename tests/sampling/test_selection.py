@@ -205,7 +205,7 @@ def test_no_sessions_and_no_calls_give_no_rows() -> None:
         ({"seed": "x"}, "seed must be .* not 'x'"),
         (
             {"strata": "satisfaction_rating"},
-            "Unknown column 'satisfaction_rating' in strata=; use one that search_sessions",
+            "Unknown column 'satisfaction_rating' in strata=. Use one that a search fills",
         ),
         ({"strata": "user_email_address"}, "identifies people or single sessions"),
         ({"strata": "nowhere"}, "Unknown column 'nowhere' in strata="),
