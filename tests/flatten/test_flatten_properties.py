@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import polars as pl
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 from support import reference_flatten
 
 from pulseframes import endpoints
@@ -133,6 +133,7 @@ def test_replacing_one_value_loses_no_row_and_changes_no_other_session(
     assert all(json.loads(raw) is not ABSENT for raw in with_raw["raw_json"])
 
 
+@settings(max_examples=50)
 @given(st.lists(sessions, max_size=4))
 def test_every_row_is_either_valid_or_rejected_with_a_reason(documents: list[dict[str, Any]]) -> None:
     frames = flatten_answers(
