@@ -95,10 +95,10 @@ class Plan:
         Days of calls needed, today included; 0 if there is nothing to do, None if unknown.
     probe_cost : int
         Calls that planning itself used.
-    incomplete : list of Window
-        Windows of the lake that lack sessions, missing or deleted; a refresh downloads them again.
     left_out_before : datetime or None
         The sync skips the part of the window before this time, because ``retain()`` deleted it.
+    incomplete : list of Window
+        Windows of the lake that lack sessions, missing or deleted; a refresh downloads them again.
 
     Examples
     --------
@@ -116,8 +116,8 @@ class Plan:
     daily_limit: int
     days: int | None
     probe_cost: int
-    incomplete: list[Window] = field(default_factory=list)
     left_out_before: datetime | None = None
+    incomplete: list[Window] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the plan as JSON types.
