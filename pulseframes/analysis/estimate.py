@@ -10,6 +10,7 @@ from typing import Final, TypeAlias
 
 import polars as pl
 
+from pulseframes._process import check_process
 from pulseframes.analysis.page_template import Rules, page_template
 from pulseframes.analysis.sample import Sample, everyone, sample_or_details
 from pulseframes.errors import InvalidQuery
@@ -148,6 +149,7 @@ def open_source(
     design: Design | str | None = None,
 ) -> Lake | Sample:
     """Return the lake or sample that a user passed; raise ``InvalidQuery`` if the other options need a lake."""
+    check_process()
     if isinstance(source, Lake | str | os.PathLike):
         return as_lake(source, "source")
     if not isinstance(source, Sample | SessionFrames):

@@ -9,6 +9,7 @@ from typing import Final
 
 import polars as pl
 
+from pulseframes._process import check_process
 from pulseframes.errors import IncompleteWarning, InvalidQuery, LakeError, warn
 from pulseframes.lake import Lake, as_lake, in_window, is_active
 from pulseframes.query import EVER, DateLike, parse_window
@@ -101,6 +102,7 @@ class Sample:
         >>> chosen = pf.choose_details(sessions, 12)
         >>> sample = pf.Sample.of_frames(sessions, chosen, pf.session_details(chosen["session_id"]))
         """
+        check_process()
         design = as_design(design)
         check_frame("sessions", sessions, [*design.columns, "status"], "search_sessions()")
         check_frame("chosen", chosen, ["session_id", STRATUM, SIZE, PROBABILITY], "choose_details()")

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Final
 from filelock import FileLock, Timeout
 from requests.auth import AuthBase, HTTPBasicAuth
 
+from pulseframes._process import ForkedLock
 from pulseframes._secret import Redactor, Secret
-from pulseframes.client.connection import ForkedLock
 from pulseframes.client.database import make_private
 from pulseframes.client.sender import Sender
 from pulseframes.client.settings import Credentials

@@ -13,9 +13,9 @@ from typing import Final, NoReturn, Self
 from urllib.parse import urlencode
 
 from pulseframes._arguments import check_callable, check_type
+from pulseframes._process import ForkedLock, check_process
 from pulseframes._secret import Redactor
 from pulseframes.client.auth import KeyStore, SessionKeyAuth, SessionKeys, secrets_of
-from pulseframes.client.connection import ForkedLock, check_process
 from pulseframes.client.journal import JOURNAL_FILE, CallRecord, Journal
 from pulseframes.client.quota import Quota
 from pulseframes.client.sender import Sender

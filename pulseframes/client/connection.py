@@ -1,21 +1,16 @@
-"""Connections that report how far a call has come, calls that end at a deadline, and what a fork leaves of all that."""
+"""Connections that report how far a call has come, and calls that end at a deadline."""
 
 from __future__ import annotations
 
-import os
-import re
 import socket
 import threading
-import weakref
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import requests
 from requests.adapters import HTTPAdapter
 
 from pulseframes._version import __version__
-from pulseframes.errors import PulseError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -118,63 +113,3 @@ def new_session() -> requests.Session:
     for scheme in ("https://", "http://"):
         session.mount(scheme, _Adapter())
     return session
-
-
-class ForkedLock:
-    """A lock that a forked child has anew: a thread of its parent may have held it."""
-
-    def __init__(self) -> None:
-        self.renew()
-        _locks.add(self)
-
-    def renew(self) -> None:
-        """Replace the lock by an open one."""
-        self._lock = threading.Lock()
-
-    def __enter__(self) -> None:
-        self._lock.acquire()
-
-    def __exit__(self, *_: object) -> None:
-        self._lock.release()
-
-
-_locks: Final[weakref.WeakSet[ForkedLock]] = weakref.WeakSet()
-
-#: Only Linux, where processes fork by default, tells the names of threads.
-_THREADS: Final = Path("/proc/self/task")
-_POLARS_THREAD: Final = re.compile(r"polars-\d+\n")
-
-
-class _Fork:
-    polars_had_started = False
-    polars_hangs = False
-
-
-def check_process() -> None:
-    """Raise ``PulseError`` in a forked child in which polars would wait for ever."""
-    if _Fork.polars_hangs:
-        raise PulseError(
-            "This process was forked from one that had used polars, and polars hangs in such a process. Nothing was sent. Start "
-            'processes by spawn instead, as in multiprocessing.get_context("spawn").Pool(), or before the first query.'
-        )
-
-
-def _before_fork() -> None:
-    _Fork.polars_had_started = any(_POLARS_THREAD.fullmatch(_name(thread)) for thread in _THREADS.glob("*/comm"))
-
-
-def _name(thread: Path) -> str:
-    try:
-        return thread.read_text()
-    except OSError:  # it has just ended
-        return ""
-
-
-def _after_fork_in_child() -> None:
-    _Fork.polars_hangs = _Fork.polars_hangs or _Fork.polars_had_started
-    for lock in _locks:
-        lock.renew()
-
-
-if hasattr(os, "register_at_fork"):  # not on Windows, which does not fork
-    os.register_at_fork(before=_before_fork, after_in_child=_after_fork_in_child)

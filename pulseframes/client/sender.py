@@ -12,9 +12,9 @@ from urllib.parse import urlencode
 
 from requests.auth import AuthBase
 
+from pulseframes._process import ForkedLock
 from pulseframes._secret import Redactor
 from pulseframes._text import plural
-from pulseframes.client.connection import ForkedLock
 from pulseframes.client.failures import TOO_MANY_REQUESTS, error_for, retry_time, with_retries
 from pulseframes.client.journal import Journal, Outcome, Request
 from pulseframes.client.quota import CLOCK_TOLERANCE, Quota, QuotaRule

@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias, get_args
 import polars as pl
 
 from pulseframes._arguments import check_choice
+from pulseframes._process import check_process
 from pulseframes.client import Answer, PulseClient, as_client
 from pulseframes.endpoints import DETAIL, SEARCH
 from pulseframes.errors import IncompleteWarning, PulseError, RejectedRowsWarning, SchemaViolation, warn
@@ -99,6 +100,7 @@ def search_sessions(
     >>> sessions = pf.search_sessions("2026-11-09", "2026-11-10", country=["NZ", "US"])
     >>> by_browser = sessions.group_by("browser_name").len()
     """
+    check_process()
     query = SearchQuery.parse(
         date_from,
         date_to,
@@ -187,6 +189,7 @@ def session_details(
     >>> details = pf.session_details(sessions["session_id"].head(3))
     >>> slowest = details.page_views.sort("loading_time_ms", descending=True, nulls_last=True).head(5)
     """
+    check_process()
     query = DetailQuery.parse(ids)
     check_choice("on_invalid", on_invalid, get_args(OnInvalid))
     if not query.ids:

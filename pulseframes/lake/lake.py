@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import polars as pl
 
 from pulseframes._arguments import check_type
+from pulseframes._process import check_process
 from pulseframes.errors import InvalidQuery
 from pulseframes.lake.partitions import scan
 from pulseframes.lake.state import LakeFiles
@@ -147,6 +148,7 @@ class Lake(LakeFiles):
         >>> written.rows["sessions"].new == len(sessions)
         True
         """
+        check_process()
         at = None if fetched_at is None else parse_instant("fetched_at", fetched_at)
         batches = as_batches(frames, at)
         written = Written()

@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from pulseframes._arguments import check_type
+from pulseframes._process import check_process
 from pulseframes.errors import InvalidQuery, LakeError
 from pulseframes.lake.commit import Commit, recover
 from pulseframes.lake.lease import LOCK_SECONDS, OWN_FOLDER
@@ -216,6 +217,7 @@ class LakeFiles:
 
     def _stored(self) -> LakeState | None:
         """Return the state that is stored; None if there is no lake. Tables without a state are a lake that lost it."""
+        check_process()
         data = self.store.read(STATE_FILE)
         if data is not None:
             return LakeState.decode(data, self.location)

@@ -10,6 +10,7 @@ from typing import Final, Literal, NamedTuple
 import polars as pl
 
 from pulseframes._arguments import nearest, shortened, shown
+from pulseframes._process import check_process
 from pulseframes.errors import InvalidQuery
 from pulseframes.sampling.columns import BASE, OWNER, VALUE
 
@@ -93,6 +94,7 @@ class Measure:
 
 def expression(given: str | pl.Expr, argument: str) -> pl.Expr:
     """Parse a SQL expression, or return a polars one; raise ``InvalidQuery`` unless it is exactly one."""
+    check_process()
     if isinstance(given, pl.Expr):
         if given.meta.has_multiple_outputs():
             raise InvalidQuery(f"{argument}: {given} selects several columns; pass them one by one.", argument=argument)

@@ -12,7 +12,7 @@ from pulseframes.errors import InvalidQuery
 
 PERIOD: Final = "period"
 
-_MOMENT: Final = pl.lit(datetime(2026, 1, 1, tzinfo=UTC))
+_MOMENT: Final = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def local_start(time_zone: str) -> pl.Expr:
@@ -23,7 +23,7 @@ def local_start(time_zone: str) -> pl.Expr:
     if not isinstance(time_zone, str) or not time_zone:
         raise unknown
     try:
-        pl.select(_MOMENT.dt.convert_time_zone(time_zone))
+        pl.select(pl.lit(_MOMENT).dt.convert_time_zone(time_zone))
     except pl.exceptions.PolarsError:
         raise unknown from None
     return pl.col("session_start").dt.convert_time_zone(time_zone)
@@ -34,9 +34,10 @@ def period_of(every: str, time_zone: str) -> pl.Expr:
     invalid = InvalidQuery(f"every: {shown(every)} is not a length of time. Example: '1h' or '1d'.", argument="every")
     if not isinstance(every, str):
         raise invalid
+    moment = pl.lit(_MOMENT)
     try:
-        is_positive = pl.select(_MOMENT.dt.offset_by(every) > _MOMENT).item()
-        pl.select(_MOMENT.dt.truncate(every))
+        is_positive = pl.select(moment.dt.offset_by(every) > moment).item()
+        pl.select(moment.dt.truncate(every))
     except pl.exceptions.PolarsError:
         raise invalid from None
     if not is_positive:

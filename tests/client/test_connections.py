@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import gzip
 import os
+import pkgutil
+import select
+import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +24,10 @@ from conftest import Run
 from support.raw_server import RawServer, certificate, ok, raw_server, trickle
 
 import pulseframes as pf
-from pulseframes.client import connection as connection_module
+from pulseframes import _process
 from pulseframes.client.transport import MAX_REFUSAL
 from pulseframes.endpoints import DETAIL, SEARCH
+from pulseframes.tables import SESSIONS
 
 #: An address for documentation: no test may reach it, except through a proxy on this machine.
 ELSEWHERE = "https://192.0.2.77/api/v1/pulse"
@@ -250,7 +258,7 @@ def echo(connection: socket.socket, head: bytes) -> None:
 
 
 def in_child(work: Any) -> tuple[int, str]:
-    """Run something in a forked child; return its process id, and what it returned or raised."""
+    """Run something in a forked child; return its process id, and what it returned or raised, or nothing if it hangs."""
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
@@ -262,13 +270,15 @@ def in_child(work: Any) -> tuple[int, str]:
         os._exit(0)
     os.close(writer)
     with os.fdopen(reader) as pipe:
+        if not select.select([pipe], [], [], 30)[0]:
+            os.kill(child, signal.SIGKILL)
         return child, pipe.read()
 
 
 @pytest.fixture
 def polars_has_no_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     """As in a process that has not used polars."""
-    monkeypatch.setattr(connection_module, "_name", lambda _: "")
+    monkeypatch.setattr(_process, "_name", lambda _: "")
 
 
 @pytest.fixture
@@ -303,13 +313,66 @@ def test_a_forked_child_waits_for_no_lock_of_its_parents_threads(children: list[
     assert said == "b'/session?id=2'"
 
 
-def test_a_child_forked_after_polars_was_used_is_told_to_spawn_before_a_call_is_sent(children: list[int]) -> None:
+@dataclass
+class Parent:
+    """What a parent had before it forked."""
+
+    client: pf.PulseClient
+    lake: pf.Lake
+    frames: pf.SessionFrames
+
+
+FORKED: dict[str, Callable[[Parent], object]] = {
+    "a search": lambda had: pf.search_sessions("2026-11-01", "2026-11-02", client=had.client),
+    "details": lambda had: pf.session_details([1250], client=had.client),
+    "no details": lambda had: pf.session_details([], client=had.client),
+    "a call": lambda had: had.client.call(DETAIL, {"id": "2"}),
+    "a cached answer": lambda had: had.client.kept_answer(DETAIL, {"id": "2"}),
+    "a sync": lambda had: pf.sync(had.lake, "2026-11-01", details=3, client=had.client),
+    "a plan": lambda had: pf.plan(had.lake, "2026-11-01", client=had.client),
+    "a scan": lambda had: had.lake.sessions().collect(),
+    "sql": lambda had: had.lake.sql("select count(*) from sessions"),
+    "a write": lambda had: had.lake.write(had.frames),
+    "an estimate": lambda had: pf.estimate(had.lake, "p75(loading_time_ms)", by="country"),
+    "an analysis of frames": lambda had: pf.page_speed(had.frames),
+    "an analysis of a lake": lambda had: pf.traffic(had.lake),
+    "forget": lambda had: pf.forget(had.lake, "jane@example.com", settings=had.client.settings),
+    "retain": lambda had: pf.retain(had.lake, 9, settings=had.client.settings),
+}
+
+
+@pytest.mark.parametrize("work", FORKED.values(), ids=FORKED)
+def test_a_child_forked_after_polars_was_used_is_told_to_spawn_before_a_call_is_sent(
+    work: Callable[[Parent], object], children: list[int], tmp_path: Path
+) -> None:
+    frames, lake = pf.session_details([]), pf.Lake(tmp_path / "lake")
+    lake.write(pl.DataFrame([{"session_id": 1, "session_start": datetime(2026, 11, 1, tzinfo=UTC)}], SESSIONS.schema))
+    with raw_server(echo) as server, client_of(server.url, home=tmp_path / "home") as client:
+        child, said = in_child(lambda: work(Parent(client, lake, frames)))
+        children.append(child)
+        assert said.startswith("PulseError: This process was forked from one that had used polars")
+        assert 'get_context("spawn")' in said
+        assert server.calls == 0
+
+
+def test_a_forked_child_can_import_every_module() -> None:
+    names = [
+        module.name for module in pkgutil.walk_packages(pf.__path__, "pulseframes.") if "__main__" not in module.name
+    ]
+    script = (
+        "import importlib, os, polars as pl\n"
+        "pl.DataFrame({'a': [1, 2] * 1000}).group_by('a').len()\n"
+        "if os.fork() == 0:\n"
+        f"    [importlib.import_module(name) for name in {names}]\n"
+        "    os._exit(7)\n"
+        "os._exit(os.waitstatus_to_exitcode(os.wait()[1]))"
+    )
+    assert subprocess.run([sys.executable, "-c", script], timeout=60, check=False).returncode == 7
+
+
+def test_the_parent_of_a_forked_child_goes_on(children: list[int]) -> None:
     pl.DataFrame({"a": [1, 2]}).filter(pl.col("a") > 1)
     with raw_server(echo) as server, client_of(server.url) as client:
-        for work in (lambda: client.call(DETAIL, {"id": "2"}), lambda: client.kept_answer(DETAIL, {"id": "2"})):
-            child, said = in_child(work)
-            children.append(child)
-            assert said.startswith("PulseError: This process was forked from one that had used polars")
-            assert 'get_context("spawn")' in said
-        assert client.call(DETAIL, {"id": "1"}).ok  # the parent goes on
+        children.append(in_child(lambda: None)[0])
+        assert client.call(DETAIL, {"id": "1"}).ok
         assert server.calls == 2
