@@ -18,7 +18,10 @@ demo: $(VENV)/.demo
 	mkdir -p build
 	$(BIN)/pulseframes demo --report build/report.html
 
-test: lint types docs wheel lowest pythons tests
+# Installs and checks run two at a time. The tests use all cores by themselves, and close with the test runner's own line.
+test:
+	$(MAKE) --no-print-directory --jobs=2 lint types docs wheel lowest pythons
+	$(MAKE) --no-print-directory tests
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -50,7 +53,6 @@ lowest: $(VENV)-lowest/.installed
 pythons: $(foreach version,$(PYTHONS),$(VENV)-$(version)/.installed)
 	for version in $(PYTHONS); do $(VENV)-$$version/bin/pytest -n auto --dist worksteal $(FAST) || exit 1; done
 
-# Closes with the test runner's own line.
 tests: $(VENV)/.dev browser
 	$(BIN)/pytest --nbmake --nbmake-timeout=120 -n auto --dist worksteal
 
