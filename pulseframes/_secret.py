@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import re
+from functools import lru_cache
 from typing import Final, NoReturn, Self
 from urllib.parse import unquote
 
@@ -18,6 +19,15 @@ _TELLING: Final = 8
 _LAYERS: Final = 3
 #: Stands in for an explanation of the server that repeats a secret.
 WITHHELD: Final = b"(its text is not kept, because it holds credentials)"
+
+#: Data is examined in pieces of this size, so that examining it takes little memory.
+PIECE: Final = 1 << 20
+#: Each character of a secret takes at most so many when it is escaped.
+_LONGEST_ESCAPE: Final = 16
+#: How ``_pattern()`` takes one character to be escaped, in lower case; only ASCII is in secrets.
+_ESCAPE: Final = re.compile(
+    rb"(\\\\{0,7}[ux](?:00)?[2-7][0-9a-f]|%(?:25){0,6}[2-7][0-9a-f]|&(?:#x0{0,6}[2-7][0-9a-f]|#0{0,6}[0-9]{2,3}|[a-z]{2,8});)"
+)
 
 _BACKSLASHED: Final = re.compile(r"""\\(?:u([0-9a-f]{4})|x([0-9a-f]{2})|(["'\\/]))""", re.IGNORECASE)
 
@@ -94,12 +104,20 @@ class Redactor:
 
     def data(self, body: bytes) -> bytes:
         """Return data with stars in place of the secrets. Short ones stay: they are found in innocent data, which must not change."""
-        plain = _plain(body)
-        for secret, spellings in self._spellings.items():
-            for spelling in spellings if len(secret) >= SHORTEST_REDACTED else ():
-                if "".join(spelling.split()).casefold() in plain:
-                    body = _pattern(spelling).sub(b"***", body)
-        return body
+        wanted = [
+            spelling
+            for secret, spellings in self._spellings.items()
+            for spelling in spellings
+            if len(secret) >= SHORTEST_REDACTED
+        ]
+        overlap = _LONGEST_ESCAPE * max(map(len, wanted), default=0)
+        places = {
+            match.span()
+            for start in range(0, len(body), PIECE)
+            for spelling in _found(wanted, body[start : start + PIECE + overlap])
+            for match in _pattern(spelling).finditer(body, start, start + PIECE + overlap)
+        }
+        return _with_stars(body, sorted(places)) if places else body
 
     def explanation(self, body: bytes) -> bytes:
         """Return what a server says about an error, or a replacement if any part of a secret may be in it."""
@@ -126,18 +144,56 @@ def _spellings(secret: str) -> list[str]:
     return [secret, secret[::-1], encoded.hex(), *(text[:-1] for text in in_base64)]
 
 
+def _found(spellings: list[str], piece: bytes) -> list[str]:
+    """Return quickly which spellings may be in a piece of data, escaped or not."""
+    plain = piece.lower()
+    found = [spelling for spelling in spellings if spelling.lower().encode() in plain]
+    if any(mark in piece for mark in (b"\\", b"%", b"&")):
+        plain = _unescaped(plain)
+        found += [spelling for spelling in spellings if _unescaped(spelling.lower().encode()) in plain]
+    return found
+
+
+def _with_stars(body: bytes, places: list[tuple[int, int]]) -> bytes:
+    """Return data with stars in place of some sections, which may overlap."""
+    parts, end = list[bytes](), 0
+    for first, last in places:
+        if first >= end:
+            parts += [body[end:first], b"***"]
+        end = max(end, last)
+    return b"".join([*parts, body[end:]])
+
+
+def _unescaped(data: bytes) -> bytes:
+    """Return data in lower case without escapes and backslashes."""
+    for _ in range(_LAYERS):
+        parts = _ESCAPE.split(data)
+        parts[1::2] = map(_character, parts[1::2])
+        data = b"".join(parts)
+        if len(parts) == 1:
+            break
+    return data.replace(b"\\", b"")
+
+
+@lru_cache(maxsize=1_000)
+def _character(escape: bytes) -> bytes:
+    """Return what an escape stands for, in lower case."""
+    entity = escape if escape.startswith(b"&") else b"&#x%s;" % escape[-2:]
+    return html.unescape(entity.decode()).lower().encode()
+
+
 def _plain(body: bytes) -> str:
     """Return a text without escapes, white space and letter case."""
     text = body.decode("utf-8", "replace").replace("\0", "")  # UTF-16 is full of these
     for _ in range(_LAYERS):
         escaped = text
-        text = html.unescape(unquote(_BACKSLASHED.sub(_unescaped, text)))
+        text = html.unescape(unquote(_BACKSLASHED.sub(_without_backslash, text)))
         if text == escaped:
             break
     return "".join(text.split()).casefold()
 
 
-def _unescaped(match: re.Match[str]) -> str:
+def _without_backslash(match: re.Match[str]) -> str:
     code = match[1] or match[2]
     return chr(int(code, 16)) if code else match[3]
 
@@ -145,8 +201,8 @@ def _unescaped(match: re.Match[str]) -> str:
 def _pattern(text: str) -> re.Pattern[bytes]:
     """Return a pattern of a text with any of its characters escaped."""
     characters = (
-        rf"(?:\\*{re.escape(letter)}|%(?:25)*{ord(letter):02x}|\\+[ux](?:00)?{ord(letter):02x}|&#0*{ord(letter)};"
-        rf"|&#x0*{ord(letter):x};{'' if letter.isalnum() else '|&[a-z]+;'})"
+        rf"(?:\\{{0,8}}{re.escape(letter)}|%(?:25){{0,6}}{ord(letter):02x}|\\{{1,8}}[ux](?:00)?{ord(letter):02x}"
+        rf"|&#0{{0,6}}{ord(letter)};|&#x0{{0,6}}{ord(letter):x};{'' if letter.isalnum() else '|&[a-z]{2,8};'})"
         for letter in text
     )
     return re.compile("".join(characters).encode(), re.IGNORECASE)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 import html
 import json
+import tracemalloc
 from collections.abc import Callable
 from urllib.parse import quote
 
 import pytest
 from hypothesis import given, strategies as st
 
-from pulseframes._secret import WITHHELD, Redactor, Secret
+from pulseframes._secret import PIECE, WITHHELD, Redactor, Secret
 
 SECRET = "client:se/cret+SECRETthree==xyz&1234567"
 SPELLINGS: dict[str, Callable[[str], str]] = {
@@ -57,3 +58,34 @@ def test_data_with_a_secret_in_any_spelling_has_stars_in_its_place(spelling: str
 def test_bytes_without_a_secret_are_unchanged(body: bytes) -> None:
     redactor = Redactor(Secret("a-key-that-is-nowhere-0123456789"))
     assert redactor.data(body) == redactor.explanation(body) == body
+
+
+PRINTABLE = st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=12, max_size=40)
+
+
+@given(secret=PRINTABLE, spelling=st.sampled_from([*SPELLINGS]))
+def test_any_secret_has_stars_in_its_place(secret: str, spelling: str) -> None:
+    kept = Redactor(Secret(secret)).data(f"before: {SPELLINGS[spelling](secret)} :after".encode())
+    assert b"***" in kept
+    assert kept.startswith(b"before: ")
+    assert kept.endswith(b" :after")
+
+
+@pytest.mark.parametrize("spelling", ["as it is", "JSON escapes", "HTML entities"])
+def test_a_secret_is_found_wherever_it_is_in_large_data(spelling: str) -> None:
+    written = SPELLINGS[spelling](SECRET).encode()
+    for before in (PIECE - len(written), PIECE - len(written) // 2, PIECE - 1, PIECE):
+        kept = Redactor(Secret(SECRET)).data(b"a" * before + b"!" + written + b" " + written + b"!" + b"b" * PIECE)
+        assert kept == b"a" * before + b"!*** ***!" + b"b" * PIECE
+
+
+@pytest.mark.parametrize("text", [b"ab ", b"\\", b"0", "Zo\u00eb".encode()])
+def test_large_data_without_a_secret_is_examined_in_little_memory(text: bytes) -> None:
+    body = text * (16 * PIECE // len(text))
+    redactor = Redactor(Secret(SECRET))
+    tracemalloc.start()
+    try:
+        assert redactor.data(body) == body
+        assert tracemalloc.get_traced_memory()[1] < len(body)
+    finally:
+        tracemalloc.stop()
