@@ -191,7 +191,7 @@ class SessionNotFound(PulseError):
 class ServerError(PulseError):
     """The server failed, could not be reached or answered with an undocumented status.
 
-    If ``retryable``, raised only after up to two retries. Each attempt counts, unless no connection was made.
+    If ``retryable``, raised only after up to two retries, unless they are of no use. Each attempt counts, unless no connection was made.
 
     Attributes
     ----------
@@ -199,6 +199,8 @@ class ServerError(PulseError):
         The HTTP status; None without a complete answer.
     timed_out : bool
         Whether the answer took too long, for us or the server.
+    cut_off : bool
+        Whether it still arrived when ``Settings(total_timeout=...)`` was over, so that another attempt would take as long.
     retry_at : datetime or None
         When the server allows the next call, in UTC; None if it did not say.
     """
@@ -210,12 +212,14 @@ class ServerError(PulseError):
         status: int | None = None,
         retryable: bool = False,
         timed_out: bool = False,
+        cut_off: bool = False,
         retry_at: datetime | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
         self.retryable = retryable
         self.timed_out = timed_out
+        self.cut_off = cut_off
         self.retry_at = retry_at
 
 

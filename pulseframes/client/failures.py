@@ -23,7 +23,9 @@ from pulseframes.errors import (
 )
 
 TOO_MANY_REQUESTS: Final = 429
-_GATEWAY_TIMEOUT: Final = 504
+_SERVER_FAILED: Final = 500
+#: The server, or one before it, gave up waiting.
+_TIMEOUTS: Final = frozenset({408, 504, 524, 598, 599})
 
 #: Length of the server's text in a message, and of the beginning of a body that it comes from.
 EXCERPT_LENGTH: Final = 200
@@ -65,10 +67,11 @@ def error_for(answer: Answer, *, session_id: int | None = None) -> PulseError:  
             return SessionNotFound(f"Session {session_id} not found (404).", session_id=session_id)
         case 429:
             return _quota_exhausted(answer)
-        case status if status >= 500:  # noqa: PLR2004  the statuses of a failed server
-            timed_out = status == _GATEWAY_TIMEOUT
+        case status if is_temporary(status):
             message = f"The server failed at {name} ({status}){excerpt}.{_next_try(answer)}"
-            return ServerError(message, status=status, retryable=True, timed_out=timed_out, retry_at=answer.retry_at)
+            return ServerError(
+                message, status=status, retryable=True, timed_out=status in _TIMEOUTS, retry_at=answer.retry_at
+            )
         case status if 300 <= status < 400:  # noqa: PLR2004  redirects
             message = (
                 f"The server redirected {name} ({status}). Credentials are never sent elsewhere; check {ENV_BASE_URL}."
@@ -78,6 +81,11 @@ def error_for(answer: Answer, *, session_id: int | None = None) -> PulseError:  
             return ServerError(
                 f"{name} answered with undocumented status {status}{excerpt}; check {ENV_BASE_URL}.", status=status
             )
+
+
+def is_temporary(status: int) -> bool:
+    """Return whether a refusal may pass by itself: a failure of the server, a timeout or a quota."""
+    return status >= _SERVER_FAILED or status in _TIMEOUTS or status == TOO_MANY_REQUESTS
 
 
 def _next_try(answer: Answer) -> str:
@@ -118,15 +126,15 @@ def with_retries(
 ) -> Result:
     """Call ``send``, and again after a failure that may pass.
 
-    A lost connection, a timeout and a 5xx are retried at most twice; a 429, and a 5xx that says until when, only if it passes
-    within 60 seconds. A refusal by our own quota is never retried.
+    A lost connection, a timeout, a 408 and a 5xx are retried at most twice; a 429, and one of those that says until when, only if
+    it passes within 60 seconds. A call that was cut off and a refusal by our own quota are never retried.
 
     Parameters
     ----------
     send : callable
         Sends the call; receives the number of the attempt, from 1.
     retry_timeouts : bool
-        Whether a timeout is retried.
+        Whether a timeout is retried for which the server has not said until when.
     sleep, now : callable
         The wait between two attempts, and the current time.
     """
@@ -137,7 +145,8 @@ def with_retries(
             case ServerError():
                 return (
                     problem.retryable
-                    and (retry_timeouts or not problem.timed_out)
+                    and not problem.cut_off
+                    and (retry_timeouts or not problem.timed_out or problem.retry_at is not None)
                     and (wait or 0) <= LONGEST_WAIT_SECONDS
                 )
             case QuotaExhausted():

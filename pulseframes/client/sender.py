@@ -15,7 +15,7 @@ from requests.auth import AuthBase
 from pulseframes._process import ForkedLock
 from pulseframes._secret import Redactor
 from pulseframes._text import plural
-from pulseframes.client.failures import TOO_MANY_REQUESTS, error_for, retry_time, with_retries
+from pulseframes.client.failures import TOO_MANY_REQUESTS, error_for, is_temporary, retry_time, with_retries
 from pulseframes.client.journal import Journal, Outcome, Request
 from pulseframes.client.quota import CLOCK_TOLERANCE, Quota, QuotaRule
 from pulseframes.client.settings import Settings
@@ -23,7 +23,6 @@ from pulseframes.client.transport import Answer, NoAnswer, Transport, is_success
 from pulseframes.endpoints import AUTHENTICATE, Endpoint
 from pulseframes.errors import JournalError, JournalWarning, PulseError, PulseWarning, warn
 
-_SERVER_FAILED: Final = 500
 #: The wait before the one try that an unreadable Retry-After is worth.
 _ONE_TRY: Final = timedelta(minutes=1)
 _LONGEST_WAIT: Final = timedelta(days=365)
@@ -82,7 +81,7 @@ class Sender:
         Raises
         ------
         QuotaExhausted, ServerError, JournalError
-            A refusal other than 429 and 5xx is an answer.
+            A refusal other than 408, 429 and 5xx is an answer.
         """
         method = method or endpoint.methods[0]
         is_authenticate = endpoint is AUTHENTICATE
@@ -93,7 +92,7 @@ class Sender:
         def attempt(number: int) -> Answer:
             request = Request(self._application, endpoint.name, question, number, counted)
             answer = self._send_once(request, endpoint, method, auth, params)
-            if answer.status >= _SERVER_FAILED or answer.status == TOO_MANY_REQUESTS:
+            if is_temporary(answer.status):
                 raise self.error(answer)
             return answer
 
@@ -180,7 +179,7 @@ class Sender:
 
     def _retry_at(self, answer: Answer, request: Request) -> datetime | None:
         """Return when a refusal allows the next call, by our clock; for a 429, in a day at most."""
-        if answer.status < _SERVER_FAILED and answer.status != TOO_MANY_REQUESTS:
+        if not is_temporary(answer.status):
             return None
         now = self._clock()
         servers_now = now - answer.ahead

@@ -196,7 +196,7 @@ class Transport:
         """Describe the failure without the query (personal data) or a header (secrets)."""
         timed_out, unsent = False, not attempt.sent or isinstance(caught, _LoginRequired)
         if attempt.expired:
-            what, retryable, timed_out = f"no complete answer within {self._settings.total_timeout:g} s", True, True
+            what, retryable, timed_out = _too_long(self._settings.total_timeout), True, True
         elif unsent:
             what, retryable = _why_unsent(caught, self._settings.connect_timeout)
         elif len(received) > MAX_BODY:
@@ -206,9 +206,18 @@ class Transport:
         else:
             what, retryable = _why_lost(caught)
         error = ServerError(
-            f"{name}: {what}. The address is {self._settings.base_url}.", retryable=retryable, timed_out=timed_out
+            f"{name}: {what}. The address is {self._settings.base_url}.",
+            retryable=retryable,
+            timed_out=timed_out,
+            cut_off=attempt.expired,
         )
         return NoAnswer(error, unsent=unsent, status=status, received=received)
+
+
+def _too_long(seconds: float) -> str:
+    """Describe a call that was cut off: it would take as long again."""
+    advice = f"allow more, such as Settings(total_timeout={2 * seconds:g})"
+    return f"no complete answer within {seconds:g} s, so it is not requested again; if the network is slow, {advice}"
 
 
 class _LoginRequired(requests.exceptions.ProxyError):

@@ -130,12 +130,18 @@ class Reading:
         if self.complete:
             verb = "was" if self.forgotten == 1 else "were"
             return f"{self.forgotten:,} of {plural(self.declared, 'session')} {verb} deleted from the journal by `forget` or `retain`."
-        problem = f"The server reported {plural(self.declared, 'session')}, but {self.distinct:,} were received"
+        conjunction = "and" if self.distinct == self.declared else "but"
+        problem = (
+            f"The server reported {plural(self.declared, 'session')}, {conjunction} {self.distinct:,} were received"
+        )
         if self.foreign:
             return f"{problem}, {self.foreign:,} of them of another time, country or user than requested: check them."
         if self.distinct > self.declared:
             return f"{problem}: its count cannot be relied on, so more sessions may be missing."
-        return f"{problem}, after {plural(self.repaired, 'additional call')}: its list has gaps, or changed while it was read."
+        after = f", after {plural(self.repaired, 'additional call')}" if self.repaired else ""
+        if self.distinct == self.declared:
+            return f"{problem}{after}, but its list changed while it was read, so others may be missing."
+        return f"{problem}{after}: its list has gaps, or changed while it was read."
 
     def started_before(self, moment: datetime) -> int:
         """Count the sessions that started before a moment, or at an unknown time."""
@@ -252,15 +258,21 @@ class ListReader:
         return page
 
     def _paid_page(self, query: SearchQuery, skip: int, rows: int) -> Page:
-        """Request a page. If it times out, request it again, then half of it; once smaller pages arrive, try larger ones."""
+        """Request a page. If it times out, request it again, then half of it; once smaller pages arrive, try larger ones.
+
+        If it kept arriving until the deadline of a call, half of it is requested at once, and no more if that times out too.
+        """
+        was_cut_off = False
         while True:
             size = min(self._page_size, rows)
             try:
                 page = self._source.paid_page(query, skip, size)
             except ServerError as problem:
-                if not problem.timed_out or (self._timed_out and size <= SMALLEST_PAGE):
+                is_slow = problem.timed_out and problem.retry_at is None
+                if not is_slow or was_cut_off or (self._timed_out and size <= SMALLEST_PAGE):
                     raise
-                if self._timed_out:
+                was_cut_off = problem.cut_off
+                if self._timed_out or was_cut_off:
                     self._page_size, self._arrived = max(size // 2, SMALLEST_PAGE), 0
                 self._timed_out = True
                 continue

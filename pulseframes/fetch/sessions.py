@@ -259,7 +259,7 @@ def _warn_incomplete(reading: Reading) -> None:
     if reading.complete:
         python, cli = "refresh=True downloads them again.", "--refresh downloads them again."
     else:
-        python = cli = "The pages that are missing are requested again by the same search."
+        python = cli = "The same search requests the pages concerned again."
     warn(IncompleteWarning, reading.problem, python=python, cli=cli)
 
 

@@ -125,6 +125,7 @@ def test_wrong_credentials_cost_one_call(simulator: Simulator) -> None:
         (403, AuthenticationFailed, False),
         (404, ServerError, False),
         (429, QuotaExhausted, True),
+        (408, ServerError, True),
         (418, ServerError, False),
         (301, ServerError, False),
         (307, ServerError, False),

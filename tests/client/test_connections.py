@@ -39,11 +39,11 @@ def _no_certificates_of_the_developer(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-def client_of(url: str, **settings: Any) -> pf.PulseClient:
+def client_of(url: str, sleep: Callable[[float], object] = lambda _: None, **settings: Any) -> pf.PulseClient:
     return pf.PulseClient(
         pf.Credentials("an-api-key", "a-client-id", "a-client-secret"),
         settings=pf.Settings(base_url=url, **settings),
-        sleep=lambda _: None,
+        sleep=sleep,
     )
 
 
@@ -217,11 +217,49 @@ def test_an_answer_that_trickles_ends_at_the_deadline_and_counts(trickled: str) 
         raw_server(lambda connection, _: trickle(connection, *ENDLESS[trickled])) as server,
         client_of(server.url, total_timeout=0.25) as client,
     ):
-        with pytest.raises(pf.ServerError, match=r"no complete answer within 0\.25 s") as caught:
-            client.call(SEARCH, {}, retry_timeouts=False)
+        with pytest.raises(pf.ServerError, match=r"no complete answer within 0\.25 s.*total_timeout=0\.5") as caught:
+            client.call(SEARCH, {})
         assert caught.value.timed_out
+        assert caught.value.cut_off
         assert outcomes(client) == ["answered", "lost"]
         assert client.quota().used == server.calls == 2
+
+
+def test_a_search_tries_a_page_that_trickles_twice() -> None:
+    with (
+        raw_server(lambda connection, _: trickle(connection, *ENDLESS["a body"])) as server,
+        client_of(server.url, total_timeout=0.25) as client,
+    ):
+        with pytest.raises(pf.ServerError, match="not requested again"):
+            pf.search_sessions("2017-01-20", "2017-02-01", client=client)
+        assert [b"limit=500" in head for head in server.heard[1:]] == [True, False]
+
+
+@pytest.mark.parametrize("status", [408, 500, 503, 504, 524, 598, 599])
+@pytest.mark.parametrize("header", ["120", "Fri, 31 Dec 9999 23:59:59 GMT"])
+def test_a_failure_that_passes_later_ends_a_search_at_once(status: int, header: str) -> None:
+    answer = ok(b"", f"Retry-After: {header}", status=f"{status} Later")
+    with (
+        raw_server(lambda connection, _: connection.sendall(answer)) as server,
+        client_of(server.url) as client,
+    ):
+        with pytest.raises(pf.ServerError, match="Next call possible at") as caught:
+            pf.search_sessions("2017-01-20", "2017-02-01", client=client)
+        assert caught.value.retry_at is not None
+        assert server.calls == 2
+
+
+@pytest.mark.parametrize("status", [408, 504, 524])
+def test_a_timeout_that_passes_soon_is_waited_for_and_the_page_stays_whole(status: int) -> None:
+    answers = [ok(b"", "Retry-After: 20", status=f"{status} Later"), ok(b'{"totalSessions": 0, "sessions": []}')]
+    slept: list[float] = []
+    with (
+        raw_server(lambda connection, _: connection.sendall(answers.pop(0))) as server,
+        client_of(server.url, slept.append) as client,
+    ):
+        assert pf.search_sessions("2017-01-20", "2017-02-01", client=client).is_empty()
+        assert all(b"limit=500" in head for head in server.heard[1:])
+        assert 19 < sum(slept) <= 20
 
 
 def test_a_handshake_that_trickles_ends_and_does_not_count() -> None:

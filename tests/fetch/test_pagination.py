@@ -106,7 +106,33 @@ def test_rows_that_do_not_answer_the_question_are_counted_and_not_called_complet
     server = MovingServer([1, 2, 3], fault="foreign")
     reading = read(server)
     assert (reading.complete, reading.foreign) == (False, 3)
-    assert "3 of them of another time, country or user" in reading.problem
+    assert "reported 3 sessions, and 3 were received, 3 of them of another time, country or user" in reading.problem
+
+
+@pytest.mark.parametrize(
+    ("declared", "foreign", "repaired", "problem"),
+    [
+        (
+            4,
+            0,
+            2,
+            "4 sessions, but 3 were received, after 2 additional calls: its list has gaps, or changed while it was read.",
+        ),
+        (3, 0, 0, "3 sessions, and 3 were received, but its list changed while it was read, so others may be missing."),
+        (
+            3,
+            2,
+            0,
+            "3 sessions, and 3 were received, 2 of them of another time, country or user than requested: check them.",
+        ),
+        (2, 0, 0, "2 sessions, but 3 were received: its count cannot be relied on, so more sessions may be missing."),
+    ],
+)
+def test_what_is_said_of_a_list_fits_what_is_wrong_with_it(
+    declared: int, foreign: int, repaired: int, problem: str
+) -> None:
+    reading = Reading({1: None, 2: None, 3: None}, declared=declared, foreign=foreign, repaired=repaired)
+    assert reading.problem == f"The server reported {problem}"
 
 
 @pytest.mark.parametrize(("total", "calls"), [(10**18, 2), (700, 4)])
@@ -133,11 +159,12 @@ class SlowServer(MovingServer):
         super().__init__([*range(count)])
         self.times_out = times_out
         self.sizes: list[int] = []
+        self.error = ServerError("too slow", retryable=True, timed_out=True)
 
     def paid_page(self, query: SearchQuery, skip: int, size: int) -> Page:
         self.sizes.append(size)
         if self.times_out(len(self.sizes), size):
-            raise ServerError("too slow", retryable=True, timed_out=True)
+            raise self.error
         return super().paid_page(query, skip, size)
 
 
@@ -165,6 +192,26 @@ def test_the_smallest_page_that_times_out_is_an_error() -> None:
     with pytest.raises(ServerError):
         read(server)
     assert server.sizes == [500, 500, 250, 125, 62, SMALLEST_PAGE]
+
+
+def test_a_page_that_is_cut_off_is_halved_at_once_and_tried_no_more_than_twice() -> None:
+    server = SlowServer(700, lambda *_: True)
+    server.error = ServerError("cut off", retryable=True, timed_out=True, cut_off=True)
+    with pytest.raises(ServerError):
+        read(server)
+    assert server.sizes == [500, 250]
+    slow = SlowServer(2_000, lambda _, size: size > 250)
+    slow.error = server.error
+    assert read(slow).complete
+    assert slow.sizes[:3] == [500, 250, 250]
+
+
+def test_a_timeout_whose_answer_says_when_to_come_back_ends_the_list() -> None:
+    server = SlowServer(700, lambda *_: True)
+    server.error = ServerError("later", retryable=True, timed_out=True, retry_at=START + timedelta(days=9))
+    with pytest.raises(ServerError):
+        read(server)
+    assert server.sizes == [500]
 
 
 @pytest.mark.parametrize(("settled", "calls"), [(True, 3), (False, 4)])
