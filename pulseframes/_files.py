@@ -62,6 +62,27 @@ def write_frame(frame: pl.DataFrame, path: Path, file_format: str) -> None:
     write_whole(path, lambda file: FORMATS[file_format](frame, file))
 
 
+def check_keeps_rows(path: Path, rows: int) -> None:
+    """Refuse to replace a file that has rows by one without: the earlier result may be all that there is.
+
+    Raises
+    ------
+    FileExistsError
+        If there is such a file, or one that cannot be read.
+    """
+    if not rows and path.exists() and path.stat().st_size and _may_have_rows(path):
+        raise FileExistsError(
+            f"{path} has rows and this result has none, so it was left as it is. Delete it to write an empty file."
+        )
+
+
+def _may_have_rows(path: Path) -> bool:
+    try:
+        return not _read(path).is_empty()
+    except (OSError, ValueError, pl.exceptions.PolarsError):
+        return True
+
+
 def write_bytes(data: bytes, path: Path) -> None:
     """Write bytes to a file, which is replaced if it exists."""
     write_whole(path, lambda file: file.write(data))
@@ -110,17 +131,21 @@ def read_column(path: Path, name: str) -> list[int]:
     ValueError
         If the extension is unknown, the file is unreadable or has no such column.
     """
+    try:
+        frame = _read(path)
+    except (OSError, pl.exceptions.PolarsError) as problem:
+        raise ValueError(f"{path} is not readable: {str(problem).splitlines()[0]}") from None
+    if frame.columns and name not in frame.columns:
+        raise ValueError(f"{path} has no column {name}, only {', '.join(frame.columns[:20])}.")
+    return frame[name].to_list() if frame.columns else []
+
+
+def _read(path: Path) -> pl.DataFrame:
+    """Read a file written by ``write_frame()``; an empty NDJSON file has no columns."""
     # The bytes, because polars reads a path with brackets or a star as a pattern.
     readers: dict[str, Callable[[bytes], pl.DataFrame]] = {
         "parquet": pl.read_parquet,
         "csv": lambda data: pl.read_csv(data, infer_schema_length=None),
-        "ndjson": lambda data: pl.read_ndjson(data, infer_schema_length=None) if data else pl.DataFrame({name: []}),
+        "ndjson": lambda data: pl.read_ndjson(data, infer_schema_length=None) if data else pl.DataFrame(),
     }
-    read = readers[format_of(path)]
-    try:
-        frame = read(path.read_bytes())
-    except (OSError, pl.exceptions.PolarsError) as problem:
-        raise ValueError(f"{path} is not readable: {str(problem).splitlines()[0]}") from None
-    if name not in frame.columns:
-        raise ValueError(f"{path} has no column {name}, only {', '.join(frame.columns[:20])}.")
-    return frame[name].to_list()
+    return readers[format_of(path)](path.read_bytes())

@@ -13,6 +13,7 @@ from pulseframes.cli.app import app, examples
 from pulseframes.cli.options import AsJson, OutputFile, PrintFormat, Refresh, TableName
 from pulseframes.cli.output import (
     Destination,
+    alert,
     check_writable,
     counted_client,
     ids_in,
@@ -60,7 +61,7 @@ def search(
                 progress=progress,
             )
         except pf.PulseError as problem:
-            destination.write(problem.partial)
+            destination.write(None if problem.partial is None or problem.partial.is_empty() else problem.partial)
             if problem.partial is not None:
                 destination.write_rejected(problem.rejected if isinstance(problem, pf.SchemaViolation) else None)
             raise
@@ -124,8 +125,11 @@ def details(
         try:
             frames = pf.session_details(wanted, client=client, refresh=refresh, progress=progress)
         except pf.PulseError as problem:
-            if problem.partial is not None:
-                write(problem.partial)
+            received = problem.partial
+            if received is not None and not (received.sessions.is_empty() and received.rejected.is_empty()):
+                write(received)
+            elif output is not None:
+                alert(f"No data was received, so nothing was written to {output}.")
             raise
     write(frames)
 

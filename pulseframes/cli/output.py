@@ -24,6 +24,7 @@ from pulseframes.cli.options import TextFormat
 
 if TYPE_CHECKING:
     import polars as pl
+    from rich.progress import Progress
 
     from pulseframes.client import CallRecord
 
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 STOPPED: Final = (
     "Stopped; nothing was written. Responses so far are in the journal: run the same command again to resume."
 )
+
+#: The progress bars that a terminal shows.
+_bars: Progress | None = None
 
 #: Whether stderr gets only errors and warnings.
 _QUIET: ContextVar[bool] = ContextVar("quiet", default=False)
@@ -88,8 +92,9 @@ class Destination:
 
 
 def _write(frame: pl.DataFrame, path: Path) -> None:
-    from pulseframes._files import format_of, write_frame
+    from pulseframes._files import check_keeps_rows, format_of, write_frame
 
+    check_keeps_rows(path, len(frame))
     write_frame(frame, path, format_of(path))
     info(f"Wrote {path}: {plural(len(frame), 'row')}.")
 
@@ -195,8 +200,10 @@ def progress_bar(client: pf.PulseClient) -> Iterator[pf.ProgressHook | None]:
         MofNCompleteColumn(),
         TextColumn("{task.fields[calls]} spent, {task.fields[left]} left"),
     )
+    global _bars  # noqa: PLW0603  a terminal has one
     left = client.quota().left  # read once and counted down, because hundreds of cached responses may come in a second
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+    with Progress(*columns, console=Console(stderr=True), transient=True) as _bars:
+        bars = _bars
         task = bars.add_task("", total=None, calls="0 calls", left=left)
 
         def show(progress: pf.Progress) -> None:
@@ -209,7 +216,10 @@ def progress_bar(client: pf.PulseClient) -> Iterator[pf.ProgressHook | None]:
                 left=max(0, left - progress.calls),
             )
 
-        yield show
+        try:
+            yield show
+        finally:
+            _bars = None
 
 
 def set_quiet(quiet: bool) -> None:
@@ -229,8 +239,12 @@ def alert(text: str) -> None:
 
 
 def say(text: str, *, err: bool = False, nl: bool = True) -> None:
-    """Print a text, in which no character controls the terminal or reorders what is read."""
+    """Print a text, in which no character controls the terminal or reorders what is read, and no progress bar stands."""
+    if _bars is not None:
+        _bars.stop()
     typer.echo(escaped(text), err=err, nl=nl)
+    if _bars is not None:
+        _bars.start()
 
 
 def print_warnings(worded: Callable[[object], str] = str) -> None:

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
-from pulseframes._files import write_frame
+from pulseframes._files import check_keeps_rows, write_frame
 from pulseframes.client import ENV_HOME, JOURNAL_FILE, CallRecord, Journal, Settings, as_settings
 from pulseframes.endpoints import DETAIL, ENDPOINTS, Endpoint
 from pulseframes.errors import InvalidQuery, JournalError, LakeError, MalformedAnswer
@@ -263,8 +263,10 @@ def _merge_days(temporary: Path, directory: Path, report: ReplayReport) -> None:
             if not frame.is_empty():
                 writers[name].write_table(frame.to_arrow().cast(writers[name].schema))
                 report.rows[name] += len(frame)
-    for name, writer in writers.items():
+    for writer in writers.values():
         writer.close()
+    check_keeps_rows(directory / f"{SESSIONS.name}.parquet", report.rows[SESSIONS.name])
+    for name in writers:
         report.paths.append((temporary / f"{name}.parquet").replace(directory / f"{name}.parquet"))
 
 

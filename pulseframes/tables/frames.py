@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from pulseframes._arguments import check_choice
-from pulseframes._files import FORMATS, write_frame
-from pulseframes.tables import REJECTED, TABLES
+from pulseframes._files import FORMATS, check_keeps_rows, write_frame
+from pulseframes.tables import REJECTED, SESSIONS, TABLES
 from pulseframes.tables.certificate import Certificate
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ class SessionFrames:
         Raises
         ------
         OSError
-            If a file cannot be written.
+            If a file cannot be written, or would lose its rows because there are none now (``FileExistsError``).
 
         Examples
         --------
@@ -161,7 +161,7 @@ class SessionFrames:
         InvalidQuery
             If the format is unknown.
         OSError
-            If a file cannot be written.
+            If a file cannot be written, or would lose its rows because there are none now (``FileExistsError``).
 
         Examples
         --------
@@ -170,6 +170,7 @@ class SessionFrames:
         """
         check_choice("file_format", file_format, [*FORMATS])
         folder = Path(directory)
+        check_keeps_rows(folder / f"{SESSIONS.name}.{file_format}", len(self.sessions) + len(self.rejected))
         folder.mkdir(parents=True, exist_ok=True)
         frames = self.tables()
         if self.rejected.is_empty():  # an earlier run's file would look like this one's
