@@ -36,12 +36,12 @@ TITLES = ["Script error.", "TypeError: Failed to fetch", "RangeError: Invalid ti
 
 #: As in a report: the sample is read once; figures that need no sample come from the lake.
 QUESTIONS: dict[str, Callable[[str, pf.Sample], pl.DataFrame]] = {
-    "page_speed": lambda _, sample: pf.page_speed(sample),
-    "page_speed, by country": lambda _, sample: pf.page_speed(sample, by="country"),
-    "page_speed, by browser": lambda _, sample: pf.page_speed(sample, by="browser_name"),
+    "page_speed": lambda _, sample: pf.page_speed(sample, wide=True),
+    "page_speed, by country": lambda _, sample: pf.page_speed(sample, by="country", wide=True),
+    "page_speed, by browser": lambda _, sample: pf.page_speed(sample, by="browser_name", wide=True),
     "apdex, by template": lambda _, sample: pf.apdex(sample, by="page_template"),
     "satisfaction, by week": lambda _, sample: pf.satisfaction(sample, every="1w"),
-    "error_impact": lambda _, sample: pf.error_impact(sample),
+    "error_impact": lambda _, sample: pf.error_impact(sample, wide=True),
     "paths": lambda _, sample: pf.paths(sample),
     "landings": lambda _, sample: pf.landings(sample),
     "traffic, by day": lambda lake, _: pf.traffic(lake),

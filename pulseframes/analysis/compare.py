@@ -1,19 +1,24 @@
-"""Compare two windows, or two segments of the sessions."""
+"""Compare two windows, two segments of the sessions, or all groups of a result."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 import polars as pl
 
 from pulseframes.analysis.estimate import Source, estimate, with_limits
+from pulseframes.analysis.sample import Sample
 from pulseframes.errors import InvalidQuery
 from pulseframes.query import DateLike
 from pulseframes.sampling.columns import RESULT
 from pulseframes.sampling.design import Design
 from pulseframes.sampling.measures import expression
-from pulseframes.sampling.questions import Names, parse_measures
+from pulseframes.sampling.questions import Level, Names, parse_measures
+
+#: The probability of calling a group the largest that is not.
+_ERROR: Final = 0.05
 
 
 def compare(
@@ -75,10 +80,16 @@ def compare(
     >>> change = pf.compare("lake", ["count()", "median(loading_time_ms)"], windows=windows, by="platform_name")
     """
     distinct = list(dict.fromkeys(measure.text for measure in parse_measures(measures)))
-    first, second = (
-        estimate(source, distinct, by=by, design=design, confidence=confidence, **part)
-        for part in _two_parts(windows, segments, where)
+    return differences(
+        *(
+            estimate(source, distinct, by=by, design=design, confidence=confidence, **part)
+            for part in _two_parts(windows, segments, where)
+        )
     )
+
+
+def differences(first: pl.DataFrame, second: pl.DataFrame) -> pl.DataFrame:
+    """Return the differences of two results of ``estimate()``, as ``compare()`` does."""
     groups = first.columns[: -len(RESULT)]
     both = first.join(
         second,
@@ -111,6 +122,56 @@ def compare(
         sessions_second=pl.col("sessions_second").fill_null(0),
         flag=pl.coalesce("flag", "flag_second"),
     )
+
+
+class Largest(NamedTuple):
+    """The group with the largest figure: its row, the number of groups compared, and how certain it is.
+
+    ``is_certain`` is False if another group may be larger; ``is_shared`` is True if another is exactly as large.
+    """
+
+    row: dict[str, Any]
+    compared: int
+    is_certain: bool
+    is_shared: bool = False
+
+
+def largest(
+    sample: Sample, measure: str, rows: pl.DataFrame, *, by: pl.Expr, of: Level, where: str | None = None
+) -> Largest | None:
+    """Return which of some groups has the largest figure; None if no figure is known.
+
+    It is certain if the lower limit of its interval is above the upper limits of all others. The intervals are Bonferroni's: with k
+    groups, their confidence is 1 - 0.05 / k, so that a group that is not the largest is certain in at most 1 of 20 samples. A group
+    without an estimate may have any figure.
+
+    Parameters
+    ----------
+    sample : Sample
+        The details.
+    measure : str
+        What to compare, as for ``estimate()``.
+    rows : polars.DataFrame
+        A row per group to compare; one column has the name of ``by``.
+    by, of, where
+        As for ``estimate()``.
+    """
+    if rows.is_empty():
+        return None
+    found = estimate(sample, measure, by=by, of=of, where=where, confidence=1 - _ERROR / len(rows))
+    name = by.meta.output_name()
+    limits = found.select(pl.col(name), *(pl.col(part).alias(f"_{part}") for part in ("estimate", "lower", "upper")))
+    ranked = rows.join(limits, on=name, how="left", nulls_equal=True, maintain_order="left").sort(
+        "_estimate", descending=True, nulls_last=True, maintain_order=True
+    )
+    first, others = ranked.row(0, named=True), ranked[1:]
+    if first["_estimate"] is None:
+        return None
+    row = {column: first[column] for column in rows.columns}
+    if sample.is_census or not sample.is_drawn:
+        return Largest(row, len(rows), is_certain=True, is_shared=first["_estimate"] in others["_estimate"])
+    is_certain = bool((others["_upper"].fill_null(math.inf) < first["_lower"]).all())
+    return Largest(row, len(rows), is_certain=is_certain)
 
 
 def _two_parts(

@@ -18,7 +18,15 @@ _IMPACT: Final = {
     "count()": "errors",
     "sessions(page_view_count)": "page_views_affected",
 }
-_FIGURES: Final = ("sessions_affected", "share_of_sessions", "errors", "page_views_affected")
+_SHARE: Final = with_limits("share_of_sessions")
+_NARROW: Final = ("group_id", "title", "sessions_affected", *_SHARE, "users_seen", "sessions", "flag")
+_WIDE: Final = (
+    *("group_id", "title", *with_limits("sessions_affected"), *_SHARE),
+    *(column for figure in ("errors", "page_views_affected") for column in (*with_limits(figure), f"{figure}_flag")),
+    *("users_seen", "first_seen", "last_seen", "browsers", "pages", "sessions", "flag"),
+)
+#: Titles of messages that a browser reports for any site and that point to no code of it, as regular expressions.
+NOISE: Final = (r"(?i)^(error: )?resizeobserver loop\b", r"(?i)^(error: )?script error\.?$")
 #: How many browsers and pages are listed per group.
 _LISTED: Final = 3
 
@@ -31,6 +39,7 @@ def error_impact(
     date_from: DateLike | None = None,
     date_to: DateLike | None = None,
     design: Design | str | None = None,
+    wide: bool = False,
 ) -> pl.DataFrame:
     """Count the sessions, users and page views that each error group affects. Costs no call.
 
@@ -44,17 +53,20 @@ def error_impact(
         Condition on the columns of errors or their sessions, in SQL.
     date_from, date_to, design
         As for ``page_speed()``.
+    wide : bool
+        Return all figures.
 
     Returns
     -------
     polars.DataFrame
         One row per error group, the one with most sessions first: ``group_id``; ``title``, the last one seen;
-        ``sessions_affected``; ``share_of_sessions``; ``errors``; ``page_views_affected``, the page views of the affected sessions;
-        each with the limits of its 95% interval, ``..._lower`` and ``..._upper``. Then, for the downloaded details alone:
-        ``users_seen``, the number of affected users (a sample of sessions cannot estimate the number of all, because users
-        come back); ``first_seen`` and ``last_seen``, the starts of the first and last affected session, in UTC; ``browsers`` and
-        ``pages``, the three that most affected sessions had (the API does not report the page of an error). Then ``sessions``
-        and ``flag``, as for ``page_speed()``.
+        ``sessions_affected``; ``share_of_sessions``, with the limits of its 95% interval; ``users_seen``, the number of affected
+        users in the downloaded details (a sample of sessions cannot estimate the number of all, because users come back);
+        ``sessions``, the number of sessions with details behind them; and ``flag``, that of the number of sessions in
+        ``estimate()``. A wide result also has the interval of each figure, ``..._lower`` and ``..._upper``; ``errors`` and
+        ``page_views_affected``, the page views of the affected sessions, with their own flags, ``..._flag``; and, for the downloaded
+        details alone, ``first_seen`` and ``last_seen``, the starts of the first and last affected session, in UTC, ``browsers`` and
+        ``pages``, the three that most affected sessions had (the API does not report the page of an error).
 
     Raises
     ------
@@ -66,28 +78,31 @@ def error_impact(
     Examples
     --------
     >>> impact = pf.error_impact("lake", where="country IN ('NZ', 'AU')")
-    >>> worst = impact.select("title", "sessions_affected", "users_seen").head(3)
+    >>> worst = impact.head(3)["title"].to_list()
+    >>> pages = pf.error_impact("lake", wide=True)["pages"]
     """
     sample = sample_of(source, date_from, date_to, design)
-    impact = side_by_side(estimate(sample, _IMPACT, by="group_id", where=where, of="errors"), _IMPACT)
+    estimates = estimate(sample, _IMPACT, by="group_id", where=where, of="errors")
+    impact = side_by_side(estimates, _IMPACT, "sessions_affected")
     population = max(1, len(sample.population))
     shares = [
         (pl.col(affected) / population).clip(upper_bound=1.0).alias(name)
-        for affected, name in zip(with_limits("sessions_affected"), with_limits("share_of_sessions"), strict=True)
+        for affected, name in zip(with_limits("sessions_affected"), _SHARE, strict=True)
     ]
     condition = None if where is None else expression(where, "where")
     seen = _seen(sample.details, condition, page_template("page", rules))
-    return (
+    ranked = (
         impact.with_columns(shares)
         .join(seen, on="group_id", how="left", nulls_equal=True, maintain_order="left")
-        .select(
-            "group_id",
-            "title",
-            *(column for figure in _FIGURES for column in with_limits(figure)),
-            *("users_seen", "first_seen", "last_seen", "browsers", "pages", "sessions", "flag"),
-        )
         .sort("sessions_affected", "errors", "group_id", descending=[True, True, False])
     )
+    return ranked.select(_WIDE if wide else _NARROW)
+
+
+def is_noise() -> pl.Expr:
+    """Return a filter of error groups for browser noise, by their titles."""
+    title = pl.col("title").str.strip_chars()
+    return pl.any_horizontal(title.str.contains(pattern) for pattern in NOISE).fill_null(value=False)
 
 
 def _seen(details: SessionFrames, where: pl.Expr | None, template: pl.Expr) -> pl.DataFrame:

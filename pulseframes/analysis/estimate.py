@@ -186,10 +186,10 @@ def with_limits(name: str) -> list[str]:
     return [name, f"{name}_lower", f"{name}_upper"]
 
 
-def side_by_side(estimates: pl.DataFrame, names: Mapping[str, str]) -> pl.DataFrame:
-    """Pivot estimates: one row per group, with columns ``x``, ``x_lower`` and ``x_upper`` for each measure's name x.
+def side_by_side(estimates: pl.DataFrame, names: Mapping[str, str], main: str) -> pl.DataFrame:
+    """Pivot estimates: one row per group, with columns ``x``, ``x_lower``, ``x_upper`` and ``x_flag`` for each measure's name x.
 
-    ``sessions`` is that of the first measure, which must have all groups; ``flag`` is the first that any measure has.
+    ``sessions`` is that of the first measure, which must have all groups. The flag of the main figure is named ``flag``.
     """
     groups = estimates.columns[: -len(RESULT)]
     first, *others = (
@@ -199,7 +199,8 @@ def side_by_side(estimates: pl.DataFrame, names: Mapping[str, str]) -> pl.DataFr
                 pl.col(old).alias(new)
                 for old, new in zip(("estimate", "lower", "upper"), with_limits(name), strict=True)
             ),
-            pl.col("sessions", "flag").name.prefix(f"_{number}_"),
+            pl.col("flag").alias(f"{name}_flag"),
+            pl.col("sessions").alias(f"_{number}_sessions"),
         )
         for number, (measure, name) in enumerate(names.items())
     )
@@ -207,9 +208,13 @@ def side_by_side(estimates: pl.DataFrame, names: Mapping[str, str]) -> pl.DataFr
         first = first.join(other, on=groups, how="left", nulls_equal=True) if groups else first.hstack(other)
     return first.select(
         *groups,
-        *(column for name in names.values() for column in with_limits(name)),
+        *(
+            column
+            for name in names.values()
+            for column in (*with_limits(name), *([] if name == main else [f"{name}_flag"]))
+        ),
         pl.col("_0_sessions").alias("sessions"),
-        pl.coalesce(pl.col(r"^_\d+_flag$")).alias("flag"),
+        pl.col(f"{main}_flag").alias("flag"),
     )
 
 

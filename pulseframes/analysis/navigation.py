@@ -14,8 +14,9 @@ from pulseframes.sampling.design import Design
 #: The page of a view without an address.
 UNKNOWN: Final = "(not known)"
 
-_PAGE: Final = pl.col("page_template").fill_null(UNKNOWN)
-_ENTRY: Final = "view_index = 0"
+#: The page of a view, and the condition for the first view of a session.
+PAGE: Final = pl.col("page_template").fill_null(UNKNOWN)
+ENTRY: Final = "view_index = 0"
 _LANDINGS: Final = {"count()": "entries", "share(page_view_count = 1)": "bounce_rate"}
 
 
@@ -43,7 +44,7 @@ def paths(
     polars.DataFrame
         The most frequent first: ``from_page``, null where a session begins; ``to_page``, null where it ends; ``times``, with the
         limits of its 95% interval, ``times_lower`` and ``times_upper``; ``share``, the part of all steps from ``from_page``,
-        without an interval; ``sessions`` and ``flag``, as for ``page_speed()``. A view without an address is ``(not known)``.
+        without an interval; ``sessions``, as for ``page_speed()``; and ``flag``, that of ``times``. A view without an address is ``(not known)``.
         Details list at most 500 page views, so a longer session seems to end there.
 
     Raises
@@ -59,11 +60,11 @@ def paths(
     >>> entries = steps.filter(pl.col("from_page").is_null())
     """
     sample = with_templates(sample_of(source, date_from, date_to, design), rules)
-    following = _PAGE.shift(-1).over("session_id", order_by="view_index").alias("to_page")
-    steps = estimate(sample, "count()", by=[_PAGE.alias("from_page"), following], of="page_views")
-    entries = estimate(sample, "count()", by=_PAGE.alias("to_page"), where=_ENTRY, of="page_views")
+    following = PAGE.shift(-1).over("session_id", order_by="view_index").alias("to_page")
+    steps = estimate(sample, "count()", by=[PAGE.alias("from_page"), following], of="page_views")
+    entries = estimate(sample, "count()", by=PAGE.alias("to_page"), where=ENTRY, of="page_views")
     entries = entries.select(pl.lit(None, pl.String).alias("from_page"), pl.all())
-    counts = side_by_side(pl.concat([steps, entries], how="vertical_relaxed"), {"count()": "times"})
+    counts = side_by_side(pl.concat([steps, entries], how="vertical_relaxed"), {"count()": "times"}, "times")
     leaving = pl.col("times").sum().over("from_page")
     share = pl.when(leaving > 0).then(pl.col("times") / leaving).alias("share")
     return counts.select("from_page", "to_page", *with_limits("times"), share, "sessions", "flag").sort(
@@ -90,8 +91,8 @@ def landings(
     -------
     polars.DataFrame
         The most frequent first: ``page_template``; ``entries``, the number of sessions that start there; ``bounce_rate``, the share
-        of them with no other page view, among those with a known number; both with the limits of their 95% intervals; ``sessions``
-        and ``flag``, as for ``page_speed()``.
+        of them with no other page view, among those with a known number; both with the limits of their 95% intervals;
+        ``bounce_rate_flag``; ``sessions``, as for ``page_speed()``; and ``flag``, that of ``entries``.
 
     Raises
     ------
@@ -105,5 +106,5 @@ def landings(
     >>> top = pf.landings("lake").head(5)
     """
     sample = with_templates(sample_of(source, date_from, date_to, design), rules)
-    estimates = estimate(sample, _LANDINGS, by=_PAGE, where=_ENTRY, of="page_views")
-    return side_by_side(estimates, _LANDINGS).sort("entries", "page_template", descending=[True, False])
+    estimates = estimate(sample, _LANDINGS, by=PAGE, where=ENTRY, of="page_views")
+    return side_by_side(estimates, _LANDINGS, "entries").sort("entries", "page_template", descending=[True, False])

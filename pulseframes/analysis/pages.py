@@ -20,6 +20,8 @@ _SPEED: Final = {
     "p95(loading_time_ms)": "p95_ms",
     "median(viewing_time_ms)": "viewing_ms",
 }
+#: The figures that are returned unless all are wanted.
+_NARROW: Final = {measure: name for measure, name in _SPEED.items() if name in ("views", "p75_ms")}
 #: Apdex: views that load within this are satisfied.
 THRESHOLD_MS: Final = 2_000
 #: Views that load within this many thresholds are tolerating.
@@ -35,6 +37,7 @@ def page_speed(
     date_from: DateLike | None = None,
     date_to: DateLike | None = None,
     design: Design | str | None = None,
+    wide: bool = False,
 ) -> pl.DataFrame:
     """Return load and viewing times per page. Costs no call.
 
@@ -52,14 +55,18 @@ def page_speed(
         The sessions' starts, from and to; UTC. All sessions by default.
     design : {"pageviews", "uniform"}, Design or None
         Which of the lake's samples; the last one drawn, by default.
+    wide : bool
+        Return all figures.
 
     Returns
     -------
     polars.DataFrame
-        The most viewed first: the columns of ``by``; ``views``; ``p50_ms``, ``p75_ms`` and ``p95_ms`` of ``loading_time_ms``;
-        ``viewing_ms``, the median of ``viewing_time_ms``; each with the limits of its 95% interval, ``..._lower`` and
-        ``..._upper``; ``sessions``, the number of sessions with details behind them; and ``flag``, as in ``estimate()``. Details
-        that were not sampled at random describe only themselves: they have no intervals, and the flag ``not drawn``.
+        The most viewed first: the columns of ``by``; ``views``; ``p75_ms``, the 75th percentile of ``loading_time_ms``, with the
+        limits of its 95% interval, ``p75_ms_lower`` and ``p75_ms_upper``; ``sessions``, the number of sessions with details behind
+        them; and ``flag``, that of ``p75_ms`` in ``estimate()``. A wide result also has ``p50_ms``, ``p95_ms`` and ``viewing_ms``,
+        the median of ``viewing_time_ms``, and the interval of each figure, ``..._lower`` and ``..._upper``, and its own flag,
+        ``..._flag``. Details that were not sampled at random describe only themselves: they have no intervals, and the flag
+        ``not drawn``.
 
     Raises
     ------
@@ -71,11 +78,16 @@ def page_speed(
     Examples
     --------
     >>> pages = pf.page_speed("lake")
-    >>> browsers = pf.page_speed("lake", by="browser_name", where="page_template = '/checkout/payment'")
+    >>> pages.columns
+    ['page_template', 'views', 'p75_ms', 'p75_ms_lower', 'p75_ms_upper', 'sessions', 'flag']
+    >>> browsers = pf.page_speed("lake", by="browser_name", where="page_template = '/checkout/payment'", wide=True)
     """
     sample = with_templates(sample_of(source, date_from, date_to, design), rules)
-    estimates = estimate(sample, _SPEED, by=by, where=where, of="page_views")
-    return side_by_side(estimates, _SPEED).sort("views", descending=True, maintain_order=True)
+    estimates = estimate(sample, _SPEED if wide else _NARROW, by=by, where=where, of="page_views")
+    speed = side_by_side(estimates, _SPEED if wide else _NARROW, "p75_ms").sort(
+        "views", descending=True, maintain_order=True
+    )
+    return speed if wide else speed.drop("views_lower", "views_upper", "views_flag")
 
 
 def apdex(
@@ -106,8 +118,8 @@ def apdex(
     Returns
     -------
     polars.DataFrame
-        The columns of ``by``; ``views``; ``apdex``; both with the limits of their 95% intervals; ``sessions`` and ``flag``,
-        as for ``page_speed()``.
+        The columns of ``by``; ``views``; ``apdex``; both with the limits of their 95% intervals; ``views_flag``; ``sessions``; and
+        ``flag``, that of ``apdex``.
 
     Raises
     ------
@@ -130,6 +142,6 @@ def apdex(
         "WHEN loading_time_ms IS NOT NULL THEN 0.0 END"
     )
     names = {"total(CASE WHEN loading_time_ms IS NOT NULL THEN 1 END)": "views", f"mean({score})": "apdex"}
-    scores = side_by_side(estimate(sample, names, by=by, where=where, of="page_views"), names)
+    scores = side_by_side(estimate(sample, names, by=by, where=where, of="page_views"), names, "apdex")
     scores = scores.with_columns(pl.col("apdex_lower", "apdex_upper").clip(0.0, 1.0))
     return scores if by is None else scores.sort("views", descending=True, maintain_order=True)

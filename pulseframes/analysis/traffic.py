@@ -116,8 +116,8 @@ def satisfaction(
     -------
     polars.DataFrame
         In chronological order: ``period``, its start; the columns of ``by``; ``satisfaction_rating``, the best first; its ``share``
-        of the sessions with a rating, with the limits of its 95% interval, ``share_lower`` and ``share_upper``; ``sessions`` and
-        ``flag``, as for ``page_speed()``.
+        of the sessions with a rating, with the limits of its 95% interval, ``share_lower`` and ``share_upper``; ``sessions``,
+        as for ``page_speed()``; and ``flag``, that of the share.
 
     Raises
     ------

@@ -26,7 +26,7 @@ def page_speed(frame: pl.DataFrame, *, figure: str = "p75_ms", width: int = WIDE
     frame : polars.DataFrame
         The result of ``page_speed()``, grouped by anything.
     figure : str
-        The column to draw: ``p50_ms``, ``p75_ms``, ``p95_ms`` or ``viewing_ms``.
+        The column to draw: ``p75_ms`` or, of a wide result, ``p50_ms``, ``p95_ms`` or ``viewing_ms``.
     width : int
         Width in pixels; below 520, labels stand above the lines.
     top : int
@@ -44,11 +44,11 @@ def page_speed(frame: pl.DataFrame, *, figure: str = "p75_ms", width: int = WIDE
 
     Examples
     --------
-    >>> chart = pf.charts.page_speed(pf.page_speed("lake"), figure="p95_ms", top=5)
+    >>> chart = pf.charts.page_speed(pf.page_speed("lake", wide=True), figure="p95_ms", top=5)
     """
     check_choice("figure", figure, ("p50_ms", "p75_ms", "p95_ms", "viewing_ms"))
-    columns = _figure_columns(figure)
-    need(frame, ["views", *columns], "page_speed()")
+    columns = _figure_columns(figure, main="p75_ms")
+    need(frame, ["views", *columns], "page_speed()" if figure == "p75_ms" else "page_speed(wide=True)")
     names = {"p50_ms": "Median", "p75_ms": "75th percentile", "p95_ms": "95th percentile"}
     title = f"{names[figure]} of load time, seconds" if figure in names else "Median viewing time, seconds"
     rows = first_rows(frame, top)
@@ -92,7 +92,7 @@ def landings(frame: pl.DataFrame, *, figure: str = "entries", width: int = WIDE,
     >>> chart = pf.charts.landings(pf.landings("lake"), figure="bounce_rate")
     """
     check_choice("figure", figure, ("entries", "bounce_rate"))
-    columns = _figure_columns(figure)
+    columns = _figure_columns(figure, main="entries")
     need(frame, ["page_template", *columns], "landings()")
     rows = first_rows(frame, top)
     unit, title = (COUNT, "Sessions that begin here") if figure == "entries" else (SHARE, "Bounce rate")
@@ -148,8 +148,10 @@ def estimates(frame: pl.DataFrame, *, width: int = WIDE, top: int = TOP) -> alt.
     return dots(read_dots(rows, _measure_labels(rows), columns), _unit(rows), title, width=width)
 
 
-def _figure_columns(figure: str) -> list[str]:
-    return [figure, f"{figure}_lower", f"{figure}_upper", "sessions", "flag"]
+def _figure_columns(figure: str, main: str | None = None) -> list[str]:
+    """Return the columns of a figure; the main one's flag has no prefix."""
+    flag = "flag" if main in (None, figure) else f"{figure}_flag"
+    return [figure, f"{figure}_lower", f"{figure}_upper", "sessions", flag]
 
 
 def _measure_labels(rows: pl.DataFrame) -> list[str]:

@@ -43,6 +43,8 @@ _MOST: Final = 3_000
 #: The ratings from bottom to top, and the part for unknown ones.
 _RATINGS: Final = RATINGS[::-1]
 _OTHER: Final = "Other"
+#: The flags of shares that few sessions are behind, or sessions that were not sampled at random.
+_PALE: Final = ("few sessions", "no sessions", "not drawn")
 #: The figures of ``traffic()``.
 _TRAFFIC: Final = ("sessions", "users", "page_views")
 
@@ -139,6 +141,8 @@ def by_hour(frame: pl.DataFrame, figure: str = "sessions") -> pl.DataFrame:
 def satisfaction(frame: pl.DataFrame, *, width: int = WIDE) -> alt.LayerChart:
     """Draw the shares of the ratings by time, with the interval of Poor, from the result of ``satisfaction()``.
 
+    Columns that come from few sessions, or from sessions that were not sampled at random, are pale.
+
     ``width`` is as for ``traffic()``. If the result has groups, filter it to one of them.
 
     Examples
@@ -157,7 +161,7 @@ def satisfaction(frame: pl.DataFrame, *, width: int = WIDE) -> alt.LayerChart:
     parts = [*_RATINGS, *([] if known["satisfaction_rating"].is_in(_RATINGS).all() else [_OTHER])]
     bars = (
         _spans(known).group_by("start", "end", part).agg(pl.col("share").sum(), pl.col("^share_.*er$", "flag").first())
-    )
+    ).with_columns(pl.col("flag").is_in(_PALE).any().over("start").alias("pale"))
     bars = _stacked(bars.sort("start", pl.col("part").cast(pl.Enum(parts))), "share")
     poor = bars.filter(part="Poor").with_columns(
         (pl.col("start") + (pl.col("end") - pl.col("start")) / 2).alias("middle"),
@@ -184,7 +188,8 @@ def _draw_stacked(
     span = bars.select(pl.col("start").min(), pl.col("end").max()).row(0)
     scale = alt.Scale(type="utc", domain=[_utc(moment) for moment in span], nice=False)
     time = _time_axis(bars, 4 if narrow else 8)
-    data = alt.Data(values=_values(bars, ["start", "end"], ["part", "bottom", "top"]))
+    pale = ["pale"] if "pale" in bars.columns else []
+    data = alt.Data(values=_values(bars, ["start", "end"], ["part", "bottom", "top", *pale]))
     base = alt.Chart(data)
     layers = [
         base.mark_rect(x2Offset=-1.5, tooltip=True).encode(
@@ -193,6 +198,7 @@ def _draw_stacked(
             y=height("bottom:Q", title, axis, 1.0 if axis == "~%" else None),
             y2="top:Q",
             color=color,
+            **({"opacity": alt.condition("datum.pale", alt.value(0.4), alt.value(1))} if pale else {}),
         )
     ]
     if limits is not None and not limits.is_empty():

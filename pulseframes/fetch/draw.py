@@ -11,12 +11,12 @@ import polars as pl
 from pulseframes.errors import InvalidQuery
 from pulseframes.fetch.sync_report import SampleReport
 from pulseframes.lake import Lake, LakeState, detail_failed, detail_is_current, in_window, is_active
-from pulseframes.sampling.columns import DETAILED, PROBABILITY, RATE, RESPONDED, STRATUM, WEIGHT
-from pulseframes.sampling.design import Design, as_design, check_strata_exist, size_of
+from pulseframes.sampling.columns import DETAILED, PROBABILITY, RATE, RESPONDED, SIZE, STRATUM, WEIGHT
+from pulseframes.sampling.design import Design, as_design, check_strata_exist
 from pulseframes.sampling.population import selectable
 from pulseframes.sampling.rates import DesignState, names_of, of_design, probability, same_design, stratum_rates
 from pulseframes.sampling.selection import first_of, in_order
-from pulseframes.sampling.weights import weigh
+from pulseframes.sampling.weights import sample_worth, weigh
 from pulseframes.tables import DATE, DESIGN, INSTANT, partitioned
 from pulseframes.windows import Window, subtract
 
@@ -118,10 +118,11 @@ class SampleDraw:
             for window in self._windows:
                 design_state.raise_rates(window, dict(zip(now[STRATUM], now[RATE], strict=True)))
         represented = design_state.with_rate(population).filter(pl.col(RATE).is_not_null())
-        rows = self._rows(design_state.window, represented, sampled)
-        self._lake.put_design(self._design.name, self._design.seed, rows)
-        size = size_of(pl.col("page_view_count"), self._design)
-        return SampleReport.of(self._design.name, self._design.seed, len(represented), rows, size, self._beside)
+        represented = represented.with_columns(probability())
+        members = represented.filter(pl.col("session_id").is_in(sampled.implode()), pl.col(PROBABILITY) > 0)
+        self._lake.put_design(self._design.name, self._design.seed, self._rows(design_state.window, represented, members))
+        worth = sample_worth(represented, members, pl.col(SIZE))
+        return SampleReport.of(self._design.name, self._design.seed, len(represented), members, worth, self._beside)
 
     def _state(self) -> DesignState:
         """Return the lake's state of the design; a new one is added, but not as its last: that needs details."""
@@ -132,13 +133,11 @@ class SampleDraw:
             state.designs = [design_state, *state.designs]
         return design_state
 
-    def _rows(self, window: Window | None, population: pl.DataFrame, sampled: pl.Series) -> pl.DataFrame:
+    def _rows(self, window: Window | None, population: pl.DataFrame, members: pl.DataFrame) -> pl.DataFrame:
         """Return the rows of the design table, with the sessions' days."""
         if window is None:
             return pl.DataFrame(schema=partitioned(DESIGN))
-        chances = population.with_columns(probability())
-        members = chances.filter(pl.col("session_id").is_in(sampled.implode()), pl.col(PROBABILITY) > 0)
-        weights = weigh(chances, members, pl.lit(1.0)).select("session_id", WEIGHT)
+        weights = weigh(population, members, pl.lit(1.0)).select("session_id", WEIGHT)
         rows = members.join(weights, on="session_id", how="left").with_columns(
             pl.lit(self._design.name).alias("design"),
             pl.lit(self._design.seed, pl.Int64).alias("seed"),

@@ -16,7 +16,7 @@ from pulseframes.endpoints import DETAIL, Endpoint
 from pulseframes.fetch.backlog import describe_left_out
 from pulseframes.flatten import AGE, ParsedAnswers, parse_answers
 from pulseframes.lake import Batch, Counts, Lake, Written, describe_rows
-from pulseframes.sampling.weights import effective_size
+from pulseframes.sampling.columns import RESPONDED
 from pulseframes.tables import INSTANT, ITEM_TABLES, SESSIONS
 from pulseframes.windows import Window
 
@@ -96,7 +96,8 @@ class SampleReport:
         Number of those without details, because the server does not know them or their answer breaks the schema. The weights
         of the others compensate for them.
     effective : float
-        Kish's effective sample size: of page views in a sample by page views, of sessions in a uniform one.
+        Kish's effective sample size: for figures of page views in a sample by page views, of sessions in a uniform one. The report
+        of the lake's sample shows the same.
     beside : list of str
         The lake's other samples, if this one was begun by this sync.
     """
@@ -111,11 +112,10 @@ class SampleReport:
 
     @classmethod
     def of(
-        cls, design: str, seed: int, sessions: int, rows: pl.DataFrame, size: pl.Expr, beside: list[str]
+        cls, design: str, seed: int, sessions: int, members: pl.DataFrame, effective: float, beside: list[str]
     ) -> SampleReport:
-        """Summarise the rows of the design table; ``size`` is what a session's probability is proportional to."""
-        effective = effective_size(rows.select(pl.col("weight") * size).to_series())
-        return cls(design, seed, sessions, len(rows), int((~rows["responded"]).sum()), effective, beside)
+        """Summarise a sample's members."""
+        return cls(design, seed, sessions, len(members), int((~members[RESPONDED]).sum()), effective, beside)
 
     def __str__(self) -> str:
         name = f"Sample {self.design} (seed {self.seed})"
@@ -126,7 +126,8 @@ class SampleReport:
         if self.unanswered == self.drawn:
             return f"{sizes}, none with details.{others}"
         details = f"{self.unanswered:,} without details" if self.unanswered else "all with details"
-        return f"{sizes}, {details}; effective sample size {self.effective:,.0f}.{others}"
+        unit = "page views" if self.design.startswith("pageviews") else "sessions"
+        return f"{sizes}, {details}; effective sample size {self.effective:,.0f} for {unit}.{others}"
 
 
 @dataclass

@@ -14,9 +14,9 @@ from pulseframes.client import JOURNAL_FILE, Journal, Settings
 from pulseframes.errors import PulseError
 from pulseframes.lake import Lake, in_window, is_active
 from pulseframes.query import DateLike, parse_window
-from pulseframes.sampling.columns import RESPONDED, WEIGHT
+from pulseframes.sampling.columns import RESPONDED, VIEWS
 from pulseframes.sampling.design import Design
-from pulseframes.sampling.weights import effective_size, weigh
+from pulseframes.sampling.weights import sample_worth
 from pulseframes.windows import LOOK_BACK, Window, subtract, union
 
 #: The days whose calls are counted, and the number of calls that are read.
@@ -82,15 +82,16 @@ class SampleSize:
         How the sessions were selected; None if it was not at random.
     population, selected, answered : int
         The sessions that the sample represents, those selected, and those of them that have details.
-    effective : float
-        The number of sessions of equal weight that would give the same precision (Kish).
+    effective_views, effective_sessions : float
+        The number of sessions of equal weight that would give the same precision (Kish), for figures of page views and of sessions.
     """
 
     design: Design | None
     population: int
     selected: int
     answered: int
-    effective: float
+    effective_views: float
+    effective_sessions: float
 
 
 def window_of(lake: Lake, date_from: DateLike | None, date_to: DateLike | None, design: Design | str | None) -> Window:
@@ -136,7 +137,8 @@ def size_of(sample: Sample, lake: Lake, design: Design | str | None) -> SampleSi
         population=len(sample.population),
         selected=len(sample.members),
         answered=int(sample.members[RESPONDED].sum()),
-        effective=_effective(sample),
+        effective_views=sample_worth(sample.population, sample.members, pl.col(VIEWS).clip(lower_bound=1)),
+        effective_sessions=sample_worth(sample.population, sample.members, pl.lit(1.0)),
     )
 
 
@@ -166,9 +168,3 @@ def _today() -> Window:
 
 def _rows(frame: pl.LazyFrame) -> int:
     return int(frame.select(pl.len()).collect().item())
-
-
-def _effective(sample: Sample) -> float:
-    if sample.is_census or not sample.is_drawn or sample.details.sessions.is_empty():
-        return float(len(sample.details.sessions))
-    return effective_size(weigh(sample.population, sample.members, pl.lit(1.0))[WEIGHT])

@@ -12,11 +12,16 @@ from zoneinfo import ZoneInfo
 import polars as pl
 
 from pulseframes.analysis import error_impact, landings, page_speed, paths, satisfaction, traffic
-from pulseframes.analysis.estimate import estimate
+from pulseframes.analysis.compare import Largest, largest
+from pulseframes.analysis.errors import is_noise
+from pulseframes.analysis.estimate import estimate, with_templates
+from pulseframes.analysis.navigation import ENTRY, PAGE
 from pulseframes.analysis.sample import Sample, sample_or_details
 from pulseframes.charts.periods import by_hour
+from pulseframes.charts.style import TOP
 from pulseframes.lake import Lake
 from pulseframes.query import DateLike
+from pulseframes.reports import examples
 from pulseframes.reports.coverage import Coverage, SampleSize, read_coverage, size_of, window_of
 from pulseframes.sampling.design import Design
 
@@ -27,19 +32,21 @@ LOAD: Final = "p75(loading_time_ms)"
 POOR: Final = "share(satisfaction_rating = 'Poor')"
 FAILING: Final = "share(error_count > 0)"
 
-#: From this many days on, ratings are shown by week, traffic by week, and traffic by month.
-_FORTNIGHT: Final = 15
+#: The number of countries and browsers drawn: those with the most page views.
+KINDS: Final = 10
+#: From this many days on, traffic and ratings are shown by week, and by month.
 _WEEKS_FROM: Final = 120
 _MONTHS_FROM: Final = 1_000
-#: Enough details in a period for shares of it.
-_ENOUGH: Final = 40
+#: Enough rated sessions in a period for shares of it.
+_ENOUGH: Final = 30
 
 
 class ByPeriod(NamedTuple):
-    """Rows by period, and the length of a period as polars writes it."""
+    """Rows by period, the length of a period as polars writes it, and whether there are enough for a chart."""
 
     rows: pl.DataFrame
     every: str
+    is_drawn: bool = True
 
     @property
     def period(self) -> str:
@@ -65,12 +72,18 @@ class Findings:
         The key figures of details: by measure, a row of ``estimate()``.
     traffic, satisfaction : ByPeriod
         The results of the functions of these names.
+    rated : int
+        The number of sessions with a rating.
     hours : polars.DataFrame
         The mean number of sessions in each hour of the day.
     speed : dict of str to polars.DataFrame
         ``page_speed()`` by page template, country and browser.
     errors, landings, paths : polars.DataFrame
         The results of ``error_impact()``, ``landings()`` and ``paths()``.
+    largest : dict of str to Largest or None
+        The slowest page, country and browser, the error that most sessions have, and the most frequent landing page.
+    examples : dict of str to dict
+        Addresses in Raygun, by page template and by group of errors.
     """
 
     coverage: Coverage
@@ -80,11 +93,14 @@ class Findings:
     figures: dict[str, dict[str, Any]]
     traffic: ByPeriod
     satisfaction: ByPeriod
+    rated: int
     hours: pl.DataFrame
     speed: dict[str, pl.DataFrame]
     errors: pl.DataFrame
     landings: pl.DataFrame
     paths: pl.DataFrame
+    largest: dict[str, Largest | None]
+    examples: dict[str, examples.Links]
 
     @property
     def zone(self) -> tzinfo:
@@ -124,21 +140,45 @@ def collect(
     period = "1mo" if days >= _MONTHS_FROM else "1w" if days >= _WEEKS_FROM else "1d"
     # an empty lake also has a report
     sample = sample_or_details(lake, *((date_from, date_to) if lake.coverage() else window), design)
-    rating_period = _rating_period(len(sample.details.sessions), days)
+    sample, basis = with_templates(sample, None), _basis(sample)
+    rated = sample.details.sessions["satisfaction_rating"].count()
+    rating_period = _rating_period(rated, days) if basis != "all" else period
+    speed = {by: page_speed(sample, by=by, wide=True) for by in ("page_template", "country", "browser_name")}
+    errors, entries = error_impact(sample, wide=True), landings(sample)
     return Findings(
         coverage=read_coverage(lake, window),
-        basis=_basis(sample),
+        basis=basis,
         sample=size_of(sample, lake, design),
         time_zone=time_zone,
         figures={row["measure"]: row for row in estimate(sample, [LOAD, POOR, FAILING]).to_dicts()},
         traffic=ByPeriod(visits(every=period), period),
-        satisfaction=ByPeriod(satisfaction(sample, every=rating_period, time_zone=time_zone), rating_period),
+        satisfaction=ByPeriod(
+            satisfaction(sample, every=rating_period, time_zone=time_zone),
+            rating_period,
+            is_drawn=basis == "all" or rated >= _ENOUGH,
+        ),
+        rated=rated,
         hours=hours,
-        speed={by: page_speed(sample, by=by) for by in ("page_template", "country", "browser_name")},
-        errors=error_impact(sample),
-        landings=landings(sample),
+        speed=speed,
+        errors=errors,
+        landings=entries,
         paths=paths(sample),
+        largest={
+            **{by: _slowest(sample, rows.head(TOP if by == "page_template" else KINDS)) for by, rows in speed.items()},
+            "errors": largest(sample, "sessions()", errors.filter(~is_noise()), by=pl.col("group_id"), of="errors"),
+            "landings": largest(sample, "count()", entries, by=PAGE, of="page_views", where=ENTRY),
+        },
+        examples={
+            "page_template": examples.slow_sessions(sample.details),
+            "group_id": examples.last_errors(sample.details),
+        },
     )
+
+
+def _slowest(sample: Sample, rows: pl.DataFrame) -> Largest | None:
+    """Return the slowest of the named groups."""
+    by = pl.col(rows.columns[0])
+    return largest(sample, LOAD, rows.filter(by.is_not_null()), by=by, of="page_views")
 
 
 def _basis(sample: Sample) -> Basis:
@@ -149,12 +189,12 @@ def _basis(sample: Sample) -> Basis:
     return "all" if sample.is_census else "sample"
 
 
-def _rating_period(details: int, days: int) -> str:
-    """Return a short period that has enough details; up to a fortnight is shown by day."""
-    a_day = details / max(1, days)
-    if days < _FORTNIGHT or (a_day >= _ENOUGH and days < _WEEKS_FROM):
+def _rating_period(rated: int, days: int) -> str:
+    """Return the shortest period with enough rated sessions, and with few enough columns to read."""
+    a_day = rated / max(1, days)
+    if a_day >= _ENOUGH and days < _WEEKS_FROM:
         return "1d"
-    return "1w" if days < _WEEKS_FROM or (a_day * 7 >= _ENOUGH and days < _MONTHS_FROM) else "1mo"
+    return "1w" if days < _MONTHS_FROM and a_day * min(7, days) >= _ENOUGH else "1mo"
 
 
 def _finite(value: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -19,11 +19,19 @@ Format: TypeAlias = Callable[[float | None], str]
 Row: TypeAlias = dict[str, Any]
 
 
+class Link(NamedTuple):
+    """A link to Raygun: its name, and a safe address."""
+
+    name: str
+    address: str
+
+
 class Cell(NamedTuple):
-    """A cell of a table: its text, and the small print below it."""
+    """A cell of a table: its text, the small print below it, and links, which are shown by their numbers."""
 
     text: str
     below: str = ""
+    links: Sequence[Link] = ()
 
 
 class KeyFigure(NamedTuple):
@@ -89,13 +97,23 @@ def with_interval(row: Row, figure: str, write: Format) -> str:
 
 
 def figure_cell(row: Row, figure: str, write: Format) -> Cell:
-    """Return the cell of a figure, with its interval below."""
-    return Cell(write(row[figure]), interval(row, figure, write))
+    """Return the cell of a figure, with an asterisk if it comes from few sessions or cases, and its interval below."""
+    flag = row.get(f"{figure}_flag", row["flag"])
+    return Cell(
+        write(row[figure]) + ("*" if flag in ("few sessions", "few cases") else ""), interval(row, figure, write)
+    )
 
 
 def sessions_cell(row: Row) -> Cell:
     """Return the cell of the number of sessions behind a row, with its flag below."""
     return Cell(format_count(row["sessions"]), row["flag"] or "")
+
+
+def links_cell(name: str, addresses: Sequence[str] | None) -> Cell:
+    """Return a cell of links to examples in Raygun."""
+    return Cell(
+        "", links=[Link(f"{name} {number} in Raygun", address) for number, address in enumerate(addresses or (), 1)]
+    )
 
 
 def text_cell(text: str | None) -> Cell:

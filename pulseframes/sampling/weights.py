@@ -44,6 +44,12 @@ def weigh(population: pl.DataFrame, members: pl.DataFrame, auxiliary: pl.Expr | 
     ).drop("_total", "_expected", "_response")
 
 
+def sample_worth(population: pl.DataFrame, members: pl.DataFrame, counts: pl.Expr) -> float:
+    """Return a sample's effective size for a question: for means over sessions if each counts 1, over page views if each counts its views."""
+    weighted = weigh(population, members, counts)
+    return effective_size(weighted[WEIGHT] * weighted[AUXILIARY])
+
+
 def effective_size(weights: Any, counts: Any = 1.0) -> float:
     """Return Kish's effective sample size, from an array or Series of weights, each of which occurs ``counts`` times."""
     squares = float((weights**2 * counts).sum())

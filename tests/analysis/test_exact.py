@@ -27,7 +27,7 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_page_speed_by_template(lake: Path) -> None:
-    found = pf.page_speed(lake)
+    found = pf.page_speed(lake, wide=True)
     views = grouped(VIEWS, lambda view: template_of(view["page"]))
     rows = figures(found, "page_template")
     assert rows.keys() == views.keys()
@@ -69,7 +69,9 @@ def test_rules_apply_wherever_a_question_names_the_template(lake: Path) -> None:
     assert pf.page_speed(lake, rules=rules, where=where)["page_template"].to_list() == ["/c/{category}"]
     assert "/c/{category}" in pf.paths(lake, rules=rules)["to_page"]
     assert "/c/{category}" in pf.landings(lake, rules=rules)["page_template"]
-    assert any("/c/{category}" in pages for pages in pf.error_impact(lake, rules=rules)["pages"].drop_nulls())
+    assert any(
+        "/c/{category}" in pages for pages in pf.error_impact(lake, rules=rules, wide=True)["pages"].drop_nulls()
+    )
     assert "/c/{category}" in pf.features(lake, rules=rules)["landing"].cast(pl.String)
 
 
@@ -111,7 +113,7 @@ def test_satisfaction_by_day_in_a_time_zone(lake: Path) -> None:
 @pytest.mark.parametrize("country", [None, "US"])
 def test_error_impact_by_group(lake: Path, country: str | None) -> None:
     where = None if country is None else f"country = '{country}'"
-    found = pf.error_impact(lake, where=where)
+    found = pf.error_impact(lake, where=where, wide=True)
     groups = grouped(
         [error for error in ERRORS if country in (None, error["session"]["country"])], lambda error: error["group_id"]
     )
@@ -251,7 +253,7 @@ def test_compare_two_segments(lake: Path) -> None:
 )
 def test_details_alone_give_the_figures_of_a_lake_without_intervals(lake: Path, ask: object) -> None:
     found, of_details = ask(lake), ask(ended())  # type: ignore[operator]  # a function of pulseframes
-    figures_only = [name for name in found.columns if not name.endswith(("_lower", "_upper")) and name != "flag"]
+    figures_only = [name for name in found.columns if not name.endswith(("_lower", "_upper", "flag"))]
     assert_frame_equal(found.select(figures_only), of_details.select(figures_only))
     assert_frame_equal(found, ask(str(lake)))  # type: ignore[operator]  # as above
     limits = [name for name in found.columns if name.endswith(("_lower", "_upper"))]

@@ -102,7 +102,7 @@ def test_unknown_pages_and_error_groups_are_groups_of_their_own() -> None:
     frames = one_view_each({"page": ["/a/1", None, "/a/2"], "group_id": [5, None, 5], "title": ["x", "y", None]})
     assert sorted(pf.page_speed(frames)["page_template"].to_list(), key=str) == ["/a/{id}", None]
     assert pf.landings(frames)["page_template"].to_list() == ["/a/{id}", "(not known)"]
-    impact = pf.error_impact(frames)
+    impact = pf.error_impact(frames, wide=True)
     assert impact.select("group_id", "title", "errors").rows() == [(5, "x", 2.0), (None, "y", 1.0)]
     ways = pf.paths(frames).select("from_page", "to_page", "times").rows()
     assert (None, "(not known)", 1.0) in ways
@@ -113,7 +113,7 @@ def test_unknown_pages_and_error_groups_are_groups_of_their_own() -> None:
 def test_strings_in_the_data_are_never_interpreted(text: str) -> None:
     names = ("title", "page", "browser_name", "country", "satisfaction_rating", "user_identifier", "browser_version")
     frames = one_view_each(dict.fromkeys(names, text) | {"group_id": 1, "user_id": 9})
-    impact = pf.error_impact(frames)
+    impact = pf.error_impact(frames, wide=True)
     assert impact["title"].to_list() == [text]
     assert impact["browsers"].to_list() == [[text]]
     rated = pf.satisfaction(frames).filter(pl.col("share") > 0)

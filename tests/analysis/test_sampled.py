@@ -66,12 +66,20 @@ def covered(ask: Ask, keys: Sequence[str], figures: Sequence[str], design: str) 
 @pytest.mark.parametrize(
     ("ask", "keys", "figures"),
     [
-        (pf.page_speed, ["page_template"], ["views", "p50_ms", "p75_ms", "p95_ms", "viewing_ms"]),
-        (lambda sample: pf.page_speed(sample, by="country"), ["country"], ["views", "p50_ms", "p75_ms"]),
+        (
+            lambda sample: pf.page_speed(sample, wide=True),
+            ["page_template"],
+            ["views", "p50_ms", "p75_ms", "p95_ms", "viewing_ms"],
+        ),
+        (lambda sample: pf.page_speed(sample, by="country", wide=True), ["country"], ["views", "p50_ms", "p75_ms"]),
         (lambda sample: pf.apdex(sample, by="platform_name"), ["platform_name"], ["views", "apdex"]),
         (pf.apdex, [], ["views", "apdex"]),
         (lambda sample: pf.satisfaction(sample, every="1w"), ["period", "satisfaction_rating"], ["share"]),
-        (pf.error_impact, ["group_id"], ["sessions_affected", "share_of_sessions", "errors", "page_views_affected"]),
+        (
+            lambda sample: pf.error_impact(sample, wide=True),
+            ["group_id"],
+            ["sessions_affected", "share_of_sessions", "errors", "page_views_affected"],
+        ),
         (pf.landings, ["page_template"], ["entries", "bounce_rate"]),
         (pf.paths, ["from_page", "to_page"], ["times"]),
     ],

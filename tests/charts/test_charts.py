@@ -120,6 +120,28 @@ def test_flagged_rows_are_hollow_and_dashed() -> None:
     assert svg.count(f'fill="{paper}"') == 2  # the background, and the hollow dot
 
 
+def test_each_figure_is_hollow_by_its_own_flag() -> None:
+    frame = pf.page_speed(SAMPLE, wide=True)
+    for figure, flag in (("p75_ms", "flag"), ("p95_ms", "p95_ms_flag"), ("viewing_ms", "viewing_ms_flag")):
+        rows = drawn(charts.page_speed(frame, figure=figure, top=30))
+        assert [row["firm"] for row in rows] == frame.drop_nulls(figure)[flag].is_null().to_list()
+    assert not frame["flag"].equals(frame["p95_ms_flag"].alias("flag"))
+    with pytest.raises(pf.InvalidQuery, match=r"has no column p95_ms.*Pass the DataFrame from page_speed\(wide=True\)"):
+        charts.page_speed(pf.page_speed(SAMPLE), figure="p95_ms")
+
+
+def test_columns_of_few_sessions_are_pale() -> None:
+    frame = pf.satisfaction(SAMPLE)
+    few = {row["period"] for row in frame.filter(flag="few sessions").to_dicts()}
+    assert few
+    many = frame.with_columns(flag=pl.lit(None, pl.String))
+    for shown, pale in ((frame, True), (many, False)):
+        chart = charts.satisfaction(shown)
+        assert any(row["pale"] for row in values(chart)) == pale
+        svg = vl_convert.vegalite_to_svg(chart.to_dict())
+        assert ('opacity="0.4"' in svg) == pale
+
+
 def test_an_infinite_interval_reaches_the_edge_with_an_arrow() -> None:
     frame = speeds(
         page_template=["/a", "/b"],

@@ -229,8 +229,8 @@ def test_nouns_agree_with_their_number() -> None:
     ("drawn", "unanswered", "said"),
     [
         (0, 0, "no sessions yet."),
-        (45, 0, "45 of 751 sessions, all with details; effective sample size 20."),
-        (45, 3, "45 of 751 sessions, 3 without details; effective sample size 20."),
+        (45, 0, "45 of 751 sessions, all with details; effective sample size 20 for page views."),
+        (45, 3, "45 of 751 sessions, 3 without details; effective sample size 20 for page views."),
         (2, 2, "2 of 751 sessions, none with details."),
     ],
 )

@@ -20,6 +20,8 @@ from polars.testing import assert_frame_equal
 import pulseframes as pf
 from pulseframes.lake.partitions import VERSION_KEY
 from pulseframes.lake.state import STATE_FILE
+from pulseframes.reports.basis import coverage_section
+from pulseframes.reports.findings import collect
 from pulseframes.sampling.rates import DesignState, RateWindow
 from pulseframes.simulator import Fault, Simulator
 from pulseframes.tables import DESIGN, LAKE_TABLES, LAKE_VERSION, SESSIONS
@@ -462,11 +464,31 @@ def test_weights_compensate_for_deleted_sessions_and_the_report_counts_them(
         "effective": pytest.approx(17),
         "beside": [],
     }
-    line = f"Sample uniform (seed 0): 20 of {count} sessions, 3 without details; effective sample size 17."
+    line = f"Sample uniform (seed 0): 20 of {count} sessions, 3 without details; effective sample size 17 for sessions."
     assert line in str(report).splitlines()
     before = len(downloaded(shop))
     pf.sync(lake, *window, details=2, client=client)
     assert not {*gone} & {*downloaded(shop)[before:]}, "no second call for them"
+
+
+@pytest.mark.parametrize("kind", ["pageviews", "uniform"])
+def test_the_sync_and_the_report_name_the_same_effective_size_for_the_same_question(
+    lake: pf.Lake, shop: Simulator, client: pf.PulseClient, window: Days, kind: str
+) -> None:
+    design = pf.Design(kind, strata=("country",))
+    shop.remove(choice(lake, 30, design)["session_id"][2])
+    sample = pf.sync(lake, *window, details=30, design=design, client=client).sample
+    assert sample is not None
+    size = collect(lake).sample
+    shown = {"pageviews": size.effective_views, "uniform": size.effective_sessions}
+    assert sample.effective == pytest.approx(shown[kind])
+    assert size.effective_views != pytest.approx(size.effective_sessions)
+    facts = {row[0].text: row[1].text for row in coverage_section(collect(lake)).tables[0].rows}
+    unit = {"pageviews": "page views", "uniform": "sessions"}[kind]
+    assert f"{sample.effective:,.0f} for {unit}" in facts["Effective sample size"]
+    assert f"effective sample size {sample.effective:,.0f} for {unit}." in str(sample)
+    poor = pf.estimate(lake, "share(error_count >= 0)", of="sessions")["effective_sessions"].item()
+    assert size.effective_sessions == pytest.approx(poor)
 
 
 def test_an_invalid_row_is_drawn_and_has_not_responded(

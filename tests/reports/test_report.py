@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
+import polars as pl
 import pytest
 from conftest import NOW, Run, client_of
 from support import report_lakes
@@ -14,6 +16,7 @@ from support.report_lakes import LATER, WEEK, Page, drawn_lake, lake_of, truth
 
 import pulseframes as pf
 from pulseframes import _text, reports
+from pulseframes.analysis.errors import is_noise
 from pulseframes.reports.svg import Picture
 from pulseframes.simulator import Simulator
 from pulseframes.windows import Window
@@ -39,7 +42,8 @@ def drawn(shop: pf.SessionFrames, tmp_path_factory: pytest.TempPathFactory) -> p
 @pytest.fixture(autouse=True)
 def _no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tests of words need no pictures, which take most of a report's time."""
-    monkeypatch.setattr("pulseframes.reports.sections.picture", lambda *_: Picture("<svg></svg>", "<svg></svg>"))
+    for module in ("sections", "rankings"):
+        monkeypatch.setattr(f"pulseframes.reports.{module}.picture", lambda *_: Picture("<svg></svg>", "<svg></svg>"))
 
 
 def test_with_all_details_the_key_figures_are_the_truth(whole: pf.Lake, shop: pf.SessionFrames) -> None:
@@ -74,27 +78,32 @@ def test_the_key_figures_of_a_sample_are_those_of_estimate_with_their_intervals(
     assert "2; the other sessions are weighted to compensate" in page.text
 
 
+def marked(rows: pl.DataFrame, figure: str, write: Callable[[float | None], str]) -> list[str]:
+    """A figure as a table shows it: with an asterisk if it comes from few sessions."""
+    flag = f"{figure}_flag" if f"{figure}_flag" in rows.columns else "flag"
+    return [write(value) + ("*" if flag else "") for value, flag in rows.select(figure, flag).iter_rows()]
+
+
 @pytest.mark.parametrize("name", ["whole", "drawn"])
 def test_the_tables_hold_the_results_of_the_analysis_functions(name: str, request: pytest.FixtureRequest) -> None:
     lake = request.getfixturevalue(name)
     page = Page(pf.report(lake))
-    speed = pf.page_speed(lake).head(25)
+    speed = pf.page_speed(lake, wide=True).head(25)
     caption = "Load times by page: median, 75th and 95th percentile"
     assert [cell[0] for cell in page.column(caption, "Page")] == [
         _text.printable(value) for value in speed["page_template"]
     ]
-    assert [cell[0] for cell in page.column(caption, "75th pct.")] == [
-        _text.format_seconds(value) for value in speed["p75_ms"]
-    ]
+    assert [cell[0] for cell in page.column(caption, "75th pct.")] == marked(speed, "p75_ms", _text.format_seconds)
+    assert [cell[0] for cell in page.column(caption, "95th pct.")] == marked(speed, "p95_ms", _text.format_seconds)
     assert [cell[0] for cell in page.column(caption, "With details")] == [str(value) for value in speed["sessions"]]
-    errors = pf.error_impact(lake).head(25)
+    errors = pf.error_impact(lake, wide=True).filter(~is_noise()).head(25)
     caption = "Errors by number of sessions affected"
     assert [cell[0] for cell in page.column(caption, "Error")] == [
         _text.printable(value, 120) for value in errors["title"]
     ]
-    assert [cell[0] for cell in page.column(caption, "Share")] == [
-        _text.format_percent(value) for value in errors["share_of_sessions"]
-    ]
+    assert [cell[0] for cell in page.column(caption, "Share")] == marked(
+        errors, "share_of_sessions", _text.format_percent
+    )
     assert [cell[0] for cell in page.column(caption, "Users seen")] == [str(value) for value in errors["users_seen"]]
     days = pf.traffic(lake, by=None)
     caption = "Sessions, users and page views by day"
@@ -103,18 +112,18 @@ def test_the_tables_hold_the_results_of_the_analysis_functions(name: str, reques
         assert [cell[0] for cell in cells] == [_text.format_count(value) for value in days[column]]
     landings = pf.landings(lake).head(25)
     cells = page.column("Landing pages", "Bounce rate")
-    assert [cell[0] for cell in cells] == [_text.format_percent(value) for value in landings["bounce_rate"]]
+    assert [cell[0] for cell in cells] == marked(landings, "bounce_rate", _text.format_percent)
     times = page.column("Most frequent steps from page to page", "Times")
-    assert [cell[0] for cell in times] == [_text.format_rounded(value) for value in pf.paths(lake).head(25)["times"]]
+    assert [cell[0] for cell in times] == marked(pf.paths(lake).head(25), "times", _text.format_rounded)
     for by, title in (("country", "Country"), ("browser_name", "Browser")):
-        groups = pf.page_speed(lake, by=by).head(25)
+        groups = pf.page_speed(lake, by=by, wide=True).head(25)
         cells = page.column(f"Load times by {title.lower()}", "Median")
-        assert [cell[0] for cell in cells] == [_text.format_seconds(value) for value in groups["p50_ms"]]
+        assert [cell[0] for cell in cells] == marked(groups, "p50_ms", _text.format_seconds)
     shares = pf.satisfaction(lake, every="1w").filter(satisfaction_rating="Poor")
     findings = reports.collect(lake)
     if findings.satisfaction.every == "1w":
         cells = page.column("Share of sessions with each rating, by week", "Poor")
-        assert [cell[0] for cell in cells] == [_text.format_percent(value) for value in shares["share"]]
+        assert [cell[0] for cell in cells] == marked(shares, "share", _text.format_percent)
 
 
 def test_each_flag_and_interval_of_a_sample_is_shown(drawn: pf.Lake) -> None:
