@@ -119,10 +119,10 @@ class SampleDraw:
                 design_state.raise_rates(window, dict(zip(now[STRATUM], now[RATE], strict=True)))
         represented = design_state.with_rate(population).filter(pl.col(RATE).is_not_null())
         represented = represented.with_columns(probability())
-        members = represented.filter(pl.col("session_id").is_in(sampled.implode()), pl.col(PROBABILITY) > 0)
-        self._lake.put_design(self._design.name, self._design.seed, self._rows(design_state.window, represented, members))
-        worth = sample_worth(represented, members, pl.col(SIZE))
-        return SampleReport.of(self._design.name, self._design.seed, len(represented), members, worth, self._beside)
+        rows = represented.filter(pl.col("session_id").is_in(sampled.implode()), pl.col(PROBABILITY) > 0)
+        self._lake.put_design(self._design.name, self._design.seed, self._rows(design_state.window, represented, rows))
+        worth = sample_worth(represented, rows, pl.col(SIZE))
+        return SampleReport.of(self._design.name, self._design.seed, len(represented), rows, worth, self._beside)
 
     def _state(self) -> DesignState:
         """Return the lake's state of the design; a new one is added, but not as its last: that needs details."""
