@@ -6,6 +6,7 @@ import io
 import os
 import re
 import sys
+import threading
 import warnings
 from collections.abc import Sequence
 from contextvars import ContextVar
@@ -84,7 +85,14 @@ def main() -> None:
             stream.reconfigure(errors="replace")  # a terminal that lacks a character is no failure
     with warnings.catch_warnings():
         print_warnings(_in_options)
-        code = _exit_code()
+        try:
+            code = _exit_code()
+        except KeyboardInterrupt:  # before Typer runs a command
+            code = STOPPED
+    if code == STOPPED and threading.active_count() > 1:  # Python would wait for a query that DuckDB cannot interrupt
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
     sys.exit(code)
 
 

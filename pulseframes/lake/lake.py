@@ -260,7 +260,9 @@ class Lake(LakeFiles):
     def sql(self, query: str, parameters: Sequence[object] | Mapping[str, object] | None = None) -> pl.DataFrame:
         """Run a DuckDB query on the views ``sessions``, ``page_views``, ``errors``, ``design`` and ``rejected``.
 
-        A query can read nothing else, cannot write, and uses up to 4 GiB of memory. Ctrl-C ends it.
+        A query can read nothing else, cannot write, and uses up to 4 GiB of memory. Ctrl-C ends it. DuckDB keeps to neither in
+        a function that makes a huge list, such as ``unnest(range(300000000))``: it can use more, and Ctrl-C raises
+        ``KeyboardInterrupt`` after 5 seconds while the query ends in the background.
 
         Parameters
         ----------
@@ -272,12 +274,14 @@ class Lake(LakeFiles):
         Returns
         -------
         polars.DataFrame
-            The result. Times are in UTC. A sum of integers is Int64 if it fits.
+            The result. Times are in UTC. Integers of 128 bits, such as sums, are Int64 if all of a column fit, and Float64
+            otherwise, also in lists, structs and maps.
 
         Raises
         ------
         InvalidQuery
-            If DuckDB rejects the query, with DuckDB's message, or the result has more than 1 GiB.
+            If DuckDB rejects the query, with DuckDB's message, or the result has more than 1 GiB, or types or times that polars
+            has not, such as infinity.
         LakeError
             If there is no lake, or a file is damaged.
         ImportError

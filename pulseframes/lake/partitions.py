@@ -5,12 +5,13 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from datetime import date
+from functools import lru_cache
 from pathlib import Path
 from typing import IO, Final, Literal
 
 import polars as pl
+import pyarrow as pa
 import pyarrow.parquet as pq
 from polars.io.plugins import register_io_source
 
@@ -28,8 +29,11 @@ _PATH: Final = "_path"
 _ROW_GROUP: Final = 20_000
 #: A table's file of a day. Others below the table's folder, such as copies, are not the lake's.
 _FILE: Final = re.compile(r"\w+/date=(\d{4}-\d\d-\d\d)/data\.parquet")
-#: What reading a damaged file raises; pyo3's panics are no ``Exception``.
-_DAMAGE: Final = (OSError, ValueError, pl.exceptions.PolarsError, pl.exceptions.PanicException)
+#: What reading a damaged file raises; pyo3's panics are no ``Exception``, and some of Arrow's are no ``ValueError``.
+DAMAGE: Final = (
+    *(OSError, ValueError, MemoryError, pa.ArrowException),
+    *(pl.exceptions.PolarsError, pl.exceptions.PanicException),
+)
 _PUT_BACK: Final = (
     "Move the file away; `pulseframes replay --lake LAKE` puts its rows back from the journal, without any calls."
 )
@@ -53,7 +57,7 @@ def scan(store: Store, table: str) -> pl.LazyFrame:
             for batch in _query(_scan_files(store, table, "raise"), *pushed).collect_batches(chunk_size=_ROW_GROUP):
                 yield batch
                 rows += len(batch)
-        except _DAMAGE as problem:
+        except DAMAGE as problem:
             check_files(store, table)
             if isinstance(problem, pl.exceptions.ColumnNotFoundError):
                 pass  # all files are sound, so some are of an older version
@@ -147,7 +151,12 @@ def check_files(store: Store, *tables: str) -> None:
         for path in files_of(store, table):
             data = store.read(path)
             if data is not None:
-                decode(table, data, f"{store.location}/{path}")
+                name = f"{store.location}/{path}"
+                try:
+                    pq.read_table(io.BytesIO(data))  # as DuckDB reads it, which is not in all as polars does
+                except DAMAGE as problem:
+                    raise _unreadable(name, problem) from None
+                decode(table, data, name)
 
 
 def check_footers(store: Store, *tables: str) -> None:
@@ -159,9 +168,22 @@ def check_footers(store: Store, *tables: str) -> None:
         If a file has other columns, or is damaged.
     """
     if isinstance(store, LocalStore):
-        for name in (f"{store.location}/{path}" for table in tables for path in files_of(store, table)):
-            with suppress(FileNotFoundError), Path(name).open("rb") as file:
-                check_columns(Path(name).parts[-3], file, name)
+        for table in tables:
+            for name in (f"{store.location}/{path}" for path in files_of(store, table)):
+                try:
+                    file = Path(name).stat()
+                    _check_footer(table, name, file.st_size, file.st_mtime_ns)
+                except FileNotFoundError:  # a writer has just deleted it
+                    continue
+                except OSError as problem:
+                    raise _unreadable(name, problem) from None
+
+
+@lru_cache(maxsize=100_000)
+def _check_footer(table: str, name: str, _size: int, _modified: int) -> None:
+    """Check the columns of a file, once for each of its versions."""
+    with Path(name).open("rb") as file:
+        check_columns(table, file, name)
 
 
 class Partitions:
@@ -250,7 +272,7 @@ def decode(table: str, data: bytes, name: str) -> pl.DataFrame:
     schema = LAKE_TABLES[table].schema
     try:
         rows = pl.read_parquet(io.BytesIO(data))
-    except _DAMAGE as problem:
+    except DAMAGE as problem:
         raise _unreadable(name, problem) from None
     missing = [pl.lit(None, dtype).alias(column) for column, dtype in schema.items() if column not in rows.columns]
     return rows.with_columns(missing).select(schema.names())
@@ -267,9 +289,10 @@ def check_columns(table: str, file: IO[bytes], name: str) -> None:
     try:
         found = pl.read_parquet_schema(file)
         file.seek(0)
-        metadata = pq.read_metadata(file).metadata or {}
-        version = int(metadata.get(VERSION_KEY.encode(), b"0"))
-    except _DAMAGE as problem:
+        footer = pq.read_metadata(file)
+        _check_chunks(footer)
+        version = int((footer.metadata or {}).get(VERSION_KEY.encode(), b"0"))
+    except DAMAGE as problem:
         raise _unreadable(name, problem) from None
     if version > LAKE_VERSION:
         raise LakeError(f"{name} was written by a newer version of pulseframes. Update pulseframes.")
@@ -283,10 +306,18 @@ def check_columns(table: str, file: IO[bytes], name: str) -> None:
             )
 
 
+def _check_chunks(footer: pq.FileMetaData) -> None:
+    """Refuse a footer whose chunks are of other types than its columns: a filter in DuckDB would abort the process."""
+    types = [footer.schema.column(number).physical_type for number in range(footer.num_columns)]
+    for group in map(footer.row_group, range(footer.num_row_groups)):
+        if types != [group.column(number).physical_type for number in range(group.num_columns)]:
+            raise ValueError("the types in its footer contradict each other")
+
+
 def _has_present_columns(table: str, data: bytes, name: str) -> bool:
     try:
         return pl.read_parquet_schema(io.BytesIO(data)) == dict(LAKE_TABLES[table].schema)
-    except _DAMAGE as problem:
+    except DAMAGE as problem:
         raise _unreadable(name, problem) from None
 
 

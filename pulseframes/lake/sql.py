@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, wait
 from contextlib import suppress
-from datetime import date, datetime
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyarrow.fs import FileSystemHandler, LocalFileSystem, PyFileSystem
 
-from pulseframes.errors import InvalidQuery
-from pulseframes.lake.partitions import check_files, check_footers, files_of
+from pulseframes.errors import InvalidQuery, LakeError, PulseError
+from pulseframes.lake.partitions import DAMAGE, check_columns, check_files, check_footers, files_of
 from pulseframes.lake.storage import LocalStore, Store
 from pulseframes.tables import DATE, LAKE_TABLES, partitioned
 
@@ -35,6 +37,22 @@ _CLOSED: Final = (
 
 #: The most bytes of a result.
 _LARGEST: Final = 2**30
+#: The seconds in which DuckDB should end an interrupted query; some functions cannot be interrupted.
+_PATIENCE: Final = 5
+
+#: DuckDB's integers of 128 bits in Arrow.
+_WIDE: Final = pa.decimal128(38, 0)
+_SECONDS: Final = (-62_135_596_800, 253_402_300_800)  # the years 1 to 9999
+#: The first and the last time of each type that Python and polars can print.
+_PRINTABLE: Final = {
+    "date32[day]": (_SECONDS[0] // 86_400, _SECONDS[1] // 86_400 - 1),
+    "time64[us]": (0, 86_400_000_000 - 1),
+    **{
+        f"timestamp[{unit}{zone}]": (_SECONDS[0] * ticks, _SECONDS[1] * ticks - 1)
+        for unit, ticks in (("s", 1), ("ms", 1_000), ("us", 1_000_000))
+        for zone in ("", ", tz=Etc/UTC", ", tz=UTC")
+    },
+}
 
 
 def connect(store: Store) -> duckdb.DuckDBPyConnection:
@@ -45,16 +63,24 @@ def connect(store: Store) -> duckdb.DuckDBPyConnection:
     ImportError
         If DuckDB is not installed.
     """
+    connection = _opened()
+    _register(connection, store)
+    return connection
+
+
+def _opened() -> duckdb.DuckDBPyConnection:
     try:
         import duckdb
     except ImportError:
         raise ImportError("SQL over a lake needs DuckDB: pip install 'pulseframes[duckdb]'") from None
-    connection = duckdb.connect()
+    return duckdb.connect()
+
+
+def _register(connection: duckdb.DuckDBPyConnection, store: Store) -> None:
     for table in LAKE_TABLES:
         connection.register(table, _dataset(store, table))
     for statement in _CLOSED:
         connection.execute(statement)
-    return connection
 
 
 def run(store: Store, query: str, parameters: Sequence[object] | Mapping[str, object] | None) -> pl.DataFrame:
@@ -67,14 +93,15 @@ def run(store: Store, query: str, parameters: Sequence[object] | Mapping[str, ob
     LakeError
         If a file is damaged.
     """
-    connection = connect(store)
+    connection = _opened()
     return _interruptible(connection, lambda: _result(store, connection, query, parameters))
 
 
 def _interruptible(connection: duckdb.DuckDBPyConnection, work: Callable[[], pl.DataFrame]) -> pl.DataFrame:
-    """Work in another thread: DuckDB keeps the one it runs in from seeing Ctrl-C."""
-    import duckdb
+    """Work in another thread: DuckDB keeps the one it runs in from seeing Ctrl-C.
 
+    The thread is no daemon, because one that is still in DuckDB when the process ends would abort it.
+    """
     done: Future[pl.DataFrame] = Future()
 
     def work_there() -> None:
@@ -83,17 +110,16 @@ def _interruptible(connection: duckdb.DuckDBPyConnection, work: Callable[[], pl.
         except BaseException as problem:  # noqa: BLE001  raised again by the waiting thread
             done.set_exception(problem)
 
-    worker = threading.Thread(target=work_there, daemon=True)
     try:
-        worker.start()
-        while not wait([done], timeout=0.2).done:  # join() interrupted by Ctrl-C takes the thread for ended
+        threading.Thread(target=work_there).start()
+        while not wait([done], timeout=0.2).done:
             pass
     except KeyboardInterrupt:
-        while not wait([done], timeout=0.05).done:  # an interrupt before the query runs is lost
-            with suppress(duckdb.ConnectionException):  # it has just closed
-                connection.interrupt()
-        worker.join()  # a thread that is still in DuckDB when the process exits would abort it
+        give_up = monotonic() + _PATIENCE
+        while not wait([done], timeout=0.05).done and monotonic() < give_up:
+            connection.interrupt()  # again and again: one that comes before the query runs is lost
         raise
+    connection.close()
     return done.result()
 
 
@@ -103,17 +129,23 @@ def _result(
     query: str,
     parameters: Sequence[object] | Mapping[str, object] | None,
 ) -> pl.DataFrame:
-    with connection:
-        import duckdb
+    import duckdb
 
-        try:
-            relation = connection.sql(query, params=parameters)
-            check_footers(store, *(table for table in LAKE_TABLES if table in query.lower()))
-            return pl.DataFrame() if relation is None else _as_frame(relation)
-        except (duckdb.Error, pl.exceptions.PolarsError, pl.exceptions.PanicException, pa.ArrowException) as problem:
-            if not isinstance(problem, duckdb.ParserException | duckdb.BinderException | duckdb.CatalogException):
-                check_files(store)  # the query may be sound
-            raise InvalidQuery(f"query: {problem}", argument="query") from None
+    try:
+        _register(connection, store)
+        relation = connection.sql(query, params=parameters)
+        check_footers(store, *(table for table in LAKE_TABLES if table in query.lower()))
+        return pl.DataFrame() if relation is None else _as_frame(relation)
+    except PulseError:
+        raise
+    except (duckdb.Error, *DAMAGE) as problem:  # while rows are streamed, any error of DuckDB is an OSError
+        if not isinstance(problem, duckdb.ParserException | duckdb.BinderException | duckdb.CatalogException):
+            check_files(store)  # the query may be sound
+        if "data.parquet'" in str(problem):
+            raise LakeError(
+                f"A file of the lake was deleted while it was read. Run the query again. ({problem})"
+            ) from None
+        raise InvalidQuery(f"query: {problem}", argument="query") from None
 
 
 def _as_frame(relation: duckdb.DuckDBPyRelation) -> pl.DataFrame:
@@ -122,37 +154,29 @@ def _as_frame(relation: duckdb.DuckDBPyRelation) -> pl.DataFrame:
     if spans:
         quoted = ['"' + name.replace('"', '""') + '"' for name in spans]
         relation = relation.project(f"* REPLACE ({', '.join(f'epoch_us({name}) AS {name}' for name in quoted)})")
-    frame = pl.DataFrame(_fetched(relation)).with_columns(pl.col(spans).cast(pl.Duration("us")))
-    for column in frame:
-        _check_range(column)
-    return frame.with_columns(_as_integers(column) for column in frame)
-
-
-def _check_range(column: pl.Series) -> None:
-    """Refuse a time that Python and polars cannot print, such as infinity."""
-    ends: dict[pl.DataType, tuple[date, date]] = {
-        pl.Date(): (date.min, date.max),
-        pl.Datetime("us"): (datetime.min, datetime.max),  # noqa: DTZ901  as stored: without a zone
-        pl.Datetime("ms"): (datetime.min, datetime.max),  # noqa: DTZ901
-    }
-    dtype = pl.Datetime(column.dtype.time_unit) if isinstance(column.dtype, pl.Datetime) else column.dtype
-    if dtype in ends:
-        first, last = pl.Series(ends[dtype], dtype=dtype).to_physical()
-        if not column.to_physical().is_between(first, last).all():
-            raise InvalidQuery(
-                f"query: {column.name} has dates outside the years 1 to 9999, or infinity. Convert them with cast(x as varchar).",
-                argument="query",
-            )
+    table = _fetched(relation)
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        for chunk in column.chunks:
+            _check_times(name, chunk)
+    columns = [_with_numbers(column) for column in table.columns]
+    return pl.DataFrame(pa.table(columns, table.column_names)).with_columns(pl.col(spans).cast(pl.Duration("us")))
 
 
 def _fetched(relation: duckdb.DuckDBPyRelation) -> pa.Table:
     # DuckDB 1 has the second name only.
     reader = relation.to_arrow_reader() if hasattr(relation, "to_arrow_reader") else relation.fetch_record_batch()
-    if any(_holds_intervals(field.type) for field in reader.schema):
-        raise InvalidQuery(
-            "query: intervals in lists, structs and maps have no type in polars. Convert them with epoch_ms(interval).",
-            argument="query",
-        )
+    for field in reader.schema:
+        if _holds(field.type, pa.types.is_interval):
+            raise InvalidQuery(
+                f"query: {field.name} has intervals in a list, struct or map, for which polars has no type. Convert them with "
+                "epoch_ms(interval).",
+                argument="query",
+            )
+        if _holds(field.type, pa.types.is_union):
+            raise InvalidQuery(
+                f"query: {field.name} is a union, for which polars has no type. Convert it with cast(x as varchar).",
+                argument="query",
+            )
     batches, size = [], 0
     for batch in reader:
         batches.append(batch)
@@ -166,17 +190,53 @@ def _fetched(relation: duckdb.DuckDBPyRelation) -> pa.Table:
     return pa.Table.from_batches(batches, reader.schema)
 
 
-def _holds_intervals(kind: pa.DataType) -> bool:
-    inner = (kind.field(number).type for number in range(kind.num_fields))
-    return bool(pa.types.is_interval(kind)) or any(map(_holds_intervals, inner))
+def _holds(kind: pa.DataType, is_such: Callable[[pa.DataType], bool]) -> bool:
+    return is_such(kind) or any(_holds(kind.field(number).type, is_such) for number in range(kind.num_fields))
 
 
-def _as_integers(column: pl.Series) -> pl.Series:
-    """Return DuckDB's integers of 128 bits, such as sums, which come as decimals, as 64 bits if they fit."""
-    if column.dtype != pl.Decimal(38, 0):
+def _check_times(name: str, values: pa.Array) -> None:
+    """Refuse times that Python and polars cannot print, such as infinity, also in lists, structs and maps."""
+    kind = values.type
+    if pa.types.is_map(kind):
+        _check_times(name, values.cast(pa.list_(pa.struct([("key", kind.key_type), ("value", kind.item_type)]))))
+    elif pa.types.is_struct(kind):
+        for inner in values.flatten():
+            _check_times(name, inner)
+    elif kind.num_fields == 1:  # a list
+        _check_times(name, values.flatten())
+    elif str(kind) in _PRINTABLE:
+        first, last = _PRINTABLE[str(kind)]
+        # Compared as integers, since a time has the form of one.
+        ends = pc.min_max(values.view(pa.int32() if pa.types.is_date32(kind) else pa.int64())).as_py()
+        if ends["min"] is not None and not first <= ends["min"] <= ends["max"] <= last:
+            raise InvalidQuery(
+                f"query: {name} has times outside the years 1 to 9999, infinity or 24:00. Convert them with cast(x as varchar).",
+                argument="query",
+            )
+
+
+def _with_numbers(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Convert DuckDB's integers of 128 bits, such as sums, which come as decimals, to 64 bits if all fit, else to floats."""
+    if not _holds(column.type, _WIDE.equals):
         return column
-    small = column.cast(pl.Int64, strict=False)
-    return small if small.null_count() == column.null_count() else column
+    try:
+        return column.cast(_replaced(column.type, pa.int64()))
+    except pa.ArrowInvalid:
+        return column.cast(_replaced(column.type, pa.float64()))
+
+
+def _replaced(kind: pa.DataType, number: pa.DataType) -> pa.DataType:
+    """Return a type with a number in place of each integer of 128 bits in it."""
+    if kind == _WIDE:
+        return number
+    fields = [field.with_type(_replaced(field.type, number)) for field in map(kind.field, range(kind.num_fields))]
+    if pa.types.is_struct(kind):
+        return pa.struct(fields)
+    if pa.types.is_map(kind):
+        return pa.map_(_replaced(kind.key_type, number), _replaced(kind.item_type, number))
+    if pa.types.is_fixed_size_list(kind):
+        return pa.list_(fields[0], kind.list_size)
+    return pa.list_(fields[0]) if pa.types.is_list(kind) else kind
 
 
 def _dataset(store: Store, table: str) -> object:
@@ -216,10 +276,12 @@ class _BucketFiles(FileSystemHandler):  # type: ignore[misc]  # pyarrow has no t
         return path
 
     def open_input_file(self, path: str) -> pa.NativeFile:
-        data = self._store.read(path)
-        if data is None:
-            raise FileNotFoundError(f"There is no file {self._store.location}/{path}.")
-        return pa.BufferReader(data)
+        # An exception in here can deadlock pyarrow. An empty file is no Parquet file, so the scan fails and names it.
+        with suppress(Exception):
+            data = self._store.read(path) or b""
+            check_columns(path.partition("/")[0], io.BytesIO(data), path)
+            return pa.BufferReader(data)
+        return pa.BufferReader(b"")
 
     def _refuse(self, *_: Any, **__: Any) -> NoReturn:
         raise NotImplementedError
