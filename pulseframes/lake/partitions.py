@@ -169,19 +169,29 @@ def check_footers(store: Store, *tables: str) -> None:
     """
     if isinstance(store, LocalStore):
         for table in tables:
-            for name in (f"{store.location}/{path}" for path in files_of(store, table)):
-                try:
-                    file = Path(name).stat()
-                    _check_footer(table, name, file.st_size, file.st_mtime_ns)
-                except FileNotFoundError:  # a writer has just deleted it
-                    continue
-                except OSError as problem:
-                    raise _unreadable(name, problem) from None
+            for path in files_of(store, table):
+                check_footer(table, f"{store.location}/{path}")
+
+
+def check_footer(table: str, name: str) -> None:
+    """Check the columns of a file in a folder, once for each of its versions; one that a writer has just deleted is sound.
+
+    Raises
+    ------
+    LakeError
+        If the file has other columns, or is damaged.
+    """
+    try:
+        file = Path(name).stat()
+        _check_version(table, name, file.st_size, file.st_mtime_ns)
+    except FileNotFoundError:
+        return
+    except OSError as problem:
+        raise _unreadable(name, problem) from None
 
 
 @lru_cache(maxsize=100_000)
-def _check_footer(table: str, name: str, _size: int, _modified: int) -> None:
-    """Check the columns of a file, once for each of its versions."""
+def _check_version(table: str, name: str, _size: int, _modified: int) -> None:
     with Path(name).open("rb") as file:
         check_columns(table, file, name)
 

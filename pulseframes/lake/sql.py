@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyarrow.fs import FileSystemHandler, LocalFileSystem, PyFileSystem
+from pyarrow.fs import FileSystemHandler, PyFileSystem
 
 from pulseframes.errors import InvalidQuery, LakeError, PulseError
-from pulseframes.lake.partitions import DAMAGE, check_columns, check_files, check_footers, files_of
+from pulseframes.lake.partitions import DAMAGE, check_columns, check_files, check_footer, files_of
 from pulseframes.lake.storage import LocalStore, Store
 from pulseframes.tables import DATE, LAKE_TABLES, partitioned
 
@@ -76,11 +76,14 @@ def _opened() -> duckdb.DuckDBPyConnection:
     return duckdb.connect()
 
 
-def _register(connection: duckdb.DuckDBPyConnection, store: Store) -> None:
+def _register(connection: duckdb.DuckDBPyConnection, store: Store) -> list[Exception]:
+    """Register the tables; what is wrong with files that a query opens will be in the list."""
+    files = _Files(store)
     for table in LAKE_TABLES:
-        connection.register(table, _dataset(store, table))
+        connection.register(table, _dataset(files, table))
     for statement in _CLOSED:
         connection.execute(statement)
+    return files.problems
 
 
 def run(store: Store, query: str, parameters: Sequence[object] | Mapping[str, object] | None) -> pl.DataFrame:
@@ -131,20 +134,17 @@ def _result(
 ) -> pl.DataFrame:
     import duckdb
 
+    problems = _register(connection, store)
     try:
-        _register(connection, store)
         relation = connection.sql(query, params=parameters)
-        check_footers(store, *(table for table in LAKE_TABLES if table in query.lower()))
         return pl.DataFrame() if relation is None else _as_frame(relation)
     except PulseError:
         raise
     except (duckdb.Error, *DAMAGE) as problem:  # while rows are streamed, any error of DuckDB is an OSError
+        if problems:
+            raise problems[0] from None
         if not isinstance(problem, duckdb.ParserException | duckdb.BinderException | duckdb.CatalogException):
             check_files(store)  # the query may be sound
-        if "data.parquet'" in str(problem):
-            raise LakeError(
-                f"A file of the lake was deleted while it was read. Run the query again. ({problem})"
-            ) from None
         raise InvalidQuery(f"query: {problem}", argument="query") from None
 
 
@@ -239,7 +239,7 @@ def _replaced(kind: pa.DataType, number: pa.DataType) -> pa.DataType:
     return pa.list_(fields[0]) if pa.types.is_list(kind) else kind
 
 
-def _dataset(store: Store, table: str) -> object:
+def _dataset(files: _Files, table: str) -> object:
     """Return a table as a pyarrow dataset, or as an empty table if it has no files.
 
     DuckDB streams a dataset, and pushes filters down to its files. Of a LazyFrame, DuckDB 2 holds all that a query selects in
@@ -248,26 +248,26 @@ def _dataset(store: Store, table: str) -> object:
     from pyarrow.dataset import dataset, partitioning
 
     schema: pa.Schema = pl.DataFrame(schema=partitioned(LAKE_TABLES[table])).to_arrow().schema
-    paths = files_of(store, table)
+    paths = files_of(files.store, table)
     if not paths:
         return schema.empty_table()
-    local = isinstance(store, LocalStore)
-    root = f"{store.location}/" if local else ""
+    root = f"{files.store.location}/" if isinstance(files.store, LocalStore) else ""
     return dataset(
         [root + path for path in paths],
         schema=schema,
-        filesystem=LocalFileSystem() if local else PyFileSystem(_BucketFiles(store)),
+        filesystem=PyFileSystem(files),
         format="parquet",
         partitioning=partitioning(pa.schema([(DATE, pa.date32())]), flavor="hive"),
         partition_base_dir=root + table,
     )
 
 
-class _BucketFiles(FileSystemHandler):  # type: ignore[misc]  # pyarrow has no types
-    """A bucket as pyarrow opens its files: with the lake's own connection, each file read in one request."""
+class _Files(FileSystemHandler):  # type: ignore[misc]  # pyarrow has no types
+    """A lake as pyarrow opens its files: each is checked first, and one in a bucket is read in one request."""
 
     def __init__(self, store: Store) -> None:
-        self._store = store
+        self.store = store
+        self.problems: list[Exception] = []
 
     def get_type_name(self) -> str:
         return "pulseframes"
@@ -276,12 +276,23 @@ class _BucketFiles(FileSystemHandler):  # type: ignore[misc]  # pyarrow has no t
         return path
 
     def open_input_file(self, path: str) -> pa.NativeFile:
+        try:
+            return self._checked(path)
+        except Exception as problem:  # noqa: BLE001  raised after the scan
+            self.problems.append(problem)
         # An exception in here can deadlock pyarrow. An empty file is no Parquet file, so the scan fails and names it.
-        with suppress(Exception):
-            data = self._store.read(path) or b""
-            check_columns(path.partition("/")[0], io.BytesIO(data), path)
-            return pa.BufferReader(data)
         return pa.BufferReader(b"")
+
+    def _checked(self, path: str) -> pa.NativeFile:
+        table = path.split("/")[-3]
+        if isinstance(self.store, LocalStore):
+            check_footer(table, path)
+            with suppress(FileNotFoundError):
+                return pa.OSFile(path)
+        elif (data := self.store.read(path)) is not None:
+            check_columns(table, io.BytesIO(data), f"{self.store.location}/{path}")
+            return pa.BufferReader(data)
+        raise LakeError(f"{path} was deleted while it was read. Run the query again.")
 
     def _refuse(self, *_: Any, **__: Any) -> NoReturn:
         raise NotImplementedError

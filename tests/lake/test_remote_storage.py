@@ -28,11 +28,13 @@ from conftest import Clock
 from moto.server import ThreadedMotoServer
 
 import pulseframes as pf
+from lake.test_lake import START
 from pulseframes.lake import sql
 from pulseframes.lake.lease import LOCK_FILE, ConditionsUnknown
+from pulseframes.lake.partitions import encode
 from pulseframes.lake.remote_storage import ObjectStore
 from pulseframes.lake.storage import LocalStore, Store, open_store
-from pulseframes.tables import SESSIONS
+from pulseframes.tables import LAKE_TABLES, SESSIONS
 
 KEY = "AKIAMARKEDACCESSKEY"
 SECRET = "marked-secret-access-key-0123456789"
@@ -584,8 +586,9 @@ def test_without_obstore_a_bucket_says_what_to_install(url: str, monkeypatch: py
 def filled(bucket: ObjectStore) -> ObjectStore:
     """Three days of ten rows each."""
     for day in (9, 10, 11):
-        pl.DataFrame({"session_id": range(day * 100, day * 100 + 10)}).write_parquet(buffer := io.BytesIO())
-        bucket.write(f"sessions/date=2026-11-{day:02}/data.parquet", buffer.getvalue())
+        rows = [{"session_id": day * 100 + n, "session_start": START, "fetched_at": START} for n in range(10)]
+        table = pl.DataFrame(rows, schema=LAKE_TABLES["sessions"].schema)
+        bucket.write(f"sessions/date=2026-11-{day:02}/data.parquet", encode("sessions", table))
     return bucket
 
 
