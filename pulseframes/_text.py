@@ -62,6 +62,13 @@ def escaped(text: str) -> str:
     )
 
 
+def spelling(text: str) -> str:
+    """Return the one spelling of a name in upper or lower case, with composed or decomposed accents."""
+    if text.isascii():
+        return text.lower()
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", text).casefold())
+
+
 def format_seconds(milliseconds: float | None) -> str:
     """Format a duration in seconds, or in minutes if it is long."""
     if milliseconds is None or not math.isfinite(milliseconds):

@@ -6,10 +6,11 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
+from unicodedata import normalize
 
 import polars as pl
 
-from pulseframes._text import counted
+from pulseframes._text import counted, spelling
 from pulseframes.erasure.person import Finder, Person
 from pulseframes.lake import Lake
 from pulseframes.tables import LAKE_TABLES, REJECTED, SESSIONS, Privacy, Table
@@ -34,6 +35,7 @@ _NOUNS = {
     "rejected": "rejected row",
     "design": "sampled session",
 }
+_NAMES = ("user_identifier", "user_email_address")
 
 
 @dataclass
@@ -72,6 +74,7 @@ def find_in_lake(lake: Lake, person: Person) -> Person:
     """
     policy = lake.policy()
     rows = lake.sessions().select(_IDENTITY).collect()
+    rows = rows.with_columns(_spelled(rows[name]) for name in _NAMES)
     while True:
         theirs = rows.filter(_is_theirs(person, policy))
         # The id 0 is a session here; elsewhere it is what .NET writes for none.
@@ -157,16 +160,23 @@ def _days_covered(days: Iterable[date], coverage: Sequence[Window]) -> list[Wind
 
 def _is_theirs(person: Person, policy: PrivacyPolicy) -> pl.Expr:
     """Return a filter for the sessions whose user is a person, in the lake's own form of each value."""
-    names = [*person.identifiers, *person.emails]  # older pseudonyms depend on the letter case, and this may be it
-    identifier, email = pl.col("user_identifier"), pl.col("user_email_address")
+    names = [*person.identifiers, *person.emails]  # older pseudonyms depend on the spelling, and this may be it
+    spelled = {"user_identifier": {*names}, "user_email_address": person.emails}
+    is_named = pl.any_horizontal(
+        pl.col(name).is_in(_as_stored(name, names, policy)) | pl.col(f"{name}_spelled").is_in(sorted(spelled[name]))
+        for name in _NAMES
+    )
     return (
         pl.col("user_id").is_in(_as_stored("user_id", person.user_ids, policy))
-        | identifier.is_in(_as_stored("user_identifier", names, policy))
-        | identifier.str.to_lowercase().is_in(sorted(names))
-        | email.is_in(_as_stored("user_email_address", names, policy))
-        | email.str.to_lowercase().is_in(sorted(person.emails))
+        | is_named
         | pl.col("session_id").is_in(sorted(person.session_ids))
     ).fill_null(False)
+
+
+def _spelled(names: pl.Series) -> pl.Series:
+    """Return the ``spelling()`` of each name, as another column."""
+    spellings = {name: spelling(name) for name in names.drop_nulls().unique()}
+    return names.replace(spellings).alias(f"{names.name}_spelled")
 
 
 def _as_stored(column: str, values: Iterable[int] | Iterable[str], policy: PrivacyPolicy) -> list[int | str]:
@@ -174,8 +184,13 @@ def _as_stored(column: str, values: Iterable[int] | Iterable[str], policy: Priva
     plain: Sequence[int | str] = sorted(values)
     if policy.action(column) is not Action.PSEUDONYMISE:
         return [*plain]
-    pseudonyms = [policy.pseudonym(column, value) for value in plain]
+    forms = {form for value in plain for form in _forms(value)}
+    pseudonyms = [policy.pseudonym(column, form) for form in forms]
     return [*plain, *(value for value in pseudonyms if value is not None)]
+
+
+def _forms(value: int | str) -> set[int | str]:
+    return {value} if isinstance(value, int) else {value, normalize("NFC", value), normalize("NFD", value)}
 
 
 def _without(rows: pl.DataFrame, table: Table, person: Person, finder: Finder) -> pl.DataFrame:

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import Any, Final
 
+from pulseframes._text import spelling
 from pulseframes.errors import InvalidQuery
 
 #: Replaces the name of a forgotten person.
@@ -19,14 +20,21 @@ SHORTEST_NAMED: Final = 6
 _IDENTITY: Final = frozenset({"identifier", "emailAddress", "firstName", "fullName"})
 
 _DIGITS: Final = re.compile("[0-9]+")
+_ESCAPED: Final = re.compile(r"(?:\\u[0-9A-Fa-f]{4})+")
 _STRING: Final = re.compile(r'"((?:[^"\\]|\\.)*+)"(\s*:)?', re.DOTALL)
 #: Not inside a longer word, but after an escape, as in ``%3Danna``; in an address in an address, percent signs are escaped too.
 _WORD_BEGINS: Final = (
     rf"(?:(?<![^\W_])|{'|'.join(rf'(?<=%{depth}[0-9A-Fa-f]{{2}})' for depth in ('', '25', '2525', '252525'))}"
     r"|(?<=[\\%]u[0-9A-Fa-f]{4})|(?<=\\[bfnrt]))"
 )
-#: The first character of an HTML entity, as HTML, JSON and addresses write it.
-_AMPERSAND: Final = r"(?:&|\\u0026|%(?:25)*26)(?:amp;)*"
+#: The first character of an HTML entity, and of a percent escape, as HTML, JSON and addresses write it.
+_AMPERSAND: Final = r"(?:&|\\u0026|%(?:25){0,8}26)(?:amp;){0,8}"
+_PERCENT: Final = rf"(?:%|{_AMPERSAND}(?:#0{{0,8}}37|#[xX]0{{0,8}}25|percnt);)(?:25){{0,8}}"
+#: The first character of an escape, as JSON writes it, or as text that JSON escapes again.
+_BACKSLASH: Final = r"\\{1,8}"
+#: Not the second half of an escaped backslash: without it, the first half would escape what follows.
+_WHOLE_ESCAPE: Final = r"(?!(?<=\\)\\)"
+_SPACE: Final = rf"(?:[ +]|{_PERCENT}20)?"
 _ENTITIES: Final = {
     "@": "commat",
     "&": "amp",
@@ -51,9 +59,9 @@ class Person:
     user_ids : frozenset of int
         Raygun's ids of the user.
     identifiers : frozenset of str
-        What sites call the user, as it is spelled and in lower case.
+        What sites call the user, as it is written, in lower case and by its ``spelling()``.
     emails : frozenset of str
-        E-mail addresses, in lower case.
+        E-mail addresses, in lower case and by their ``spelling()``.
     session_ids : frozenset of int
         The user's sessions.
     texts : frozenset of str
@@ -80,7 +88,8 @@ class Person:
                 "user is empty. Give an identifier, an e-mail address or a user id, such as jane@example.com.",
                 argument="user",
             )
-        return cls(_user_ids([user]), frozenset({user, user.lower()}), frozenset({user.lower()}))
+        spelled = {user.lower(), spelling(user)}
+        return cls(_user_ids([user]), frozenset({user, *spelled}), frozenset(spelled))
 
     @classmethod
     def described(
@@ -94,9 +103,9 @@ class Person:
     ) -> Person:
         """Return a person by values from a response or a frame; empty, null and invalid values are ignored."""
         ids = list(user_ids)
-        spelled = {*_texts(identifiers), *(text for text in _texts(ids) if not _is_whole(text))}
-        names = spelled | {text.lower() for text in spelled}
-        addresses = {text.lower() for text in (*_texts(emails), *(name for name in names if "@" in name))}
+        written = {*_texts(identifiers), *(text for text in _texts(ids) if not _is_whole(text))}
+        names = written | _spelled(written)
+        addresses = _spelled([*_texts(emails), *(name for name in names if "@" in name)])
         return cls(
             _user_ids(ids),
             frozenset(names),
@@ -127,7 +136,8 @@ class Person:
 class Finder:
     """Finds a person in JSON: in upper or lower case, and however JSON, addresses or HTML escape it.
 
-    It does not find other encodings, such as base64, or look-alikes, such as a full-width @.
+    It does not find other encodings, such as base64, look-alikes, such as a full-width @, or all ways to write the letters of
+    another case, such as a mention of "strasse" that is written "straße".
 
     Parameters
     ----------
@@ -140,6 +150,7 @@ class Finder:
         ids = {str(abs(number)) for number in person.user_ids | person.session_ids if number}
         self._numbers = ids | {text for text in names if _DIGITS.fullmatch(text)}
         self._long_numbers = {text for text in self._numbers if len(text) >= SHORTEST_NAMED}
+        self._spelled = {spelling(text) for text in names if not _DIGITS.fullmatch(text)}
         self._names = _any_of({text for text in names if not _DIGITS.fullmatch(text)})
         # Digits alone may be an order number.
         named = {text for text in names if len(text) >= SHORTEST_NAMED and not _DIGITS.fullmatch(text)}
@@ -151,7 +162,15 @@ class Finder:
 
     def may_be_in(self, text: str) -> bool:
         """Return quickly whether a response may be about the person; no response about the person is missed."""
-        return bool(self._names.search(text)) or not self._numbers.isdisjoint(_DIGITS.findall(text))
+        is_named = self._names.search(text) or self._is_spelled_in(text)
+        return bool(is_named) or not self._numbers.isdisjoint(_DIGITS.findall(text))
+
+    def _is_spelled_in(self, text: str) -> bool:
+        """Return whether a text has a name in other letters than the pattern's, such as "straße" for "STRASSE"."""
+        if text.isascii() and "\\u" not in text:
+            return False
+        plain = spelling(_ESCAPED.sub(lambda escapes: str(json.loads(f'"{escapes[0]}"')), text))
+        return any(name in plain for name in self._spelled)
 
     def is_in(self, text: str) -> bool:
         """Return whether a text without readable sessions holds anything that is known of the person."""
@@ -184,6 +203,10 @@ def _texts(values: Iterable[Any]) -> list[str]:
     return [text for text in texts if text.strip() not in ("", "0")]
 
 
+def _spelled(texts: Iterable[str]) -> set[str]:
+    return {form for text in texts for form in (text.lower(), spelling(text))}
+
+
 def _user_ids(values: Iterable[Any]) -> frozenset[int]:
     return frozenset(int(text) for text in _texts(values) if _is_whole(text))
 
@@ -194,7 +217,7 @@ def _is_whole(text: str) -> bool:
 
 def _any_of(texts: Iterable[str], begins: str = "", ends: str = "") -> re.Pattern[str]:
     """Return a pattern that matches any of some texts, the longest first; without texts, it matches nothing."""
-    composed = {form for text in texts for form in (text, unicodedata.normalize("NFC", text))}
+    composed = {form for text in texts for form in (text, unicodedata.normalize("NFC", text), spelling(text))}
     forms = ["".join(map(_any_form, text)) for text in sorted(composed, key=lambda text: (-len(text), text))]
     return re.compile(f"{_may_begin(composed)}{begins}(?:{'|'.join(forms)}){ends}" if forms else r"(?!)")
 
@@ -203,7 +226,7 @@ def _may_begin(texts: Iterable[str]) -> str:
     """Return a pattern by which most positions are skipped: a first letter of some texts, or the beginning of an escape."""
     cases = {case for text in texts for case in (text[0], text[0].lower(), text[0].upper())}
     letters = {letter[0] for case in cases for letter in (case, unicodedata.normalize("NFD", case))}
-    return rf"(?=[%&+\\{''.join(map(re.escape, sorted(letters)))}])"
+    return rf"{_WHOLE_ESCAPE}(?=[%&+\\{''.join(map(re.escape, sorted(letters)))}])"
 
 
 def _any_form(letter: str) -> str:
@@ -215,10 +238,10 @@ def _any_form(letter: str) -> str:
     forms = {re.escape(case) for case in cases}
     for case in cases:
         units = case.encode("utf-16-be", "surrogatepass").hex()
-        forms.add("".join(rf"(?:\\|%(?:25)*)u{_hex(units[at : at + 4])}" for at in range(0, len(units), 4)))
+        forms.add("".join(rf"(?:{_BACKSLASH}|{_PERCENT})u{_hex(units[at : at + 4])}" for at in range(0, len(units), 4)))
         encoded = case.encode("utf-8", "surrogatepass").hex()
-        forms.add("".join(f"%(?:25)*{_hex(encoded[at : at + 2])}" for at in range(0, len(encoded), 2)))
-        forms.add(f"{_AMPERSAND}#(?:0*{ord(case)}|[xX]0*{_hex(f'{ord(case):x}')});")
+        forms.add("".join(f"{_PERCENT}{_hex(encoded[at : at + 2])}" for at in range(0, len(encoded), 2)))
+        forms.add(f"{_AMPERSAND}#(?:0{{0,8}}{ord(case)}|[xX]0{{0,8}}{_hex(f'{ord(case):x}')});")
         parts = unicodedata.normalize("NFD", case)
         if len(parts) > 1:
             forms.add("".join(map(_any_form, parts)))
@@ -229,7 +252,8 @@ def _any_form(letter: str) -> str:
         forms.add(r"\\/")
     if letter == " ":
         forms.add(r"\+")
-    return f"(?:{'|'.join(sorted(forms))})"
+    form = f"(?:{'|'.join(sorted(forms))})"
+    return f"{_SPACE}{form}{_SPACE}" if letter == "@" else form
 
 
 def _hex(digits: str) -> str:

@@ -26,6 +26,7 @@ from obstore.exceptions import (
     UnknownConfigurationKeyError,
 )
 
+from pulseframes._arguments import check_type, shown
 from pulseframes.errors import InvalidQuery, LakeError
 from pulseframes.lake.lease import LOCK_FILE, LOCK_SECONDS, ConditionsUnknown, Lease, StoredObject, Version
 
@@ -87,7 +88,7 @@ class ObjectStore:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.location = _checked(url)
-        self._options = dict(storage_options or {})
+        self._options = _strings({} if storage_options is None else storage_options)
         bare = {name: re.sub("^(aws|azure|google)_", "", name.lower()) for name in self._options}
         client = {bare[name]: value for name, value in self._options.items() if _CLIENT_OPTION.fullmatch(bare[name])}
         client_options: Any = _CLIENT | _client_options_of_the_environment(url) | client
@@ -252,6 +253,19 @@ def _checked(url: str) -> str:
             f"path: {url!r} has a %. Write the letters as they are, such as a space for %20.", argument="path"
         )
     return url.rstrip("/")
+
+
+def _strings(options: Mapping[str, str]) -> dict[str, str]:
+    """Return options; raise ``InvalidQuery``, without the value, which may be a secret, if one is no string."""
+    check_type("storage_options", options, Mapping, "a mapping, such as {'aws_region': 'eu-west-1'}")
+    for name, value in options.items():
+        if not (isinstance(name, str) and isinstance(value, str)):
+            raise InvalidQuery(
+                f"storage_options: {shown(name)} and its value must be strings, such as {{'aws_allow_http': 'true'}}; the value is "
+                f"of type {type(value).__name__}.",
+                argument="storage_options",
+            )
+    return dict(options)
 
 
 def _client_options_of_the_environment(url: str) -> dict[str, str]:

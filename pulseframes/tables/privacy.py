@@ -22,6 +22,7 @@ import polars as pl
 
 from pulseframes._arguments import check_type, did_you_mean, shown
 from pulseframes._secret import Secret
+from pulseframes._text import spelling
 from pulseframes.errors import InvalidQuery, LakeError, PulseWarning, warn
 from pulseframes.tables import REJECTED, TABLES, Column, Privacy, Table
 
@@ -29,9 +30,10 @@ ENV_PSEUDONYM_KEY: Final = "PULSEFRAMES_PSEUDONYM_KEY"
 #: A key that is shorter, or has fewer different characters, could be guessed.
 SHORTEST_KEY: Final = 16
 FEWEST_CHARACTERS: Final = 8
-#: How pseudonyms are made. In version 1 the letter case of ``_FOLDED`` matters, and the fingerprint of the key is quick to compute.
-PSEUDONYMS: Final = 2
-#: The columns that are pseudonymised in lower case, so that a person is found however their name is spelled.
+#: How pseudonyms are made. In version 1 the letter case of ``_FOLDED`` matters, and the fingerprint of the key is quick to compute; in
+#: version 2, how their accents are written.
+PSEUDONYMS: Final = 3
+#: The columns that are pseudonymised by their ``spelling()``, so that a person is found however their name is spelled.
 _FOLDED: Final = frozenset({"user_identifier", "user_email_address"})
 #: Makes each guess at a key take about as long as opening the lake.
 _ROUNDS: Final = 100_000
@@ -267,7 +269,7 @@ class PrivacyPolicy:
 
     def _pseudonym(self, column_name: str, value: str | int) -> str | int:
         if isinstance(value, str) and column_name in _FOLDED and self._version > 1:
-            value = value.lower()
+            value = value.lower() if self._version == 2 else spelling(value)  # noqa: PLR2004  the version
         digest = self._hash(f"{column_name}\0{value}".encode())
         if isinstance(value, int):
             return int.from_bytes(digest[:8]) >> 1 or 1  # positive, and in an Int64

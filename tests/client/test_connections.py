@@ -228,7 +228,7 @@ def test_an_answer_that_trickles_ends_at_the_deadline_and_counts(trickled: str) 
 def test_a_search_tries_a_page_that_trickles_twice() -> None:
     with (
         raw_server(lambda connection, _: trickle(connection, *ENDLESS["a body"])) as server,
-        client_of(server.url, total_timeout=0.25) as client,
+        client_of(server.url, total_timeout=1) as client,
     ):
         with pytest.raises(pf.ServerError, match="not requested again"):
             pf.search_sessions("2017-01-20", "2017-02-01", client=client)

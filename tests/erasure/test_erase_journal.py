@@ -16,7 +16,7 @@ from urllib.parse import quote, urlencode
 import polars as pl
 import pytest
 from conftest import Clock, client_of
-from hypothesis import example, given, strategies as st
+from hypothesis import example, given, settings, strategies as st
 
 import pulseframes as pf
 from pulseframes.client.journal import Journal, Request
@@ -239,6 +239,11 @@ def test_an_invalid_row_of_the_person_is_removed(journal: Journal) -> None:
             "anna.smith&amp;#64;example.com and anna.smith%26%2364;example.com",
             f"{FORGOTTEN} and anna.smith%26%2364;example.com",
         ),
+        ("anna.smith\\u0040example.com or \\u0061nna.smith@example.com", f"{FORGOTTEN} or {FORGOTTEN}"),
+        ("C:\\\\\\u0061nna.smith\\\\u0040example.com \\", f"C:{FORGOTTEN} \\"),
+        ("SHOP\\anna.smith@example.com", f"SHOP\\{FORGOTTEN}"),
+        ("/?mail=anna.smith&#37;40example.com&x", f"/?mail={FORGOTTEN}&x"),
+        ("anna.smith @ example.com, anna.smith+@+example.com", f"{FORGOTTEN}, {FORGOTTEN}"),
         ("joanna.smith@example.com", "jo" + "anna.smith@example.com"),
         ("nothing of hers", "nothing of hers"),
     ],
@@ -270,6 +275,32 @@ def test_accents_are_found_composed_or_not(form: Any, spelled: Any) -> None:
     for text in ("Hallo Zoë.Ångström!", "Hallo ZOË.ÅNGSTRÖM!"):
         as_json = json.dumps(unicodedata.normalize(spelled, text), ensure_ascii=spelled == "NFC")
         assert json.loads(finder.redacted(as_json)) == f"Hallo {FORGOTTEN}!"
+
+
+#: Not the dotless i, whose upper case is that of another letter.
+NAMES = st.text(
+    st.characters(exclude_categories=["C", "Z"], exclude_characters="\u0131"), min_size=1, max_size=12
+).filter(lambda name: not name.isdecimal())
+CASES = st.sampled_from([str, str.upper, str.lower, str.title, str.casefold])
+FORMS = st.sampled_from(["NFC", "NFD"])
+
+
+@settings(max_examples=20)  # each compiles patterns
+@given(name=NAMES, case=CASES, form=FORMS, sent_case=CASES, sent_form=FORMS, ascii_only=st.booleans())
+@example(name="straße@x.example", case=str.upper, form="NFC", sent_case=str, sent_form="NFC", ascii_only=False)
+@example(name="straße@x.example", case=str, form="NFC", sent_case=str.upper, sent_form="NFC", ascii_only=True)
+@example(name="Zoë@Example.com", case=str, form="NFD", sent_case=str.upper, sent_form="NFC", ascii_only=True)
+@example(name="ΐδης", case=str.upper, form="NFC", sent_case=str, sent_form="NFC", ascii_only=True)
+def test_a_person_is_found_in_the_journal_in_any_letter_case_and_unicode_form(
+    name: str, case: Any, form: Any, sent_case: Any, sent_form: Any, *, ascii_only: bool
+) -> None:
+    sent = unicodedata.normalize(sent_form, sent_case(name))
+    journal = Journal(None)
+    body = json.dumps(search(session(1, identifier=sent), session(2, id=5)), ensure_ascii=ascii_only)
+    call_id = put(journal, body.encode())
+    forget(journal, unicodedata.normalize(form, case(name)))
+    assert ids_left(journal, call_id) == [2]
+    journal.close()
 
 
 @pytest.mark.parametrize("user", ["Cust-A77b", "cust-a77b", "CUST-A77B"])

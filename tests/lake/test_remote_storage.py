@@ -25,6 +25,7 @@ import polars as pl
 import pytest
 import requests
 from conftest import Clock
+from hypothesis import given, strategies as st
 from moto.server import ThreadedMotoServer
 
 import pulseframes as pf
@@ -531,6 +532,23 @@ def test_missing_credentials_are_reported(url: str, endpoint: str) -> None:
     options = {name: value for name, value in options_of(endpoint).items() if not name.endswith(("key", "id", "token"))}
     with pytest.raises(pf.LakeError, match="no credentials were found. Pass storage_options"):
         ObjectStore(url, options | {"aws_metadata_endpoint": "http://127.0.0.1:1"}).read("a")
+
+
+WRONG = st.none() | st.booleans() | st.integers() | st.floats() | st.binary() | st.lists(st.text()) | st.just(object())
+
+
+@given(
+    options=st.dictionaries(WRONG.filter(lambda it: not isinstance(it, list)) | st.text(), WRONG, min_size=1)
+    | WRONG.filter(lambda it: it is not None)
+)
+def test_an_option_of_another_type_is_rejected_by_name(options: Any) -> None:
+    with pytest.raises(pf.InvalidQuery, match="storage_options") as caught:
+        pf.Lake("s3://bucket/x", storage_options=options)
+    assert caught.value.argument == "storage_options"
+    number: Any = {"secret_access_key": int("876543210") + 1}
+    with pytest.raises(pf.InvalidQuery, match="'secret_access_key' .* must be strings.* of type int") as caught:
+        pf.Lake("s3://bucket/x", storage_options=number)
+    assert "876543211" not in shown(caught.value)
 
 
 def test_plain_http_must_be_allowed(url: str, options: dict[str, str]) -> None:

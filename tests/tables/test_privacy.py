@@ -365,7 +365,7 @@ def test_the_pseudonyms_and_the_key_of_a_lake_of_version_1_stay_valid() -> None:
     assert PrivacyPolicy({"personal": "drop"}).of_lake(stored) is None
     assert PrivacyPolicy({"personal": "pseudonymise"}, OTHER_KEY).of_lake(stored) is None
     with pytest.raises(LakeError, match="later version"):
-        PrivacyPolicy.from_description(stored | {"pseudonyms": 3}, KEY)
+        PrivacyPolicy.from_description(stored | {"pseudonyms": 4}, KEY)
 
 
 @pytest.mark.parametrize("key", ["1" * 16, "passwordpassword"])
