@@ -34,7 +34,7 @@ DesignOption = Annotated[
         "--design",
         help="How to select sessions for details: at random, by page views (for questions about page views) or uniformly (about "
         "sessions), or the newest.",
-        show_default="the lake's last sample, or the newest",
+        show_default="the lake's last design, or pageviews",
     ),
 ]
 Strata = Annotated[

@@ -33,7 +33,7 @@ _STATUS: Final = (
 
 
 def design_to_use(state: LakeState, design: Design | str | None) -> Design | None:
-    """Return the design of a sync, by default the lake's last; None for the newest sessions first.
+    """Return the design of a sync, by default the lake's last or ``"pageviews"``; None for the newest sessions first.
 
     Raises
     ------
@@ -41,7 +41,7 @@ def design_to_use(state: LakeState, design: Design | str | None) -> Design | Non
         If it is not a design, or the lake has it with another allocation.
     """
     if design is None:
-        return state.designs[-1].design if state.designs else None
+        return state.designs[-1].design if state.designs else Design()
     if design == "newest":
         return None
     wanted = as_design(design, "newest")

@@ -65,7 +65,7 @@ def sync(
     design : {"pageviews", "uniform", "newest"}, Design or None
         Which details: a random sample of all sessions in the window, as ``choose_details()`` draws it, which grows from sync to
         sync and is recorded in the lake's ``design`` for ``estimate()``; or the newest sessions, those without details first,
-        ended before active ones. Default: the lake's last design, or ``"newest"``.
+        ended before active ones, which represent no others. Default: the lake's last design, or ``"pageviews"``.
     look_back : datetime.timedelta
         How long sessions can change or arrive late: 24 hours.
     client : PulseClient or None

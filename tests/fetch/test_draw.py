@@ -175,11 +175,21 @@ def test_without_a_design_a_sync_continues_the_last_one_of_the_lake(
     assert (report.sample.design, report.sample.seed, report.sample.drawn) == ("pageviews by country", 3, 12)
 
 
-def test_a_lake_without_a_design_gets_the_newest_details_and_has_no_sample(
+def test_a_new_lake_draws_a_sample_by_page_views(
+    lake: pf.Lake, shop: Simulator, client: pf.PulseClient, window: Days
+) -> None:
+    chosen = choice(lake, 4, pf.Design())
+    report = pf.sync(lake, *window, details=4, client=client)
+    assert downloaded(shop) == chosen["session_id"].to_list()
+    assert report.sample is not None
+    assert (report.sample.design, report.sample.drawn) == ("pageviews", 4)
+
+
+def test_the_newest_details_are_fetched_if_named_and_are_no_sample(
     lake: pf.Lake, shop: Simulator, client: pf.PulseClient, window: Days
 ) -> None:
     newest = lake.sessions().sort("session_start", descending=True).head(4).collect()["session_id"].to_list()
-    report = pf.sync(lake, *window, details=4, client=client)
+    report = pf.sync(lake, *window, details=4, design="newest", client=client)
     assert downloaded(shop) == newest
     assert report.sample is None
     assert design_of(lake).is_empty()
@@ -657,8 +667,8 @@ def test_a_sample_in_a_bucket_is_the_one_of_a_folder(
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ("views", "design must be one of pageviews, uniform, not 'views'"),
-        (5, "design must be one of pageviews, uniform, not 5"),
+        ("views", "design must be one of pageviews, uniform, newest, not 'views'"),
+        (5, "design must be one of pageviews, uniform, newest, not 5"),
         (pf.Design("pageviews", strata=("country",), allocation={"NZ": 0.5}), None),
     ],
 )
@@ -666,7 +676,7 @@ def test_a_wrong_design_costs_nothing(
     lake: pf.Lake, shop: Simulator, client: pf.PulseClient, window: Days, wrong: Any, message: str | None
 ) -> None:
     if message is None:
-        message = "design: the lake's sample pageviews by country (seed 0) has the allocation None"
+        message = "design: the lake's sample pageviews by country (seed 0) was drawn with another allocation, which cannot change"
         pf.sync(lake, *window, details=1, design=pf.Design("pageviews", strata=("country",)), client=client)
     calls = shop.calls
     for ask in (pf.sync, pf.plan):

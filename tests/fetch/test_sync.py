@@ -250,11 +250,11 @@ def test_details_go_to_ended_sessions_before_active_ones_and_to_none_twice(
     lake: pf.Lake, shop: Simulator, client: pf.PulseClient
 ) -> None:
     pf.sync(lake, shop.begin, client=client)
-    pf.sync(lake, shop.begin, client=client, details=10)
+    pf.sync(lake, shop.begin, client=client, details=10, design="newest")
     detailed = lake.sessions().filter(pl.col("detail_fetched_at").is_not_null()).collect()
     ended = shop.summaries().filter(status="ended").sort("session_start")
     assert set(detailed["session_id"]) == set(ended["session_id"].tail(10))
-    report = pf.sync(lake, shop.begin, client=client, details=7)
+    report = pf.sync(lake, shop.begin, client=client, details=7, design="newest")
     assert report.details == 7
     ids = [request.query["id"] for request in shop.requests if request.endpoint == "session"]
     assert len(set(ids)) == len(ids) == 17
@@ -280,14 +280,14 @@ def test_a_session_whose_details_are_not_to_be_had_is_asked_for_once(
     broken = detail_body(**shop.detail(ids[1])["session"] | {"sessionStart": "yesterday"})
     shop.faults.add(Fault(kind="body", body=broken.decode(), on="session", after=1, times=1))
     with pytest.warns(pf.RejectedRowsWarning, match="1 of sessions"):
-        report = pf.sync(lake, *window, details=3, client=client)
+        report = pf.sync(lake, *window, details=3, design="newest", client=client)
     assert (report.missing, report.details) == ([ids[0]], 1)
     assert set(lake.rejected().collect()["session_id"]) == {ids[1]}
     failed = lake.sessions().filter(pl.col("detail_failed_at").is_not_null()).collect()
     assert set(failed["session_id"]) == set(ids[:2])
     clock.advance(hours=1)
     before = asked(shop, "session")
-    pf.sync(lake, *window, details=1, client=client)
+    pf.sync(lake, *window, details=1, design="newest", client=client)
     last = [request.query["id"] for request in shop.requests if request.endpoint == "session"]
     assert (asked(shop, "session"), last[-1]) == (before + 1, str(ids[3]))
 
@@ -347,12 +347,12 @@ def test_a_sync_that_is_stopped_remembers_who_is_gone_and_nobody_else(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        pf.sync(lake, *window, details=10, client=client, progress=look)
+        pf.sync(lake, *window, details=10, design="newest", client=client, progress=look)
     assert seen == [[ids[0]]] * 3, "put down at once: a killed sync has no end to do it in"
     rows = lake.sessions().filter(pl.col("detail_failed_at").is_not_null()).collect()
     assert rows["session_id"].to_list() == [ids[0]]
     clock.advance(hours=1)
-    pf.sync(lake, *window, details=7, client=client)
+    pf.sync(lake, *window, details=7, design="newest", client=client)
     last = [int(request.query["id"]) for request in shop.requests if request.endpoint == "session"]
     assert last == ids[:10]
 
@@ -554,7 +554,7 @@ def test_a_plan_with_no_call_left_says_what_it_knows(lake: pf.Lake, shop: Simula
     window = (shop.begin, clock.now - 3 * DAY)
     with client_of(shop, changes={"daily_limit": 3}, clock=clock) as client:
         pf.sync(lake, *window, client=client)
-        plan = pf.plan(lake, shop.begin - 9 * DAY, window[1], details=5, client=client)
+        plan = pf.plan(lake, shop.begin - 9 * DAY, window[1], details=5, design="newest", client=client)
     assert (plan.calls_left, plan.probe_cost, plan.details) == (0, 0, 5)
     assert "0 of 3 calls left today" in str(plan)
 
