@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
@@ -19,10 +21,16 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
+#: Rows of each table in a notebook.
+_SHOWN: Final = 5
+
 
 @dataclass(frozen=True, repr=False, eq=False)
-class SessionFrames:
+class SessionFrames(Mapping[str, pl.DataFrame]):
     """Sessions with their page views and errors, as ``session_details()`` returns them.
+
+    Also a mapping of the three tables: ``details["errors"]``, ``for name, frame in details.items()``. Two are equal if all their
+    rows and missing ids are.
 
     Attributes
     ----------
@@ -46,6 +54,8 @@ class SessionFrames:
     >>> slowest = details.page_views.sort("loading_time_ms", descending=True, nulls_last=True).head(5)
     >>> len(details.sessions), details.missing, details.rejected.is_empty()
     (3, [], True)
+    >>> list(details)
+    ['sessions', 'page_views', 'errors']
     """
 
     sessions: pl.DataFrame
@@ -54,6 +64,26 @@ class SessionFrames:
     missing: list[int] = field(default_factory=list)
     rejected: pl.DataFrame = field(default_factory=REJECTED.empty)
     certificate: Certificate | None = None
+
+    def __getitem__(self, table: str) -> pl.DataFrame:
+        if table not in TABLES:
+            raise KeyError(f"{table!r} is not a table; they are {', '.join(TABLES)}.")
+        frame: pl.DataFrame = getattr(self, table)
+        return frame
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(TABLES)
+
+    def __len__(self) -> int:
+        return len(TABLES)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, SessionFrames):
+            return NotImplemented
+        pairs = zip((*self.values(), self.rejected), (*other.values(), other.rejected), strict=True)
+        return self.missing == other.missing and all(mine.equals(theirs) for mine, theirs in pairs)
+
+    __hash__ = None  # type: ignore[assignment]  # its frames can change
 
     def tables(self) -> dict[str, pl.DataFrame]:
         """Return the three tables by name.
@@ -69,7 +99,7 @@ class SessionFrames:
         >>> list(details.tables())
         ['sessions', 'page_views', 'errors']
         """
-        return {name: getattr(self, name) for name in TABLES}
+        return dict(self)
 
     def to_arrow(self) -> dict[str, pa.Table]:
         """Return the three tables as Arrow tables, by name.
@@ -185,3 +215,8 @@ class SessionFrames:
     def __repr__(self) -> str:
         rows = ", ".join(f"{name}={len(frame)} rows" for name, frame in self.tables().items())
         return f"SessionFrames({rows}, missing={len(self.missing)}, rejected={len(self.rejected)} rows)"
+
+    def _repr_html_(self) -> str:
+        """Return the first rows of each table, for a notebook."""
+        parts = (f"<p><b>{name}</b></p>{frame.head(_SHOWN)._repr_html_()}" for name, frame in self.items())
+        return f"<p>{escape(repr(self))}</p>{''.join(parts)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import sys
 from pathlib import Path
 
@@ -26,6 +27,30 @@ def frames() -> SessionFrames:
 
 
 EMPTY = SessionFrames(**{name: table.empty() for name, table in TABLES.items()})
+
+
+def test_frames_are_a_mapping_of_their_tables(frames: SessionFrames) -> None:
+    assert list(frames) == list(TABLES)
+    assert len(frames) == 3
+    assert frames["errors"] is frames.errors
+    assert {name: len(frame) for name, frame in frames.items()} == {name: len(frames[name]) for name in TABLES}
+    assert "rejected" not in frames
+    with pytest.raises(KeyError, match="'views' is not a table; they are sessions, page_views, errors"):
+        frames["views"]
+
+
+def test_frames_are_equal_if_their_rows_and_missing_ids_are(frames: SessionFrames) -> None:
+    same = SessionFrames(**frames.tables(), missing=[7])
+    assert frames == same == pickle.loads(pickle.dumps(same))
+    assert frames != SessionFrames(**frames.tables())
+    assert frames != SessionFrames(**frames.tables() | {"errors": frames.errors.head(1)}, missing=[7])
+    assert frames != dict(frames)
+
+
+def test_a_notebook_shows_the_first_rows_of_each_table(frames: SessionFrames) -> None:
+    shown = frames._repr_html_()
+    assert shown.count("<table") == 3
+    assert f"sessions={len(frames.sessions)} rows" in shown
 
 
 def test_arrow_tables_have_int64_ids_and_utc_times(frames: SessionFrames) -> None:
@@ -76,12 +101,6 @@ def test_rejected_rows_are_written_too(tmp_path: Path) -> None:
     assert frames.write(tmp_path, "ndjson")[-1].read_text() == (
         '{"table":"sessions","session_id":1,"item_index":null,"reason":"x","raw_json":"{}"}\n'
     )
-
-
-def test_results_are_equal_to_themselves_alone(frames: SessionFrames) -> None:
-    assert frames == frames  # noqa: PLR0124  what is tested
-    assert frames != EMPTY
-    assert len({frames, EMPTY}) == 2
 
 
 def test_the_repr_has_counts_and_no_rows(frames: SessionFrames) -> None:
