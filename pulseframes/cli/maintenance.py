@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Final, NamedTuple
 from urllib.parse import urlsplit
@@ -125,19 +126,25 @@ def replay(
         print_json(asdict(result))
 
 
-@app.command(rich_help_panel="Maintenance", epilog=examples("doctor", "doctor --spend --json"))
+@app.command(rich_help_panel="Maintenance", epilog=examples("doctor", "doctor lake", "doctor --spend --json"))
 def doctor(
+    lake: Annotated[
+        str | None,
+        typer.Argument(metavar="LAKE", help="A lake whose files to check as well; nothing of it is changed."),
+    ] = None,
     spend: Annotated[bool, typer.Option("--spend", help="Also check the credentials, which may cost a call.")] = False,
+    storage_option: StorageOptions = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check settings, journal, network and credentials, and explain how to fix problems. Costs no call without --spend.
+    """Check settings, journal, network, credentials and a lake, and explain how to fix problems. Costs no call without --spend.
 
     All checks run; one that needs another that failed is marked as skipped. The exit code is 1 if any failed.
     """
+    place = None if lake is None else open_lake(lake, storage_option)
     if spend:
         info("Checking the credentials may cost one call.")
     checks = []
-    for check in _examine(may_spend=spend):
+    for check in chain(_examine(may_spend=spend), _lake(place)):
         if not as_json:
             say(f"{_MARKS[check.ok]} {check.step}: {check.text}")
         checks.append(check)
@@ -156,6 +163,8 @@ class _Check(NamedTuple):
     text: str
 
 
+#: The most problems of a lake that are listed.
+_SHOWN: Final = 10
 _MARKS: Final = {True: "ok  ", False: "FAIL", None: "skip"}
 
 
@@ -226,3 +235,16 @@ def _credentials(client: pf.PulseClient, *, may_spend: bool) -> _Check:
         return _Check("credentials", False, str(problem))
     cost = f"{spent} call spent" if spent else "a session key is cached, so no call spent"
     return _Check("credentials", True, f"accepted; {cost}")
+
+
+def _lake(lake: pf.Lake | None) -> Iterator[_Check]:
+    if lake is None:
+        return
+    from pulseframes.lake import inspect_lake
+
+    problems = inspect_lake(lake)
+    yield from (_Check("lake", False, cli_message(problem)) for problem in problems[:_SHOWN])
+    if len(problems) > _SHOWN:
+        yield _Check("lake", False, f"and {plural(len(problems) - _SHOWN, 'more problem')}")
+    if not problems:
+        yield _Check("lake", True, f"{lake.location} has no damaged files, links, copies or leftovers")

@@ -1,9 +1,10 @@
 """Sessions stored as Parquet files, which any tool can read."""
 
-from pulseframes.lake.filters import detail_failed, detail_is_current, in_window, is_active, recently_updated
+from pulseframes.lake.inspection import inspect_lake
 from pulseframes.lake.lake import Lake, as_lake
 from pulseframes.lake.state import LakeState, Refresh
 from pulseframes.lake.upsert import Batch, Counts, Written, describe_rows
+from pulseframes.tables.lake_tables import detail_failed, detail_is_current, in_window, is_active, recently_updated
 
 __all__ = [
     "Batch",
@@ -17,6 +18,7 @@ __all__ = [
     "detail_failed",
     "detail_is_current",
     "in_window",
+    "inspect_lake",
     "is_active",
     "recently_updated",
 ]

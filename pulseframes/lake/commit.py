@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Iterable
 from typing import Final
 
 import msgspec
@@ -84,7 +85,12 @@ def recover(store: Store) -> None:
                 "Some days may then be older than others; `pulseframes replay --lake LAKE` puts back what is missing."
             ) from None
         _carry_out(store, changes)
-    store.delete([path for path in store.list(OWN_FOLDER) if _STAGED.fullmatch(path) or _HALF_WRITTEN.fullmatch(path)])
+    store.delete(leftovers(store.list(OWN_FOLDER)))
+
+
+def leftovers(paths: Iterable[str]) -> list[str]:
+    """Return those of some paths at which a killed writer leaves files."""
+    return [path for path in paths if _STAGED.fullmatch(path) or _HALF_WRITTEN.fullmatch(path)]
 
 
 def _carry_out(store: Store, changes: _Changes) -> None:

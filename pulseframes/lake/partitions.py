@@ -119,6 +119,11 @@ def files_of(store: Store, table: str) -> list[str]:
     return [*files.values()]
 
 
+def own_files(paths: Iterable[str]) -> list[str]:
+    """Return those of some paths that are a table's files of a day."""
+    return [path for path in paths if _day_of(path)]
+
+
 def _files(store: Store, table: str) -> tuple[dict[date, str], list[str]]:
     """Return a table's files by day, and other Parquet files below its folder."""
     days, others = {}, []

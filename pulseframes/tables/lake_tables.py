@@ -1,8 +1,9 @@
-"""The tables as a lake stores them, and the tables that only a lake has: the sample's design and the rejected rows."""
+"""The tables as a lake stores them, the tables that only a lake has, and filters by the columns that a lake adds."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Final
 
 import polars as pl
@@ -10,6 +11,7 @@ import polars as pl
 from pulseframes.tables.columns import NO_PATH, Privacy, Table, boolean, instant, integer, number, text
 from pulseframes.tables.items import ERRORS, PAGE_VIEWS
 from pulseframes.tables.sessions import SESSIONS
+from pulseframes.windows import Window
 
 #: Goes up when a table or a column is added, removed or changed; an older lake is upgraded at its next write.
 LAKE_VERSION: Final = 3
@@ -87,3 +89,31 @@ LAKE_ORDER: Final[dict[str, list[str]]] = {
 def partitioned(table: Table) -> pl.Schema:
     """Return a lake table's schema, including its partition column."""
     return pl.Schema({**table.schema, DATE: pl.Date()})
+
+
+def recently_updated(seen: pl.Expr, look_back: timedelta) -> pl.Expr:
+    """Return a filter for sessions that had changed shortly before they were seen, or may have."""
+    return (seen - pl.col("session_updated") < look_back).fill_null(True)
+
+
+def is_active(look_back: timedelta) -> pl.Expr:
+    """Return a filter for sessions that were active when last seen, and had changed within the look-back."""
+    return pl.col("status").eq_missing("active") & recently_updated(pl.col("fetched_at"), look_back)
+
+
+def detail_failed() -> pl.Expr:
+    """Return a filter for sessions that had no details when these were fetched, and have not changed since."""
+    failed = pl.col("detail_failed_at")
+    return (failed >= pl.col("session_updated").fill_null(failed)).fill_null(False)
+
+
+def detail_is_current() -> pl.Expr:
+    """Return a filter for sessions that have details of their last change."""
+    return pl.col("detail_fetched_at").is_not_null() & pl.col("detail_updated").eq_missing(pl.col("session_updated"))
+
+
+def in_window(window: Window) -> pl.Expr:
+    """Return a filter for rows of a window; its days let a scan skip all other files."""
+    first, last = window.start.date(), (window.end - timedelta.resolution).date()
+    start = pl.col("session_start")
+    return pl.col("date").is_between(first, last) & start.is_between(window.start, window.end, closed="left")
