@@ -6,9 +6,12 @@ import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, TYPE_CHECKING, Final
 
 import polars as pl
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 #: The form of a time in formats that have no type for it.
 _TIME: Final = "%Y-%m-%dT%H:%M:%S%.6fZ"
@@ -20,9 +23,18 @@ def _write_csv(frame: pl.DataFrame, file: IO[bytes]) -> None:
 
 
 def _write_ndjson(frame: pl.DataFrame, file: IO[bytes]) -> None:
+    # polars would panic, and print that on stderr.
+    for field in frame.clear().to_arrow().schema:
+        if _holds_binary(field.type):
+            raise pl.exceptions.ComputeError(f"NDJSON cannot hold {field.name}, which is binary")
     # polars would write a time without saying that it is UTC.
     times = [name for name, dtype in frame.schema.items() if isinstance(dtype, pl.Datetime)]
     frame.with_columns(pl.col(times).dt.strftime(_TIME)).write_ndjson(file)
+
+
+def _holds_binary(kind: pa.DataType) -> bool:
+    inner = (kind.field(number).type for number in range(kind.num_fields))
+    return str(getattr(kind, "storage_type", kind)) == "large_binary" or any(map(_holds_binary, inner))
 
 
 def _write_parquet(frame: pl.DataFrame, file: IO[bytes]) -> None:

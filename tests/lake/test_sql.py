@@ -98,9 +98,18 @@ def test_a_time_that_polars_cannot_print_is_rejected_with_advice(lake: pf.Lake, 
 def test_durations_in_csv_are_in_iso_8601(lake: pf.Lake, run: Run) -> None:
     query = "SELECT avg(session_end - session_start) + INTERVAL 500 MILLISECOND AS length FROM sessions"
     assert run("sql", lake.location, query, "-f", "csv") == (0, "length\nPT1H0.5S\n", "")
-    code, out, err = run("sql", lake.location, "SELECT 'ab'::blob AS x", "-f", "ndjson")
+
+
+@pytest.mark.parametrize(
+    "value", ["'ab'::blob", "['ab'::blob]", "{'a': 'ab'::blob}", "map{'a': 'ab'::blob}", "'101'::bit", "1::bignum"]
+)
+def test_binary_data_in_ndjson_are_wrong_usage_and_no_panic(
+    lake: pf.Lake, run: Run, capfd: pytest.CaptureFixture[str], value: str
+) -> None:
+    code, out, err = run("sql", lake.location, f"SELECT {value} AS x", "-f", "ndjson")
     assert (code, out, "Traceback" in err) == (2, "", False)
-    assert "cast(x as varchar)" in " ".join(err.replace("│", " ").split())
+    assert "NDJSON cannot hold x, which is binary" in " ".join(err.replace("│", " ").split())
+    assert "panicked" not in err + capfd.readouterr().err
 
 
 def test_a_result_is_bounded(lake: pf.Lake, monkeypatch: pytest.MonkeyPatch) -> None:
