@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from datetime import timedelta
 
 import duckdb
@@ -101,3 +102,18 @@ def test_folder_markers_and_folders_of_the_form_key_value_are_no_files_and_no_pa
     assert sorted(lake.sessions().collect()["session_id"]) == [1, 2]
     assert lake.sessions().filter(date=START.date()).collect().height == 2
     assert lake.sql("SELECT count(*) FROM sessions").item() == 2
+
+
+def test_sql_checks_the_columns_of_each_file_that_it_opens_in_a_bucket(
+    url: str,  # noqa: F811  the fixture
+    options: dict[str, str],  # noqa: F811  the fixture
+) -> None:
+    lake = pf.Lake(url, storage_options=options)
+    lake.write(session_rows({"session_id": 1}, {"session_id": 2, "session_start": START + timedelta(days=5)}))
+    pl.DataFrame({"id": [1]}).write_parquet(other := io.BytesIO())
+    lake.store.write("sessions/date=2026-11-01/data.parquet", other.getvalue())
+    with pytest.raises(
+        pf.LakeError, match=r"2026-11-01/data\.parquet does not have the columns of sessions: session_id"
+    ):
+        lake.sql("SELECT count(*) FROM sessions")
+    assert lake.sql("SELECT session_id FROM sessions WHERE date > '2026-11-01'").item() == 2
