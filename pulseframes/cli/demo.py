@@ -127,6 +127,10 @@ def demo(
     """Show a search, details and a query on simulated sessions: no account, no network, 15 seconds (a minute with --report)."""
     from pulseframes.simulator import Simulator
 
+    if report is not None:
+        from pulseframes.reports import writable
+
+        writable(report)  # rather fail now than after a minute
     today = datetime.now(UTC).date()
     week_ago = today - timedelta(days=7)
     with Simulator() as simulator, _client_of(simulator) as client:

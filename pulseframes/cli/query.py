@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -22,7 +23,7 @@ from pulseframes.cli.options import (
     WindowTo,
     open_lake,
 )
-from pulseframes.cli.output import Destination, info, print_json
+from pulseframes.cli.output import Destination, alert, info, print_json
 
 
 @app.command(
@@ -114,18 +115,25 @@ def estimate(
     rich_help_panel="Lake",
     epilog=examples(
         "report lake -o report.html",
-        "report lake -o week.html --from 2026-11-09 --to 2026-11-16",
+        "report lake -o week.html --from 2026-11-09 --to 2026-11-16 --compare previous",
         "report lake -o shop.html --time-zone Pacific/Auckland --json",
     ),
 )
 def report(
     lake: LakeArgument,
-    output: Annotated[Path, typer.Option("--output", "-o", help="File to write; replaced if it exists.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="File to write: NAME.html or NAME.htm; replaced if it exists.")
+    ],
     date_from: WindowFrom = None,
     date_to: WindowTo = None,
     design: SampleName = None,
     title: Annotated[str | None, typer.Option(help="Title of the page.")] = None,
     time_zone: Annotated[str, typer.Option(metavar="ZONE", help="Time zone for days and hours.")] = "UTC",
+    compare: Annotated[
+        Literal["previous"] | None,
+        typer.Option(help="Put on top what changed since the period of equal length before."),
+    ] = None,
+    open_it: Annotated[bool, typer.Option("--open", help="Open the report in the browser.")] = False,
     storage_option: StorageOptions = None,
     as_json: AsJson = False,
 ) -> None:
@@ -134,8 +142,21 @@ def report(
     from pulseframes.reports import TITLE, collect, render, save, summary, writable
 
     path = writable(output)
-    findings = collect(place, date_from=date_from, date_to=date_to, design=design, time_zone=time_zone)
+    findings = collect(place, date_from=date_from, date_to=date_to, design=design, time_zone=time_zone, compare=compare)
     save(render(findings, place, title=TITLE if title is None else title), path)
     info(f"{summary(findings)}\nWrote {path}.")
+    if open_it:
+        open_in_browser(path)
     if as_json:
         print_json(findings.as_dict() | {"path": str(path)})
+
+
+def open_in_browser(path: Path) -> None:
+    """Open a page in the browser, on a terminal only: elsewhere, nobody may be there to see it."""
+    import webbrowser
+
+    address = path.absolute().as_uri()
+    if not sys.stderr.isatty():
+        alert(f"--open needs a terminal. Open {address} in a browser.")
+    elif not webbrowser.open(address):
+        alert(f"No browser was found. Open {address} in one.")

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 
+from pulseframes._arguments import check_choice
 from pulseframes.analysis import error_impact, landings, page_speed, paths, satisfaction, traffic
 from pulseframes.analysis.compare import Largest, largest
 from pulseframes.analysis.errors import is_noise
@@ -22,15 +23,12 @@ from pulseframes.charts.style import TOP
 from pulseframes.lake import Lake
 from pulseframes.query import DateLike
 from pulseframes.reports import examples
+from pulseframes.reports.changes import FAILING, LOAD, POOR, Changes, read_changes
 from pulseframes.reports.coverage import Coverage, SampleSize, read_coverage, size_of, window_of
 from pulseframes.sampling.design import Design
 
 #: Where figures of details come from: a random sample, the details of all sessions, of some that were not sampled, or none.
 Basis: TypeAlias = Literal["sample", "all", "not drawn", "none"]
-
-LOAD: Final = "p75(loading_time_ms)"
-POOR: Final = "share(satisfaction_rating = 'Poor')"
-FAILING: Final = "share(error_count > 0)"
 
 #: The number of countries and browsers drawn: those with the most page views.
 KINDS: Final = 10
@@ -84,6 +82,8 @@ class Findings:
         The slowest page, country and browser, the error that most sessions have, and the most frequent landing page.
     examples : dict of str to dict
         Addresses in Raygun, by page template and by group of errors.
+    changes : Changes or None
+        What changed since the period before, if that was wanted.
     """
 
     coverage: Coverage
@@ -101,6 +101,7 @@ class Findings:
     paths: pl.DataFrame
     largest: dict[str, Largest | None]
     examples: dict[str, examples.Links]
+    changes: Changes | None = None
 
     @property
     def zone(self) -> tzinfo:
@@ -121,6 +122,7 @@ class Findings:
                 name: {part: _finite(self.figures[measure][part]) for part in parts}
                 for name, measure in measures.items()
             },
+            **({} if self.changes is None else {"changes": self.changes.as_dict()}),
         }
 
 
@@ -131,8 +133,11 @@ def collect(
     date_to: DateLike | None = None,
     design: Design | str | None = None,
     time_zone: str = "UTC",
+    compare: str | None = None,
 ) -> Findings:
     """Collect the findings of a report; arguments as for ``report()``."""
+    if compare is not None:
+        check_choice("compare", compare, ["previous"])
     window = window_of(lake, date_from, date_to, design)
     visits = partial(traffic, lake, by=None, time_zone=time_zone, date_from=window.start, date_to=window.end)
     hours = by_hour(visits(every="1h"))
@@ -144,9 +149,10 @@ def collect(
     rated = sample.details.sessions["satisfaction_rating"].count()
     rating_period = _rating_period(rated, days) if basis != "all" else period
     speed = {by: page_speed(sample, by=by, wide=True) for by in ("page_template", "country", "browser_name")}
+    coverage = read_coverage(lake, window)
     errors, entries = error_impact(sample, wide=True), landings(sample)
     return Findings(
-        coverage=read_coverage(lake, window),
+        coverage=coverage,
         basis=basis,
         sample=size_of(sample, lake, design),
         time_zone=time_zone,
@@ -172,6 +178,7 @@ def collect(
             "page_template": examples.slow_sessions(sample.details),
             "group_id": examples.last_errors(sample.details),
         },
+        changes=None if compare is None else read_changes(lake, coverage, sample, design),
     )
 
 

@@ -8,7 +8,7 @@ import os
 from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Final, overload
+from typing import Any, Final, Literal, overload
 
 from pulseframes._arguments import check_type
 from pulseframes._files import write_bytes
@@ -26,6 +26,8 @@ from pulseframes.sampling.design import Design
 
 #: The packages that the extra named report installs.
 NEEDED: Final = ("altair", "vl_convert", "jinja2", "scipy")
+#: The endings of a report's file.
+SUFFIXES: Final = (".html", ".htm")
 #: The default title.
 TITLE: Final = "How the site did"
 
@@ -40,6 +42,7 @@ def report(
     design: Design | str | None = None,
     title: str = TITLE,
     time_zone: str = "UTC",
+    compare: Literal["previous"] | None = None,
 ) -> str: ...
 
 
@@ -53,6 +56,7 @@ def report(
     design: Design | str | None = None,
     title: str = TITLE,
     time_zone: str = "UTC",
+    compare: Literal["previous"] | None = None,
 ) -> Path: ...
 
 
@@ -65,6 +69,7 @@ def report(
     design: Design | str | None = None,
     title: str = TITLE,
     time_zone: str = "UTC",
+    compare: Literal["previous"] | None = None,
 ) -> Path | str:
     """Build a lake's report: one self-contained HTML page. Costs no call.
 
@@ -78,7 +83,7 @@ def report(
     lake : Lake or path
         The lake.
     output : str, path or None
-        The file to write, in an existing folder; replaced if it exists. None returns the page as text.
+        The file to write, named ``.html`` or ``.htm``, in an existing folder; replaced if it exists. None returns the page as text.
     date_from, date_to : str, date or datetime
         The window in which the sessions started, in UTC. By default, the window of the sample or, without one, of all that was read.
     design : {"pageviews", "uniform"}, Design or None
@@ -87,6 +92,9 @@ def report(
         The page's title.
     time_zone : str
         The time zone of days and hours, such as ``"Pacific/Auckland"``.
+    compare : {"previous"} or None
+        Put on top what changed since the period of equal length before the window: sessions, users, load time, and the shares of
+        sessions that are rated Poor or have errors, with 95% intervals. If the lake lacks that period, the report says what to sync.
 
     Returns
     -------
@@ -108,21 +116,29 @@ def report(
     --------
     >>> path = pf.report("lake", "report.html", title="The shop in November")
     >>> page = pf.report("lake", time_zone="Pacific/Auckland")
+    >>> page = pf.report("lake", date_from="2026-11-12", date_to="2026-11-14", compare="previous")
     """
     source = as_lake(lake)
     path = None if output is None else writable(output)
-    findings = collect(source, date_from=date_from, date_to=date_to, design=design, time_zone=time_zone)
+    findings = collect(
+        source, date_from=date_from, date_to=date_to, design=design, time_zone=time_zone, compare=compare
+    )
     page = render(findings, source, title=title)
     return page if path is None else save(page, path)
 
 
 def writable(output: str | os.PathLike[str]) -> Path:
-    """Return the path to write to; raise ``InvalidQuery`` if it is a folder, or its folder is missing or read-only."""
+    """Return the path to write to.
+
+    Raises ``InvalidQuery`` if it is a folder or no HTML file, or its folder is missing or read-only.
+    """
     check_type("output", output, (str, os.PathLike), "a file, such as 'report.html'")
     path = Path(output)
     problem = ""
     if path.is_dir():
         problem = f"{path} is a folder; name a file in it, such as {path / 'report.html'}."
+    elif path.suffix.lower() not in SUFFIXES:
+        problem = f"a report is HTML, so {path} must end in {' or '.join(SUFFIXES)}, such as {path.with_suffix('.html')}. A browser prints it as PDF."
     elif not path.parent.is_dir():
         problem = f"the folder {path.parent} does not exist."
     elif not os.access(path.parent, os.W_OK):

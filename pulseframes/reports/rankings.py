@@ -14,7 +14,8 @@ from pulseframes._text import UNKNOWN, format_count, format_percent, format_roun
 from pulseframes.analysis.compare import Largest
 from pulseframes.analysis.errors import is_noise
 from pulseframes.charts.groups import NO_TITLE
-from pulseframes.reports.findings import FAILING, KINDS, Findings
+from pulseframes.reports.changes import FAILING
+from pulseframes.reports.findings import KINDS, Findings
 from pulseframes.reports.parts import (
     Cell,
     Row,

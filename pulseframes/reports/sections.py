@@ -18,7 +18,9 @@ from pulseframes._text import (
     printable,
 )
 from pulseframes.charts.periods import hour_bars
-from pulseframes.reports.findings import FAILING, LOAD, POOR, ByPeriod, Findings
+from pulseframes.reports.basis import window_text
+from pulseframes.reports.changes import FAILING, LOAD, POOR, changes_section
+from pulseframes.reports.findings import ByPeriod, Findings
 from pulseframes.reports.parts import (
     MOST_ROWS,
     Cell,
@@ -54,10 +56,12 @@ def key_figures(findings: Findings) -> list[KeyFigure]:
 
 def sections(findings: Findings) -> list[Section]:
     """Return the sections that the lake has data for."""
+    changes = findings.changes
+    top = [] if changes is None else [changes_section(changes, window_text(changes.window, findings))]
     if findings.basis == "none":
-        return [_traffic(findings)]
+        return [*top, _traffic(findings)]
     parts = (_traffic, speed_section, errors_section, kinds_section, _satisfaction, navigation_section)
-    return [section(findings) for section in parts]
+    return [*top, *(section(findings) for section in parts)]
 
 
 def _estimate(findings: Findings, measure: str, name: str, write: Format) -> KeyFigure:

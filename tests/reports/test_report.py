@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+import webbrowser
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
 import polars as pl
 import pytest
+from cli.test_cli_terminal import on_a_terminal
 from conftest import NOW, Run, client_of
 from support import report_lakes
 from support.report_lakes import LATER, WEEK, Page, drawn_lake, lake_of, truth
@@ -17,6 +19,7 @@ from support.report_lakes import LATER, WEEK, Page, drawn_lake, lake_of, truth
 import pulseframes as pf
 from pulseframes import _text, reports
 from pulseframes.analysis.errors import is_noise
+from pulseframes.cli.query import open_in_browser
 from pulseframes.reports.svg import Picture
 from pulseframes.simulator import Simulator
 from pulseframes.windows import Window
@@ -300,3 +303,44 @@ def test_a_span_names_its_unit_once() -> None:
     assert _text.format_range(0.04, 0.13, _text.format_percent) == "4.0% to 13%"
     assert _text.format_range(500.0, math.inf, _text.format_seconds) == "0.50 s or more"
     assert _text.format_range(59_000.0, 240_000.0, _text.format_seconds) == "59 s to 4 min"
+
+
+@pytest.mark.parametrize("name", ["report.pdf", "report.xlsx", "report", "report.html.txt"])
+def test_a_report_is_only_written_as_html(run: Run, whole: pf.Lake, tmp_path: Path, name: str) -> None:
+    code, out, err = run("report", whole.location, "-o", tmp_path / name)
+    assert (code, out) == (2, "")
+    assert "must end in .html or .htm" in " ".join(err.replace("│", " ").split())
+    with pytest.raises(pf.InvalidQuery, match="must end in .html or .htm") as caught:
+        pf.report(whole, tmp_path / name)
+    assert caught.value.argument == "output"
+    assert run("demo", "--report", tmp_path / name)[0] == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_both_endings_of_html_are_written(whole: pf.Lake, tmp_path: Path) -> None:
+    for name in ("a.html", "b.htm", "C.HTML"):
+        assert pf.report(whole, tmp_path / name).read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+
+
+def test_open_opens_the_report_in_the_browser_of_a_terminal_only(
+    run: Run, whole: pf.Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output, visited = tmp_path / "report.html", tmp_path / "visited"
+    browser = tmp_path / "browser"
+    browser.write_text(f'#!/bin/sh\necho "$1" >> {visited}\n')
+    browser.chmod(0o755)
+    monkeypatch.setattr("webbrowser._tryorder", [])
+    monkeypatch.setattr("webbrowser._browsers", {})
+    webbrowser.register("test", None, webbrowser.GenericBrowser(str(browser)))
+    code, _, err = run("report", whole.location, "-o", output, "--open")
+    assert code == 0
+    assert f"--open needs a terminal. Open {output.as_uri()} in a browser." in err
+    assert not visited.exists()
+    with on_a_terminal() as terminal:
+        open_in_browser(output)
+        assert terminal.text() == ""
+    assert visited.read_text() == f"{output.as_uri()}\n"
+    monkeypatch.setattr("webbrowser._tryorder", [])
+    with on_a_terminal() as terminal:
+        open_in_browser(output)
+        assert f"No browser was found. Open {output.as_uri()} in one." in terminal.text()
