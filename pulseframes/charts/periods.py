@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 _LEGEND: Final = 30
 _HEIGHT: Final = 200
 
-#: If all periods span less than this, the axis shows hours.
+#: If all periods span less than this and do not start at midnight, the axis shows hours.
 _LONG: Final = timedelta(days=3)
 _EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001  in local time, like the periods
 #: More bars than pixels cannot be distinguished.
@@ -274,7 +274,8 @@ def _time_axis(bars: pl.DataFrame, most: int) -> Any:
     length: timedelta = bars.select((pl.col("end") - pl.col("start")).max()).item()
     half = length / 2
     some = starts.gather_every(-(-len(starts) // most))
-    form = "%-d %b" if len(starts) * length >= _LONG else "%-d %b %H:%M"
+    are_days = len(starts) * length >= _LONG or bool((starts.dt.time() == _EPOCH.time()).all())
+    form = "%-d %b" if are_days else "%-d %b %H:%M"
     return alt.Axis(
         title=None,
         grid=False,

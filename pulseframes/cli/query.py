@@ -115,7 +115,7 @@ def estimate(
     rich_help_panel="Lake",
     epilog=examples(
         "report lake -o report.html",
-        "report lake -o week.html --from 2026-11-09 --to 2026-11-16 --compare previous",
+        "report lake -o week.html --from 2026-11-09 --compare previous",
         "report lake -o shop.html --time-zone Pacific/Auckland --json",
     ),
 )

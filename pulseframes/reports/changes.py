@@ -168,13 +168,13 @@ def changes_section(changes: Changes, before: str) -> Section:
         sentences.append(
             "Sessions and users are counted. Below each other change is its 95% interval; if that includes 0, there is no clear change."
         )
-    table = TableView("Changes since the period before", ["Figure", "Now", "Before", "Change"], rows, is_open=True)
+    table = TableView("Changes since the period before", ["Figure", "Change", "Now", "Before"], rows, is_open=True)
     return Section("changes", "What changed", sentences + changes.problems, [], [table])
 
 
 def _summary(rows: Sequence[Sequence[Cell]], before: str) -> str:
-    changed = [f"{_lowered(name.text)} {change.text}" for name, *_, change in rows if change.text != NO_CHANGE]
-    same = [_lowered(name.text) for name, *_, change in rows if change.text == NO_CHANGE]
+    changed = [f"{_lowered(name.text)} {change.text}" for name, change, *_ in rows if change.text != NO_CHANGE]
+    same = [_lowered(name.text) for name, change, *_ in rows if change.text == NO_CHANGE]
     unchanged = f" No clear change: {', '.join(same)}." if same else ""
     return f"Compared with {before}: {', '.join(changed)}.{unchanged}"
 
@@ -185,10 +185,10 @@ def _lowered(name: str) -> str:
 
 def _count_row(name: str, now: int, before: int) -> list[Cell]:
     if now == before:
-        return [Cell(name), Cell(f"{now:,}"), Cell(f"{before:,}"), Cell("unchanged")]
+        return [Cell(name), Cell("unchanged"), Cell(f"{now:,}"), Cell(f"{before:,}")]
     change = _signed(now - before, format_count)
     relative = _signed((now - before) / before, format_percent) if before else ""
-    return [Cell(name), Cell(f"{now:,}"), Cell(f"{before:,}"), Cell(relative or change, change if relative else "")]
+    return [Cell(name), Cell(relative or change, change if relative else ""), Cell(f"{now:,}"), Cell(f"{before:,}")]
 
 
 def _figure_row(name: str, row: dict[str, Any], write: Format, change: Format) -> list[Cell]:
@@ -200,14 +200,13 @@ def _figure_row(name: str, row: dict[str, Any], write: Format, change: Format) -
     else:
         limits = _limits(row["difference_lower"], row["difference_upper"], signed)
         verdict = signed(row["difference"]) if row["differs"] else NO_CHANGE
-        limits = limits if row["differs"] else f"{signed(row['difference'])} ({limits})"
-    return [Cell(name), Cell(write(row["second"])), Cell(write(row["first"])), Cell(verdict, limits)]
+    return [Cell(name), Cell(verdict, limits), Cell(write(row["second"])), Cell(write(row["first"]))]
 
 
 def _limits(lower: float, upper: float, write: Format) -> str:
     match math.isfinite(lower), math.isfinite(upper):
         case True, True:
-            return f"{write(lower)} to {write(upper)}"
+            return f"{write(lower).partition(' ')[0]} to {write(upper)}"
         case True, False:
             return f"{write(lower)} or more"
         case False, True:
@@ -228,7 +227,7 @@ def _points(share: float | None) -> str:
 
 #: Name, measure, and the formats of the figure and of its change.
 _FIGURES: Final = (
-    ("Load time, 75th percentile", LOAD, format_seconds, format_seconds),
+    ("Load time (75th percentile)", LOAD, format_seconds, format_seconds),
     ("Sessions rated Poor", POOR, format_percent, _points),
     ("Sessions with errors", FAILING, format_percent, _points),
 )

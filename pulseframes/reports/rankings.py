@@ -138,6 +138,7 @@ def _errors(rows: pl.DataFrame, findings: Findings, caption: str) -> TableView:
         rows,
         {
             "Error": lambda row: text_cell(row["title"] or NO_TITLE),
+            **(links if examples else {}),
             "Sessions": lambda row: figure_cell(row, "sessions_affected", format_rounded),
             "Share": lambda row: figure_cell(row, "share_of_sessions", format_percent),
             "Errors": lambda row: figure_cell(row, "errors", format_rounded),
@@ -146,7 +147,6 @@ def _errors(rows: pl.DataFrame, findings: Findings, caption: str) -> TableView:
             "Browsers": lambda row: Cell(_joined(row["browsers"])),
             "Pages of these sessions": lambda row: Cell(_joined(row["pages"])),
             "With details": sessions_cell,
-            **(links if examples else {}),
         },
         words=("Seen", "Browsers", "Pages of these sessions", _LINKS),
     )
@@ -206,10 +206,10 @@ def _load_times(
         rows,
         {
             name: lambda row: text_cell(row[group]),
+            **(links or {}),
             "Views": lambda row: figure_cell(row, "views", format_rounded),
             **{head: partial(figure_cell, figure=figure, write=format_seconds) for head, figure in figures.items()},
             "With details": sessions_cell,
-            **(links or {}),
         },
         words=(_LINKS,),
     )

@@ -63,7 +63,7 @@ def test_counts_and_figures_of_both_periods_are_shown_with_their_differences(
     assert page.text.index("What changed") < page.text.index("Traffic")
     names, figures, earlier, changes = (page.column(CAPTION, name) for name in ("Figure", "Now", "Before", "Change"))
     assert [name[0] for name in names] == [
-        *("Sessions", "Users", "Load time, 75th percentile", "Sessions rated Poor", "Sessions with errors")
+        *("Sessions", "Users", "Load time (75th percentile)", "Sessions rated Poor", "Sessions with errors")
     ]
     for row, count in enumerate((pl.len(), pl.col("user_id").drop_nulls().n_unique())):
         both = [frame.select(count).item() for frame in (now, before)]
