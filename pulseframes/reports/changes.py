@@ -9,7 +9,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Final
 
-from pulseframes._text import format_count, format_percent, format_seconds
+from pulseframes._text import format_count, format_percent, format_range, format_seconds
 from pulseframes.analysis.compare import differences
 from pulseframes.analysis.estimate import estimate
 from pulseframes.analysis.sample import Sample, sample_or_details
@@ -206,7 +206,7 @@ def _figure_row(name: str, row: dict[str, Any], write: Format, change: Format) -
 def _limits(lower: float, upper: float, write: Format) -> str:
     match math.isfinite(lower), math.isfinite(upper):
         case True, True:
-            return f"{write(lower).partition(' ')[0]} to {write(upper)}"
+            return format_range(lower, upper, write)
         case True, False:
             return f"{write(lower)} or more"
         case False, True:

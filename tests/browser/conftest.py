@@ -50,6 +50,15 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture(scope="session")
+def compared(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return the address of a report that compares three days with those before."""
+    place = tmp_path_factory.mktemp("compared")
+    lake = report_lakes.drawn_lake(place / "lake", report_lakes.truth(2_000), 80)
+    days = {"date_from": "2026-11-13", "date_to": "2026-11-16"}
+    return pf.report(lake, place / "report.html", **days, compare="previous").as_uri()
+
+
+@pytest.fixture(scope="session")
 def hostile(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Return the address of a report with hostile texts."""
     place = tmp_path_factory.mktemp("hostile")

@@ -89,6 +89,23 @@ def test_a_phone_does_not_scroll_sideways_even_with_all_tables_open(open_page: O
         assert page.evaluate("document.documentElement.scrollWidth") == WIDTHS["phone"]
 
 
+def test_a_phone_shows_each_change_without_scrolling(open_page: Open, compared: str) -> None:
+    page = open_page(compared, WIDTHS["phone"]).page
+    for cell in page.locator("#changes td:nth-child(2)").all():
+        box = cell.bounding_box()
+        assert box is not None
+        assert box["x"] + box["width"] <= WIDTHS["phone"]
+
+
+def test_links_into_raygun_have_names_and_are_not_followed(open_page: Open, drawn: str) -> None:
+    opened = open_page(drawn)
+    links = opened.page.locator("a[href^='https://app.raygun.example/']")
+    assert links.count() > 10
+    for link in links.all()[:10]:
+        assert (link.get_attribute("aria-label") or "").endswith(" in Raygun")
+    assert opened.requests == [drawn]
+
+
 def test_hostile_texts_are_shown_and_inert(open_page: Open, hostile: str) -> None:
     page = open_page(hostile).page
     page.evaluate("document.querySelectorAll('details').forEach(element => element.open = true)")
@@ -101,9 +118,12 @@ def test_hostile_texts_are_shown_and_inert(open_page: Open, hostile: str) -> Non
     assert page.locator("svg.chart text", has_text="<img src=x").count() > 0
 
 
+@pytest.mark.parametrize("name", ["drawn", "compared"])
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")], ids=["desktop", "phone"])
-def test_axe_finds_no_violation(open_page: Open, drawn: str, width: int, scheme: str) -> None:
-    page = open_page(drawn, width, scheme).page
+def test_axe_finds_no_violation(
+    open_page: Open, request: pytest.FixtureRequest, width: int, scheme: str, name: str
+) -> None:
+    page = open_page(request.getfixturevalue(name), width, scheme).page
     for open_tables in ("false", "true"):
         page.evaluate(f"document.querySelectorAll('details').forEach(element => element.open = {open_tables})")
         violations = Axe().run(page).response["violations"]
