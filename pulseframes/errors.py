@@ -83,6 +83,18 @@ class PulseError(_Worded):
     retryable: bool = False
     call_id: int | None = None
 
+    def __str__(self) -> str:
+        return " ".join(filter(None, (super().__str__(), self._saved())))
+
+    def _saved(self) -> str:
+        """Return where the results so far are, and how to get the rest."""
+        if self.partial is None:
+            return ""
+        sessions = getattr(self.partial, "sessions", self.partial)
+        what = f"{len(sessions):,} sessions are" if hasattr(sessions, "__len__") else "The report so far is"
+        left = "" if self.remaining is None else f" ({self.remaining:,} still to download)"
+        return f"{what} in .partial{left}; the same call resumes there."
+
 
 class CredentialsMissing(PulseError):
     """An API key, client ID or client secret is not set, or no HTTP header can carry it. No call was spent.
@@ -277,6 +289,9 @@ class SchemaViolation(PulseError):
         )
         self.valid = self.partial = valid
         self.rejected = rejected
+
+    def _saved(self) -> str:
+        return ""
 
     @property
     def summary(self) -> str:

@@ -103,8 +103,8 @@ class QuotaRule:
                 ", and the server refused more (429): another program may use the same quota, or the plan has expired"
             )
         raise QuotaExhausted(
-            f"Daily quota used up: {why}. Next call possible at {quota.next_call_at:%Y-%m-%d %H:%M:%S} UTC; repeat the same query "
-            "then to continue. This call was not sent; cached responses are still available.",
+            f"Daily quota used up: {why}. Next call possible at {quota.next_call_at:%Y-%m-%d %H:%M:%S} UTC. "
+            "This call was not sent; cached responses are still available.",
             resets_at=quota.next_call_at,
         )
 

@@ -166,6 +166,8 @@ def test_when_the_quota_ends_in_mid_search_the_pages_before_it_are_at_hand() -> 
     made_of = pf.certificate(caught.value.partial)
     assert (made_of.declared, made_of.distinct, made_of.complete) == (2_000, 1_000, False)
     assert caught.value.remaining == 1_000
+    end = "1,000 sessions are in .partial (1,000 still to download); the same call resumes there."
+    assert str(caught.value).endswith(end)
     with pytest.raises(ValueError, match="no certificate"):
         pf.certificate(None)  # type: ignore[arg-type]  # as .partial is where nothing came
 
@@ -178,6 +180,7 @@ def test_when_a_detail_fails_the_ones_before_it_are_at_hand(simulator: Simulator
     partial = caught.value.partial
     assert sorted(partial.sessions["session_id"]) == sorted(ids[:2])
     assert partial.missing == [1]
+    assert "2 sessions are in .partial (3 still to download); the same call resumes there." in str(caught.value)
 
 
 def test_an_error_before_the_first_answer_has_nothing_at_hand(simulator: Simulator, client: pf.PulseClient) -> None:
