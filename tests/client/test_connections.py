@@ -166,7 +166,7 @@ def doctor(run: Run, monkeypatch: pytest.MonkeyPatch, url: str) -> tuple[int, st
     }.items():
         monkeypatch.setenv(f"PULSEFRAMES_{name}", value)
     code, out, _ = run("doctor")
-    (network,) = [line for line in out.splitlines() if " reachability" in line]
+    (network,) = [line for line in out.splitlines() if " reachability: " in line[:20]]
     return code, network
 
 
