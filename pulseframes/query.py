@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
@@ -19,6 +20,10 @@ from pulseframes.windows import Window
 MAX_ID: Final = 2**63 - 1
 #: All of time.
 EVER: Final = Window(datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
+
+#: Dates by how many days ago they are.
+_DAYS_AGO: Final = {"today": 0, "yesterday": 1}
+_RELATIVE: Final = re.compile(rf"{'|'.join(_DAYS_AGO)}|([0-9]{{1,4}})d")
 
 #: A server may read the ends of a window in another time zone.
 _DAY: Final = timedelta(days=1)
@@ -180,12 +185,17 @@ class DetailQuery:
 def parse_instant(argument: str, value: DateLike) -> datetime:
     """Return a time in UTC. A date means its first instant; a time without a zone is UTC.
 
+    ``"today"``, ``"yesterday"`` and ``"7d"``, seven days before today, are dates too.
+
     Raises
     ------
     InvalidQuery
         With the name of the argument.
     """
-    example = "Give a date or time, such as '2026-11-01' or '2026-11-01T09:30:00+13:00'"
+    example = "Give a date or time, such as '2026-11-01', '2026-11-01T09:30:00+13:00', 'yesterday' or '7d' (7 days before today)"
+    if isinstance(value, str) and (relative := _RELATIVE.fullmatch(value.strip())):
+        days = _DAYS_AGO.get(value.strip(), 0) + int(relative[1] or 0)
+        value = datetime.now(UTC).date() - timedelta(days=days)
     if isinstance(value, str):
         try:
             value = datetime.fromisoformat(value.strip())

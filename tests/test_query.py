@@ -38,6 +38,20 @@ def test_a_time_can_be_a_string_a_date_or_a_datetime_and_naive_means_utc(value: 
     assert start.tzinfo is UTC
 
 
+@pytest.mark.parametrize(("value", "days"), [("today", 0), (" yesterday ", 1), ("0d", 0), ("7d", 7), ("365d", 365)])
+def test_a_date_can_be_relative_to_today_in_utc(value: str, days: int) -> None:
+    today = datetime.now(UTC).date()
+    start = SearchQuery.parse(value, "2100-01-01").date_from
+    if today == datetime.now(UTC).date():  # else midnight passed
+        assert start == datetime(today.year, today.month, today.day, tzinfo=UTC) - timedelta(days=days)
+
+
+@pytest.mark.parametrize("value", ["d", "-7d", "7 d", "7D", "7h", "tomorrow", "10000d", "7dd", "todays"])
+def test_other_words_are_no_dates(value: str) -> None:
+    with pytest.raises(InvalidQuery, match="is not an ISO 8601 date or time. Give .*'yesterday' or '7d'"):
+        SearchQuery.parse(value, "2100-01-01")
+
+
 @pytest.mark.parametrize("value", ["", "last week", "2026-13-01", None, 5, 5.0, pd.NaT, [], "0001-01-01T00:00+01:00"])
 def test_an_invalid_time_is_refused_with_the_argument_and_an_example(value: Any) -> None:
     with pytest.raises(InvalidQuery, match=r"^date_to: ") as caught:

@@ -28,13 +28,20 @@ from pulseframes.cli.output import (
     rich_help_panel="Fetch",
     epilog=examples(
         "search 2026-11-01 2026-11-08 --country NZ -o week.parquet",
-        "search 2026-11-01T09:00 2026-11-01T10:00 --limit 20",
+        "search 7d today --limit 20",
         "search 2026-11-01 2026-11-08 -f csv | tail -n +2 | cut -d, -f1",
     ),
 )
 def search(
-    date_from: Annotated[str, typer.Argument(metavar="FROM", help="Start of the window: a date, or a time in UTC.")],
-    date_to: Annotated[str, typer.Argument(metavar="TO", help="End of the window: a date, or a time in UTC.")],
+    date_from: Annotated[
+        str,
+        typer.Argument(
+            metavar="FROM", help="Start of the window: a date or time in UTC, yesterday, or 7d (7 days before today)."
+        ),
+    ],
+    date_to: Annotated[
+        str, typer.Argument(metavar="TO", help="End of the window, such as today; it is not part of the window.")
+    ],
     user_identifier: Annotated[str | None, typer.Option(help="Only this user.")] = None,
     country: Annotated[list[str] | None, typer.Option(help="Only this country, two letters; may be repeated.")] = None,
     user_type: Annotated[str | None, typer.Option(help="Only this type of user.")] = None,

@@ -20,10 +20,10 @@ _ONE_PER_CENT: Final = 0.01
 
 DesignName: TypeAlias = Literal["pageviews", "uniform", "newest"]
 
-From = Annotated[str, typer.Option("--from", metavar="DATE", help="Start of the window: a date, or a time in UTC.")]
+From = Annotated[str, typer.Option("--from", metavar="DATE", help="Start of the window: a date or time in UTC, yesterday, or 7d (7 days before today).")]
 To = Annotated[
     str | None,
-    typer.Option("--to", metavar="DATE", help="End of the window: a date, or a time in UTC.", show_default="now"),
+    typer.Option("--to", metavar="DATE", help="End of the window: as the start.", show_default="now"),
 ]
 Details = Annotated[
     str, typer.Option(metavar="N|all", help="Also download details for N sessions, or all; one call each.")

@@ -52,7 +52,8 @@ def search_sessions(
     Parameters
     ----------
     date_from, date_to : str, date or datetime
-        The window. A date means its first instant; times without a zone are UTC.
+        The window. A date means its first instant; times without a zone are UTC. ``"today"``, ``"yesterday"`` and ``"7d"``,
+        seven days before today, are dates in UTC.
     user_identifier : str or None
         Only this user, by the identifier that the site provided.
     country : str, iterable of str or None

@@ -58,8 +58,7 @@ def sync(
     lake : Lake or path
         The lake, created if necessary. A lake holds the sessions of one application.
     date_from, date_to : str, date or datetime
-        The window of the sessions' start. A date means its first instant; times without a zone are UTC. ``date_to`` defaults
-        to now.
+        The window of the sessions' start, as for ``search_sessions()``. ``date_to`` defaults to now.
     details : int or "all"
         Number of details to download. Details in the journal are added for free and do not count.
     design : {"pageviews", "uniform", "newest"}, Design or None

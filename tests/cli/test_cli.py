@@ -134,7 +134,7 @@ def test_rows_that_break_the_schema_are_written_beside_the_others(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["search", "yesterday", "2026-11-08"], "FROM: 'yesterday' is not an ISO 8601 date or time"),
+        (["search", "tomorrow", "2026-11-08"], "FROM: 'tomorrow' is not an ISO 8601 date or time"),
         (
             ["search", "2026-11-08", "2026-11-01"],
             "FROM (2026-11-08T00:00:00Z) must be before TO (2026-11-01T00:00:00Z)",

@@ -96,9 +96,9 @@ def test_quiet_leaves_only_errors_and_warnings_on_stderr(run: Run, tmp_path: Pat
     assert (tmp_path / "week.csv").exists()
     assert run("--quiet", "replay", "-o", tmp_path) == (0, "", "")
     assert run("-q", "details", "1")[2].splitlines() == ["warning: 1 session not found: 1."]
-    code, _, err = run("-q", "search", "yesterday", "today")
+    code, _, err = run("-q", "search", "tomorrow", "today")
     assert code == 2
-    assert err.startswith("error: FROM: 'yesterday'")
+    assert err.startswith("error: FROM: 'tomorrow'")
     assert "calls spent." in run("search", *WEEK)[2]
 
 

@@ -335,8 +335,8 @@ def test_an_invalid_window_is_wrong_usage_and_a_missing_lake_a_failure(
     run: Run, simulator: Simulator, tmp_path: Path
 ) -> None:
     for command in ("plan", "sync"):
-        code, _, err = run(command, tmp_path / "lake", "--from", "yesterday")
-        assert (code, "--from: 'yesterday'" in err) == (2, True)
+        code, _, err = run(command, tmp_path / "lake", "--from", "tomorrow")
+        assert (code, "--from: 'tomorrow'" in err) == (2, True)
     code, _, err = run("sql", tmp_path / "lake", "select 1")
     assert (code, "No lake at" in err) == (1, True)
     assert simulator.requests == []
