@@ -20,7 +20,14 @@ _ONE_PER_CENT: Final = 0.01
 
 DesignName: TypeAlias = Literal["pageviews", "uniform", "newest"]
 
-From = Annotated[str, typer.Option("--from", metavar="DATE", help="Start of the window: a date or time in UTC, yesterday, or 7d (7 days before today).")]
+From = Annotated[
+    str,
+    typer.Option(
+        "--from",
+        metavar="DATE",
+        help="Start of the window: a date or time in UTC, yesterday, or 7d (7 days before today).",
+    ),
+]
 To = Annotated[
     str | None,
     typer.Option("--to", metavar="DATE", help="End of the window: as the start.", show_default="now"),
