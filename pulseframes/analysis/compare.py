@@ -127,13 +127,15 @@ def differences(first: pl.DataFrame, second: pl.DataFrame) -> pl.DataFrame:
 class Largest(NamedTuple):
     """The group with the largest figure: its row, the number of groups compared, and how certain it is.
 
-    ``is_certain`` is False if another group may be larger; ``is_shared`` is True if another is exactly as large.
+    ``is_certain`` is False if another group may be larger; ``is_shared`` is True if another is exactly as large; ``is_drawn`` is False
+    if that is so of the details only, as they were not sampled at random.
     """
 
     row: dict[str, Any]
     compared: int
     is_certain: bool
     is_shared: bool = False
+    is_drawn: bool = True
 
 
 def largest(
@@ -169,7 +171,8 @@ def largest(
         return None
     row = {column: first[column] for column in rows.columns}
     if sample.is_census or not sample.is_drawn:
-        return Largest(row, len(rows), is_certain=True, is_shared=first["_estimate"] in others["_estimate"])
+        is_shared = first["_estimate"] in others["_estimate"]
+        return Largest(row, len(rows), is_certain=True, is_shared=is_shared, is_drawn=sample.is_drawn)
     is_certain = bool((others["_upper"].fill_null(math.inf) < first["_lower"]).all())
     return Largest(row, len(rows), is_certain=is_certain)
 

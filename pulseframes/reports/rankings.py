@@ -60,10 +60,9 @@ def slowest_page(slowest: Largest) -> str:
 
 def claim(largest: Largest, what: str) -> tuple[str, str]:
     """Return a verb that says no more than is certain, as ``is probably the slowest``, and the reason for a doubt."""
-    if largest.is_shared:
-        return f"is among {what}", ""
     if largest.is_certain:
-        return f"is {what}", ""
+        limit = "" if largest.is_drawn else " That is so in the sessions with details, which may be unlike the others."
+        return f"is among {what}" if largest.is_shared else f"is {what}", limit
     return f"is probably {what}", " There are too few details to be sure."
 
 

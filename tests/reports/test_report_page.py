@@ -41,6 +41,8 @@ def test_details_not_sampled_at_random_describe_only_themselves(shop: pf.Session
     page = Page(pf.report(lake))
     assert "come from 30 sessions not sampled at random. They describe these sessions only" in page.text
     assert "from 30 sessions not sampled at random" in page.text
+    assert page.text.count("That is so in the sessions with details, which may be unlike the others.") >= 3
+    assert "probably" not in page.text
     assert "between" not in page.text.split("Sessions rated Poor")[1].split("Traffic")[0]
 
 
