@@ -143,8 +143,10 @@ def collect(
     hours = by_hour(visits(every="1h"))
     days = (window.end - window.start).days
     period = "1mo" if days >= _MONTHS_FROM else "1w" if days >= _WEEKS_FROM else "1d"
-    # an empty lake also has a report
-    sample = sample_or_details(lake, *((date_from, date_to) if lake.coverage() else window), design)
+    # The moments, not what was given: "today" may be another day by now. An empty lake also has a report.
+    given = zip((date_from, date_to), window, strict=True)
+    ends = [None if end is None else moment for end, moment in given] if lake.coverage() else window
+    sample = sample_or_details(lake, *ends, design)
     sample, basis = with_templates(sample, None), _basis(sample)
     rated = sample.details.sessions["satisfaction_rating"].count()
     rating_period = _rating_period(rated, days) if basis != "all" else period
