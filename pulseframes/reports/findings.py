@@ -144,9 +144,10 @@ def collect(
     days = (window.end - window.start).days
     period = "1mo" if days >= _MONTHS_FROM else "1w" if days >= _WEEKS_FROM else "1d"
     # The moments, not what was given: "today" may be another day by now. An empty lake also has a report.
-    given = zip((date_from, date_to), window, strict=True)
-    ends = [None if end is None else moment for end, moment in given] if lake.coverage() else window
-    sample = sample_or_details(lake, *ends, design)
+    is_covered = bool(lake.coverage())
+    start = None if date_from is None and is_covered else window.start
+    end = None if date_to is None and is_covered else window.end
+    sample = sample_or_details(lake, start, end, design)
     sample, basis = with_templates(sample, None), _basis(sample)
     rated = sample.details.sessions["satisfaction_rating"].count()
     rating_period = _rating_period(rated, days) if basis != "all" else period
