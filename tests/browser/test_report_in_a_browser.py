@@ -103,6 +103,11 @@ def test_links_into_raygun_have_names_and_are_not_followed(open_page: Open, draw
     assert links.count() > 10
     for link in links.all()[:10]:
         assert (link.get_attribute("aria-label") or "").endswith(" in Raygun")
+    opened.page.evaluate("document.querySelectorAll('details').forEach(element => element.open = true)")
+    heights = opened.page.evaluate(
+        "[...document.querySelectorAll('.links')].map(element => element.getBoundingClientRect().height)"
+    )
+    assert 0 < max(heights) < 32, "in one line"
     assert opened.requests == [drawn]
 
 
