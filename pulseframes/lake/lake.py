@@ -260,6 +260,10 @@ class Lake(LakeFiles):
     def sql(self, query: str, parameters: Sequence[object] | Mapping[str, object] | None = None) -> pl.DataFrame:
         """Run a DuckDB query on the views ``sessions``, ``page_views``, ``errors``, ``design`` and ``rejected``.
 
+        If the details are a sample, ``weight`` is how many sessions, page views or errors a row represents: null for rows that are
+        not of the sample. ``w_count()``, ``w_sum(x)``, ``w_avg(x)`` and ``w_quantile(x, q)`` use it, and give what ``estimate()``
+        gives. After a join, pass the weight: ``w_avg(loading_time_ms, page_views.weight)``.
+
         A query can read nothing else, cannot write, and uses up to 4 GiB of memory. Ctrl-C ends it. DuckDB keeps to neither in
         a function that makes a huge list, such as ``unnest(range(300000000))``: it can use more, and Ctrl-C raises
         ``KeyboardInterrupt`` after 5 seconds while the query ends in the background.
@@ -287,14 +291,19 @@ class Lake(LakeFiles):
         ImportError
             If DuckDB is not installed; ``pip install 'pulseframes[duckdb]'`` installs it.
 
+        Warns
+        -----
+        PulseWarning
+            Once for each lake, if plain aggregates describe only the sessions with details.
+
         Examples
         --------
         >>> countries = pf.Lake("lake").sql("SELECT country, count(*) AS sessions FROM sessions GROUP BY ALL")
         """
-        from pulseframes.lake import sql
+        from pulseframes.lake import sql, weights
 
-        self.state()
-        return sql.run(self.store, query, parameters)
+        weights.warn_of_sample(self, query)
+        return sql.run(self.store, query, parameters, weights.weights_for(self, query))
 
     def duckdb(self) -> duckdb.DuckDBPyConnection:
         """Return a DuckDB connection with the views of ``sql()``.
@@ -302,7 +311,8 @@ class Lake(LakeFiles):
         Returns
         -------
         duckdb.DuckDBPyConnection
-            A new connection, which sees the files that are there now. A damaged file is an error of DuckDB's.
+            A new connection, which sees the files that are there now. A damaged file is an error of DuckDB's. The macros need the
+            weight: ``w_count(weight)``, ``w_avg(x, weight)``.
 
         Raises
         ------
@@ -314,10 +324,9 @@ class Lake(LakeFiles):
         >>> with pf.Lake("lake").duckdb() as connection:
         ...     [(users,)] = connection.sql("SELECT count(DISTINCT user_id) FROM sessions").fetchall()
         """
-        from pulseframes.lake import sql
+        from pulseframes.lake import sql, weights
 
-        self.state()
-        return sql.connect(self.store)
+        return sql.connect(self.store, weights.weights_of(self))
 
     def coverage(self) -> list[Window]:
         """Return the windows that ``sync()`` has read.

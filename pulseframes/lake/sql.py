@@ -6,18 +6,18 @@ import io
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, wait
-from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyarrow.fs import FileSystemHandler, PyFileSystem
+from pyarrow.fs import FileSystemHandler, LocalFileSystem, PyFileSystem
 
 from pulseframes.errors import InvalidQuery, LakeError, PulseError
-from pulseframes.lake.partitions import DAMAGE, check_columns, check_files, check_footer, files_of
+from pulseframes.lake.partitions import DAMAGE, check_columns, check_files, check_footers, files_of
 from pulseframes.lake.storage import LocalStore, Store
+from pulseframes.lake.weights import MACROS, WEIGHT_OF, WEIGHTS, with_weights
 from pulseframes.tables import DATE, LAKE_TABLES, partitioned
 
 if TYPE_CHECKING:
@@ -55,8 +55,8 @@ _PRINTABLE: Final = {
 }
 
 
-def connect(store: Store) -> duckdb.DuckDBPyConnection:
-    """Return a DuckDB connection that has a lake's tables as views.
+def connect(store: Store, weights: pl.DataFrame) -> duckdb.DuckDBPyConnection:
+    """Return a DuckDB connection that has a lake's tables as views, with the weights of its sample.
 
     Raises
     ------
@@ -64,7 +64,7 @@ def connect(store: Store) -> duckdb.DuckDBPyConnection:
         If DuckDB is not installed.
     """
     connection = _opened()
-    _register(connection, store)
+    _register(connection, store, weights)
     return connection
 
 
@@ -76,17 +76,27 @@ def _opened() -> duckdb.DuckDBPyConnection:
     return duckdb.connect()
 
 
-def _register(connection: duckdb.DuckDBPyConnection, store: Store) -> list[Exception]:
-    """Register the tables; what is wrong with files that a query opens will be in the list."""
+def _register(connection: duckdb.DuckDBPyConnection, store: Store, weights: pl.DataFrame) -> list[Exception]:
+    """Register the tables; what is wrong with files of a bucket that a query opens will be in the list."""
     files = _Files(store)
+    connection.register("_given", weights.to_arrow())
+    connection.execute(f"CREATE TEMP TABLE {WEIGHTS} AS FROM _given")
     for table in LAKE_TABLES:
-        connection.register(table, _dataset(files, table))
-    for statement in _CLOSED:
+        weight = WEIGHT_OF.get(table)
+        connection.register(f"_{table}" if weight else table, _dataset(files, table))
+        if weight:
+            joined = f"_{table} LEFT JOIN {WEIGHTS} USING (session_id)"
+            connection.execute(
+                f"CREATE TEMP VIEW {table} AS SELECT _{table}.*, {WEIGHTS}.{weight} AS weight FROM {joined}"  # noqa: S608  our names
+            )
+    for statement in (*MACROS, *_CLOSED):
         connection.execute(statement)
     return files.problems
 
 
-def run(store: Store, query: str, parameters: Sequence[object] | Mapping[str, object] | None) -> pl.DataFrame:
+def run(
+    store: Store, query: str, parameters: Sequence[object] | Mapping[str, object] | None, weights: pl.DataFrame
+) -> pl.DataFrame:
     """Return a query's result.
 
     Raises
@@ -97,7 +107,7 @@ def run(store: Store, query: str, parameters: Sequence[object] | Mapping[str, ob
         If a file is damaged.
     """
     connection = _opened()
-    return _interruptible(connection, lambda: _result(store, connection, query, parameters))
+    return _interruptible(connection, lambda: _result(store, connection, query, parameters, weights))
 
 
 def _interruptible(connection: duckdb.DuckDBPyConnection, work: Callable[[], pl.DataFrame]) -> pl.DataFrame:
@@ -131,12 +141,14 @@ def _result(
     connection: duckdb.DuckDBPyConnection,
     query: str,
     parameters: Sequence[object] | Mapping[str, object] | None,
+    weights: pl.DataFrame,
 ) -> pl.DataFrame:
     import duckdb
 
-    problems = _register(connection, store)
+    problems = _register(connection, store, weights)
     try:
-        relation = connection.sql(query, params=parameters)
+        relation = connection.sql(with_weights(query), params=parameters)
+        check_footers(store, *(table for table in LAKE_TABLES if table in query.lower()))
         return pl.DataFrame() if relation is None else _as_frame(relation)
     except PulseError:
         raise
@@ -251,11 +263,13 @@ def _dataset(files: _Files, table: str) -> object:
     paths = files_of(files.store, table)
     if not paths:
         return schema.empty_table()
-    root = f"{files.store.location}/" if isinstance(files.store, LocalStore) else ""
+    local = isinstance(files.store, LocalStore)
+    root = f"{files.store.location}/" if local else ""
     return dataset(
         [root + path for path in paths],
         schema=schema,
-        filesystem=PyFileSystem(files),
+        # One in Python, which waits for the interpreter in Arrow's threads, can deadlock with DuckDB's: only where there is no other.
+        filesystem=LocalFileSystem() if local else PyFileSystem(files),
         format="parquet",
         partitioning=partitioning(pa.schema([(DATE, pa.date32())]), flavor="hive"),
         partition_base_dir=root + table,
@@ -263,7 +277,7 @@ def _dataset(files: _Files, table: str) -> object:
 
 
 class _Files(FileSystemHandler):  # type: ignore[misc]  # pyarrow has no types
-    """A lake as pyarrow opens its files: each is checked first, and one in a bucket is read in one request."""
+    """A lake in a bucket as pyarrow opens its files: each is read in one request, and checked."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
@@ -284,15 +298,11 @@ class _Files(FileSystemHandler):  # type: ignore[misc]  # pyarrow has no types
         return pa.BufferReader(b"")
 
     def _checked(self, path: str) -> pa.NativeFile:
-        table = path.split("/")[-3]
-        if isinstance(self.store, LocalStore):
-            check_footer(table, path)
-            with suppress(FileNotFoundError):
-                return pa.OSFile(path)
-        elif (data := self.store.read(path)) is not None:
-            check_columns(table, io.BytesIO(data), f"{self.store.location}/{path}")
-            return pa.BufferReader(data)
-        raise LakeError(f"{path} was deleted while it was read. Run the query again.")
+        data = self.store.read(path)
+        if data is None:
+            raise LakeError(f"{path} was deleted while it was read. Run the query again.")
+        check_columns(path.split("/")[-3], io.BytesIO(data), f"{self.store.location}/{path}")
+        return pa.BufferReader(data)
 
     def _refuse(self, *_: Any, **__: Any) -> NoReturn:
         raise NotImplementedError

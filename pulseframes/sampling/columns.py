@@ -18,6 +18,7 @@ RESPONDED: Final = "responded"  #: of members: whether their details were receiv
 
 # Of weighted sessions: the members that responded.
 WEIGHT: Final = "weight"  #: how many sessions it represents
+VIEW_WEIGHT: Final = "view_weight"  #: how many page views each of its own represents
 AUXILIARY: Final = "_auxiliary"  #: what the weights are scaled by: 1, or page views
 GROUP: Final = "_group"  #: the sessions whose variance is taken together: a stratum, or several small ones
 CELL: Final = "_cell"  #: the sessions whose auxiliary total is known: a group, apart from those that were certain

@@ -7,9 +7,20 @@ from collections.abc import Iterable
 import polars as pl
 
 from pulseframes.errors import InvalidQuery
-from pulseframes.sampling.columns import DETAILED, PROBABILITY, RATE, RESPONDED, SIZE, STRATUM, VIEWS
+from pulseframes.sampling.columns import (
+    DETAILED,
+    PROBABILITY,
+    RATE,
+    RESPONDED,
+    SIZE,
+    STRATUM,
+    VIEW_WEIGHT,
+    VIEWS,
+    WEIGHT,
+)
 from pulseframes.sampling.design import Design, size_of, stratum_of
-from pulseframes.sampling.rates import probability, stratum_rates
+from pulseframes.sampling.rates import DesignState, probability, stratum_rates
+from pulseframes.sampling.weights import weigh
 from pulseframes.tables.frames import SessionFrames
 
 
@@ -89,3 +100,17 @@ def members_of(population: pl.DataFrame, ids: pl.Series, details: SessionFrames)
         frame.join(respondents, on="session_id", how="semi") for frame in details.tables().values()
     )
     return members, SessionFrames(sessions, page_views, errors)
+
+
+def session_weights(sessions: pl.DataFrame, drawn: pl.DataFrame, state: DesignState) -> pl.DataFrame:
+    """Return how many sessions each sampled one with details represents, ``weight``, and how many page views each of its own, ``view_weight``.
+
+    They add up to the number of sessions in the population, and to that of their page views.
+    """
+    rated = state.with_rate(population_of(sessions, state.design, drawn))
+    population = with_probability(rated.drop_nulls(RATE))
+    members = population.join(drawn.select("session_id", RESPONDED), on="session_id", maintain_order="left")
+    by_session, by_view = (
+        weigh(population, members, auxiliary).select("session_id", WEIGHT) for auxiliary in (pl.lit(1.0), pl.col(VIEWS))
+    )
+    return by_session.join(by_view.rename({WEIGHT: VIEW_WEIGHT}), on="session_id", maintain_order="left")

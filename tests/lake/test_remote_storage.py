@@ -35,6 +35,7 @@ from pulseframes.lake.lease import LOCK_FILE, ConditionsUnknown
 from pulseframes.lake.partitions import encode
 from pulseframes.lake.remote_storage import ObjectStore
 from pulseframes.lake.storage import LocalStore, Store, open_store
+from pulseframes.lake.weights import NO_WEIGHTS
 from pulseframes.tables import LAKE_TABLES, SESSIONS
 
 KEY = "AKIAMARKEDACCESSKEY"
@@ -639,14 +640,14 @@ def test_duckdb_reads_only_the_days_it_needs_each_file_in_one_request(
     opened: list[str] = []
     really = ObjectStore.get
     monkeypatch.setattr(ObjectStore, "get", lambda store, path: [opened.append(path), really(store, path)][1])
-    with sql.connect(filled) as connection:
+    with sql.connect(filled, NO_WEIGHTS) as connection:
         rows = connection.execute("select session_id from sessions where date = '2026-11-10' order by 1").fetchall()
     assert [row[0] for row in rows] == list(range(1000, 1010))
     assert opened == ["sessions/date=2026-11-10/data.parquet"]
 
 
 def test_a_file_that_is_deleted_while_duckdb_reads_is_named(filled: ObjectStore) -> None:
-    with sql.connect(filled) as connection:
+    with sql.connect(filled, NO_WEIGHTS) as connection:
         filled.delete(["sessions/date=2026-11-10/data.parquet"])
         for _ in range(50):  # an exception in a file system of pyarrow's is a deadlock once in a hundred times
             with pytest.raises(duckdb.Error, match="2026-11-10/data.parquet"):
