@@ -24,9 +24,11 @@ def _write_csv(frame: pl.DataFrame, file: IO[bytes]) -> None:
 
 def _write_ndjson(frame: pl.DataFrame, file: IO[bytes]) -> None:
     # polars would panic, and print that on stderr.
-    for field in frame.clear().to_arrow().schema:
-        if _holds_binary(field.type):
-            raise pl.exceptions.ComputeError(f"NDJSON cannot hold {field.name}, which is binary")
+    types = frame.clear()
+    types.columns = [str(number) for number in range(len(types.columns))]  # Arrow cannot hold every name
+    for name, kind in zip(frame.columns, types.to_arrow().schema.types, strict=True):
+        if _holds_binary(kind):
+            raise pl.exceptions.ComputeError(f"NDJSON cannot hold {name}, which is binary")
     # polars would write a time without saying that it is UTC.
     times = [name for name, dtype in frame.schema.items() if isinstance(dtype, pl.Datetime)]
     frame.with_columns(pl.col(times).dt.strftime(_TIME)).write_ndjson(file)
