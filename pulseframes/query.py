@@ -107,7 +107,7 @@ class SearchQuery:
     def may_find(self, start: datetime | None, country: str | None, user: str | None) -> bool:
         """Return whether a session is an answer to the search. Times may be off by a day, unknown values may be right."""
         return (
-            (start is None or self.date_from - _DAY <= start <= self.date_to + _DAY)
+            (start is None or (self.date_from - start <= _DAY and start - self.date_to <= _DAY))
             and (not self.country or country is None or country.upper() in self.country)
             and (self.user_identifier is None or user is None or user.casefold() == self.user_identifier.casefold())
         )

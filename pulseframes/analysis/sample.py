@@ -10,6 +10,7 @@ from typing import Final
 import polars as pl
 
 from pulseframes._process import check_process
+from pulseframes._text import plural
 from pulseframes.errors import IncompleteWarning, InvalidQuery, LakeError, warn
 from pulseframes.lake import Lake, as_lake, in_window, is_active
 from pulseframes.query import EVER, DateLike, parse_window
@@ -289,10 +290,18 @@ def _window(lake: Lake, state: DesignState | None, date_from: DateLike | None, d
             argument=argument,
         )
     if gaps:
-        others = f" and {len(gaps) - 1} more parts" if gaps[1:] else ""
+        others = f" and {plural(len(gaps) - 1, 'more part')}" if gaps[1:] else ""
         warn(
             IncompleteWarning,
             f"The lake {lake.location} has not read all of this window: the figures omit {_text(gaps[0])}{others}.",
+        )
+    lacking = [part for part in lake.state().incomplete if subtract([window], [part]) != [window]]
+    if lacking:
+        others = f" and {plural(len(lacking) - 1, 'more part')}" if lacking[1:] else ""
+        warn(
+            IncompleteWarning,
+            f"The lake {lake.location} lacks sessions of {_text(lacking[0])}{others}: the server did not send them, or they were deleted. "
+            "The figures are for the others.",
         )
     return window
 

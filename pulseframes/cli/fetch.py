@@ -18,6 +18,7 @@ from pulseframes.cli.output import (
     counted_client,
     ids_in,
     info,
+    make_folder,
     print_frame,
     print_quota,
     progress_bar,
@@ -112,7 +113,7 @@ def details(
     if not wanted and ids_from is None:
         raise typer.BadParameter("no session id: pass some, or a file with --ids-from.", param_hint="ID")
     if output is not None:
-        output.mkdir(parents=True, exist_ok=True)
+        make_folder(output)
         check_writable(output / f"{name}.{file_format}" for name in TABLES)
 
     def write(frames: pf.SessionFrames) -> None:

@@ -110,6 +110,15 @@ def check_writable(paths: Iterable[Path]) -> None:
             raise typer.BadParameter(f"{path} is not writable: {problem.strerror}.", param_hint="--output") from None
 
 
+def make_folder(path: Path) -> None:
+    """Create a folder for files, unless it exists, before any call is spent."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        message = f"{path} cannot be a folder: {problem.strerror}. Name one, such as week."
+        raise typer.BadParameter(message, param_hint="--output") from None
+
+
 def ids_in(path: Path | None) -> list[int]:
     """Return the session ids in a file; none without a file."""
     if path is None:

@@ -108,7 +108,10 @@ def estimate(
     )
     from pulseframes.analysis.sample import describe_response
 
-    info(describe_response(place, design) or "No sample was needed: these figures are known for all sessions.")
+    info(
+        describe_response(place, design)
+        or "No sample was needed: these figures are known for all sessions in the lake."
+    )
 
 
 @app.command(

@@ -170,6 +170,8 @@ class Settings:
         for name in ("count_authenticate", "keep_session_key", "allow_http"):
             check_flag(name, getattr(self, name))
         check_type("home", self.home, (str, os.PathLike), "a folder, such as '/var/lib/pulseframes'")
+        if "\0" in os.fspath(self.home):
+            raise InvalidQuery("home holds a NUL character, which no folder's name can have.", argument="home")
         _ = self.folder  # raises if there is none
 
     def _named(self, setting: str) -> str:

@@ -30,7 +30,7 @@ from pulseframes.fetch.backlog import (
 from pulseframes.fetch.draw import SampleDraw, design_to_use
 from pulseframes.fetch.sync_report import span_text
 from pulseframes.lake import Lake, LakeState, as_lake
-from pulseframes.query import DateLike, SearchQuery
+from pulseframes.query import EVER, DateLike, SearchQuery
 from pulseframes.sampling.design import Design
 from pulseframes.windows import FRESH, LOOK_BACK, Window, subtract
 
@@ -289,7 +289,8 @@ def _total(fetcher: Fetcher, lake: Lake, windows: Sequence[Window], *, probe: bo
     If the week before suggests less than a page, reading them costs one call anyway: no probe is worth it.
     """
     start, end = windows[0].start, windows[-1].end
-    expected = count_sessions(lake, Window(start - _WEEK, start)) * (_length(windows) / _WEEK)
+    before = Window(start - min(_WEEK, start - EVER.start), start)  # there is no week before the first of all
+    expected = count_sessions(lake, before) * (_length(windows) / _WEEK) if before.start < start else 0.0
     if 0 < expected < SEARCH.page_size / 2:
         return round(expected)
     if not probe:

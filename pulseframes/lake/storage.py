@@ -105,6 +105,8 @@ def open_store(path: str | os.PathLike[str], storage_options: Mapping[str, str] 
     scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]+):/", text) if isinstance(path, str) else None
     if scheme is not None and scheme[1].lower() in _SCHEMES:
         return _open_bucket(text, storage_options)
+    if "\0" in text:
+        raise InvalidQuery("path holds a NUL character, which no file's name can have.", argument="path")
     if scheme is not None and scheme[1].lower() != "file":
         raise InvalidQuery(f"path: unknown scheme {scheme[1]}://. {_VALID}.", argument="path")
     if storage_options:

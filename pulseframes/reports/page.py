@@ -135,7 +135,9 @@ def writable(output: str | os.PathLike[str]) -> Path:
     check_type("output", output, (str, os.PathLike), "a file, such as 'report.html'")
     path = Path(output)
     problem = ""
-    if path.is_dir():
+    if "\0" in str(path):
+        problem = "output holds a NUL character, which no file's name can have."
+    elif path.is_dir():
         problem = f"{path} is a folder; name a file in it, such as {path / 'report.html'}."
     elif path.suffix.lower() not in SUFFIXES:
         problem = f"a report is HTML, so {path} must end in {' or '.join(SUFFIXES)}, such as {path.with_suffix('.html')}. A browser prints it as PDF."

@@ -60,6 +60,15 @@ def test_details_that_the_quota_cuts_off_before_the_first_leave_the_folder_as_it
     assert {path.name: path.read_bytes() for path in Path("out").iterdir()} == before
 
 
+def test_details_into_a_file_are_refused_before_a_call_is_spent(shop: Simulator, run: Run) -> None:
+    Path("a.csv").write_text("mine")
+    code, _, said = run("details", "5", "-o", "a.csv")
+    assert code == 2
+    assert "a.csv cannot be a folder: File exists. Name one, such as week." in " ".join(said.split())
+    assert Path("a.csv").read_text() == "mine"
+    assert shop.requests == []
+
+
 @pytest.mark.parametrize("extension", [*FORMATS])
 def test_a_search_that_finds_nobody_leaves_a_file_with_sessions_as_it_was(
     shop: Simulator, run: Run, extension: str

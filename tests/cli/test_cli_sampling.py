@@ -372,7 +372,7 @@ def test_estimate_of_a_lake_with_all_details_needs_no_sample(run: Run, lake: pf.
     lake.write(pf.SessionFrames(truth["sessions"], truth["page_views"], truth["errors"]), fetched_at=NOW)
     code, out, err = run("estimate", lake.location, "mean(loading_time_ms)", "-f", "ndjson")
     assert json.loads(out)["estimate"] == pytest.approx(truth["page_views"]["loading_time_ms"].mean())
-    assert (code, err) == (0, "No sample was needed: these figures are known for all sessions.\n")
+    assert (code, err) == (0, "No sample was needed: these figures are known for all sessions in the lake.\n")
 
 
 @pytest.mark.parametrize(

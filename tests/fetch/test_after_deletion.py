@@ -109,7 +109,10 @@ def test_a_new_lake_its_plan_and_its_report_say_what_was_deleted_from_the_journa
         plan = pf.plan(kept / "new", *WEEK, client=client)
         assert (plan.calls, plan.incomplete) == (0, report.incomplete)
         assert "Incomplete: 2026-11-09 00:00 to 2026-11-16 00:00 UTC. A refresh downloads it again." in str(plan)
-        page = pf.report(kept / "new", None)
+        with pytest.warns(pf.IncompleteWarning, match="lacks sessions of 2026-11-09 00:00 to 2026-11-16 00:00 UTC"):
+            page = pf.report(kept / "new", None)
+        with pytest.warns(pf.IncompleteWarning, match="lacks sessions of"):
+            pf.estimate(kept / "new", "count()")
         assert "all sessions that the server counted were downloaded" not in page
         assert "Sessions missing" in page
     with client_at(shop, kept, NOW + timedelta(hours=1)) as client:
@@ -124,7 +127,8 @@ def test_a_lake_from_which_a_person_was_deleted_says_of_which_days(shop: Simulat
     incomplete = pf.Lake(kept / "lake").state().incomplete
     covered = {start.date() + timedelta(days=day) for start, end in incomplete for day in range((end - start).days)}
     assert covered == set(days)
-    page = pf.report(kept / "lake", None)
+    with pytest.warns(pf.IncompleteWarning, match="lacks sessions of"):
+        page = pf.report(kept / "lake", None)
     assert "Sessions missing" in page
     assert "counted, all sessions" not in page
 

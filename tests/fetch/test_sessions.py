@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import warnings
-from datetime import timedelta
+from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -442,3 +443,15 @@ def test_one_fault_costs_one_call_and_the_second_run_none() -> None:
                 assert client.calls_spent == 1 + pages + 1
             assert_frame_equal(first, again)
             assert_frame_equal(first, simulator.summaries(*window))
+
+
+@pytest.mark.parametrize("window", [(date.min, date.max), ("0001-01-01", "2026-11-20"), (WEEK[0], "9999-12-31")])
+def test_a_window_may_reach_to_the_ends_of_the_calendar(
+    client: pf.PulseClient, tmp_path: Path, window: tuple[Any, Any]
+) -> None:
+    found = pf.search_sessions(*window, client=client)
+    assert pf.certificate(found).complete
+    assert not found.is_empty()
+    for ask in (pf.plan, pf.sync, pf.plan):
+        ask(tmp_path / "lake", *window, client=client)
+    assert pf.estimate(tmp_path / "lake", "count()", date_from=window[0])["estimate"].item() > 0

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -17,6 +17,7 @@ from conftest import Run
 import pulseframes as pf
 from lake.test_lake import START, session_rows
 from pulseframes.lake import sql
+from pulseframes.tables import SESSIONS
 
 NAME = "Zoë O'Neil"
 
@@ -124,6 +125,7 @@ ENDLESS = """
 import sys
 from pulseframes import cli
 from pulseframes.lake import sql
+from pulseframes.tables import SESSIONS
 really = sql._result
 def result(*args):
     print("begun", flush=True)
@@ -173,3 +175,13 @@ def test_ctrl_c_at_any_moment_of_a_short_query_ends_it_or_comes_too_late(lake: p
     # Python itself, at its end, has no handler any more: a shell reports that as 130, too.
     assert code in {0, 130, -signal.SIGINT}, errors
     assert "Traceback" not in errors
+
+
+def test_a_process_ends_after_a_query_that_reads_a_part_of_many_days(tmp_path: Path) -> None:
+    start = datetime(2026, 11, 1, tzinfo=UTC)
+    rows = [{"session_id": day, "session_start": start + timedelta(days=day)} for day in range(25)]
+    pf.Lake(tmp_path / "lake").write(pl.DataFrame(rows, SESSIONS.schema))
+    script = f"import pulseframes as pf; print(len(pf.Lake({str(tmp_path / 'lake')!r}).sql('select * from sessions limit 1')))"
+    for _ in range(4):  # Arrow may still read ahead when Python ends
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+        assert (done.returncode, done.stdout) == (0, "1\n")

@@ -188,7 +188,8 @@ def test_gaps_and_incomplete_windows_are_reported(shop: pf.SessionFrames, tmp_pa
         state.coverage.remove(Window(WEEK.start + day, WEEK.start + 2 * day))
         state.incomplete.append(Window(WEEK.start + 3 * day, WEEK.start + 4 * day))
         lake.save_state()
-    page = Page(pf.report(lake))
+    with pytest.warns(pf.IncompleteWarning, match="lacks sessions of 2026-11-12"):
+        page = Page(pf.report(lake))
     assert "Not downloaded 10 November 2026" in page.text
     assert "Sessions missing 12 November 2026" in page.text
 
