@@ -125,7 +125,6 @@ ENDLESS = """
 import sys
 from pulseframes import cli
 from pulseframes.lake import sql
-from pulseframes.tables import SESSIONS
 really = sql._result
 def result(*args):
     print("begun", flush=True)
