@@ -62,7 +62,7 @@ def a_user(shop: Simulator, number: int) -> str:
     return str(named[number % len(named)])
 
 
-@settings(max_examples=15)
+@settings(max_examples=8)
 @given(
     user=st.none() | st.integers(0, 10_000),
     days=st.integers(2, 7),
