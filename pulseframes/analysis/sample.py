@@ -295,6 +295,12 @@ def _window(lake: Lake, state: DesignState | None, date_from: DateLike | None, d
             IncompleteWarning,
             f"The lake {lake.location} has not read all of this window: the figures omit {_text(gaps[0])}{others}.",
         )
+    warn_of_lacking(lake, window)
+    return window
+
+
+def warn_of_lacking(lake: Lake, window: Window) -> None:
+    """Warn if a lake lacks sessions of a window that it has read."""
     lacking = [part for part in lake.state().incomplete if subtract([window], [part]) != [window]]
     if lacking:
         others = f" and {plural(len(lacking) - 1, 'more part')}" if lacking[1:] else ""
@@ -303,7 +309,6 @@ def _window(lake: Lake, state: DesignState | None, date_from: DateLike | None, d
             f"The lake {lake.location} lacks sessions of {_text(lacking[0])}{others}: the server did not send them, or they were deleted. "
             "The figures are for the others.",
         )
-    return window
 
 
 def _text(window: Window) -> str:

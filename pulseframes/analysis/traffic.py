@@ -9,7 +9,7 @@ import polars as pl
 
 from pulseframes._arguments import did_you_mean
 from pulseframes.analysis.estimate import Source, estimate, sample_of, with_limits
-from pulseframes.analysis.sample import Sample
+from pulseframes.analysis.sample import Sample, warn_of_lacking
 from pulseframes.errors import InvalidQuery
 from pulseframes.lake import Lake, as_lake
 from pulseframes.query import DateLike, parse_window
@@ -72,6 +72,9 @@ def traffic(
         raise InvalidQuery(f"Unknown column {by!r} of sessions in by=.{hint}", argument="by")
     window = parse_window(date_from, date_to)
     groups = [] if by is None else [by]
+    if isinstance(source, Lake | str | os.PathLike):
+        source = as_lake(source, "source")
+        warn_of_lacking(source, window)
     counts = (
         _sessions(source, ["session_start", "user_id", "page_view_count", *groups])
         .filter(pl.col("session_start").is_between(*window, closed="left"))
@@ -151,8 +154,8 @@ def satisfaction(
 
 def _sessions(source: Sessions, columns: list[str]) -> pl.LazyFrame:
     """Scan columns of a source's sessions."""
-    if isinstance(source, Lake | str | os.PathLike):
-        return as_lake(source, "source").sessions().select(*dict.fromkeys(columns))
+    if isinstance(source, Lake):
+        return source.sessions().select(*dict.fromkeys(columns))
     match source:
         case Sample():
             frame = source.population.lazy()

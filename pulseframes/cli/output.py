@@ -257,16 +257,20 @@ def say(text: str, *, err: bool = False, nl: bool = True) -> None:
 
 
 def print_warnings(worded: Callable[[object], str] = str) -> None:
-    """Print each of our warnings on stderr, whatever filters are set, without the line of code that it came from.
+    """Print each of our warnings on stderr once, whatever filters are set, without the line of code that it came from.
 
     Parameters
     ----------
     worded : callable
         Returns the message of a warning for the command line.
     """
+    printed = set[str]()
 
     def show(message: Warning | str, *_where: object) -> None:
-        alert(f"warning: {worded(message)}")
+        text = f"warning: {worded(message)}"
+        if text not in printed:  # several figures of one command can rest on the same
+            printed.add(text)
+            alert(text)
 
     warnings.showwarning = show  # type: ignore[assignment]  # it ignores the other arguments
     warnings.simplefilter("always", pf.PulseWarning)

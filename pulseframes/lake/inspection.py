@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import chain
 
 from pulseframes._text import listed, plural
 from pulseframes.errors import LakeError
@@ -29,8 +31,8 @@ def _in_tables(lake: LakeFiles) -> Iterator[LakeError]:
             continue
         own = own_files(names)
         copies += [name for name in names if name not in own and "/." not in name]
-        yield from (problem for name in own for problem in _raised(lambda name=name: store.check_own(name)))  # type: ignore[misc]
-        yield from _raised(lambda table=table: check_footers(store, table))  # type: ignore[misc]
+        checks = [*(partial(store.check_own, name) for name in own), partial(check_footers, store, table)]
+        yield from chain.from_iterable(map(_raised, checks))
     yield from _uncounted(lake, copies)
 
 

@@ -302,8 +302,9 @@ class Lake(LakeFiles):
         """
         from pulseframes.lake import sql, weights
 
+        weights.refuse_natural_joins(query)
         weights.warn_of_sample(self, query)
-        return sql.run(self.store, query, parameters, weights.weights_for(self, query))
+        return sql.run(self.store, query, parameters, weights.weights_of(self))
 
     def duckdb(self) -> duckdb.DuckDBPyConnection:
         """Return a DuckDB connection with the views of ``sql()``.

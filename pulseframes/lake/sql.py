@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import io
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyarrow.fs import FileSystemHandler, LocalFileSystem, PyFileSystem
+import pyarrow.dataset as ds
+from pyarrow.fs import LocalFileSystem
 
 from pulseframes.errors import InvalidQuery, LakeError, PulseError
 from pulseframes.lake.partitions import DAMAGE, check_columns, check_files, check_footers, files_of
@@ -35,6 +36,7 @@ _CLOSED: Final = (
     "SET lock_configuration = true",
 )
 
+_PARQUET: Final = ds.ParquetFileFormat()
 #: The most bytes of a result.
 _LARGEST: Final = 2**30
 #: The seconds in which DuckDB should end an interrupted query; some functions cannot be interrupted.
@@ -77,13 +79,13 @@ def _opened() -> duckdb.DuckDBPyConnection:
 
 
 def _register(connection: duckdb.DuckDBPyConnection, store: Store, weights: pl.DataFrame) -> list[Exception]:
-    """Register the tables; what is wrong with files of a bucket that a query opens will be in the list."""
-    files = _Files(store)
+    """Register the tables; what is wrong with files of a bucket that a query reads will be in the list."""
+    problems: list[Exception] = []
     connection.register("_given", weights.to_arrow())
     connection.execute(f"CREATE TEMP TABLE {WEIGHTS} AS FROM _given")
     for table in LAKE_TABLES:
         weight = WEIGHT_OF.get(table)
-        connection.register(f"_{table}" if weight else table, _dataset(files, table))
+        connection.register(f"_{table}" if weight else table, _dataset(store, table, problems))
         if weight:
             joined = f"_{table} LEFT JOIN {WEIGHTS} USING (session_id)"
             connection.execute(
@@ -91,7 +93,7 @@ def _register(connection: duckdb.DuckDBPyConnection, store: Store, weights: pl.D
             )
     for statement in (*MACROS, *_CLOSED):
         connection.execute(statement)
-    return files.problems
+    return problems
 
 
 def run(
@@ -251,63 +253,75 @@ def _replaced(kind: pa.DataType, number: pa.DataType) -> pa.DataType:
     return pa.list_(fields[0]) if pa.types.is_list(kind) else kind
 
 
-def _dataset(files: _Files, table: str) -> object:
+def _dataset(store: Store, table: str, problems: list[Exception]) -> object:
     """Return a table as a pyarrow dataset, or as an empty table if it has no files.
 
     DuckDB streams a dataset, and pushes filters down to its files. Of a LazyFrame, DuckDB 2 holds all that a query selects in
     memory, whatever its LIMIT, and DuckDB 1 the whole table as soon as it is registered.
     """
-    from pyarrow.dataset import dataset, partitioning
-
     schema: pa.Schema = pl.DataFrame(schema=partitioned(LAKE_TABLES[table])).to_arrow().schema
-    paths = files_of(files.store, table)
+    paths = files_of(store, table)
     if not paths:
         return schema.empty_table()
-    local = isinstance(files.store, LocalStore)
-    root = f"{files.store.location}/" if local else ""
-    return dataset(
+    days = ds.partitioning(pa.schema([(DATE, pa.date32())]), flavor="hive")
+    if not isinstance(store, LocalStore):
+        return _BucketDataset(store, paths, schema, days, problems)
+    root = f"{store.location}/"
+    return ds.dataset(
         [root + path for path in paths],
         schema=schema,
-        # One in Python, which waits for the interpreter in Arrow's threads, can deadlock with DuckDB's: only where there is no other.
-        filesystem=LocalFileSystem() if local else PyFileSystem(files),
+        filesystem=LocalFileSystem(),
         format="parquet",
-        partitioning=partitioning(pa.schema([(DATE, pa.date32())]), flavor="hive"),
+        partitioning=days,
         partition_base_dir=root + table,
     )
 
 
-class _Files(FileSystemHandler):  # type: ignore[misc]  # pyarrow has no types
-    """A lake in a bucket as pyarrow opens its files: each is read in one request, and checked."""
+class _BucketDataset(ds.FileSystemDataset):  # type: ignore[misc]  # pyarrow has no types
+    """A table in a bucket, which reads each file in one request when DuckDB asks for its rows, and checks it.
 
-    def __init__(self, store: Store) -> None:
-        self.store = store
-        self.problems: list[Exception] = []
+    Not by a file system in Python, which Arrow's threads would call: they can deadlock with DuckDB's, and outlive the query.
+    """
 
-    def get_type_name(self) -> str:
-        return "pulseframes"
+    def __init__(
+        self, store: Store, paths: list[str], schema: pa.Schema, days: ds.Partitioning, problems: list[Exception]
+    ) -> None:
+        fragments = [
+            _PARQUET.make_fragment(path, LocalFileSystem(), partition_expression=days.parse(path)) for path in paths
+        ]
+        super().__init__(fragments, schema, _PARQUET)
+        self._store = store
+        self._problems = problems
 
-    def normalize_path(self, path: str) -> str:
-        return path
+    def scanner(self, columns: list[str] | None = None, filter: Any = None, **_: Any) -> _Scanner:  # noqa: A002  pyarrow's name
+        """Return a scan of the files that the filter allows, as DuckDB calls it."""
+        names = self.schema.names if columns is None else columns
+        schema = pa.schema([self.schema.field(name) for name in names])
+        return _Scanner(pa.RecordBatchReader.from_batches(schema, self._batches(names, filter)))
 
-    def open_input_file(self, path: str) -> pa.NativeFile:
-        try:
-            return self._checked(path)
-        except Exception as problem:  # noqa: BLE001  raised after the scan
-            self.problems.append(problem)
-        # An exception in here can deadlock pyarrow. An empty file is no Parquet file, so the scan fails and names it.
-        return pa.BufferReader(b"")
+    def _batches(self, columns: list[str], rows: Any) -> Iterator[pa.RecordBatch]:
+        for fragment in self.get_fragments(rows):
+            try:
+                data = self._checked(fragment.path)
+            except Exception as problem:
+                self._problems.append(problem)  # DuckDB passes on its text only
+                raise
+            file = _PARQUET.make_fragment(pa.BufferReader(data), partition_expression=fragment.partition_expression)
+            yield from file.to_batches(schema=self.schema, columns=columns, filter=rows, use_threads=False)
 
-    def _checked(self, path: str) -> pa.NativeFile:
-        data = self.store.read(path)
+    def _checked(self, path: str) -> bytes:
+        data = self._store.read(path)
         if data is None:
             raise LakeError(f"{path} was deleted while it was read. Run the query again.")
-        check_columns(path.split("/")[-3], io.BytesIO(data), f"{self.store.location}/{path}")
-        return pa.BufferReader(data)
+        check_columns(path.split("/", maxsplit=1)[0], io.BytesIO(data), f"{self._store.location}/{path}")
+        return data
 
-    def _refuse(self, *_: Any, **__: Any) -> NoReturn:
-        raise NotImplementedError
 
-    # A dataset whose paths are given only opens them.
-    get_file_info = get_file_info_selector = open_input_stream = _refuse
-    create_dir = delete_dir = delete_dir_contents = delete_root_dir_contents = delete_file = _refuse
-    move = copy_file = open_output_stream = open_append_stream = _refuse
+class _Scanner(NamedTuple):
+    """What DuckDB needs of a scanner."""
+
+    reader: pa.RecordBatchReader
+
+    def to_reader(self) -> pa.RecordBatchReader:
+        """Return the rows."""
+        return self.reader

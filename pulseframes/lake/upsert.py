@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import polars as pl
 
@@ -28,7 +28,15 @@ from pulseframes.tables.certificate import fetched_of
 from pulseframes.tables.frames import SessionFrames
 from pulseframes.tables.validation import check
 
-Writable = pl.DataFrame | SessionFrames | str | os.PathLike[str]
+
+class ArrowStream(Protocol):
+    """A frame of any library, such as pandas or pyarrow."""
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        """Return the rows."""
+
+
+Writable = pl.DataFrame | SessionFrames | ArrowStream | str | os.PathLike[str]
 
 _NEW: Final = "_new"
 _FAILED: Final = "detail_failed_at"

@@ -51,16 +51,13 @@ _TOKEN: Final = re.compile(
     re.DOTALL | re.IGNORECASE,
 )
 _AGGREGATE: Final = re.compile(
-    r"\b(?:count|sum|avg|mean|median|mode|(?:approx_)?quantile\w*|stddev\w*|var\w*|histogram)\s*\(", re.IGNORECASE
+    r"\b(?:(?:approx_)?(?:count|quantile)\w*|sum|avg|mean|median|mode|stddev\w*|var\w*|histogram)\s*\(|\bsummarize\b",
+    re.IGNORECASE,
 )
 _DETAILS: Final = re.compile(
     r"\b(?:page_views|errors|satisfaction_rating|ip_country|ip_state|ip_city)\b", re.IGNORECASE
 )
 _WEIGHTED: Final = re.compile(rf"\bweight\b|\b(?:{'|'.join(_ARGUMENTS)})\s*\(", re.IGNORECASE)
-_SHOWS_NO_WEIGHT: Final = re.compile(r"count\s*\(\s*\*\s*\)", re.IGNORECASE)
-_MAY_SHOW_WEIGHT: Final = re.compile(
-    r"weight|\bw_|\*|\bcolumns\b|\bdescribe\b|\bsummarize\b|\btable\b|\bshow\b", re.IGNORECASE
-)
 _NATURAL: Final = re.compile(r"\bnatural\b[\w\s]*\bjoin\b", re.IGNORECASE)
 #: The lakes of whose sample a user was told, each once in a process.
 _TOLD: Final[set[str]] = set()
@@ -77,24 +74,13 @@ def weights_of(lake: Lake) -> pl.DataFrame:
     return NO_WEIGHTS if drawn.is_empty() else session_weights(sessions, drawn, state)
 
 
-def weights_for(lake: Lake, query: str) -> pl.DataFrame:
-    """Return the weights that a query may show, which take a look at all sessions; else no rows.
-
-    Raises
-    ------
-    InvalidQuery
-        If the query joins tables by all columns that they share, which would compare weights.
-    """
+def refuse_natural_joins(query: str) -> None:
+    """Raise ``InvalidQuery`` if a query joins tables by all columns that they share, which would compare weights."""
     if _NATURAL.search(query):
         raise InvalidQuery(
             "query: a natural join would compare the weights of rows. Name the column, as in page_views JOIN sessions USING (session_id).",
             argument="query",
         )
-    rest = _SHOWS_NO_WEIGHT.sub("", query)
-    selects, froms = (len(re.findall(rf"\b{word}\b", rest, re.IGNORECASE)) for word in ("select", "from"))
-    shows = _MAY_SHOW_WEIGHT.search(rest) or froms > selects  # FROM alone selects all columns
-    lake.state()
-    return weights_of(lake) if shows else NO_WEIGHTS
 
 
 def with_weights(query: str) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from conftest import client_of, settings_of
+from conftest import Run, client_of, settings_of
 from hypothesis import given, settings, strategies as st
 
 import pulseframes as pf
@@ -111,8 +111,9 @@ def test_a_new_lake_its_plan_and_its_report_say_what_was_deleted_from_the_journa
         assert "Incomplete: 2026-11-09 00:00 to 2026-11-16 00:00 UTC. A refresh downloads it again." in str(plan)
         with pytest.warns(pf.IncompleteWarning, match="lacks sessions of 2026-11-09 00:00 to 2026-11-16 00:00 UTC"):
             page = pf.report(kept / "new", None)
-        with pytest.warns(pf.IncompleteWarning, match="lacks sessions of"):
-            pf.estimate(kept / "new", "count()")
+        for figure in (lambda: pf.estimate(kept / "new", "count()"), lambda: pf.traffic(kept / "new", every="1d")):
+            with pytest.warns(pf.IncompleteWarning, match="lacks sessions of"):
+                figure()
         assert "all sessions that the server counted were downloaded" not in page
         assert "Sessions missing" in page
     with client_at(shop, kept, NOW + timedelta(hours=1)) as client:
@@ -131,6 +132,13 @@ def test_a_lake_from_which_a_person_was_deleted_says_of_which_days(shop: Simulat
         page = pf.report(kept / "lake", None)
     assert "Sessions missing" in page
     assert "counted, all sessions" not in page
+
+
+def test_a_command_prints_the_same_warning_once(shop: Simulator, kept: Path, run: Run) -> None:
+    delete(kept, shop, user=a_user(shop, 5), days=0, lake=True)
+    code, _, said = run("report", kept / "lake", "-o", kept / "r.html")
+    assert code == 0
+    assert said.count("lacks sessions of") == 1
 
 
 def test_a_report_of_a_lake_that_was_only_written_to_does_not_call_it_complete(tmp_path: Path) -> None:

@@ -754,7 +754,7 @@ def test_a_file_of_sessions_and_a_frame_of_pandas_or_pyarrow_are_written(lake: p
     (tmp_path / "week.csv").write_text("session_id")
     pandas = sessions.to_pandas(use_pyarrow_extension_array=True)
     for frames in (tmp_path / "week.parquet", pandas, sessions.to_arrow()):
-        lake.write(frames)  # type: ignore[arg-type]
+        lake.write(frames)
         stored = lake.sessions().select(SESSIONS.schema.names()).sort("session_id").collect()
         assert_frame_equal(stored, sessions)
     with pytest.raises(pf.InvalidQuery, match=r"week\.csv cannot be read as Parquet"):

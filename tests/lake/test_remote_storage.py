@@ -703,3 +703,20 @@ def test_an_address_with_a_percent_sign_is_rejected_since_polars_and_obstore_dif
 def test_options_for_a_folder_are_rejected(tmp_path: Path) -> None:
     with pytest.raises(pf.InvalidQuery, match="only a lake in a bucket"):
         open_store(tmp_path, {"aws_region": "us-east-1"})
+
+
+def test_joins_end_and_a_process_ends_after_it_read_a_part_of_a_bucket(endpoint: str) -> None:
+    address = f"s3://lake/ends-{uuid.uuid4().hex}"
+    script = f"""
+import pulseframes as pf
+lake = pf.Lake({address!r})
+rows = {{lake.sql("select count(a.status), count(*) from sessions a join sessions b using (session_id)").row(0) for _ in range(10)}}
+print(rows, len(lake.sql("select * from sessions limit 1")))
+"""
+    rows = [{"session_id": day, "session_start": START + timedelta(days=day)} for day in range(20)]
+    pf.Lake(address, storage_options=options_of(endpoint)).write(pl.DataFrame(rows, SESSIONS.schema))
+    environment = os.environ | {name.upper(): value for name, value in options_of(endpoint).items()}
+    for _ in range(3):  # threads may still read ahead when Python ends
+        command = [sys.executable, "-c", script]
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60, check=False)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "{(0, 20)} 1\n", "")

@@ -82,6 +82,19 @@ def test_weights_add_up_to_all_sessions_and_only_sampled_rows_have_one(lake: pf.
     assert total == pytest.approx(rows["weight"].sum())
 
 
+@pytest.mark.parametrize(
+    "query",
+    [
+        "with views as (from page_views) select max(weight) from views",
+        "select max(x) from (select columns('^weight$') as x from page_views)",
+        "select max(weight) from (pivot (select page, session_id, weight from page_views) on page in ('/') using count(*))",
+        "select max(weight) from (table page_views)",
+    ],
+)
+def test_weights_are_there_however_a_query_names_them(lake: pf.Lake, query: str) -> None:
+    assert lake.sql(query).item() == lake.sql("select max(weight) from page_views").item() > 1
+
+
 def test_macros_of_nothing_are_null_and_a_count_is_0(lake: pf.Lake) -> None:
     row = lake.sql(
         "select w_count(), w_sum(loading_time_ms), w_avg(loading_time_ms), w_quantile(loading_time_ms, 0.5) from page_views where page = ''"
@@ -123,6 +136,8 @@ def test_other_queries_are_unchanged(query: str) -> None:
         "select page, count(*) from page_views group by page",
         "select count(*) from errors",
         "select satisfaction_rating, count(*) from sessions group by all",
+        "select approx_count_distinct(page) from page_views",
+        "summarize page_views",
     ],
 )
 def test_plain_aggregates_over_a_sample_are_warned_of_once(
