@@ -6,8 +6,10 @@ import configparser
 import dataclasses
 import inspect
 import io
+import os
 import re
 import shlex
+import subprocess
 import sys
 import tomllib
 import warnings
@@ -152,6 +154,31 @@ def run_line(line: str, run: Run) -> None:
     else:
         code, _, err = run(*words)
         assert code == 0, f"{line}\n{err}"
+
+
+def test_shell_cron_and_systemd_read_one_file_of_variables(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "how-to" / "every-night.md").read_text("utf-8")
+    variables, *jobs = blocks("text", page)
+    variables = variables.replace("...", "'a $ecret; of +-./:=_ and `id` #1'")
+    (tmp_path / ".pulseframes.env").write_text(variables)
+    reader = configparser.ConfigParser(interpolation=None)  # as systemd, which knows no export
+    reader.optionxform = str  # type: ignore[assignment,method-assign]
+    reader.read_string(f"[file]\n{variables}")
+    wanted = {name: value.strip("'") for name, value in reader["file"].items()}
+    assert len(wanted) == 3
+    (unit,) = re.findall("^EnvironmentFile=%h/(.*)$", page, re.MULTILINE)
+    assert unit == ".pulseframes.env"
+    program = tmp_path / "pulseframes"
+    program.write_text("#!/bin/sh\nenv > $HOME/seen\nexit 3\n")
+    program.chmod(0o755)
+    assert len(jobs) == 2
+    for job in jobs:
+        line = job.split(maxsplit=5)[5]
+        path = f"{tmp_path}:{os.environ['PATH']}"
+        done = subprocess.run(["sh", "-c", line], env={"HOME": str(tmp_path), "PATH": path}, check=False)
+        assert done.returncode == (0 if "sync" in line else 3)  # a sync's 3 is no failure
+        seen = dict(entry.split("=", 1) for entry in (tmp_path / "seen").read_text().splitlines())
+        assert {name: seen[name] for name in wanted} == wanted
 
 
 def check_unit(text: str) -> None:

@@ -10,7 +10,7 @@ import typer
 import pulseframes as pf
 from pulseframes._text import plural
 from pulseframes.cli.app import app, examples
-from pulseframes.cli.options import AsJson, OutputFile, PrintFormat, Refresh, TableName
+from pulseframes.cli.options import AsJson, Last, OutputFile, PrintFormat, Refresh, TableName, window
 from pulseframes.cli.output import (
     Destination,
     alert,
@@ -29,20 +29,26 @@ from pulseframes.cli.output import (
     rich_help_panel="Fetch",
     epilog=examples(
         "search 2026-11-01 2026-11-08 --country NZ -o week.parquet",
-        "search 7d today --limit 20",
+        "search --last 7d --limit 20",
         "search 2026-11-01 2026-11-08 -f csv | tail -n +2 | cut -d, -f1",
     ),
 )
 def search(
     date_from: Annotated[
-        str,
+        str | None,
         typer.Argument(
-            metavar="FROM", help="Start of the window: a date or time in UTC, yesterday, or 7d (7 days before today)."
+            metavar="FROM",
+            help="Start of the window: a date or time in UTC, yesterday, or 7d (7 days before today).",
+            show_default=False,
         ),
-    ],
+    ] = None,
     date_to: Annotated[
-        str, typer.Argument(metavar="TO", help="End of the window, such as today; it is not part of the window.")
-    ],
+        str | None,
+        typer.Argument(
+            metavar="TO", help="End of the window, such as today; it is not part of the window.", show_default=False
+        ),
+    ] = None,
+    last: Last = None,
     user_identifier: Annotated[str | None, typer.Option(help="Only this user.")] = None,
     country: Annotated[list[str] | None, typer.Option(help="Only this country, two letters; may be repeated.")] = None,
     user_type: Annotated[str | None, typer.Option(help="Only this type of user.")] = None,
@@ -53,12 +59,15 @@ def search(
     text_format: PrintFormat = "table",
 ) -> None:
     """List the sessions of a time window: one call for every 500 sessions that are not cached."""
+    start, end = window(last, date_from, date_to, other="FROM or TO")
+    if start is None or end is None:
+        raise typer.BadParameter("give FROM and TO, such as 2026-11-01 2026-11-08, or --last 7d.", param_hint="FROM TO")
     destination = Destination(output, text_format).checked()
     with counted_client() as client, progress_bar(client) as progress:
         try:
             sessions = pf.search_sessions(
-                date_from,
-                date_to,
+                start,
+                end,
                 user_identifier=user_identifier,
                 country=country or None,
                 user_type=user_type,
@@ -76,10 +85,15 @@ def search(
     destination.write(sessions)
     destination.write_rejected(None)
     if sessions.is_empty():
+        from pulseframes.query import parse_instant
+
         conditions = {"country": ", ".join(country or ()), "user": user_identifier, "user type": user_type}
         filters = "".join(f" for {name} {value}" for name, value in conditions.items() if value)
         beyond = f" after the first {skip:,}" if skip else ""
-        info(f"No sessions between {date_from} and {date_to}{filters}{beyond}.")
+        first, after = (
+            f"{parse_instant(name, moment):%Y-%m-%d %H:%M}" for name, moment in (("FROM", start), ("TO", end))
+        )
+        info(f"No sessions between {first.removesuffix(' 00:00')} and {after.removesuffix(' 00:00')}{filters}{beyond}.")
 
 
 @app.command(

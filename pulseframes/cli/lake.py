@@ -10,7 +10,7 @@ import typer
 
 import pulseframes as pf
 from pulseframes.cli.app import QUOTA_EXHAUSTED, app, examples
-from pulseframes.cli.options import AsJson, By, LakeArgument, Refresh, StorageOptions, open_lake
+from pulseframes.cli.options import AsJson, By, LakeArgument, Last, Refresh, StorageOptions, open_lake, window_from
 from pulseframes.cli.output import alert, counted_client, info, print_json, progress_bar, say
 
 #: Calls of a day that are likely to go to authenticating and searching.
@@ -21,11 +21,12 @@ _ONE_PER_CENT: Final = 0.01
 DesignName: TypeAlias = Literal["pageviews", "uniform", "newest"]
 
 From = Annotated[
-    str,
+    str | None,
     typer.Option(
         "--from",
         metavar="DATE",
-        help="Start of the window: a date or time in UTC, yesterday, or 7d (7 days before today).",
+        help="Start of the window: a date or time in UTC, yesterday, or 7d (7 days before today). Required without --last.",
+        show_default=False,
     ),
 ]
 To = Annotated[
@@ -98,8 +99,9 @@ Whole = Annotated[bool, typer.Option("--whole", help="Forecast for all sessions 
 )
 def plan(
     lake: LakeArgument,
-    date_from: From,
+    date_from: From = None,
     date_to: To = None,
+    last: Last = None,
     details: Details = "0",
     design: DesignOption = None,
     strata: Strata = None,
@@ -118,6 +120,7 @@ def plan(
 
     Costs at most one call, plus one for a session key; none with --no-probe or --precision.
     """
+    start, end = window_from(last, date_from, date_to)
     count, chosen = _how_many(details), _design(design, strata, seed)
     within = None if precision is None else _share(precision)
     given = [name for name, value in {"measure": measure, "by": by, "top": top, "whole": whole}.items() if value]
@@ -140,8 +143,8 @@ def plan(
             )
         planned = pf.plan(
             place,
-            date_from,
-            date_to,
+            start,
+            end,
             details=count,
             design=chosen,
             look_back=timedelta(hours=look_back),
@@ -164,8 +167,9 @@ def plan(
 )
 def sync(
     lake: LakeArgument,
-    date_from: From,
+    date_from: From = None,
     date_to: To = None,
+    last: Last = None,
     details: Details = "0",
     design: DesignOption = None,
     strata: Strata = None,
@@ -180,6 +184,7 @@ def sync(
 
     If the quota runs out, the results so far are in the lake, the exit code is 3, and the same command resumes later.
     """
+    start, end = window_from(last, date_from, date_to)
     count, chosen = _how_many(details), _design(design, strata, seed)
     if design is not None and not count:
         raise typer.BadParameter("it needs --details, such as --details 45.", param_hint="--design")
@@ -189,8 +194,8 @@ def sync(
         try:
             report = pf.sync(
                 place,
-                date_from,
-                date_to,
+                start,
+                end,
                 details=count,
                 design=chosen,
                 look_back=timedelta(hours=look_back),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
@@ -37,6 +38,15 @@ WindowTo = Annotated[
     str | None,
     typer.Option("--to", metavar="DATE", help="End of the window.", show_default="the sample's, or the lake's"),
 ]
+Last = Annotated[
+    str | None,
+    typer.Option(
+        "--last",
+        metavar="DAYS",
+        help="Instead: the last whole days, up to today at 00:00 UTC, such as 7d.",
+        show_default=False,
+    ),
+]
 SampleName = Annotated[
     str | None, typer.Option("--design", metavar="NAME", help="Sample of the lake to use.", show_default="the last")
 ]
@@ -50,6 +60,27 @@ OutputFile = Annotated[
 ]
 PrintFormat = Annotated[TextFormat, typer.Option("--format", "-f", help="Format on stdout, if there is no --output.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
+
+
+def window(
+    last: str | None, date_from: str | None, date_to: str | None, *, other: str = "--from or --to"
+) -> tuple[str | None, str | None]:
+    """Return the start and end that are given, or those of the last days."""
+    if last is None:
+        return date_from, date_to
+    if date_from is not None or date_to is not None:
+        raise typer.BadParameter(f"not together with {other}.", param_hint="--last")
+    if not re.fullmatch("0*[1-9][0-9]{0,3}d", last):
+        raise typer.BadParameter(f"{last!r} is not a number of days, such as 7d.", param_hint="--last")
+    return last, "today"
+
+
+def window_from(last: str | None, date_from: str | None, date_to: str | None) -> tuple[str, str | None]:
+    """Return the same for a command that needs a start."""
+    start, end = window(last, date_from, date_to)
+    if start is None:
+        raise typer.BadParameter("required, such as --from 2026-11-01, or --last 7d.", param_hint="--from")
+    return start, end
 
 
 def open_lake(location: str, storage_options: list[str] | None, *, privacy: pf.PrivacyPolicy | None = None) -> pf.Lake:

@@ -14,6 +14,7 @@ from pulseframes.cli.options import (
     AsJson,
     By,
     LakeArgument,
+    Last,
     OutputFile,
     PrintFormat,
     SampleName,
@@ -22,6 +23,7 @@ from pulseframes.cli.options import (
     WindowFrom,
     WindowTo,
     open_lake,
+    window,
 )
 from pulseframes.cli.output import Destination, alert, info, print_json
 
@@ -79,6 +81,7 @@ def estimate(
     ] = None,
     date_from: WindowFrom = None,
     date_to: WindowTo = None,
+    last: Last = None,
     design: SampleName = None,
     calibrate: Annotated[
         list[str] | None,
@@ -91,6 +94,7 @@ def estimate(
 ) -> None:
     """Estimate statistics of all sessions from the lake's sample, with confidence intervals. Costs no call."""
     destination = Destination(output, text_format, estimates=True).checked()
+    start, end = window(last, date_from, date_to)
     place = open_lake(lake, storage_option)
     destination.write(
         pf.estimate(
@@ -99,8 +103,8 @@ def estimate(
             by=by,
             where=where,
             of=of,
-            date_from=date_from,
-            date_to=date_to,
+            date_from=start,
+            date_to=end,
             design=design,
             calibrate=calibrate or (),
             confidence=confidence,
@@ -118,7 +122,7 @@ def estimate(
     rich_help_panel="Lake",
     epilog=examples(
         "report lake -o report.html",
-        "report lake -o week.html --from 2026-11-09 --compare previous",
+        "report lake -o week.html --last 7d --compare previous",
         "report lake -o shop.html --time-zone Pacific/Auckland --json",
     ),
 )
@@ -129,6 +133,7 @@ def report(
     ],
     date_from: WindowFrom = None,
     date_to: WindowTo = None,
+    last: Last = None,
     design: SampleName = None,
     title: Annotated[str | None, typer.Option(help="Title of the page.")] = None,
     time_zone: Annotated[str, typer.Option(metavar="ZONE", help="Time zone for days and hours.")] = "UTC",
@@ -141,11 +146,12 @@ def report(
     as_json: AsJson = False,
 ) -> None:
     """Build a lake's report: one HTML page with charts that needs no network. Costs no call."""
+    start, end = window(last, date_from, date_to)
     place = open_lake(lake, storage_option)
     from pulseframes.reports import TITLE, collect, render, save, summary, writable
 
     path = writable(output)
-    findings = collect(place, date_from=date_from, date_to=date_to, design=design, time_zone=time_zone, compare=compare)
+    findings = collect(place, date_from=start, date_to=end, design=design, time_zone=time_zone, compare=compare)
     save(render(findings, place, title=TITLE if title is None else title), path)
     info(f"{summary(findings)}\nWrote {path}.")
     if open_it:
