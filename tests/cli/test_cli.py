@@ -144,7 +144,7 @@ def test_rows_that_break_the_schema_are_written_beside_the_others(
         (["search", *WEEK, "-o", "week.xlsx"], "must end in .parquet, .csv or .ndjson"),
         (["search", *WEEK, "-o", "no/such/folder/week.csv"], "week.csv is not writable: No such file or directory"),
         (["search", *WEEK, "-o", "."], "must end in .parquet"),
-        (["search", "2026-11-01"], "Missing argument 'TO'"),
+        (["search", "2026-11-01"], "give FROM and TO, such as"),
         (["details"], "no session id"),
         (["details", "abc"], "valid integer"),
         (["details", "5", "--limit", "0"], "greater than or equal to 1"),

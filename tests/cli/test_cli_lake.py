@@ -206,7 +206,7 @@ def test_errors_of_a_lake_are_printed_without_a_traceback(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["sync", "lake"], "Missing option '--from'"),
+        (["sync", "lake"], "--from: required, such as --from 2026-11-01, or --last 7d."),
         (["sync", "--from", "2026-11-01"], "Missing argument 'LAKE'"),
         (["sync", "lake", "--from", "2026-11-01", "--details", "-1"], "'-1' is neither a whole number nor all"),
         (["plan", "lake", "--from", "2026-11-01", "--details", "many"], "'many' is neither"),
