@@ -154,3 +154,9 @@ class Coverage:
 
 def _cut(reads: Iterable[ReadWindow], taken: Sequence[Window]) -> list[ReadWindow]:
     return [ReadWindow(part, read_at) for window, read_at in reads for part in subtract([window], taken)]
+
+
+def span_text(window: Window) -> str:
+    """Format a window, to the minute."""
+    start, end = (moment.replace(tzinfo=None).isoformat(" ", "minutes") for moment in window)
+    return f"{start} to {end} UTC"

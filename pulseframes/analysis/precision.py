@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
 import polars as pl
 
 from pulseframes._arguments import whole_number
+from pulseframes._card import Card, Row
 from pulseframes._text import format_percent, listed, plural
 from pulseframes.analysis.estimate import estimate, open_source
 from pulseframes.analysis.sample import Sample
@@ -27,7 +29,7 @@ TOP: Final = 10
 
 
 @dataclass(frozen=True, repr=False)
-class PrecisionPlan:
+class PrecisionPlan(Card):
     """Forecast of the details needed for a given precision.
 
     Attributes
@@ -89,13 +91,20 @@ class PrecisionPlan:
         finite = self.groups.with_columns(pl.col(pl.Float64).replace([math.inf, -math.inf], None))
         return plan | {"groups": finite.to_dicts()}
 
-    def __str__(self) -> str:
-        lines = [f"{self.measure} to within {100 * self.within:.4g}%, from {plural(self.details, 'detail')}:"]
+    def __repr__(self) -> str:
+        return f"PrecisionPlan({self.measure!r}, within={self.within}, details={self.details}, calls={self.calls}, days={self.days})"
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        """Return ``groups`` as an Arrow stream, so that ``pyarrow.table(plan)`` and others read it."""
+        return self.groups.__arrow_c_stream__(requested_schema)
+
+    def _rows(self) -> Iterator[Row]:
+        yield "", f"{self.measure} to within {100 * self.within:.4g}%, from {plural(self.details, 'detail')}:"
         for label, row in zip(self._labels(), self.groups.iter_rows(named=True), strict=True):
             value = "?" if row["estimate"] is None else f"{row['estimate']:,.4g}"
             later = f"; after {self.details_a_day} more {_plus_minus(row['tomorrow'])}" if self.left else ""
-            lines.append(f"  {label}: {value} {_plus_minus(row['within'])}{later}")
-        return "\n".join([*lines, self._conclusion()])
+            yield f"  {label}", f"{value} {_plus_minus(row['within'])}{later}"
+        yield "", self._conclusion()
 
     def _conclusion(self) -> str:
         if not self.left:

@@ -13,6 +13,7 @@ from typing import Final, NoReturn, Self
 from urllib.parse import urlencode
 
 from pulseframes._arguments import check_callable, check_type
+from pulseframes._card import Row, as_html, short_path
 from pulseframes._process import ForkedLock, check_process
 from pulseframes._secret import Redactor
 from pulseframes.client.auth import KeyStore, SessionKeyAuth, SessionKeys, secrets_of
@@ -22,7 +23,7 @@ from pulseframes.client.sender import Sender
 from pulseframes.client.settings import ENV_HOME, IN_MEMORY, Credentials, Settings, as_settings
 from pulseframes.client.transport import Answer
 from pulseframes.endpoints import DETAIL, Endpoint
-from pulseframes.errors import JournalWarning, warn
+from pulseframes.errors import JournalWarning, PulseError, warn
 
 _UNAUTHORIZED: Final = 401
 
@@ -277,6 +278,19 @@ class PulseClient:
 
     def __repr__(self) -> str:
         return f"PulseClient({self.settings.base_url!r}, calls_spent={self.calls_spent})"
+
+    def _repr_html_(self) -> str:
+        """Return the calls spent and left, for a notebook. It creates no journal."""
+        path = self.journal.path
+        rows: list[Row] = [("Calls of this client", f"{self.calls_spent:,}")]
+        try:
+            if path is None or path.exists():
+                quota = self.quota()
+                rows.append(("Quota", f"{quota.left:,} of {quota.limit:,} calls left"))
+        except PulseError as problem:
+            rows.append(("", problem))
+        rows.append(("Journal", "in memory" if path is None else short_path(str(path))))
+        return as_html(f"PulseClient({self.settings.base_url!r})", rows)
 
 
 def application_hash(settings: Settings, credentials: Credentials) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final, Literal, TypeAlias
 
+from pulseframes._card import Card, Row
 from pulseframes.errors import QuotaExhausted
 
 QuotaDay: TypeAlias = Literal["rolling", "utc"]
@@ -18,8 +19,8 @@ DAY: Final = timedelta(hours=24)
 CLOCK_TOLERANCE: Final = timedelta(minutes=5)
 
 
-@dataclass(frozen=True)
-class Quota:
+@dataclass(frozen=True, repr=False)
+class Quota(Card):
     """An application's quota.
 
     Attributes
@@ -48,6 +49,19 @@ class Quota:
     left: int
     next_call_at: datetime
     day: QuotaDay
+
+    def __repr__(self) -> str:
+        return (
+            f"Quota({self.left:,} of {self.limit:,} calls left{'' if self.left else f', next call at {self._when()}'})"
+        )
+
+    def _rows(self) -> Iterator[Row]:
+        day = "in the last 24 hours" if self.day == "rolling" else "today (UTC)"
+        yield "Calls", f"{self.used:,} of {self.limit:,} used {day}, {self.left:,} left"
+        yield "Next call", "possible now" if self.left else f"possible at {self._when()}"
+
+    def _when(self) -> str:
+        return f"{self.next_call_at:%Y-%m-%d %H:%M:%S} UTC"
 
 
 @dataclass(frozen=True)

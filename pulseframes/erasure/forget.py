@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from pulseframes._arguments import check_callable, check_type, whole_number
+from pulseframes._card import Card, Row
 from pulseframes._text import plural
 from pulseframes.client import JOURNAL_FILE, Journal, Settings, as_settings
 from pulseframes.erasure.journal import (
@@ -26,8 +27,8 @@ from pulseframes.erasure.person import SHORTEST_NAMED, Person
 from pulseframes.lake import Lake, as_lake
 
 
-@dataclass(frozen=True)
-class Forgotten:
+@dataclass(frozen=True, repr=False)
+class Forgotten(Card):
     """What was removed, in counts; nothing personal.
 
     Attributes
@@ -78,23 +79,30 @@ class Forgotten:
             "key_files": self.key_files,
         }
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
+        rows = 0 if self.lake is None else sum(self.lake.rows.values())
+        before = "" if self.kept_from is None else f", kept_from={self.kept_from:%Y-%m-%d}"
+        return f"Forgotten(found={self.found}, {plural(rows, 'row')} of the lake removed{before})"
+
+    def _rows(self) -> Iterator[Row]:
         before = None if self.kept_from is None else f"{self.kept_from:%Y-%m-%d} UTC"
         if not self.found and not self.key_files:
             why = "No matching user found" if before is None else f"Nothing was older than {before}"
-            return f"{why}. Nothing was removed."
-        lines = [
-            *([] if before is None else [f"Removed what was older than {before}."]),
-            *([] if self.lake is None else [f"Lake: {self.lake}."]),
-            *([] if self.journal is None else [f"Journal: {self.journal}."]),
-        ]
+            yield "", f"{why}. Nothing was removed."
+            return
+        if before is not None:
+            yield "", f"Removed what was older than {before}."
+        if self.lake is not None:
+            yield "Lake", f"{self.lake}."
+        if self.journal is not None:
+            yield "Journal", f"{self.journal}."
         if self.key_files:
-            lines.append(f"Session keys: {plural(self.key_files, 'file')} removed.")
+            yield "Session keys", f"{plural(self.key_files, 'file')} removed."
         if before is None:
-            lines.append(
-                "Raygun may still have the user. Delete them there as well, or a later search downloads them again."
+            yield (
+                "",
+                "Raygun may still have the user. Delete them there as well, or a later search downloads them again.",
             )
-        return "\n".join(lines)
 
 
 def forget(

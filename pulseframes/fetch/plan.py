@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from pulseframes._arguments import check_flag
+from pulseframes._card import Card, Row
 from pulseframes._text import plural
 from pulseframes.client import PulseClient, as_client
 from pulseframes.endpoints import SEARCH
@@ -28,11 +29,10 @@ from pulseframes.fetch.backlog import (
     windows_to_fetch,
 )
 from pulseframes.fetch.draw import SampleDraw, design_to_use
-from pulseframes.fetch.sync_report import span_text
 from pulseframes.lake import Lake, LakeState, as_lake
 from pulseframes.query import EVER, DateLike, SearchQuery
 from pulseframes.sampling.design import Design
-from pulseframes.windows import FRESH, LOOK_BACK, Window, subtract
+from pulseframes.windows import FRESH, LOOK_BACK, Window, span_text, subtract
 
 _WEEK: Final = timedelta(days=7)
 
@@ -63,18 +63,22 @@ class PlannedWindow:
     estimated: bool
 
     def __str__(self) -> str:
+        return ": ".join(self.row())
+
+    def row(self) -> tuple[str, str]:
+        """Return the window, and what is known of its search."""
         span = f"Search {self.date_from:%Y-%m-%d %H:%M} to {self.date_to:%Y-%m-%d %H:%M}"
         if self.sessions is None or self.calls is None:
-            return f"{span}: number of sessions unknown."
+            return span, "number of sessions unknown."
         about = "about " if self.estimated else ""
         cached = f", {plural(self.kept, 'page')} in the journal" if self.kept else ""
         if not self.sessions and self.calls:
-            return f"{span}: {about}no sessions, {plural(self.calls, 'call')} to confirm that{cached}."
-        return f"{span}: {about}{plural(self.sessions, 'session')}, {plural(self.calls, 'call')}{cached}."
+            return span, f"{about}no sessions, {plural(self.calls, 'call')} to confirm that{cached}."
+        return span, f"{about}{plural(self.sessions, 'session')}, {plural(self.calls, 'call')}{cached}."
 
 
-@dataclass(frozen=True)
-class Plan:
+@dataclass(frozen=True, repr=False)
+class Plan(Card):
     """The forecast of a sync's calls, as ``plan()`` returns it.
 
     Attributes
@@ -129,24 +133,30 @@ class Plan:
         """
         return dict(json.loads(json.dumps(asdict(self), default=datetime.isoformat)))
 
-    def __str__(self) -> str:
-        lines = [str(window) for window in self.windows] or ["Search: nothing to do, the lake is up to date."]
-        lines += [f"Incomplete: {span_text(window)}. A refresh downloads it again." for window in self.incomplete]
+    def __repr__(self) -> str:
+        return f"Plan(calls={self.calls}, details={self.details}, days={self.days}, calls_left={self.calls_left})"
+
+    def _rows(self) -> Iterator[Row]:
+        yield from (window.row() for window in self.windows)
+        if not self.windows:
+            yield "Search", "nothing to do, the lake is up to date."
+        yield from (("Incomplete", f"{span_text(window)}. A refresh downloads it again.") for window in self.incomplete)
         if self.left_out_before is not None:
-            lines.append(describe_left_out(self.left_out_before))
+            yield "", describe_left_out(self.left_out_before)
         if self.details or self.details_kept:
             number = "unknown number" if self.details is None else f"{self.details:,}"
-            lines.append(f"Details: {number} to download, {self.details_kept:,} in the journal.")
-        if self.calls is None:
-            lines.append("Total: unknown. To count the sessions, plan again with a probe when a call is left.")
-        elif not self.calls:
-            lines.append("Total: no calls needed.")
-        else:
-            lines.append(f"Total: {plural(self.calls, 'call')}, {self.authentications} of them to authenticate.")
-        lines.append(f"Quota: {self.calls_left:,} of {plural(self.daily_limit, 'call')} left today{self._duration()}.")
+            yield "Details", f"{number} to download, {self.details_kept:,} in the journal."
+        yield "Total", self._total()
+        yield "Quota", f"{self.calls_left:,} of {plural(self.daily_limit, 'call')} left today{self._duration()}."
         if self.probe_cost:
-            lines.append(f"Planning used {plural(self.probe_cost, 'call')}.")
-        return "\n".join(lines)
+            yield "", f"Planning used {plural(self.probe_cost, 'call')}."
+
+    def _total(self) -> str:
+        if self.calls is None:
+            return "unknown. To count the sessions, plan again with a probe when a call is left."
+        if not self.calls:
+            return "no calls needed."
+        return f"{plural(self.calls, 'call')}, {self.authentications} of them to authenticate."
 
     def _duration(self) -> str:
         if self.days is None or not self.calls:

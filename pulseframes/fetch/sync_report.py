@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
 import polars as pl
 
+from pulseframes._card import Card, Row, short_path
 from pulseframes._text import listed, plural
 from pulseframes.client import Answer, Quota
 from pulseframes.endpoints import DETAIL, Endpoint
@@ -18,7 +19,7 @@ from pulseframes.flatten import AGE, ParsedAnswers, parse_answers
 from pulseframes.lake import Batch, Counts, Lake, Written, describe_rows
 from pulseframes.sampling.columns import RESPONDED
 from pulseframes.tables import INSTANT, ITEM_TABLES, SESSIONS
-from pulseframes.windows import Window
+from pulseframes.windows import Window, span_text
 
 
 class Loader:
@@ -118,20 +119,24 @@ class SampleReport:
         return cls(design, seed, sessions, len(members), int((~members[RESPONDED]).sum()), effective, beside)
 
     def __str__(self) -> str:
+        return ": ".join(self.row())
+
+    def row(self) -> tuple[str, str]:
+        """Return the sample's name and its state."""
         name = f"Sample {self.design} (seed {self.seed})"
         if not self.drawn:
-            return f"{name}: no sessions yet."
-        sizes = f"{name}: {self.drawn:,} of {plural(self.sessions, 'session')}"
+            return name, "no sessions yet."
+        sizes = f"{self.drawn:,} of {plural(self.sessions, 'session')}"
         others = f" It is new; the lake also has {', '.join(self.beside)}." if self.beside else ""
         if self.unanswered == self.drawn:
-            return f"{sizes}, none with details.{others}"
+            return name, f"{sizes}, none with details.{others}"
         details = f"{self.unanswered:,} without details" if self.unanswered else "all with details"
         unit = "page views" if self.design.startswith("pageviews") else "sessions"
-        return f"{sizes}, {details}; effective sample size {self.effective:,.0f} for {unit}.{others}"
+        return name, f"{sizes}, {details}; effective sample size {self.effective:,.0f} for {unit}.{others}"
 
 
-@dataclass
-class SyncReport:
+@dataclass(repr=False)
+class SyncReport(Card):
     """The report of a sync.
 
     Attributes
@@ -207,34 +212,31 @@ class SyncReport:
         report: dict[str, Any] = json.loads(json.dumps(asdict(self) | spans, default=datetime.isoformat))
         return report
 
-    def __str__(self) -> str:
-        left = f", {self.quota.left} of {self.quota.limit} left" if self.quota is not None else ""
-        lines = [
-            f"{self.location}: {describe_rows(self.rows)}.",
-            f"Calls: {self.calls_spent} spent, {self.calls_saved} saved by the journal{left}.",
-            *(f"Covered: {span_text(window)}." for window in self.coverage),
-            *(f"Incomplete: {span_text(window)}." for window in self.incomplete),
-        ]
+    def __repr__(self) -> str:
+        return f"SyncReport({short_path(self.location)!r}, finished={self.finished}, calls_spent={self.calls_spent}, details={self.details})"
+
+    def _rows(self) -> Iterator[Row]:
+        left = f", {self.quota.left:,} of {self.quota.limit:,} left" if self.quota is not None else ""
+        yield short_path(self.location), f"{describe_rows(self.rows)}."
+        yield "Calls", f"{self.calls_spent:,} spent, {self.calls_saved:,} saved by the journal{left}."
+        yield from (("Covered", f"{span_text(window)}.") for window in self.coverage)
+        yield from (("Incomplete", f"{span_text(window)}.") for window in self.incomplete)
         if self.left_out_before is not None:
-            lines.append(describe_left_out(self.left_out_before))
+            yield "", describe_left_out(self.left_out_before)
         if self.rejected:
-            lines.append(f"{plural(self.rejected, 'row')} broke the schema; see the lake's rejected/.")
+            yield "", f"{plural(self.rejected, 'row')} broke the schema; see the lake's rejected/."
         if self.missing:
-            lines.append(f"{plural(len(self.missing), 'session')} not found: {listed(self.missing)}.")
+            yield f"{plural(len(self.missing), 'session')} not found", f"{listed(self.missing)}."
         if self.sample is not None:
-            lines.append(str(self.sample))
+            yield self.sample.row()
         if self.resume_at is not None:
             rest = "part of the search" if self.remaining is None else f"{self.remaining:,} sessions or details"
             when = f"{self.resume_at:%Y-%m-%d %H:%M:%S} UTC"
-            lines.append(f"Not finished ({rest} still to download): run the same sync again after {when} to resume.")
-        return "\n".join(lines)
+            yield (
+                f"Not finished ({rest} still to download)",
+                f"run the same sync again after {when} to resume.",
+            )
 
 
 def _as_dicts(windows: Sequence[Window]) -> list[dict[str, datetime]]:
     return [{"date_from": start, "date_to": end} for start, end in windows]
-
-
-def span_text(window: Window) -> str:
-    """Format a window, to the minute."""
-    start, end = (moment.replace(tzinfo=None).isoformat(" ", "minutes") for moment in window)
-    return f"{start} to {end} UTC"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import polars as pl
 
 from pulseframes._arguments import check_type
+from pulseframes._card import Row, as_html, short_path
 from pulseframes._process import check_process
-from pulseframes.errors import InvalidQuery
+from pulseframes.errors import InvalidQuery, PulseError
 from pulseframes.lake.partitions import scan
 from pulseframes.lake.state import LakeFiles
 from pulseframes.lake.storage import open_store
@@ -31,7 +32,7 @@ from pulseframes.query import DateLike, parse_instant
 from pulseframes.sampling.rates import DesignState
 from pulseframes.tables import DATE, DESIGN, ERRORS, PAGE_VIEWS, REJECTED, SESSIONS, TABLES
 from pulseframes.tables.privacy import PrivacyPolicy
-from pulseframes.windows import Window
+from pulseframes.windows import Window, span_text
 
 if TYPE_CHECKING:
     import duckdb
@@ -91,6 +92,27 @@ class Lake(LakeFiles):
 
     def __hash__(self) -> int:
         return hash(self.location)
+
+    def __repr__(self) -> str:
+        return f"Lake({short_path(self.location)!r})"
+
+    def _repr_html_(self) -> str:
+        """Return what the lake records of itself, for a notebook; without its rows if it is in a bucket, as counting them takes long."""
+        rows: list[Row] = [("", "There is no lake yet: sync() or Lake.write() creates it.")]
+        try:
+            rows = [*self._rows()] if self.is_there() else rows
+        except PulseError as problem:
+            rows = [("", problem)]
+        return as_html(repr(self), rows)
+
+    def _rows(self) -> Iterator[Row]:
+        state = self.state()
+        if "://" not in self.location:
+            counts = self.sessions().select(pl.len(), pl.col("detail_fetched_at").count()).collect().row(0)
+            yield "Sessions", "{:,}, {:,} of them with details".format(*counts)
+        yield from (("Covered", span_text(window)) for window in state.coverage.windows())
+        yield from (("Incomplete", span_text(window)) for window in state.incomplete)
+        yield from (("Sample", design.label) for design in state.designs if design.rate_windows)
 
     def __copy__(self) -> Self:
         return self

@@ -22,6 +22,7 @@ from pulseframes.reports.basis import calls_section, coverage_section, notes, su
 from pulseframes.reports.coverage import calls_by_day
 from pulseframes.reports.findings import Findings, collect
 from pulseframes.reports.sections import key_figures, sections
+from pulseframes.reports.shown import ReportFile, ReportPage
 from pulseframes.sampling.design import Design
 
 #: The packages that the extra named report installs.
@@ -99,7 +100,7 @@ def report(
     Returns
     -------
     Path or str
-        The file that was written, or the page.
+        The file that was written, or the page. A notebook shows a link to the file, or the page itself.
 
     Raises
     ------
@@ -124,7 +125,7 @@ def report(
         source, date_from=date_from, date_to=date_to, design=design, time_zone=time_zone, compare=compare
     )
     page = render(findings, source, title=title)
-    return page if path is None else save(page, path)
+    return ReportPage(page) if path is None else save(page, path)
 
 
 def writable(output: str | os.PathLike[str]) -> Path:
@@ -153,7 +154,7 @@ def writable(output: str | os.PathLike[str]) -> Path:
 def save(page: str, path: Path) -> Path:
     """Write a page to a file, whole or not at all."""
     write_bytes(page.encode(), path)
-    return path
+    return ReportFile(path)
 
 
 def render(findings: Findings, lake: Lake, *, title: str = TITLE) -> str:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Literal, Protocol
 
 import polars as pl
+
+from pulseframes._card import Card, Row
+from pulseframes._text import plural
 
 
 @dataclass(frozen=True)
@@ -32,8 +36,8 @@ class Part:
     rows: int
 
 
-@dataclass(frozen=True)
-class Certificate:
+@dataclass(frozen=True, repr=False)
+class Certificate(Card):
     """Provenance of a result: counts, calls and times. ``certificate()`` returns it.
 
     Attributes
@@ -99,6 +103,28 @@ class Certificate:
         """When the oldest and the newest part were requested, in UTC; None if there are no parts."""
         times = [part.fetched_at for part in self.parts]
         return (min(times), max(times)) if times else None
+
+    def __repr__(self) -> str:
+        state = "complete" if self.complete else "incomplete"
+        return f"Certificate({self.question}, {state}, {self.distinct:,} of {plural(self.declared, 'session')})"
+
+    def _rows(self) -> Iterator[Row]:
+        yield "Query", self.question
+        yield "Complete", "yes" if self.complete else "no"
+        yield "Sessions", f"{self.distinct:,} received of {self.declared:,} expected"
+        repairs = f", {self.repaired:,} of them to re-read pages that had moved" if self.repaired else ""
+        yield "Calls", f"{self.calls_spent:,} spent{repairs}; {self.calls_saved:,} saved by the journal"
+        if self.fetched is not None:
+            yield "Requested", " to ".join(dict.fromkeys(f"{moment:%Y-%m-%d %H:%M} UTC" for moment in self.fetched))
+        if len(self.totals) > 1:
+            yield "Totals of the server", ", ".join(f"{total:,}" for total in self.totals)
+        notes = {
+            "Received more than once": self.duplicates,
+            "Still active": len(self.still_active),
+            "Forgotten": self.forgotten,
+            "Not what was asked for": self.foreign,
+        }
+        yield from ((label, plural(number, "session")) for label, number in notes.items() if number)
 
 
 #: The certificates of the frames that are still in use. Frames are not hashable, so the key is a frame's identity.

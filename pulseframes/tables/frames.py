@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
 from pulseframes._arguments import check_choice
+from pulseframes._card import Row, as_html
 from pulseframes._files import FORMATS, check_keeps_rows, write_frame
+from pulseframes._text import plural
 from pulseframes.tables import REJECTED, SESSIONS, TABLES
 from pulseframes.tables.certificate import Certificate
 
@@ -217,6 +218,10 @@ class SessionFrames(Mapping[str, pl.DataFrame]):
         return f"SessionFrames({rows}, missing={len(self.missing)}, rejected={len(self.rejected)} rows)"
 
     def _repr_html_(self) -> str:
-        """Return the first rows of each table, for a notebook."""
+        """Return the sizes and the first rows of each table, for a notebook."""
         parts = (f"<p><b>{name}</b></p>{frame.head(_SHOWN)._repr_html_()}" for name, frame in self.items())
-        return f"<p>{escape(repr(self))}</p>{''.join(parts)}"
+        return as_html(type(self).__name__, self._rows()) + "".join(parts)
+
+    def _rows(self) -> list[Row]:
+        sizes = [(name, plural(len(frame), "row")) for name, frame in self.items()]
+        return [*sizes, ("missing", plural(len(self.missing), "id")), ("rejected", plural(len(self.rejected), "row"))]

@@ -47,10 +47,10 @@ def test_frames_are_equal_if_their_rows_and_missing_ids_are(frames: SessionFrame
     assert frames != dict(frames)
 
 
-def test_a_notebook_shows_the_first_rows_of_each_table(frames: SessionFrames) -> None:
+def test_a_notebook_shows_the_sizes_and_the_first_rows_of_each_table(frames: SessionFrames) -> None:
     shown = frames._repr_html_()
-    assert shown.count("<table") == 3
-    assert f"sessions={len(frames.sessions)} rows" in shown
+    assert shown.count("<table") == 4
+    assert f"{len(frames.sessions):,} rows" in shown
 
 
 def test_arrow_tables_have_int64_ids_and_utc_times(frames: SessionFrames) -> None:
