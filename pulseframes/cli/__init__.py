@@ -14,7 +14,7 @@ __all__ = ["app", "demo", "fetch", "lake", "main", "maintenance", "query"]
 #: The order in which ``--help`` lists the commands.
 COMMANDS: Final = (
     *("search", "details", "quota"),
-    *("plan", "sync", "sql", "estimate", "report"),
+    *("plan", "sync", "sql", "estimate", "pages", "errors", "satisfaction", "report"),
     *("forget", "retain", "replay", "doctor"),
     *("schema", "demo", "simulate"),
 )

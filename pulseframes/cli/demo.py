@@ -48,7 +48,6 @@ def schema(
     ] = "table",
 ) -> None:
     """Print the data dictionary: type, unit, source and meaning of each column. Costs no call."""
-    from pulseframes.cli.tables import print_dictionary
     from pulseframes.tables import DICTIONARY, dictionary
 
     chosen = [DICTIONARY[name] for name in tables or DICTIONARY]
@@ -59,7 +58,31 @@ def schema(
         if schema_format == "markdown":
             typer.echo(f"**{table.name}**: {table.description}\n\n{dictionary.as_markdown(table)}\n")
         else:
-            print_dictionary(table.name, table.description, dictionary.entries(table))
+            _print_entries(table.name, table.description, dictionary.entries(table))
+
+
+def _print_entries(name: str, description: str, entries: list[dict[str, object]]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    grid = Table(title=f"{name}: {description}", title_justify="left", box=box.SIMPLE)
+    grid.add_column("column", no_wrap=True)
+    for heading in ("type", "null?", "JSON", "in", "what it is"):
+        grid.add_column(heading, overflow="fold")
+    for entry in entries:
+        kind = f"{entry['type']}, {entry['unit']}" if entry["unit"] else entry["type"]
+        null = "yes" if entry["nullable"] else "key" if entry["key"] else "no"
+        cells = (
+            entry["column"],
+            kind,
+            null,
+            entry["json_path"] or "",
+            entry["answers"] or "lake",
+            entry["description"],
+        )
+        grid.add_row(*map(str, cells))
+    Console(width=None if sys.stdout.isatty() else 140).print(grid)
 
 
 @app.command(rich_help_panel="Try it", epilog=examples("simulate", "simulate --port 0 --sessions 1000 --daily-limit 0"))

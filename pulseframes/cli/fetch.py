@@ -10,15 +10,12 @@ import typer
 import pulseframes as pf
 from pulseframes._text import plural
 from pulseframes.cli.app import app, examples
+from pulseframes.cli.files import Destination, check_writable, ids_in, make_folder
 from pulseframes.cli.options import AsJson, Last, OutputFile, PrintFormat, Refresh, TableName, window
 from pulseframes.cli.output import (
-    Destination,
     alert,
-    check_writable,
     counted_client,
-    ids_in,
     info,
-    make_folder,
     print_frame,
     print_quota,
     progress_bar,

@@ -54,6 +54,8 @@ By = Annotated[
     list[str] | None,
     typer.Option(metavar="COLUMN", help="Group by this column or SQL expression; may be repeated."),
 ]
+Where = Annotated[str | None, typer.Option("--where", metavar="CONDITION", help="SQL condition that filters the rows.")]
+Wide = Annotated[bool, typer.Option("--wide", help="Show all figures, as many as the terminal has room for.")]
 Refresh = Annotated[bool, typer.Option("--refresh", help="Ignore cached responses and query the API again.")]
 OutputFile = Annotated[
     Path | None, typer.Option("--output", "-o", help="File to write: NAME.parquet, NAME.csv or NAME.ndjson.")

@@ -1,4 +1,4 @@
-"""What the command line prints and writes: frames, files, progress bars and messages.
+"""What the command line prints: frames, progress bars and messages.
 
 Like the commands, it imports heavy modules where it uses them.
 """
@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import typer
@@ -40,105 +39,19 @@ _bars: Progress | None = None
 _QUIET: ContextVar[bool] = ContextVar("quiet", default=False)
 
 
-@dataclass(frozen=True)
-class Destination:
-    """Where a frame goes.
-
-    Attributes
-    ----------
-    path : Path or None
-        A file, whose extension names the format; None prints.
-    text_format : {"table", "csv", "ndjson"}
-        The format to print.
-    estimates : bool
-        Whether the frame is a result of ``estimate()``, which has tables of its own.
-    """
-
-    path: Path | None
-    text_format: TextFormat
-    estimates: bool = False
-
-    def checked(self) -> Destination:
-        """Return it if its file can be written; to be called before the first call is spent."""
-        if self.path is not None:
-            from pulseframes._files import format_of
-
-            try:
-                format_of(self.path)
-            except ValueError as problem:
-                raise typer.BadParameter(str(problem), param_hint="--output") from None
-            check_writable([self.path])
-        return self
-
-    def write(self, frame: pl.DataFrame | None) -> None:
-        """Write or print a frame; None if nothing was received."""
-        if self.path is not None:
-            if frame is None:
-                alert(f"No data was received, so {self.path} was not written.")
-            else:
-                _write(frame, self.path)
-        elif frame is not None:
-            print_frame(frame, self.text_format, estimates=self.estimates)
-
-    def write_rejected(self, rejected: pl.DataFrame | None) -> None:
-        """Write rejected rows beside the file; without any, remove those of an earlier run. Printing omits them."""
-        if self.path is None:
-            return
-        path = self.path.with_suffix(".rejected.ndjson")
-        if rejected is None:
-            path.unlink(missing_ok=True)
-        else:
-            _write(rejected, path)
-
-
-def _write(frame: pl.DataFrame, path: Path) -> None:
-    from pulseframes._files import check_keeps_rows, format_of, write_frame
-
-    check_keeps_rows(path, len(frame))
-    write_frame(frame, path, format_of(path))
-    info(f"Wrote {path}: {plural(len(frame), 'row')}.")
-
-
-def check_writable(paths: Iterable[Path]) -> None:
-    """Refuse files that cannot be written, before any call is spent."""
-    from pulseframes import _files
-
-    for path in paths:
-        try:
-            _files.check_writable(path)
-        except OSError as problem:
-            raise typer.BadParameter(f"{path} is not writable: {problem.strerror}.", param_hint="--output") from None
-
-
-def make_folder(path: Path) -> None:
-    """Create a folder for files, unless it exists, before any call is spent."""
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as problem:
-        message = f"{path} cannot be a folder: {problem.strerror}. Name one, such as week."
-        raise typer.BadParameter(message, param_hint="--output") from None
-
-
-def ids_in(path: Path | None) -> list[int]:
-    """Return the session ids in a file; none without a file."""
-    if path is None:
-        return []
-    from pulseframes._files import read_column
-
-    try:
-        return read_column(path, "session_id")
-    except ValueError as problem:
-        raise typer.BadParameter(str(problem), param_hint="--ids-from") from None
-
-
-def print_frame(frame: pl.DataFrame, text_format: TextFormat, *, estimates: bool = False) -> None:
-    """Print a frame on stdout."""
+def print_frame(
+    frame: pl.DataFrame, text_format: TextFormat, *, estimates: bool = False, first: Sequence[str] = ()
+) -> None:
+    """Print a frame on stdout: a result of ``estimate()``, one of another analysis with its ``first`` columns, or any other."""
     from pulseframes._files import FORMATS
 
     if text_format == "table":
-        from pulseframes.cli.tables import estimates_as_text, frame_as_text
+        from pulseframes.cli.tables import estimates_as_text, figures_as_text, frame_as_text
 
-        say((estimates_as_text if estimates else frame_as_text)(frame))
+        if first:
+            say(figures_as_text(frame, first))
+        else:
+            say((estimates_as_text if estimates else frame_as_text)(frame))
         return
     text = io.BytesIO()  # polars, writing to stdout itself, raises its own error if the reader stops early
     FORMATS[text_format](frame, text)
@@ -147,6 +60,14 @@ def print_frame(frame: pl.DataFrame, text_format: TextFormat, *, estimates: bool
         return
     sys.stdout.buffer.write(text.getvalue())  # a program gets the data as they are
     sys.stdout.flush()
+
+
+def print_rows(frame: pl.DataFrame) -> None:
+    """Print a frame as a JSON array of its rows; what is infinite or not a number is null."""
+    from polars import selectors
+
+    finite = frame.with_columns(selectors.float().replace([math.inf, -math.inf], None).fill_nan(None))
+    print_json(finite.to_dicts())
 
 
 def print_json(document: object) -> None:

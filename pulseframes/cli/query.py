@@ -10,6 +10,7 @@ import typer
 
 import pulseframes as pf
 from pulseframes.cli.app import app, examples
+from pulseframes.cli.files import Destination
 from pulseframes.cli.options import (
     AsJson,
     By,
@@ -20,12 +21,14 @@ from pulseframes.cli.options import (
     SampleName,
     StorageOptions,
     TableName,
+    Where,
+    Wide,
     WindowFrom,
     WindowTo,
     open_lake,
     window,
 )
-from pulseframes.cli.output import Destination, alert, info, print_json
+from pulseframes.cli.output import alert, info, print_json
 
 
 @app.command(
@@ -74,7 +77,7 @@ def estimate(
         ),
     ],
     by: By = None,
-    where: Annotated[str | None, typer.Option(metavar="CONDITION", help="SQL condition that filters the rows.")] = None,
+    where: Where = None,
     of: Annotated[
         TableName | None,
         typer.Option(help="Table whose rows to count.", show_default="the first that has all columns"),
@@ -110,11 +113,112 @@ def estimate(
             confidence=confidence,
         )
     )
+    _describe_sample(place, design)
+
+
+@app.command(
+    rich_help_panel="Lake",
+    epilog=examples(
+        "pages lake --last 7d",
+        "pages lake --by country --where \"page_template = '/search'\"",
+        "pages lake -o pages.csv",
+    ),
+)
+def pages(
+    lake: LakeArgument,
+    by: By = None,
+    where: Where = None,
+    date_from: WindowFrom = None,
+    date_to: WindowTo = None,
+    last: Last = None,
+    design: SampleName = None,
+    wide: Wide = False,
+    output: OutputFile = None,
+    text_format: PrintFormat = "table",
+    storage_option: StorageOptions = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show the load times of each page template, or group, with 95% intervals. Costs no call."""
+    by = by or ["page_template"]
+    start, end = window(last, date_from, date_to)
+    destination = Destination(output, text_format, first=(*by, "p75_ms"), as_json=as_json).checked()
+    place = open_lake(lake, storage_option)
+    destination.write(pf.page_speed(place, by=by, where=where, date_from=start, date_to=end, design=design, wide=wide))
+    _describe_sample(place, design)
+
+
+@app.command(
+    rich_help_panel="Lake",
+    epilog=examples("errors lake --last 7d", "errors lake --where \"country = 'NZ'\" --wide", "errors lake --json"),
+)
+def errors(
+    lake: LakeArgument,
+    where: Where = None,
+    date_from: WindowFrom = None,
+    date_to: WindowTo = None,
+    last: Last = None,
+    design: SampleName = None,
+    wide: Wide = False,
+    output: OutputFile = None,
+    text_format: PrintFormat = "table",
+    storage_option: StorageOptions = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show the sessions and users that each group of errors affects, with 95% intervals. Costs no call."""
+    start, end = window(last, date_from, date_to)
+    destination = Destination(output, text_format, first=("title", "share_of_sessions"), as_json=as_json).checked()
+    place = open_lake(lake, storage_option)
+    destination.write(pf.error_impact(place, where=where, date_from=start, date_to=end, design=design, wide=wide))
+    _describe_sample(place, design)
+
+
+@app.command(
+    rich_help_panel="Lake",
+    epilog=examples(
+        "satisfaction lake --last 28d --every 1w", "satisfaction lake --by platform_name", "satisfaction lake -f csv"
+    ),
+)
+def satisfaction(
+    lake: LakeArgument,
+    every: Annotated[str, typer.Option(metavar="PERIOD", help="Length of a period, such as 1h, 1d, 1w or 1mo.")] = "1d",
+    time_zone: Annotated[str, typer.Option(metavar="ZONE", help="Time zone for days and hours.")] = "UTC",
+    by: By = None,
+    where: Where = None,
+    date_from: WindowFrom = None,
+    date_to: WindowTo = None,
+    last: Last = None,
+    design: SampleName = None,
+    output: OutputFile = None,
+    text_format: PrintFormat = "table",
+    storage_option: StorageOptions = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show the share of sessions with each satisfaction rating, per period, with 95% intervals. Costs no call."""
+    start, end = window(last, date_from, date_to)
+    first = ("period", *(by or ()), "satisfaction_rating", "share")
+    destination = Destination(output, text_format, first=first, as_json=as_json).checked()
+    place = open_lake(lake, storage_option)
+    destination.write(
+        pf.satisfaction(
+            place,
+            every=every,
+            time_zone=time_zone,
+            by=by,
+            where=where,
+            date_from=start,
+            date_to=end,
+            design=design,
+        )
+    )
+    _describe_sample(place, design)
+
+
+def _describe_sample(lake: pf.Lake, design: str | None) -> None:
+    """Print what the figures rest on."""
     from pulseframes.analysis.sample import describe_response
 
     info(
-        describe_response(place, design)
-        or "No sample was needed: these figures are known for all sessions in the lake."
+        describe_response(lake, design) or "No sample was needed: these figures are known for all sessions in the lake."
     )
 
 

@@ -17,8 +17,9 @@ from support.report_lakes import UNPRINTABLE
 import pulseframes as pf
 from pulseframes._text import escaped
 from pulseframes.analysis.precision import PrecisionPlan
+from pulseframes.cli.files import Destination
 from pulseframes.cli.options import TextFormat
-from pulseframes.cli.output import Destination, alert, print_frame, print_json, print_warnings
+from pulseframes.cli.output import alert, print_frame, print_json, print_warnings
 from pulseframes.flatten.notices import warn_of_drift
 
 TITLES = [f"a{letter}b" for letter in UNPRINTABLE] + ["two\r\nlines", "🧑\u200d🌾 山田\u3000太郎"]
