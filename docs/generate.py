@@ -45,6 +45,7 @@ API: Final[dict[str, dict[str, tuple[str, ...]]]] = {
         "Progress": (),
         "ProgressHook": (),
     },
+    "scan": {"scan_sessions": (), "scan_page_views": (), "scan_errors": (), "cost": ()},
     "client": {
         "PulseClient": ("quota", "last_calls", "calls_spent", "check_credentials", "close"),
         "Quota": (),

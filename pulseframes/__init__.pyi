@@ -65,6 +65,12 @@ from .lake import Lake as Lake
 from .reports import report as report
 from .sampling.design import Design as Design
 from .sampling.selection import choose_details as choose_details
+from .scan import (
+    cost as cost,
+    scan_errors as scan_errors,
+    scan_page_views as scan_page_views,
+    scan_sessions as scan_sessions,
+)
 from .tables.certificate import (
     Certificate as Certificate,
     certificate as certificate,

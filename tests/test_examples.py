@@ -6,6 +6,7 @@ import doctest
 import inspect
 import os
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import polars as pl
@@ -56,7 +57,7 @@ def test_the_example_runs(name: str, world: tuple[Path, dict[str, str]], monkeyp
     for variable, value in environment.items():
         monkeypatch.setenv(variable, value)
     example = EXAMPLES[name]
-    example.globs = {"pf": pf, "pl": pl, "Simulator": Simulator}
+    example.globs = {"pf": pf, "pl": pl, "datetime": datetime, "UTC": UTC, "Simulator": Simulator}
     report: list[str] = []
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
     runner.run(example, out=report.append)

@@ -17,6 +17,7 @@ from pulseframes._card import Row, as_html, short_path
 from pulseframes._process import ForkedLock, check_process
 from pulseframes._secret import Redactor
 from pulseframes.client.auth import KeyStore, SessionKeyAuth, SessionKeys, secrets_of
+from pulseframes.client.in_flight import InFlight
 from pulseframes.client.journal import JOURNAL_FILE, CallRecord, Journal
 from pulseframes.client.quota import Quota
 from pulseframes.client.sender import Sender
@@ -89,6 +90,7 @@ class PulseClient:
         self._sender = Sender(self.settings, self.application, self._journal, redactor, clock=clock, sleep=sleep)
         consumer = (self.credentials.client_id.reveal(), self.credentials.client_secret.reveal())
         store = KeyStore(folder if self.settings.keep_session_key else None, _hashed(self.application, *consumer))
+        self._in_flight = InFlight()
         self._keys = SessionKeys(self.credentials, self._sender, store, redactor, clock=clock)
 
     @property
@@ -176,7 +178,8 @@ class PulseClient:
     ) -> Answer:
         """Ask the server one question, whatever the journal has.
 
-        Costs one call; one more if a session key must be fetched first or is refused, and one for each retry.
+        Costs one call; one more if a session key must be fetched first or is refused, and one for each retry. Costs none if
+        another thread is waiting for the answer to the same question: both get that.
 
         Parameters
         ----------
@@ -202,13 +205,18 @@ class PulseClient:
         200
         """
         check_process()
+        question = (endpoint.name, urlencode(params), retry_timeouts)
+        answer = self._in_flight.share(question, lambda: self._ask(endpoint, params, retry_timeouts))
+        if not answer.ok:
+            raise self._sender.error(answer, session_id=session_id)
+        return answer
+
+    def _ask(self, endpoint: Endpoint, params: Mapping[str, str], retry_timeouts: bool) -> Answer:
         key = self._keys.current()
         answer = self._sender.send(endpoint, SessionKeyAuth(key), params=params, retry_timeouts=retry_timeouts)
         if answer.status == _UNAUTHORIZED:
             auth = SessionKeyAuth(self._keys.replacing(key))
             answer = self._sender.send(endpoint, auth, params=params, retry_timeouts=retry_timeouts)
-        if not answer.ok:
-            raise self._sender.error(answer, session_id=session_id)
         return answer
 
     @property

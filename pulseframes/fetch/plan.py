@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -139,7 +139,7 @@ class Plan(Card):
     def _rows(self) -> Iterator[Row]:
         yield from (window.row() for window in self.windows)
         if not self.windows:
-            yield "Search", "nothing to do, the lake is up to date."
+            yield "Search", "nothing new to download."
         yield from (("Incomplete", f"{span_text(window)}. A refresh downloads it again.") for window in self.incomplete)
         if self.left_out_before is not None:
             yield "", describe_left_out(self.left_out_before)
@@ -203,7 +203,7 @@ def plan(
     Examples
     --------
     >>> print(pf.plan("lake", "2026-11-09", "2026-11-16"))
-    Search: nothing to do, the lake is up to date.
+    Search: nothing new to download.
     Total: no calls needed.
     Quota: ... of 10,000 calls left today.
     """
@@ -232,21 +232,30 @@ def plan(
         ids = SampleDraw(lake, design, wanted, look_back).pending()
     cached = len(client.answered_details().keys() & set(ids))
     to_download = _details_to_download(details, len(ids) - cached, new_sessions)
-    work = _sum_if_known([*(window.calls for window in planned), to_download])
+    return replace(
+        forecast(client, planned, to_download, cached, spent_before),
+        incomplete=[Window(*part) for part in state.incomplete if subtract([wanted], [part]) != [wanted]],
+        left_out_before=left_out_before(state, wanted),
+    )
+
+
+def forecast(
+    client: PulseClient, windows: list[PlannedWindow], details: int | None, details_kept: int, spent_before: int
+) -> Plan:
+    """Return the plan for some searches and details: their calls and days, given the quota."""
+    work = _sum_if_known([*(window.calls for window in windows), details])
     quota = client.quota()
     days, authentications = _days(work, quota.left, client)
     return Plan(
-        windows=planned,
-        details=to_download,
-        details_kept=cached,
+        windows=windows,
+        details=details,
+        details_kept=details_kept,
         authentications=authentications,
         calls=None if work is None else work + authentications,
         calls_left=quota.left,
         daily_limit=quota.limit,
         days=days,
         probe_cost=client.calls_spent - spent_before,
-        incomplete=[Window(*part) for part in state.incomplete if subtract([wanted], [part]) != [wanted]],
-        left_out_before=left_out_before(state, wanted),
     )
 
 
@@ -255,7 +264,8 @@ def _planned_windows(
 ) -> list[PlannedWindow]:
     """Count the sessions of each window from the journal, from the lake if it covers all of it, or by an estimate."""
     covered = state.coverage.windows()
-    in_journal = {window: counts for window in windows if (counts := _counts_in_journal(fetcher, window)) is not None}
+    counted = {window: counts_in_journal(fetcher, SearchQuery(*window)) for window in windows}
+    in_journal = {window: counts for window, counts in counted.items() if counts is not None}
     uncached = [window for window in windows if window not in in_journal]
     in_lake = {window: count_sessions(lake, window) for window in uncached if not subtract([window], covered)}
     uncounted = [window for window in uncached if window not in in_lake]
@@ -273,9 +283,8 @@ def _planned(window: Window, sessions: int | None, cached_pages: int, *, estimat
     return PlannedWindow(*window, sessions, calls, cached_pages, estimated)
 
 
-def _counts_in_journal(fetcher: Fetcher, window: Window) -> tuple[int, int] | None:
-    """Return a window's number of sessions and of cached pages; None if its first page is not cached."""
-    query = SearchQuery(*window)
+def counts_in_journal(fetcher: Fetcher, query: SearchQuery) -> tuple[int, int] | None:
+    """Return a search's number of sessions and of cached pages; None if its first page is not cached."""
     page = fetcher.kept_page(query, 0, SEARCH.page_size)
     if page is None:
         return None

@@ -210,7 +210,7 @@ def test_wrong_usage_of_plan_costs_nothing(
 def test_a_plan_that_needs_no_call_has_no_duration(run: Run, sampled: pf.Lake) -> None:
     code, out, _ = run("plan", sampled.location, *WINDOW)
     assert code == 0
-    assert out.splitlines()[:2] == ["Search: nothing to do, the lake is up to date.", "Total: no calls needed."]
+    assert out.splitlines()[:2] == ["Search: nothing new to download.", "Total: no calls needed."]
     assert out.splitlines()[2].endswith(" calls left today.")
 
 

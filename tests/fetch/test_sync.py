@@ -573,7 +573,7 @@ def test_a_plan_says_what_the_sync_then_costs_and_costs_one_call_at_most(
     assert plan.windows[0].sessions == report.rows["sessions"].new
     after = pf.plan(lake, *window, details=0, client=client)
     assert (after.calls, after.days, after.windows, after.probe_cost) == (0, 0, [], 0)
-    assert "Search: nothing to do, the lake is up to date." in str(after)
+    assert "Search: nothing new to download." in str(after)
 
 
 def test_a_plan_without_a_probe_costs_nothing_and_says_what_it_does_not_know(
