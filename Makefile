@@ -12,28 +12,29 @@ FAST := $(addprefix tests/,test_query.py test_windows.py test_random.py contract
 # Other Pythons that the package supports and that run here: a version manager may have a command that does not.
 PYTHONS := $(foreach version,3.12 3.13,$(if $(shell python$(version) -c "print(1)" 2>/dev/null),$(version)))
 
-.PHONY: demo test lint types docs wheel lowest pythons tests browser format contracts picture cassettes soak benchmark lock clean
+.PHONY: demo test lint types docs wheel lowest pythons tests browser format contracts notebooks picture cassettes soak benchmark lock clean
 
 demo: $(VENV)/.demo
 	mkdir -p build
 	$(BIN)/pulseframes demo --report build/report.html
 
-# Installs and checks run two at a time. The tests use all cores by themselves, and close with the test runner's own line.
+# Installs and checks run two at a time, and the site is built with what the tests need too, so that there is one install. The tests use
+# all cores by themselves, and close with the test runner's own line.
 test:
-	$(MAKE) --no-print-directory --jobs=2 lint types docs wheel lowest pythons
+	$(MAKE) --no-print-directory --jobs=2 lint types docs wheel lowest pythons FOR_DOCS=$(VENV)/.dev
 	$(MAKE) --no-print-directory tests
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
-	$(BIN)/nbstripout --verify notebooks/*.ipynb
 
 types: $(VENV)/.dev
 	$(BIN)/mypy
 
 # The site, into build/docs: a warning, a broken link within or a public name without a page fails it.
-docs: $(VENV)/.dev
+FOR_DOCS := $(VENV)/.docs
+docs: $(FOR_DOCS)
 	$(BIN)/sphinx-build -W --keep-going -n -E -q docs build/docs
 
 # The built wheel, with the base dependencies alone (no pandas, no DuckDB), runs the demo.
@@ -54,7 +55,7 @@ pythons: $(foreach version,$(PYTHONS),$(VENV)-$(version)/.installed)
 	for version in $(PYTHONS); do $(VENV)-$$version/bin/pytest -n auto --dist worksteal $(FAST) || exit 1; done
 
 tests: $(VENV)/.dev browser
-	$(BIN)/pytest --nbmake --nbmake-timeout=120 -n auto --dist worksteal
+	$(BIN)/pytest -n auto --dist worksteal
 
 # The browser that the report is tried in: $CHROMIUM, one that is there or, where that is allowed, Debian's package.
 browser: $(VENV)/.dev
@@ -64,12 +65,15 @@ format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/python docs/generate.py
-	$(BIN)/nbstripout notebooks/*.ipynb
 
 # Takes down the public interface and the stored schemas, so that later changes are held against them.
 contracts: $(VENV)/.dev
 	PYTHONPATH=tests $(BIN)/python -m contracts.public_api
 	PYTHONPATH=tests $(BIN)/python -m contracts.stored_schemas
+
+# Executes the notebooks again and stores their outputs.
+notebooks: $(VENV)/.dev
+	$(BIN)/python docs/notebook_pages.py
 
 # Takes the README's picture of a report anew.
 picture: $(VENV)/.dev browser
@@ -103,6 +107,7 @@ lock:
 	$(VENV)-lock/bin/uv pip compile pyproject.toml requirements/build.in $(LOCK_OPTIONS) --output-file requirements/runtime.txt
 	$(VENV)-lock/bin/uv pip compile pyproject.toml requirements/build.in --extra report --no-emit-package pulseframes $(LOCK_OPTIONS) --output-file requirements/demo.txt
 	$(VENV)-lock/bin/uv pip compile pyproject.toml requirements/build.in --all-extras --group dev --group docs --no-emit-package pulseframes $(LOCK_OPTIONS) --output-file requirements/dev.txt
+	$(VENV)-lock/bin/uv pip compile pyproject.toml requirements/build.in --constraint requirements/dev.txt --extra report --group docs --no-emit-package pulseframes $(LOCK_OPTIONS) --output-file requirements/docs.txt
 	$(VENV)-lock/bin/uv pip compile pyproject.toml requirements/build.in $(foreach extra,duckdb pandas cloud report scan,--extra $(extra)) --group test --no-emit-package pulseframes --resolution lowest-direct $(filter-out --universal,$(LOCK_OPTIONS)) --output-file requirements/lowest.txt
 
 LOCK_OPTIONS := --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --quiet
@@ -118,6 +123,10 @@ $(VENV)/.runtime: pyproject.toml requirements/runtime.txt
 
 $(VENV)/.demo: $(VENV)/.runtime requirements/demo.txt
 	$(BIN)/python $(INSTALL) --require-hashes -r requirements/demo.txt
+	touch $@
+
+$(VENV)/.docs: $(VENV)/.runtime requirements/docs.txt
+	$(BIN)/python $(INSTALL) --require-hashes -r requirements/docs.txt
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.runtime requirements/dev.txt

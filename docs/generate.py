@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 from unittest.mock import patch
 
+import notebook_pages
 import typer
 from numpydoc.docscrape import NumpyDocString
 from sphinx.application import Sphinx
@@ -194,6 +195,7 @@ GENERATED: Final[dict[str, Callable[..., str]]] = {
     "exit_codes": exit_codes,
     "settings": settings,
     "error_tree": error_tree,
+    "notebook": notebook_pages.page,
 }
 
 
