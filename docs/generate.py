@@ -18,6 +18,7 @@ from typing import Any, Final
 from unittest.mock import patch
 
 import notebook_pages
+import pictures
 import typer
 from numpydoc.docscrape import NumpyDocString
 from sphinx.application import Sphinx
@@ -120,6 +121,7 @@ _SIMULATOR: Final[dict[str, tuple[str, ...]]] = {
 
 _MARK: Final = re.compile(r"^<!-- generated: (\w+)(?: (\w+))? -->$", re.MULTILINE)
 _COMMITTED: Final = re.compile(r"^<!-- committed: (\w+) -->$.*?^<!-- end -->$", re.MULTILINE | re.DOTALL)
+_PICTURE: Final = re.compile(r"^<!-- picture: (\w+) -->$", re.MULTILINE)
 #: HTML that makes a browser load something from another host; links that a reader may follow are allowed.
 _LOADED: Final = re.compile(
     r"<(?:script|img|iframe|source)[^>]*\ssrc=[\"'](?:https?:)?//|<link(?![^>]*canonical)[^>]*\shref=[\"'](?:https?:)?//|url\([\"']?(?:https?:)?//|@import"
@@ -132,8 +134,9 @@ def api(page: str) -> str:
 
 
 def charts() -> str:
-    """Return the reference of the charts."""
-    return _reference("pulseframes.charts", dict.fromkeys(pf.charts.__all__, ()))
+    """Return the reference of the charts, with a mark below each where the build puts its picture."""
+    text = _reference("pulseframes.charts", dict.fromkeys(pf.charts.__all__, ()))
+    return re.sub(r"(\.\. autofunction:: pulseframes\.charts\.(\w+)\n```\n)", r"\1\n<!-- picture: \2 -->\n", text)
 
 
 def simulated() -> str:
@@ -220,7 +223,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
 
 
 def _expand(_app: Sphinx, _page: str, source: list[str]) -> None:
-    source[0] = expanded(source[0])
+    source[0] = _PICTURE.sub(lambda mark: f"```{{raw}} html\n{pictures.picture(mark[1])}\n```", expanded(source[0]))
 
 
 def _shorten_signature(

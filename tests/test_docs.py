@@ -16,6 +16,7 @@ import warnings
 from itertools import takewhile
 from pathlib import Path
 
+import pictures
 import pytest
 from conftest import COMMANDS, NOW, Run, check_command_line
 from generate import GENERATED, expanded, updated
@@ -260,6 +261,13 @@ def test_each_generated_part_is_on_a_page() -> None:
     )
     assert set(marks) == set(GENERATED)
     assert all("<!-- generated" not in expanded(page.read_text(encoding="utf-8")) for page in PAGES)
+
+
+def test_each_chart_has_a_place_for_its_picture_and_an_alternative_text() -> None:
+    page = expanded((ROOT / "docs" / "reference" / "report.md").read_text(encoding="utf-8"))
+    marks = re.findall(r"^<!-- picture: (\w+) -->$", page, re.MULTILINE)
+    assert sorted(marks) == sorted(pf.charts.__all__)
+    assert all(len(pictures.DESCRIPTIONS[name]) > 30 for name in marks)
 
 
 def test_the_command_line_page_has_each_command_with_its_options_and_examples() -> None:

@@ -122,7 +122,7 @@ def compare(frame: pl.DataFrame, *, width: int = WIDE, top: int = TOP) -> alt.La
 
     Examples
     --------
-    >>> differences = pf.compare("lake", "p75(loading_time_ms)", segments=["country = 'US'", "country <> 'US'"])
+    >>> differences = pf.compare("lake", "p75(loading_time_ms)", segments=["country = 'US'", "country <> 'US'"], by="platform_name")
     >>> chart = pf.charts.compare(differences)
     """
     figures = ["difference", "difference_lower", "difference_upper"]

@@ -147,7 +147,7 @@ def satisfaction(frame: pl.DataFrame, *, width: int = WIDE) -> alt.LayerChart:
 
     Examples
     --------
-    >>> chart = pf.charts.satisfaction(pf.satisfaction("lake", every="1w"))
+    >>> chart = pf.charts.satisfaction(pf.satisfaction("lake", every="1d"))
     """
     need(frame, ["period", "satisfaction_rating", "share", "share_lower", "share_upper", "flag"], "satisfaction()")
     check_width(width)
