@@ -51,7 +51,7 @@ API: Final[dict[str, dict[str, tuple[str, ...]]]] = {
     "client": {
         "PulseClient": ("quota", "last_calls", "calls_spent", "check_credentials", "close"),
         "Quota": (),
-        "Credentials": ("from_env",),
+        "Credentials": ("find", "from_env"),
         "Settings": ("folder",),
     },
     "lake": {

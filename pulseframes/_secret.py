@@ -64,7 +64,7 @@ class Secret:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(
-            "Credentials cannot be pickled, because the pickle would show them. Read them in each process: Credentials.from_env()."
+            "Credentials cannot be pickled, because the pickle would show them. Read them in each process: Credentials.find()."
         )
 
     def __repr__(self) -> str:

@@ -3,7 +3,7 @@
 ::
 
     PulseError
-    ├── CredentialsMissing     an API key, client ID or client secret is not set; nothing was sent
+    ├── CredentialsMissing     an API key, client ID or client secret is missing; nothing was sent
     ├── InvalidQuery           an argument is invalid (a local check, or a 400); also a ValueError
     ├── AuthenticationFailed   the server rejects the credentials (401 twice, or 403)
     ├── QuotaExhausted         no calls left: by our count (nothing was sent) or the server's (429)
@@ -97,7 +97,9 @@ class PulseError(_Worded):
 
 
 class CredentialsMissing(PulseError):
-    """An API key, client ID or client secret is not set, or no HTTP header can carry it. No call was spent.
+    """An API key, client ID or client secret is neither set nor stored, or no HTTP header can carry it. No call was spent.
+
+    Also raised if the stored ones are damaged, or in a file that others can read.
 
     Not raised for credentials that the server rejects: see ``AuthenticationFailed``.
 

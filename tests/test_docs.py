@@ -146,11 +146,11 @@ def test_each_block_of_a_page_runs_alone_in_an_empty_folder(
 
 
 def run_line(line: str, run: Run) -> None:
-    """Run a command; only parse the options of one that never ends or needs a bucket."""
+    """Run a command; only parse the options of one that never ends, asks for secrets or needs a bucket."""
     program, *words = takewhile(lambda word: word not in {"|", ">"}, shlex.split(line, comments=True))
     if program != "pulseframes":
         assert program in OTHERS, line
-    elif words[0] in {"simulate", "demo"} or any("://" in word for word in words):
+    elif words[0] in {"simulate", "demo", "login"} or any("://" in word for word in words):
         check_command_line(line)
     else:
         code, _, err = run(*words)

@@ -6,16 +6,16 @@ use, so ``--help`` does not wait for polars.
 
 from typing import Final
 
-from pulseframes.cli import demo, fetch, lake, maintenance, query
+from pulseframes.cli import account, demo, fetch, lake, maintenance, query
 from pulseframes.cli.app import app, main
 
-__all__ = ["app", "demo", "fetch", "lake", "main", "maintenance", "query"]
+__all__ = ["account", "app", "demo", "fetch", "lake", "main", "maintenance", "query"]
 
 #: The order in which ``--help`` lists the commands.
 COMMANDS: Final = (
     *("search", "details", "quota"),
     *("plan", "sync", "sql", "estimate", "pages", "errors", "satisfaction", "report"),
-    *("forget", "retain", "replay", "doctor"),
+    *("forget", "retain", "replay", "doctor", "login"),
     *("schema", "demo", "simulate"),
 )
 

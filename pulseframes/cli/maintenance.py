@@ -1,14 +1,11 @@
-"""Commands that maintain the journal, a lake and the set-up: erase, rebuild, check."""
+"""Commands that maintain the journal and a lake: erase and rebuild."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from dataclasses import asdict
-from itertools import chain
 from pathlib import Path
-from typing import Annotated, Final, NamedTuple
-from urllib.parse import urlsplit
+from typing import Annotated
 
 import typer
 
@@ -17,7 +14,6 @@ from pulseframes._text import plural
 from pulseframes.cli.app import FAILED, app, examples
 from pulseframes.cli.options import AsJson, OptionalLakeArgument, StorageOptions, open_lake
 from pulseframes.cli.output import alert, info, print_json, say
-from pulseframes.errors import cli_message
 
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Skip the confirmation prompt.")]
 
@@ -124,127 +120,3 @@ def replay(
     info(f"{plural(result.calls, 'response')} read, {plural(result.rejected, 'row')} rejected.")
     if as_json:
         print_json(asdict(result))
-
-
-@app.command(rich_help_panel="Maintenance", epilog=examples("doctor", "doctor lake", "doctor --spend --json"))
-def doctor(
-    lake: Annotated[
-        str | None,
-        typer.Argument(metavar="LAKE", help="A lake whose files to check as well; nothing of it is changed."),
-    ] = None,
-    spend: Annotated[bool, typer.Option("--spend", help="Also check the credentials, which may cost a call.")] = False,
-    storage_option: StorageOptions = None,
-    as_json: AsJson = False,
-) -> None:
-    """Check settings, journal, network, credentials and a lake, and explain how to fix problems. Costs no call without --spend.
-
-    All checks run; one that needs another that failed is marked as skipped. The exit code is 1 if any failed.
-    """
-    place = None if lake is None else open_lake(lake, storage_option)
-    if spend:
-        info("Checking the credentials may cost one call.")
-    checks = []
-    for check in chain(_examine(may_spend=spend), _lake(place)):
-        if not as_json:
-            say(f"{_MARKS[check.ok]} {check.step}: {check.text}")
-        checks.append(check)
-    ok = all(check.ok is not False for check in checks)
-    if as_json:
-        print_json({"ok": ok, "steps": [{"step": step, "ok": passed, "said": text} for step, passed, text in checks]})
-    if not ok:
-        raise typer.Exit(FAILED)
-
-
-class _Check(NamedTuple):
-    """The result of one step: what it found, what to do if it failed, or why it was skipped; then ``ok`` is None."""
-
-    step: str
-    ok: bool | None
-    text: str
-
-
-#: The most problems of a lake that are listed.
-_SHOWN: Final = 10
-_MARKS: Final = {True: "ok  ", False: "FAIL", None: "skip"}
-
-
-def _examine(*, may_spend: bool) -> Iterator[_Check]:
-    """Check settings, journal, reachability, clock and credentials; what needs a step that failed is skipped."""
-    try:
-        settings = pf.Settings()
-    except pf.PulseError as problem:
-        yield _Check("settings", False, cli_message(problem))
-        for step in ("journal", "reachability", "clock"):
-            yield _Check(step, None, "needs valid settings")
-        yield _missing_credentials() or _Check("credentials", None, "set; checking them needs valid settings")
-        return
-    home = settings.folder or "in memory: nothing is cached, so a second run costs the same calls again"
-    limit = f"{settings.daily_limit:,} calls a day ({settings.quota_day})"
-    yield _Check("settings", True, f"pulseframes {pf.__version__}; {settings.base_url}; {limit}; home {home}")
-    missing = _missing_credentials()
-    # Nothing is sent with the placeholders.
-    credentials = pf.Credentials("none", "none", "none") if missing else pf.Credentials.from_env()
-    with pf.PulseClient(credentials, settings=settings) as client:
-        journal = _journal(client, has_credentials=missing is None)
-        reachability, clock = _network(client)
-        yield from (journal, reachability, clock)
-        failed = [check.step for check in (journal, reachability) if not check.ok]
-        skipped = _Check("credentials", None, f"not checked, as this needs: {', '.join(failed)}") if failed else None
-        yield missing or skipped or _credentials(client, may_spend=may_spend)
-
-
-def _missing_credentials() -> _Check | None:
-    """Return the failure if a credential is not set."""
-    try:
-        pf.Credentials.from_env()
-    except pf.PulseError as problem:
-        return _Check("credentials", False, str(problem))
-    return None
-
-
-def _journal(client: pf.PulseClient, *, has_credentials: bool) -> _Check:
-    try:
-        client.journal.check()
-        quota = client.quota()
-    except pf.PulseError as problem:
-        return _Check("journal", False, str(problem))
-    if not has_credentials:
-        return _Check("journal", True, "can be read and written; without an API key, its calls are not counted")
-    used = f"{quota.used:,} of {quota.limit:,} calls used, {quota.left:,} left"
-    return _Check("journal", True, f"{used}; application {client.application}")
-
-
-def _network(client: pf.PulseClient) -> tuple[_Check, _Check]:
-    from pulseframes.client import clock_problem
-
-    try:
-        wrong = clock_problem(client.check_connection())
-    except pf.PulseError as problem:
-        return _Check("reachability", False, str(problem)), _Check("clock", None, "needs the server's time")
-    host = urlsplit(client.settings.base_url).hostname
-    reached = _Check("reachability", True, f"{host} is reachable; no call spent")
-    return reached, _Check("clock", wrong is None, wrong or "agrees with the server's")
-
-
-def _credentials(client: pf.PulseClient, *, may_spend: bool) -> _Check:
-    if not may_spend and not client.has_session_key:
-        return _Check("credentials", True, "not checked, as it would cost a call; `pulseframes doctor --spend` does")
-    try:
-        spent = client.check_credentials()
-    except pf.PulseError as problem:
-        return _Check("credentials", False, str(problem))
-    cost = f"{spent} call spent" if spent else "a session key is cached, so no call spent"
-    return _Check("credentials", True, f"accepted; {cost}")
-
-
-def _lake(lake: pf.Lake | None) -> Iterator[_Check]:
-    if lake is None:
-        return
-    from pulseframes.lake import inspect_lake
-
-    problems = inspect_lake(lake)
-    yield from (_Check("lake", False, cli_message(problem)) for problem in problems[:_SHOWN])
-    if len(problems) > _SHOWN:
-        yield _Check("lake", False, f"and {plural(len(problems) - _SHOWN, 'more problem')}")
-    if not problems:
-        yield _Check("lake", True, f"{lake.location} has no damaged files, links, copies or leftovers")

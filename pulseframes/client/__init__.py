@@ -1,18 +1,25 @@
 """Sends calls within the quota and records every answer: an endpoint and its parameters in, raw bytes out."""
 
 from pulseframes.client.client import PulseClient, as_client
+from pulseframes.client.credentials import (
+    ENV_API_KEY,
+    ENV_CLIENT_ID,
+    ENV_CLIENT_SECRET,
+    VARIABLES,
+    Credentials,
+    find_credentials,
+    problem_of,
+    remove_credentials,
+    store_credentials,
+)
 from pulseframes.client.journal import JOURNAL_FILE, CallRecord, Journal
 from pulseframes.client.quota import Quota
 from pulseframes.client.sender import clock_problem
 from pulseframes.client.settings import (
-    ENV_API_KEY,
     ENV_BASE_URL,
-    ENV_CLIENT_ID,
-    ENV_CLIENT_SECRET,
     ENV_DAILY_LIMIT,
     ENV_HOME,
     IN_MEMORY,
-    Credentials,
     Settings,
     as_settings,
 )
@@ -27,6 +34,7 @@ __all__ = [
     "ENV_HOME",
     "IN_MEMORY",
     "JOURNAL_FILE",
+    "VARIABLES",
     "Answer",
     "CallRecord",
     "Credentials",
@@ -37,4 +45,8 @@ __all__ = [
     "as_client",
     "as_settings",
     "clock_problem",
+    "find_credentials",
+    "problem_of",
+    "remove_credentials",
+    "store_credentials",
 ]

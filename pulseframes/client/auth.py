@@ -16,9 +16,9 @@ from requests.auth import AuthBase, HTTPBasicAuth
 
 from pulseframes._process import ForkedLock
 from pulseframes._secret import Redactor, Secret
+from pulseframes.client.credentials import Credentials
 from pulseframes.client.database import make_private
 from pulseframes.client.sender import Sender
-from pulseframes.client.settings import Credentials
 from pulseframes.client.transport import Answer
 from pulseframes.endpoints import AUTHENTICATE
 from pulseframes.errors import MalformedAnswer

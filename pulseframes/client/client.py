@@ -15,13 +15,14 @@ from urllib.parse import urlencode
 from pulseframes._arguments import check_callable, check_type
 from pulseframes._card import Row, as_html, short_path
 from pulseframes._process import ForkedLock, check_process
-from pulseframes._secret import Redactor
+from pulseframes._secret import Redactor, Secret
 from pulseframes.client.auth import KeyStore, SessionKeyAuth, SessionKeys, secrets_of
+from pulseframes.client.credentials import Credentials, in_environment
 from pulseframes.client.in_flight import InFlight
 from pulseframes.client.journal import JOURNAL_FILE, CallRecord, Journal
 from pulseframes.client.quota import Quota
 from pulseframes.client.sender import Sender
-from pulseframes.client.settings import ENV_HOME, IN_MEMORY, Credentials, Settings, as_settings
+from pulseframes.client.settings import ENV_HOME, IN_MEMORY, Settings, as_settings
 from pulseframes.client.transport import Answer
 from pulseframes.endpoints import DETAIL, Endpoint
 from pulseframes.errors import JournalWarning, PulseError, warn
@@ -38,7 +39,7 @@ class PulseClient:
     Parameters
     ----------
     credentials : Credentials or None
-        Default: from the environment.
+        Default: ``Credentials.find()``, from the environment or stored by ``pulseframes login``.
     settings : Settings or None
         Default: from the environment.
     clock : callable
@@ -56,7 +57,7 @@ class PulseClient:
     Raises
     ------
     CredentialsMissing
-        If a credential is neither given nor set in the environment.
+        If a credential is neither given nor set in the environment nor stored.
 
     Examples
     --------
@@ -77,8 +78,8 @@ class PulseClient:
         check_callable("sleep", sleep)
         self.settings = as_settings(settings)
         if credentials is None:
-            credentials = Credentials.from_env()
-        check_type("credentials", credentials, Credentials, "Credentials, such as Credentials.from_env()")
+            credentials = Credentials.find()
+        check_type("credentials", credentials, Credentials, "Credentials, such as Credentials.find()")
         self.credentials = credentials
         self.clock = clock
         self.application = application_hash(self.settings, self.credentials)
@@ -311,6 +312,8 @@ def _hashed(*parts: str) -> str:
 
 
 _default: PulseClient | None = None
+#: The credentials that the environment had for the default client; it may have found others in the keyring, which is slow.
+_default_environment: dict[str, Secret] = {}
 _choosing_default = ForkedLock()
 
 
@@ -328,14 +331,15 @@ def default_client() -> PulseClient:
     Raises
     ------
     CredentialsMissing
-        If a credential is not set.
+        If a credential is neither set nor stored.
     """
-    global _default  # noqa: PLW0603  one client per process, so that notebook cells do not authenticate again
-    credentials, settings = Credentials.from_env(), Settings()
+    global _default, _default_environment  # one client per process, so that notebook cells do not authenticate again
+    environment, settings = in_environment(), Settings()
     with _choosing_default:
-        if _default is None or (_default.credentials, _default.settings) != (credentials, settings):
+        if _default is None or (_default_environment, _default.settings) != (environment, settings):
+            client = PulseClient(settings=settings)
             if _default is not None:
                 _default.close()
-            _default = PulseClient(credentials, settings=settings)
+            _default, _default_environment = client, environment
             atexit.register(_default.close)
         return _default

@@ -11,7 +11,8 @@ from typing import Final, TypeVar
 
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential_jitter
 
-from pulseframes.client.settings import ENV_API_KEY, ENV_BASE_URL, ENV_CLIENT_ID, ENV_CLIENT_SECRET
+from pulseframes.client.credentials import ENV_API_KEY, ENV_CLIENT_ID, ENV_CLIENT_SECRET
+from pulseframes.client.settings import ENV_BASE_URL
 from pulseframes.client.transport import Answer
 from pulseframes.errors import (
     AuthenticationFailed,

@@ -1,4 +1,4 @@
-"""Settings and credentials: from arguments, else from the environment."""
+"""Settings: from arguments, else from the environment."""
 
 from __future__ import annotations
 
@@ -12,15 +12,11 @@ from urllib.parse import urlsplit
 import platformdirs
 
 from pulseframes._arguments import check_choice, check_flag, check_type, shown, whole_number
-from pulseframes._secret import Secret
 from pulseframes.client.quota import QuotaDay
-from pulseframes.errors import CredentialsMissing, InvalidQuery
+from pulseframes.errors import InvalidQuery
 
 DEFAULT_BASE_URL: Final = "https://api.raygun.com/api/v1/pulse"
 
-ENV_API_KEY: Final = "PULSEFRAMES_API_KEY"
-ENV_CLIENT_ID: Final = "PULSEFRAMES_CLIENT_ID"
-ENV_CLIENT_SECRET: Final = "PULSEFRAMES_CLIENT_SECRET"  # noqa: S105  the variable's name, not a secret
 ENV_BASE_URL: Final = "PULSEFRAMES_BASE_URL"
 ENV_HOME: Final = "PULSEFRAMES_HOME"
 ENV_DAILY_LIMIT: Final = "PULSEFRAMES_DAILY_LIMIT"
@@ -36,70 +32,6 @@ _VARIABLES: Final = {"base_url": ENV_BASE_URL, "daily_limit": ENV_DAILY_LIMIT, "
 IN_MEMORY: Final = ":memory:"
 
 _FLAGS: Final = dict.fromkeys(("yes", "true", "1", "on"), True) | dict.fromkeys(("no", "false", "0", "off"), False)
-
-_WHERE_TO_FIND: Final = (
-    "In Raygun, the API key is in the application's settings; client ID and secret are those of a consumer application "
-    "(plan settings, Consumers tab)."
-)
-
-
-@dataclass(frozen=True, init=False)
-class Credentials:
-    """API key, and a consumer's client ID and secret. Their ``repr`` shows none of them.
-
-    Parameters
-    ----------
-    api_key : str
-        The application's API key, from the application's settings in Raygun.
-    client_id, client_secret : str
-        From the Consumers tab of the plan's settings in Raygun.
-
-    Raises
-    ------
-    CredentialsMissing
-        If one of them is empty or has a character that an HTTP header cannot carry.
-
-    Examples
-    --------
-    >>> pf.Credentials(api_key="...", client_id="...", client_secret="...")
-    Credentials(api_key=Secret('***'), client_id=Secret('***'), client_secret=Secret('***'))
-    """
-
-    api_key: Secret
-    client_id: Secret
-    client_secret: Secret
-
-    def __init__(self, api_key: str, client_id: str, client_secret: str) -> None:
-        # Wrapped at once, because tools show the locals of the frames of a traceback.
-        given = {"api_key": Secret(api_key), "client_id": Secret(client_id), "client_secret": Secret(client_secret)}
-        del api_key, client_id, client_secret
-        for name, secret in given.items():
-            object.__setattr__(self, name, secret)
-        for name, secret in given.items():
-            problem = _problem_of(secret.reveal())
-            if problem:
-                raise CredentialsMissing(f"{name} {problem}. {_WHERE_TO_FIND}")
-            # White space copied along from a web page is never part of a key.
-            object.__setattr__(self, name, Secret(secret.reveal().strip()))
-
-    @classmethod
-    def from_env(cls) -> Credentials:
-        """Read ``PULSEFRAMES_API_KEY``, ``PULSEFRAMES_CLIENT_ID`` and ``PULSEFRAMES_CLIENT_SECRET``.
-
-        Raises
-        ------
-        CredentialsMissing
-            With the name of each variable that is not set.
-
-        Examples
-        --------
-        >>> credentials = pf.Credentials.from_env()
-        """
-        names = (ENV_API_KEY, ENV_CLIENT_ID, ENV_CLIENT_SECRET)
-        missing = [name for name in names if not os.environ.get(name, "").strip()]
-        if missing:
-            raise CredentialsMissing(f"Not set in the environment: {', '.join(missing)}. {_WHERE_TO_FIND}")
-        return cls(*(os.environ[name] for name in names))
 
 
 @dataclass(frozen=True)
@@ -205,15 +137,6 @@ def as_settings(given: Settings | None) -> Settings:
         return Settings()
     check_type("settings", given, Settings, "Settings, such as Settings(daily_limit=500)")
     return given
-
-
-def _problem_of(credential: object) -> str:
-    """Return what is wrong with a credential; empty if nothing is."""
-    if not isinstance(credential, str) or not credential.strip():
-        return "is empty"
-    if not credential.strip().isascii() or not credential.strip().isprintable():
-        return "has a character that is not printable ASCII. Copy it again"
-    return ""
 
 
 def _from_env(name: str, default: str) -> str:

@@ -412,7 +412,7 @@ def test_doctor_passes_and_spends_nothing_without_spend(run: Run, simulator: Sim
 @pytest.mark.parametrize(
     ("variable", "value", "step", "said"),
     [
-        ("PULSEFRAMES_API_KEY", "", "credentials", "Not set in the environment: PULSEFRAMES_API_KEY"),
+        ("PULSEFRAMES_API_KEY", "", "credentials", "Not set: PULSEFRAMES_API_KEY"),
         ("PULSEFRAMES_DAILY_LIMIT", "many", "settings", "DAILY_LIMIT must be a whole number, not 'many'"),
         ("PULSEFRAMES_QUOTA_DAY", "lunar", "settings", "QUOTA_DAY must be one of rolling, utc, not 'lunar'"),
         ("PULSEFRAMES_COUNT_AUTHENTICATE", "maybe", "settings", "must be yes or no, not 'maybe'"),

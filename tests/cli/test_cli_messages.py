@@ -32,6 +32,7 @@ LINES = {
     "retain": ("lake", "--days", "300", "--yes"),
     "replay": ("-o", "out"),
     "doctor": (),
+    "login": ("--remove",),
     "schema": (),
 }
 COLUMNS = {name for table in DICTIONARY.values() for name in table.schema.names()}

@@ -104,7 +104,7 @@ def test_credentials_can_be_copied_and_not_pickled() -> None:
     assert copy.copy(credentials) == copy.deepcopy(credentials) == credentials
     assert Secret("a") != "a"
     assert len({Secret("a"), Secret("a"), Secret("b")}) == 2
-    with pytest.raises(TypeError, match=r"in each process: Credentials.from_env\(\)"):
+    with pytest.raises(TypeError, match=r"in each process: Credentials.find\(\)"):
         pickle.dumps(credentials)
 
 
