@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
@@ -46,9 +47,15 @@ def design_to_use(state: LakeState, design: Design | str | None) -> Design | Non
         return None
     wanted = as_design(design, "newest")
     known = same_design(state.designs, wanted)
-    if known is not None and known.rate_windows and known.design != wanted:
+    if known is None or not known.rate_windows:
+        return wanted
+    if (
+        wanted.bot_share == Design.bot_share
+    ):  # a sample goes on as it began, also one of a version that did not draw bots apart
+        wanted = replace(wanted, bot_share=known.design.bot_share)
+    if known.design != wanted:
         raise InvalidQuery(
-            f"design: the lake's sample {wanted.name} (seed {wanted.seed}) was drawn with another allocation, "
+            f"design: the lake's sample {wanted.name} (seed {wanted.seed}) was drawn with another allocation or bot_share, "
             "which cannot change. Keep it, or start another sample with another seed.",
             argument="design",
         )

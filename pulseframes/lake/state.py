@@ -27,6 +27,8 @@ STATE_FILE: Final = f"{OWN_FOLDER}/lake.json"
 
 #: The first version whose state is stored as ``LakeState`` is declared.
 _DECLARED: Final = 3
+#: The first version whose designs draw bots apart.
+_BOTS_APART: Final = 4
 _RESTORE: Final = (
     f"{STATE_FILE}, which holds its privacy rules and the windows it covers. Restore that file, or create another lake with the "
     "same rules: responses in the journal cost no calls. Its Parquet files can still be read directly."
@@ -133,7 +135,8 @@ class LakeState:
             stored = msgspec.json.decode(data, type=dict[str, Any])
             version = msgspec.convert(stored["version"], int)
             if version <= LAKE_VERSION:
-                return msgspec.convert(stored if version >= _DECLARED else _declared(stored), cls, str_keys=True)
+                stored = stored if version >= _DECLARED else _declared(stored)
+                return msgspec.convert(stored if version >= _BOTS_APART else _with_bots(stored), cls, str_keys=True)
         except (msgspec.MsgspecError, ValueError, TypeError, LookupError, RecursionError):
             raise LakeError(f"The lake {location} has a damaged {_RESTORE}") from None
         raise LakeError(
@@ -157,6 +160,12 @@ def _declared(stored: dict[str, Any]) -> dict[str, Any]:
             for design in stored.get("designs", [])
         ],
     }
+
+
+def _with_bots(stored: dict[str, Any]) -> dict[str, Any]:
+    """Return the state of a version before 4, whose designs draw bots like other sessions."""
+    designs = [state | {"design": state["design"] | {"bot_share": None}} for state in stored.get("designs", [])]
+    return stored | {"designs": designs}
 
 
 class LakeFiles:

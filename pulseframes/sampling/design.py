@@ -22,6 +22,12 @@ Kind: TypeAlias = Literal["pageviews", "uniform"]
 SUMMARY_COLUMNS: Final = tuple(column.name for column in SESSIONS.columns if SEARCH in column.endpoints)
 
 
+#: A session with as many page views is a bot's, as far as a sample is concerned: the API lists no more of them.
+BOT_VIEWS: Final = 500
+#: The stratum of bots.
+BOTS: Final = f"{BOT_VIEWS} page views or more"
+
+
 @dataclass(frozen=True)
 class Design:
     """How details are sampled.
@@ -38,6 +44,10 @@ class Design:
     allocation : mapping of str to float, or None
         Shares of the sample for some strata, by name: ``"NZ"``; ``"NZ, Chrome"`` for two columns; ``"null"`` for no value. The
         other strata divide the rest in proportion to their sizes.
+    bot_share : float or None
+        The largest share of the sample that goes to sessions with 500 page views or more, which are nearly always bots: they are a
+        stratum of their own. None treats them like others, so that they may take most of a small sample. Only ``"pageviews"``
+        heeds it.
 
     Raises
     ------
@@ -55,6 +65,7 @@ class Design:
     seed: int = 0
     strata: tuple[str, ...] = ()
     allocation: Mapping[str, float] | None = None
+    bot_share: float | None = 0.05
 
     def __post_init__(self) -> None:
         check_choice("kind", self.kind, get_args(Kind))
@@ -62,6 +73,7 @@ class Design:
         object.__setattr__(self, "strata", strata_columns(self.strata))
         if self.allocation is not None:
             _check_allocation(self.allocation, self.strata)
+        check_bot_share(self.bot_share)
 
     @property
     def name(self) -> str:
@@ -116,11 +128,13 @@ def size_of(views: pl.Expr, design: Design) -> pl.Expr:
     return views if design.kind == "pageviews" else pl.lit(1, pl.Int64)
 
 
-def stratum_of(strata: tuple[str, ...]) -> pl.Expr:
+def stratum_of(views: pl.Expr, design: Design) -> pl.Expr:
     """Return the name of each session's stratum; empty without strata."""
-    if not strata:
-        return pl.lit("")
-    return pl.concat_str([pl.col(name).cast(pl.String).fill_null("null") for name in strata], separator=", ")
+    values = [pl.col(name).cast(pl.String).fill_null("null") for name in design.strata]
+    stratum = pl.concat_str(values, separator=", ") if values else pl.lit("")
+    if design.kind != "pageviews" or design.bot_share is None:
+        return stratum
+    return pl.when(views >= BOT_VIEWS).then(pl.lit(BOTS)).otherwise(stratum)
 
 
 def check_strata_exist(population: pl.DataFrame, design: Design) -> None:
@@ -137,7 +151,10 @@ def check_strata_exist(population: pl.DataFrame, design: Design) -> None:
 def stratum_shares(population: pl.DataFrame, design: Design) -> pl.DataFrame:
     """Return each stratum's ``share`` of the sample, and the size of all its sessions, ``_size``."""
     sizes = population.group_by(STRATUM).agg(pl.col(SIZE).sum().alias("_size")).sort(STRATUM)
-    shares = dict(design.allocation or {})
+    of_bots = _share_of_bots(sizes, design)
+    shares = {name: share * (1 - of_bots) for name, share in (design.allocation or {}).items()} | (
+        {BOTS: of_bots} if of_bots else {}
+    )
     named = pl.col(STRATUM).is_in(list(shares))
     rest = max(0.0, 1.0 - math.fsum(shares.values()))
     unnamed = sizes.filter(~named)
@@ -150,6 +167,20 @@ def stratum_shares(population: pl.DataFrame, design: Design) -> pl.DataFrame:
     by_size = pl.col("_size") / max(1, unnamed["_size"].sum()) * rest
     given = pl.col(STRATUM).replace_strict(shares, default=0.0, return_dtype=pl.Float64)
     return sizes.with_columns(pl.when(named).then(given).otherwise(by_size).alias("share"))
+
+
+def _share_of_bots(sizes: pl.DataFrame, design: Design) -> float:
+    """Return the share of the stratum of bots: by its size, up to the design's limit; 0 if there is none."""
+    bots, total = (int(frame["_size"].sum()) for frame in (sizes.filter(pl.col(STRATUM) == BOTS), sizes))
+    if not bots or design.bot_share is None or design.kind != "pageviews":
+        return 0.0
+    return 1.0 if bots == total else min(design.bot_share, bots / total)
+
+
+def check_bot_share(share: object) -> None:
+    """Raise ``InvalidQuery`` unless a share of bots is a number above 0 and at most 1, or None."""
+    if share is not None and (isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share <= 1):
+        raise InvalidQuery(f"bot_share must be above 0 and at most 1, or None, not {share!r}.", argument="bot_share")
 
 
 def _check_allocation(allocation: Mapping[str, float], strata: tuple[str, ...]) -> None:

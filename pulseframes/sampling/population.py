@@ -46,7 +46,7 @@ def selectable(sessions: pl.DataFrame, design: Design, *, detailed: pl.Expr) -> 
         "session_id",
         views.alias("page_view_count"),
         size_of(views, design).alias(SIZE),
-        stratum_of(design.strata).alias(STRATUM),
+        stratum_of(views, design).alias(STRATUM),
         detailed.alias(DETAILED),
     )
 
@@ -62,7 +62,7 @@ def population_of(sessions: pl.DataFrame, design: Design, drawn: pl.DataFrame | 
     return sessions.with_columns(
         pl.when(without).then(0).otherwise(views).alias(VIEWS),
         size_of(views.clip(lower_bound=1), design).alias(SIZE),
-        stratum_of(design.strata).alias(STRATUM),
+        stratum_of(views, design).alias(STRATUM),
     ).drop("_when_drawn", strict=False)
 
 

@@ -31,6 +31,7 @@ def choose_details(
     strata: str | Iterable[str] | None = None,
     allocation: Mapping[str, float] | None = None,
     seed: int = 0,
+    bot_share: float | None = 0.05,
     detailed: Iterable[int] = (),
 ) -> pl.DataFrame:
     """Choose a random sample of sessions to download the details of. Costs no call.
@@ -54,6 +55,9 @@ def choose_details(
         Shares of the sample for some strata, by name; the others divide the rest in proportion to their sizes.
     seed : int
         Random seed; a different seed draws a different sample.
+    bot_share : float or None
+        The largest share of the sample that goes to sessions with 500 page views or more, as in ``Design``. None treats them like
+        others, as samples that were chosen before this argument existed.
     detailed : iterable of int
         Sessions whose details you already have, in addition to those with a ``detail_fetched_at``.
 
@@ -81,7 +85,7 @@ def choose_details(
     >>> details = pf.session_details(chosen["session_id"])
     """
     check_choice("design", design, get_args(Kind))
-    chosen = Design(design, seed, strata_columns(strata), allocation)
+    chosen = Design(design, seed, strata_columns(strata), allocation, bot_share)
     calls = whole_number("calls", calls)
     check_frame("sessions", sessions, chosen.columns, "search_sessions()")
     for name in chosen.columns:
@@ -112,7 +116,7 @@ def in_order(population: pl.DataFrame, design: Design) -> pl.DataFrame:
     """
     numbers = PermanentRandom(design.seed, "details").uniforms(population["session_id"])
     ranked = population.with_columns((numbers / population[SIZE]).alias("_place")).sort("_place", "session_id")
-    if design.strata:
+    if population[STRATUM].n_unique() > 1:
         shares = stratum_shares(population, design)
         starts = [_start(design.seed, name) for name in shares[STRATUM]]
         turn = (pl.col("_rank") - pl.col("_start")) / pl.col("share")

@@ -13,8 +13,8 @@ from pulseframes.tables.items import ERRORS, PAGE_VIEWS
 from pulseframes.tables.sessions import SESSIONS
 from pulseframes.windows import Window
 
-#: Goes up when a table or a column is added, removed or changed; an older lake is upgraded at its next write.
-LAKE_VERSION: Final = 3
+#: Goes up when a table, a column or what designs mean is added, removed or changed; an older lake is upgraded at its next write.
+LAKE_VERSION: Final = 4
 
 #: The partition: the UTC day on which the session started or, for rejected rows, on which they were fetched.
 DATE: Final = "date"

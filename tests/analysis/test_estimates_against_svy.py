@@ -220,7 +220,7 @@ def test_certain_sessions_are_a_complete_stratum_to_svy() -> None:
     frames = by_views()
     many = pl.col(VIEWS) == 4
     certain = frames.sessions.filter(many).height
-    sessions = frames.sessions.with_columns(pl.when(many).then(1_000).otherwise(1).cast(pl.Int64).alias(VIEWS))
+    sessions = frames.sessions.with_columns(pl.when(many).then(400).otherwise(1).cast(pl.Int64).alias(VIEWS))
     sample = sample_of(certain + 25, frames=pf.SessionFrames(sessions, frames.page_views, frames.errors))
     chances = sample.members["inclusion_probability"].unique().sort().to_list()
     assert chances == [pytest.approx(25 / (len(sessions) - certain)), 1.0]

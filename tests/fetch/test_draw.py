@@ -94,6 +94,7 @@ def choice(lake: pf.Lake, calls: int, design: pf.Design = DESIGNS[0], **more: An
         strata=design.strata,
         seed=design.seed,
         allocation=design.allocation,
+        bot_share=design.bot_share,
         **more,
     )
 
@@ -678,7 +679,7 @@ def test_a_wrong_design_costs_nothing(
     lake: pf.Lake, shop: Simulator, client: pf.PulseClient, window: Days, wrong: Any, message: str | None
 ) -> None:
     if message is None:
-        message = "design: the lake's sample pageviews by country (seed 0) was drawn with another allocation, which cannot change"
+        message = "design: the lake's sample pageviews by country (seed 0) was drawn with another allocation or bot_share, which cannot change"
         pf.sync(lake, *window, details=1, design=pf.Design("pageviews", strata=("country",)), client=client)
     calls = shop.calls
     for ask in (pf.sync, pf.plan):
@@ -686,6 +687,23 @@ def test_a_wrong_design_costs_nothing(
             ask(lake, *window, details=1, design=wrong, client=client)
         assert caught.value.argument == "design"
     assert shop.calls == calls
+
+
+def test_a_sample_of_a_version_that_drew_bots_like_others_goes_on_like_that(
+    lake: pf.Lake, client: pf.PulseClient, window: Days
+) -> None:
+    as_others = pf.Design(bot_share=None)
+    pf.sync(lake, *window, details=4, design=as_others, client=client)
+    path = Path(lake.location) / STATE_FILE
+    stored = json.loads(path.read_text())
+    del stored["designs"][0]["design"]["bot_share"]
+    path.write_text(json.dumps(stored | {"version": 3}))
+    for design in (None, "pageviews", pf.Design()):
+        pf.sync(pf.Lake(lake.location), *window, details=2, design=design, client=client)
+        assert lake.state().designs[-1].design == as_others
+    assert set(design_of(lake)["session_id"]) == set(choice(lake, 0, as_others)["session_id"])
+    with pytest.raises(pf.InvalidQuery, match="another allocation or bot_share"):
+        pf.sync(lake, *window, details=1, design=pf.Design(bot_share=0.5), client=client)
 
 
 def test_an_allocation_is_stored_with_the_lake_and_continues(

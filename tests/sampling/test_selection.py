@@ -71,7 +71,7 @@ def test_any_split_of_the_calls_selects_the_same_sessions_as_one_run(
 @given(rows=POPULATIONS, calls=st.integers(0, 70), kind=KINDS)
 def test_the_probabilities_of_all_sessions_add_up_to_the_number_drawn(rows: list[Any], calls: int, kind: Any) -> None:
     population = summaries(rows)
-    chosen = pf.choose_details(population, calls, design=kind)
+    chosen = pf.choose_details(population, calls, design=kind, bot_share=None)
     sizes = pl.Series([1 if kind == "uniform" else max(1, views or 1) for _, views, _ in rows])
     assert len(chosen) == min(calls, len(rows))
     assert chosen["inclusion_probability"].is_between(0, 1, closed="right").all()
@@ -81,6 +81,64 @@ def test_the_probabilities_of_all_sessions_add_up_to_the_number_drawn(rows: list
     else:
         rate = (uncertain["inclusion_probability"] / uncertain["size"]).min()
         assert (sizes * rate).clip(upper_bound=1).sum() == pytest.approx(len(chosen))
+
+
+def with_bots(bots: int, others: int) -> pl.DataFrame:
+    """Bots of 600 page views among sessions of 1 to 7."""
+    crawled = summaries([(7919 * n + 2, 600, "US") for n in range(bots)])
+    return pl.concat([simulated(others), crawled])
+
+
+@pytest.mark.parametrize("strata", [None, "country"])
+@pytest.mark.parametrize(("calls", "most"), [(20, 2), (45, 3), (200, 11)])
+def test_bots_take_at_most_one_detail_in_twenty(calls: int, most: int, strata: str | None) -> None:
+    population = with_bots(40, 2_000)  # three quarters of all page views
+    as_others, apart = (
+        pf.choose_details(population, calls, strata=strata, bot_share=share)["size"] for share in (None, 0.05)
+    )
+    assert (as_others == 600).sum() > min(calls / 4, 35)
+    assert 1 <= (apart == 600).sum() <= most
+
+
+def test_bots_that_are_few_take_less_than_their_share() -> None:
+    chosen = pf.choose_details(with_bots(1, 20_000), 500)
+    assert (chosen["size"] == 600).sum() <= 5
+
+
+def test_where_all_are_bots_they_take_all() -> None:
+    bots = summaries([(n, 600, "US") for n in range(30)])
+    assert len(pf.choose_details(bots, 12)) == 12
+
+
+@given(rows=POPULATIONS, calls=st.integers(0, 70), share=st.floats(0.01, 1))
+def test_the_probabilities_of_bots_and_others_add_up_to_the_numbers_drawn(
+    rows: list[Any], calls: int, share: float
+) -> None:
+    chosen = pf.choose_details(summaries(rows), calls, bot_share=share)
+    views = pl.Series([max(1, count or 1) for _, count, _ in rows])
+    for bots in (True, False):
+        drawn = chosen.filter((pl.col("size") >= 500) == bots)
+        uncertain = drawn.filter(pl.col("inclusion_probability") < 1)
+        if len(drawn) > 1 and not uncertain.is_empty():  # strata of one are pooled
+            rate = (uncertain["inclusion_probability"] / uncertain["size"]).min()
+            sizes = views.filter((views >= 500) == bots)
+            assert (sizes * rate).clip(upper_bound=1).sum() == pytest.approx(len(drawn))
+
+
+def test_weights_of_bots_stand_for_all_bots() -> None:
+    population = with_bots(40, 2_000)
+    totals = []
+    for seed in range(200):
+        chosen = pf.choose_details(population, 100, seed=seed).filter(pl.col("size") == 600)
+        totals.append((1 / chosen["inclusion_probability"]).sum())
+    assert pl.Series(totals).mean() == pytest.approx(40, rel=0.05)
+
+
+@pytest.mark.parametrize("share", [0, -0.1, 1.5, True, "all", float("nan")])
+def test_a_wrong_share_of_bots_is_explained(share: Any) -> None:
+    with pytest.raises(pf.InvalidQuery, match="bot_share must be above 0 and at most 1, or None") as caught:
+        Design(bot_share=share)
+    assert caught.value.argument == "bot_share"
 
 
 def test_a_uniform_probability_is_the_share_drawn() -> None:
