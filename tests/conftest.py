@@ -127,7 +127,9 @@ def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> R
 
 
 def check_command_line(line: str) -> None:
-    """Read a command line as its command would, without running it; what follows a pipe is another program's."""
-    program, command, *arguments = takewhile(lambda word: word not in {"|", ">"}, shlex.split(line, comments=True))
+    """Read a command line as its command would, without running it; what follows a pipe or `||` is another program's."""
+    program, command, *arguments = takewhile(
+        lambda word: word not in {"|", "||", ">", ">>"}, shlex.split(line, comments=True)
+    )
     assert program == "pulseframes"
     COMMANDS[command].make_context(command, arguments)

@@ -13,11 +13,14 @@ import subprocess
 import sys
 import tomllib
 import warnings
+from collections.abc import Iterator
 from itertools import takewhile
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import pictures
 import pytest
+import yaml
 from conftest import COMMANDS, NOW, Run, check_command_line
 from generate import GENERATED, expanded, updated
 
@@ -36,7 +39,7 @@ PAGES = sorted((ROOT / "docs").rglob("*.md"))
 #: All Markdown that a reader may see.
 TEXTS = [*ROOT.glob("*.md"), *PAGES]
 #: Programs other than pulseframes that the pages' shell blocks name.
-OTHERS = {"python", "make", "export", "systemctl", "."}
+OTHERS = {"python", "make", "export", "systemctl", ".", "aws", "bq", "psql"}
 
 FUNCTIONS = [name for name in pf.__all__ if inspect.isfunction(getattr(pf, name))]
 CLASSES = [name for name in pf.__all__ if inspect.isclass(getattr(pf, name))]
@@ -47,6 +50,7 @@ def blocks(language: str, text: str = TEXT) -> list[str]:
 
 
 def all_blocks(text: str) -> list[tuple[str, str]]:
+    text = re.sub(r"^```{.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)  # a directive is no block
     return re.findall(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
@@ -104,6 +108,7 @@ def test_the_blocks_of_a_page_run_in_order_and_print_what_it_shows(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PULSEFRAMES_PSEUDONYM_KEY", "a key of the tests")
     monkeypatch.setattr(sys, "stdin", _Yes())
+    monkeypatch.setattr("smtplib.SMTP", MagicMock())  # a mail that a page sends
     if page.stem == "tutorial":  # it shows how many calls are left
         monkeypatch.delenv("PULSEFRAMES_DAILY_LIMIT")
     # A simulated visitor may have viewed 500 pages, which looks like a truncated list.
@@ -114,7 +119,9 @@ def test_the_blocks_of_a_page_run_in_order_and_print_what_it_shows(
         if language == "text" and printed is not None:
             assert printed == code
         printed = None
-        if language == "python":
+        if language == "python" and code.startswith("# Not run by the tests"):
+            compile(code, page.name, "exec")
+        elif language == "python":
             capfd.readouterr()
             exec(compile(code, page.name, "exec"), names)
             printed = capfd.readouterr().out
@@ -123,6 +130,8 @@ def test_the_blocks_of_a_page_run_in_order_and_print_what_it_shows(
                 run_line(line, run)
         elif language == "ini":
             check_unit(code)
+        elif language == "yaml":
+            check_lines("\n".join(texts_of(yaml.safe_load(code))))
         else:
             assert language == "text", f"{page.name}: no test runs a block of {language!r}"
             check_lines(code)
@@ -147,7 +156,7 @@ def test_each_block_of_a_page_runs_alone_in_an_empty_folder(
 
 def run_line(line: str, run: Run) -> None:
     """Run a command; only parse the options of one that never ends, asks for secrets or needs a bucket."""
-    program, *words = takewhile(lambda word: word not in {"|", ">"}, shlex.split(line, comments=True))
+    program, *words = takewhile(lambda word: word not in {"|", "||", ">", ">>"}, shlex.split(line, comments=True))
     if program != "pulseframes":
         assert program in OTHERS, line
     elif words[0] in {"simulate", "demo", "login"} or any("://" in word for word in words):
@@ -182,6 +191,14 @@ def test_shell_cron_and_systemd_read_one_file_of_variables(tmp_path: Path) -> No
         assert {name: seen[name] for name in wanted} == wanted
 
 
+def texts_of(value: object) -> Iterator[str]:
+    """Yield all texts in a parsed YAML document."""
+    if isinstance(value, str):
+        yield value
+    for part in [*value.values()] if isinstance(value, dict) else value if isinstance(value, list) else []:
+        yield from texts_of(part)
+
+
 def check_unit(text: str) -> None:
     unit = configparser.ConfigParser(interpolation=None)
     unit.optionxform = str  # type: ignore[assignment,method-assign]  # as systemd reads it, with capital letters
@@ -193,7 +210,7 @@ def check_lines(text: str) -> None:
     for line in text.splitlines():
         command = re.search(r"\bpulseframes ([a-z]+ .*?)(?: >>.*)?$", line)
         if command:
-            check_command_line(command[0].partition(" >>")[0])
+            check_command_line(command[0])
 
 
 def test_internal_links_lead_to_a_file_and_a_heading() -> None:
