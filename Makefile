@@ -108,7 +108,7 @@ lock:
 	$(VENV)-lock/bin/uv pip compile pyproject.toml requirements/build.in --extra report --no-emit-package pulseframes $(LOCK_OPTIONS) --output-file requirements/demo.txt
 	$(VENV)-lock/bin/uv pip compile pyproject.toml requirements/build.in --all-extras --group dev --group docs --no-emit-package pulseframes $(LOCK_OPTIONS) --output-file requirements/dev.txt
 	$(VENV)-lock/bin/uv pip compile pyproject.toml requirements/build.in --constraint requirements/dev.txt --extra report --group docs --no-emit-package pulseframes $(LOCK_OPTIONS) --output-file requirements/docs.txt
-	$(VENV)-lock/bin/uv pip compile pyproject.toml requirements/build.in $(foreach extra,duckdb pandas cloud report scan,--extra $(extra)) --group test --no-emit-package pulseframes --resolution lowest-direct $(filter-out --universal,$(LOCK_OPTIONS)) --output-file requirements/lowest.txt
+	$(VENV)-lock/bin/uv pip compile pyproject.toml requirements/build.in $(foreach extra,duckdb pandas cloud excel report scan,--extra $(extra)) --group test --no-emit-package pulseframes --resolution lowest-direct $(filter-out --universal,$(LOCK_OPTIONS)) --output-file requirements/lowest.txt
 
 LOCK_OPTIONS := --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --quiet
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
+import math
 import os
 import tempfile
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Final
+from typing import IO, TYPE_CHECKING, Any, Final
 
 import polars as pl
 
@@ -15,6 +18,10 @@ if TYPE_CHECKING:
 
 #: The form of a time in formats that have no type for it.
 _TIME: Final = "%Y-%m-%dT%H:%M:%S%.6fZ"
+#: How many rows a sheet of Excel has below the names, how long a text is, and up to where it keeps all digits of a number.
+_EXCEL_ROWS: Final = 1_048_575
+_EXCEL_TEXT: Final = 32_767
+_EXCEL_EXACT: Final = 10**15
 
 
 def _write_csv(frame: pl.DataFrame, file: IO[bytes]) -> None:
@@ -43,12 +50,59 @@ def _write_parquet(frame: pl.DataFrame, file: IO[bytes]) -> None:
     frame.write_parquet(file, compression="zstd")
 
 
-#: The formats by file extension.
+def _write_excel(frame: pl.DataFrame, file: IO[bytes]) -> None:
+    # Text of a page must not become a formula or a link.
+    options = {"strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False, "in_memory": True}
+    names = [name.lower() for name in frame.columns]
+    if len(frame) > _EXCEL_ROWS or len({*names}) < len(names):
+        many = f"more than {_EXCEL_ROWS:,} rows" if len(frame) > _EXCEL_ROWS else "two columns of the same name"
+        raise pl.exceptions.ComputeError(f"Excel cannot hold {many}")
+    with excel().Workbook(file, options) as workbook:
+        pl.DataFrame([_excel_column(column) for column in frame.get_columns()]).write_excel(workbook, autofit=True)
+
+
+def excel() -> Any:
+    """Return the package that writes Excel files.
+
+    Raises
+    ------
+    ImportError
+        If it is not installed.
+    """
+    try:
+        import xlsxwriter
+    except ImportError:
+        raise ImportError("An Excel file needs XlsxWriter: pip install 'pulseframes[excel]'") from None
+    return xlsxwriter
+
+
+def _excel_column(column: pl.Series) -> pl.Series:
+    """Return a column as Excel can hold it: ids and other long numbers as text, and times without a zone, in UTC."""
+    kind = column.dtype
+    if kind.is_integer():
+        is_long = column.name.endswith("_id") or not column.is_between(-_EXCEL_EXACT, _EXCEL_EXACT).all()
+        return column.cast(pl.String) if is_long else column
+    if kind.is_float():
+        return column.replace([math.inf, -math.inf, math.nan], None)
+    if isinstance(kind, pl.Datetime):
+        return (column.dt.convert_time_zone("UTC") if kind.time_zone else column).dt.replace_time_zone(None)
+    if isinstance(kind, pl.Duration):
+        return column.dt.to_string("iso")
+    if isinstance(kind, pl.List):
+        column = column.list.eval(pl.element().cast(pl.String)).list.join(", ")
+    elif kind.is_nested() or kind in (pl.Binary, pl.Object):
+        raise pl.exceptions.ComputeError(f"Excel cannot hold {column.name}, which is {kind}")
+    return column.str.head(_EXCEL_TEXT) if column.dtype == pl.String else column
+
+
+#: The formats of text and data by file extension.
 FORMATS: Final[dict[str, Callable[[pl.DataFrame, IO[bytes]], None]]] = {
     "parquet": _write_parquet,
     "csv": _write_csv,
     "ndjson": _write_ndjson,
 }
+#: The formats that files can have, and the endings of their names.
+_WRITERS: Final = FORMATS | {"xlsx": _write_excel}
 
 
 def format_of(path: Path) -> str:
@@ -60,9 +114,16 @@ def format_of(path: Path) -> str:
         If it names none.
     """
     extension = path.suffix.lower().lstrip(".")
-    if extension not in FORMATS:
-        raise ValueError(f"{path} must end in .parquet, .csv or .ndjson.")
+    if extension not in _WRITERS:
+        raise ValueError(f"{path} must end in .parquet, .csv, .ndjson or .xlsx.")
     return extension
+
+
+def encoded(frame: pl.DataFrame, file_format: str) -> bytes:
+    """Return the bytes of a frame's file."""
+    file = io.BytesIO()
+    _WRITERS[file_format](frame, file)
+    return file.getvalue()
 
 
 def write_frame(frame: pl.DataFrame, path: Path, file_format: str) -> None:
@@ -73,7 +134,7 @@ def write_frame(frame: pl.DataFrame, path: Path, file_format: str) -> None:
     OSError
         If the folder does not exist or is read-only; an earlier file is then unchanged.
     """
-    write_whole(path, lambda file: FORMATS[file_format](frame, file))
+    write_whole(path, lambda file: _WRITERS[file_format](frame, file))
 
 
 def check_keeps_rows(path: Path, rows: int) -> None:
@@ -84,16 +145,25 @@ def check_keeps_rows(path: Path, rows: int) -> None:
     FileExistsError
         If there is such a file, or one that cannot be read.
     """
-    if not rows and path.exists() and path.stat().st_size and _may_have_rows(path):
-        raise FileExistsError(
-            f"{path} has rows and this result has none, so it was left as it is. Delete it to write an empty file."
-        )
+    if not rows and path.exists() and may_have_rows(path.read_bytes(), format_of(path)):
+        raise would_lose_rows(path)
 
 
-def _may_have_rows(path: Path) -> bool:
+def would_lose_rows(path: Path | str) -> FileExistsError:
+    """Return the error of a file that a result without rows would replace."""
+    return FileExistsError(
+        f"{path} has rows and this result has none, so it was left as it is. Delete it to write an empty file."
+    )
+
+
+def may_have_rows(data: bytes, file_format: str) -> bool:
+    """Return whether a file has rows, or cannot be read; an empty one has none."""
     try:
-        return not _read(path).is_empty()
-    except (OSError, ValueError, pl.exceptions.PolarsError):
+        if file_format == "xlsx" and data:  # polars needs another package to read it
+            with zipfile.ZipFile(io.BytesIO(data)) as parts:
+                return b'<row r="2"' in parts.read("xl/worksheets/sheet1.xml")
+        return bool(data) and not _parsed(data, file_format).is_empty()
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile, pl.exceptions.PolarsError):
         return True
 
 
@@ -146,7 +216,11 @@ def read_column(path: Path, name: str) -> list[int]:
         If the extension is unknown, the file is unreadable or has no such column.
     """
     try:
-        frame = _read(path)
+        file_format = format_of(path)
+        if file_format not in FORMATS:
+            raise ValueError(f"{path} must end in .parquet, .csv or .ndjson to be read.")
+        # The bytes, because polars reads a path with brackets or a star as a pattern.
+        frame = _parsed(path.read_bytes(), file_format)
     except (OSError, pl.exceptions.PolarsError) as problem:
         raise ValueError(f"{path} is not readable: {str(problem).splitlines()[0]}") from None
     if frame.columns and name not in frame.columns:
@@ -154,12 +228,11 @@ def read_column(path: Path, name: str) -> list[int]:
     return frame[name].to_list() if frame.columns else []
 
 
-def _read(path: Path) -> pl.DataFrame:
+def _parsed(data: bytes, file_format: str) -> pl.DataFrame:
     """Read a file written by ``write_frame()``; an empty NDJSON file has no columns."""
-    # The bytes, because polars reads a path with brackets or a star as a pattern.
     readers: dict[str, Callable[[bytes], pl.DataFrame]] = {
         "parquet": pl.read_parquet,
         "csv": lambda data: pl.read_csv(data, infer_schema_length=None),
         "ndjson": lambda data: pl.read_ndjson(data, infer_schema_length=None) if data else pl.DataFrame(),
     }
-    return readers[format_of(path)](path.read_bytes())
+    return readers[file_format](data)

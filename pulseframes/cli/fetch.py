@@ -10,7 +10,7 @@ import typer
 import pulseframes as pf
 from pulseframes._text import plural
 from pulseframes.cli.app import app, examples
-from pulseframes.cli.files import Destination, check_writable, ids_in, make_folder
+from pulseframes.cli.files import Destination, ids_in, tables_output
 from pulseframes.cli.options import AsJson, Last, OutputFile, PrintFormat, Refresh, TableName, window
 from pulseframes.cli.output import (
     alert,
@@ -59,7 +59,7 @@ def search(
     start, end = window(last, date_from, date_to, other="FROM or TO")
     if start is None or end is None:
         raise typer.BadParameter("give FROM and TO, such as 2026-11-01 2026-11-08, or --last 7d.", param_hint="FROM TO")
-    destination = Destination(output, text_format).checked()
+    destination = Destination.of(output, text_format)
     with counted_client() as client, progress_bar(client) as progress:
         try:
             sessions = pf.search_sessions(
@@ -106,7 +106,12 @@ def details(
         int | None, typer.Option(help="Maximum number of details to download: the first ones.", min=1)
     ] = None,
     refresh: Refresh = False,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder to write the tables to.")] = None,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "--output", "-o", metavar="FOLDER", help="Folder to write the tables to, also s3://bucket/folder."
+        ),
+    ] = None,
     file_format: Annotated[
         Literal["parquet", "csv", "ndjson"], typer.Option("--as", help="Format of these files.")
     ] = "parquet",
@@ -123,16 +128,13 @@ def details(
     wanted = DetailQuery.parse([*(ids or []), *ids_in(ids_from)]).ids[:limit]
     if not wanted and ids_from is None:
         raise typer.BadParameter("no session id: pass some, or a file with --ids-from.", param_hint="ID")
-    if output is not None:
-        make_folder(output)
-        check_writable(output / f"{name}.{file_format}" for name in TABLES)
+    write_tables = None if output is None else tables_output(output, file_format)
 
     def write(frames: pf.SessionFrames) -> None:
-        if output is None:
+        if write_tables is None:
             print_frame(frames.tables()[table], text_format)
-            return
-        for path in frames.write(output, file_format):
-            info(f"Wrote {path}.")
+        else:
+            write_tables(frames)
 
     if not wanted:
         info(f"{ids_from} has no sessions, so there is nothing to download.")

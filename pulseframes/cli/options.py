@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
 import typer
@@ -58,7 +57,13 @@ Where = Annotated[str | None, typer.Option("--where", metavar="CONDITION", help=
 Wide = Annotated[bool, typer.Option("--wide", help="Show all figures, as many as the terminal has room for.")]
 Refresh = Annotated[bool, typer.Option("--refresh", help="Ignore cached responses and query the API again.")]
 OutputFile = Annotated[
-    Path | None, typer.Option("--output", "-o", help="File to write: NAME.parquet, NAME.csv or NAME.ndjson.")
+    str | None,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="FILE",
+        help="File to write: NAME.parquet, .csv, .ndjson or .xlsx, in a folder or in s3://bucket/ (also gs:// and az://).",
+    ),
 ]
 PrintFormat = Annotated[TextFormat, typer.Option("--format", "-f", help="Format on stdout, if there is no --output.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
@@ -87,6 +92,11 @@ def window_from(last: str | None, date_from: str | None, date_to: str | None) ->
 
 def open_lake(location: str, storage_options: list[str] | None, *, privacy: pf.PrivacyPolicy | None = None) -> pf.Lake:
     """Return the lake at a location; nothing is read or created yet."""
+    return pf.Lake(location, privacy=privacy, storage_options=parse_options(storage_options))
+
+
+def parse_options(storage_options: list[str] | None) -> dict[str, str] | None:
+    """Return the options of a bucket."""
     options = {}
     for option in storage_options or []:
         key, equals, value = option.partition("=")
@@ -96,4 +106,4 @@ def open_lake(location: str, storage_options: list[str] | None, *, privacy: pf.P
                 "One is not KEY=VALUE, such as aws_region=us-east-1.", param_hint="--storage-option"
             )
         options[key] = value
-    return pf.Lake(location, privacy=privacy, storage_options=options or None)
+    return options or None

@@ -10,7 +10,7 @@ import typer
 
 import pulseframes as pf
 from pulseframes.cli.app import app, examples
-from pulseframes.cli.files import Destination
+from pulseframes.cli.files import Destination, Output
 from pulseframes.cli.options import (
     AsJson,
     By,
@@ -26,6 +26,7 @@ from pulseframes.cli.options import (
     WindowFrom,
     WindowTo,
     open_lake,
+    parse_options,
     window,
 )
 from pulseframes.cli.output import alert, info, print_json
@@ -47,16 +48,9 @@ def sql(
     storage_option: StorageOptions = None,
 ) -> None:
     """Query a lake in SQL; the tables are sessions, page_views, errors, design and rejected. Costs no call."""
-    destination = Destination(output, text_format).checked()
+    destination = Destination.of(output, text_format, storage_option)
     result = open_lake(lake, storage_option).sql(query)
-    from polars.exceptions import PanicException, PolarsError
-
-    try:
-        destination.write(result)
-    except (PolarsError, PanicException) as problem:  # CSV cannot hold lists, and NDJSON no blobs
-        raise typer.BadParameter(
-            f"The result cannot be written in this format: {problem}. Convert the column, as in cast(x as varchar), or write Parquet."
-        ) from None
+    destination.write(result)
 
 
 @app.command(
@@ -96,7 +90,7 @@ def estimate(
     storage_option: StorageOptions = None,
 ) -> None:
     """Estimate statistics of all sessions from the lake's sample, with confidence intervals. Costs no call."""
-    destination = Destination(output, text_format, estimates=True).checked()
+    destination = Destination.of(output, text_format, storage_option, estimates=True)
     start, end = window(last, date_from, date_to)
     place = open_lake(lake, storage_option)
     destination.write(
@@ -141,7 +135,7 @@ def pages(
     """Show the load times of each page template, or group, with 95% intervals. Costs no call."""
     by = by or ["page_template"]
     start, end = window(last, date_from, date_to)
-    destination = Destination(output, text_format, first=(*by, "p75_ms"), as_json=as_json).checked()
+    destination = Destination.of(output, text_format, storage_option, first=(*by, "p75_ms"), as_json=as_json)
     place = open_lake(lake, storage_option)
     destination.write(pf.page_speed(place, by=by, where=where, date_from=start, date_to=end, design=design, wide=wide))
     _describe_sample(place, design)
@@ -166,7 +160,9 @@ def errors(
 ) -> None:
     """Show the sessions and users that each group of errors affects, with 95% intervals. Costs no call."""
     start, end = window(last, date_from, date_to)
-    destination = Destination(output, text_format, first=("title", "share_of_sessions"), as_json=as_json).checked()
+    destination = Destination.of(
+        output, text_format, storage_option, first=("title", "share_of_sessions"), as_json=as_json
+    )
     place = open_lake(lake, storage_option)
     destination.write(pf.error_impact(place, where=where, date_from=start, date_to=end, design=design, wide=wide))
     _describe_sample(place, design)
@@ -196,7 +192,7 @@ def satisfaction(
     """Show the share of sessions with each satisfaction rating, per period, with 95% intervals. Costs no call."""
     start, end = window(last, date_from, date_to)
     first = ("period", *(by or ()), "satisfaction_rating", "share")
-    destination = Destination(output, text_format, first=first, as_json=as_json).checked()
+    destination = Destination.of(output, text_format, storage_option, first=first, as_json=as_json)
     place = open_lake(lake, storage_option)
     destination.write(
         pf.satisfaction(
@@ -233,7 +229,13 @@ def _describe_sample(lake: pf.Lake, design: str | None) -> None:
 def report(
     lake: LakeArgument,
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="File to write: NAME.html or NAME.htm; replaced if it exists.")
+        str,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="File to write, also in s3://bucket/: NAME.html or NAME.htm; replaced if it exists.",
+        ),
     ],
     date_from: WindowFrom = None,
     date_to: WindowTo = None,
@@ -252,16 +254,34 @@ def report(
     """Build a lake's report: one HTML page with charts that needs no network. Costs no call."""
     start, end = window(last, date_from, date_to)
     place = open_lake(lake, storage_option)
-    from pulseframes.reports import TITLE, collect, render, save, summary, writable
+    from pulseframes.reports import TITLE, collect, render, summary
 
-    path = writable(output)
+    page = _page(output, storage_option, open_it=open_it)
     findings = collect(place, date_from=start, date_to=end, design=design, time_zone=time_zone, compare=compare)
-    save(render(findings, place, title=TITLE if title is None else title), path)
-    info(f"{summary(findings)}\nWrote {path}.")
+    page.write(render(findings, place, title=TITLE if title is None else title).encode())
+    info(f"{summary(findings)}\nWrote {page.target}.")
     if open_it:
-        open_in_browser(path)
+        open_in_browser(Path(page.target))
     if as_json:
-        print_json(findings.as_dict() | {"path": str(path)})
+        print_json(findings.as_dict() | {"path": page.target})
+
+
+def _page(target: str, storage_option: list[str] | None, *, open_it: bool) -> Output:
+    """Return the file of a report, if it can be written."""
+    from pulseframes.reports import writable
+
+    page = Output(target, parse_options(storage_option))
+    if "://" not in target:
+        writable(target)
+    elif not target.lower().endswith((".html", ".htm")):
+        raise typer.BadParameter(
+            "a report must end in .html or .htm, such as s3://bucket/week.html.", param_hint="--output"
+        )
+    elif open_it:
+        raise typer.BadParameter("only for a file on this machine.", param_hint="--open")
+    else:
+        page.check()
+    return page
 
 
 def open_in_browser(path: Path) -> None:

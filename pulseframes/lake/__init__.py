@@ -3,6 +3,7 @@
 from pulseframes.lake.inspection import inspect_lake
 from pulseframes.lake.lake import Lake, as_lake
 from pulseframes.lake.state import LakeState, Refresh
+from pulseframes.lake.storage import Store, open_store
 from pulseframes.lake.upsert import Batch, Counts, Written, describe_rows
 from pulseframes.tables.lake_tables import detail_failed, detail_is_current, in_window, is_active, recently_updated
 
@@ -12,6 +13,7 @@ __all__ = [
     "Lake",
     "LakeState",
     "Refresh",
+    "Store",
     "Written",
     "as_lake",
     "describe_rows",
@@ -20,5 +22,6 @@ __all__ = [
     "in_window",
     "inspect_lake",
     "is_active",
+    "open_store",
     "recently_updated",
 ]

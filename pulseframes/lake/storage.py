@@ -122,7 +122,7 @@ def _open_bucket(url: str, storage_options: Mapping[str, str] | None) -> Store:
     except ModuleNotFoundError as problem:
         if problem.name is None or problem.name.partition(".")[0] != "obstore":
             raise
-        raise LakeError("A lake in a bucket needs obstore: pip install 'pulseframes[cloud]'") from None
+        raise LakeError("A lake or file in a bucket needs obstore: pip install 'pulseframes[cloud]'") from None
     return ObjectStore(url, storage_options)
 
 

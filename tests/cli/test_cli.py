@@ -141,7 +141,7 @@ def test_rows_that_break_the_schema_are_written_beside_the_others(
         ),
         (["search", *WEEK, "--country", "Neuseeland"], "--country: 'Neuseeland'"),
         (["search", *WEEK, "--limit", "0"], "error: --limit must be a whole number"),
-        (["search", *WEEK, "-o", "week.xlsx"], "must end in .parquet, .csv or .ndjson"),
+        (["search", *WEEK, "-o", "week.docx"], "must end in .parquet, .csv, .ndjson or .xlsx"),
         (["search", *WEEK, "-o", "no/such/folder/week.csv"], "week.csv is not writable: No such file or directory"),
         (["search", *WEEK, "-o", "."], "must end in .parquet"),
         (["search", "2026-11-01"], "give FROM and TO, such as"),

@@ -216,7 +216,7 @@ def test_errors_of_a_lake_are_printed_without_a_traceback(
             ["sql", "lake", "select 1", "--storage-option", "s3cret"],
             "One is not KEY=VALUE, such as aws_region=us-east-1.",
         ),
-        (["sql", "lake", "select 1", "-o", "result.xlsx"], "must end in .parquet"),
+        (["sql", "lake", "select 1", "-o", "result.docx"], "must end in .parquet"),
         (["retain", "lake", "--days", "0", "--yes"], "greater than or equal to 1"),
         (["forget", "lake"], "Missing option '--user'"),
     ],

@@ -392,7 +392,7 @@ def test_estimate_of_a_lake_with_all_details_needs_no_sample(run: Run, lake: pf.
             2,
             "Unknown column 'ip_city' in --calibrate. Use one that a search fills",
         ),
-        (("count()", "-o", "count.xlsx"), 2, "must end in .parquet"),
+        (("count()", "-o", "count.docx"), 2, "must end in .parquet"),
         ((), 2, "Missing argument 'MEASURE...'"),
     ],
 )

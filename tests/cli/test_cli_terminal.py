@@ -102,7 +102,7 @@ def test_a_file_and_another_program_get_the_data_as_they_are(
     tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
     path = tmp_path / "titles.csv"
-    Destination(path, "table").write(FRAME.select("title"))
+    Destination.of(str(path), "table").write(FRAME.select("title"))
     print_frame(FRAME.select("title"), "csv")
     assert pl.read_csv(path)["title"].to_list() == TITLES
     assert capfdbinary.readouterr().out == path.read_bytes()
@@ -115,7 +115,7 @@ def test_line_breaks_and_spaces_of_a_message_stay() -> None:
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["search", "2026-11-01", "2026-11-02", "-o", "\x1b]0;x\x07\u202e.xlsx"],
+        ["search", "2026-11-01", "2026-11-02", "-o", "\x1b]0;x\x07\u202e.docx"],
         ["search", "2026-11-01", "2026-11-02", "-o", "nowhere/\x1b[31m\u202e.csv"],
         ["details", "--ids-from", "\x1b[31m\u202e.csv"],
         ["sql", "\x1b[31m\u202e", "select 1"],
