@@ -24,10 +24,8 @@ def seconds(work: Callable[[], object]) -> float:
 
 if __name__ == "__main__":
     with Simulator(sessions=COUNT, now=datetime(2026, 11, 20, 12, tzinfo=UTC), daily_limit=None) as simulator:
-        credentials = pf.Credentials(simulator.api_key, simulator.client_id, simulator.client_secret)
-        settings = pf.Settings(base_url=simulator.url, home=":memory:", daily_limit=100_000)
         ids = simulator.summaries()["session_id"]
-        with pf.PulseClient(credentials, settings=settings) as client:
+        with simulator.client() as client:
             pf.session_details(ids, client=client)
             bodies = [client.kept_answer(DETAIL, {"id": str(session_id)}) for session_id in ids]
             raw = [answer.body for answer in bodies if answer is not None]

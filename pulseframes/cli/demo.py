@@ -156,7 +156,7 @@ def demo(
         writable(report)  # rather fail now than after a minute
     today = datetime.now(UTC).date()
     week_ago = today - timedelta(days=7)
-    with Simulator() as simulator, _client_of(simulator) as client:
+    with Simulator() as simulator, simulator.client() as client:
         print(f"A simulator of the Pulse API runs at {simulator.url}. It allows 50 calls a day.\n")
         _show_queries(client, week_ago, today)
         if report is not None:
@@ -170,14 +170,6 @@ def demo(
     pulseframes details --ids-from week.parquet --limit 20 -o week
 
 Without one: `pulseframes simulate` serves simulated sessions, `pulseframes schema` describes every column.""")
-
-
-def _client_of(simulator: Simulator) -> pf.PulseClient:
-    from pulseframes.client import IN_MEMORY
-
-    credentials = pf.Credentials(simulator.api_key, simulator.client_id, simulator.client_secret)
-    settings = pf.Settings(base_url=simulator.url, home=IN_MEMORY)
-    return pf.PulseClient(credentials, settings=settings, clock=lambda: simulator.now)
 
 
 def _show_queries(client: pf.PulseClient, week_ago: date, today: date) -> None:

@@ -1,4 +1,4 @@
-"""Who may call, and how often: credentials, session keys, the daily limit, and the answers that refuse a call."""
+"""Who may call, when, and how often: the clock, credentials, session keys, the daily limit, and the answers that refuse a call."""
 
 from __future__ import annotations
 
@@ -6,17 +6,49 @@ import json
 import math
 import secrets
 import threading
+import time
 from base64 import b64encode
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from pulseframes.simulator.faults import Fault
 
 _KEY_LIFE: Final = timedelta(minutes=15)
 _DAY: Final = timedelta(hours=24)
+
+
+class Clock:
+    """A clock that stands still at `now`, or runs with real time if `now` is None.
+
+    Raises
+    ------
+    ValueError
+        If `now` has no time zone.
+    """
+
+    def __init__(self, now: datetime | None = None) -> None:
+        if now is not None and now.tzinfo is None:
+            raise ValueError("now needs a time zone, as in datetime(2026, 11, 1, tzinfo=UTC)")
+        self._lock = threading.Lock()
+        self._set_to = datetime.now(UTC) if now is None else now.astimezone(UTC)
+        self._running_since = time.monotonic() if now is None else None
+
+    def now(self) -> datetime:
+        """Return the clock's time, in UTC."""
+        with self._lock:
+            if self._running_since is None:
+                return self._set_to
+            return self._set_to + timedelta(seconds=time.monotonic() - self._running_since)
+
+    def advance(self, by: timedelta) -> None:
+        """Move the clock forward; raise ``ValueError`` if that is backward."""
+        if by < timedelta():
+            raise ValueError("the clock only moves forward")
+        with self._lock:
+            self._set_to += by
 
 
 @dataclass(frozen=True)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import polars as pl
 
 from pulseframes.endpoints import DETAIL
-from pulseframes.simulator.access import Credentials, Response
+from pulseframes.simulator.access import Clock, Credentials, Response
 from pulseframes.simulator.app import BASE_PATH, DEFAULT_HOST, App, Request, to_instant
 from pulseframes.simulator.documents import detail_frames, summary_frame, write_detail
 from pulseframes.simulator.faults import Faults
@@ -20,38 +18,13 @@ from pulseframes.simulator.population import Population
 from pulseframes.simulator.server import Server
 from pulseframes.simulator.sessions import Session
 
+if TYPE_CHECKING:
+    import pulseframes as pf
+
 When = str | date | datetime
 
-
-class Clock:
-    """A clock that stands still at `now`, or runs with real time if `now` is None.
-
-    Raises
-    ------
-    ValueError
-        If `now` has no time zone.
-    """
-
-    def __init__(self, now: datetime | None = None) -> None:
-        if now is not None and now.tzinfo is None:
-            raise ValueError("now needs a time zone, as in datetime(2026, 11, 1, tzinfo=UTC)")
-        self._lock = threading.Lock()
-        self._set_to = datetime.now(UTC) if now is None else now.astimezone(UTC)
-        self._running_since = time.monotonic() if now is None else None
-
-    def now(self) -> datetime:
-        """Return the clock's time, in UTC."""
-        with self._lock:
-            if self._running_since is None:
-                return self._set_to
-            return self._set_to + timedelta(seconds=time.monotonic() - self._running_since)
-
-    def advance(self, by: timedelta) -> None:
-        """Move the clock forward; raise ``ValueError`` if that is backward."""
-        if by < timedelta():
-            raise ValueError("the clock only moves forward")
-        with self._lock:
-            self._set_to += by
+#: The limit of a client, if the simulator has none.
+_NO_LIMIT: Final = 1_000_000
 
 
 class Simulator:
@@ -90,10 +63,8 @@ class Simulator:
     --------
     >>> from pulseframes.simulator import Simulator
     >>> with Simulator(sessions=1_000, seed=7) as simulator:
-    ...     credentials = pf.Credentials(simulator.api_key, simulator.client_id, simulator.client_secret)
-    ...     client = pf.PulseClient(credentials, settings=pf.Settings(base_url=simulator.url, home=":memory:"))
-    ...     sessions = pf.search_sessions(simulator.begin, simulator.now, client=client)
-    ...     client.close()
+    ...     with simulator.client() as client:
+    ...         sessions = pf.search_sessions(simulator.begin, simulator.now, client=client)
     """
 
     def __init__(
@@ -116,6 +87,7 @@ class Simulator:
         self.client_secret = client_secret
         self._port = port
         self._server: Server | None = None
+        self._daily_limit = _NO_LIMIT if daily_limit is None else daily_limit
         self._clock = Clock(now)
         self._population = Population(sessions=sessions, seed=seed, days=days, now=self._clock.now())
         self._app = App(
@@ -152,6 +124,41 @@ class Simulator:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+    def client(self, **settings: Any) -> pf.PulseClient:
+        """Return a client with the simulator's credentials, clock and daily limit. It keeps nothing on disk.
+
+        Starts to serve, unless it does so already.
+
+        Parameters
+        ----------
+        **settings
+            Arguments of ``Settings`` to use instead, such as ``home`` or ``daily_limit``.
+
+        Returns
+        -------
+        PulseClient
+            The client. Close it, or use it as a context manager.
+
+        Raises
+        ------
+        InvalidQuery
+            If a setting is invalid.
+
+        Examples
+        --------
+        >>> with Simulator(daily_limit=None) as simulator, simulator.client(home="journal") as client:
+        ...     sessions = pf.search_sessions(simulator.now.date(), simulator.now, client=client)
+        """
+        import pulseframes as pf  # as a user's code would; the server knows no client
+
+        self.start()
+        defaults: dict[str, Any] = {"base_url": self.url, "home": ":memory:", "daily_limit": max(1, self._daily_limit)}
+        return pf.PulseClient(
+            pf.Credentials(self.api_key, self.client_id, self.client_secret),
+            settings=pf.Settings(**(defaults | settings)),
+            clock=lambda: self.now,
+        )
 
     @property
     def url(self) -> str:
