@@ -112,8 +112,8 @@ API: Final[dict[str, dict[str, tuple[str, ...]]]] = {
 
 _SIMULATOR: Final[dict[str, tuple[str, ...]]] = {
     "Simulator": (
-        "start", "stop", "url", "now", "begin", "faults", "requests", "calls", "advance", "remove", "truth", "summaries",
-        "detail", "handle",
+        "client", "start", "stop", "url", "now", "begin", "faults", "requests", "calls", "advance", "remove", "truth",
+        "summaries", "detail", "handle",
     ),
     "Fault": ("from_json",),
     "load_faults": (),

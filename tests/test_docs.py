@@ -168,7 +168,8 @@ def run_line(line: str, run: Run) -> None:
 
 def test_shell_cron_and_systemd_read_one_file_of_variables(tmp_path: Path) -> None:
     page = (ROOT / "docs" / "how-to" / "every-night.md").read_text("utf-8")
-    variables, *jobs = blocks("text", page)
+    weekly = (ROOT / "docs" / "how-to" / "weekly-report.md").read_text("utf-8")
+    variables, *jobs = (block for block in blocks("text", page + weekly) if "PULSEFRAMES_" in block or "* * " in block)
     variables = variables.replace("...", "'a $ecret; of +-./:=_ and `id` #1'")
     (tmp_path / ".pulseframes.env").write_text(variables)
     reader = configparser.ConfigParser(interpolation=None)  # as systemd, which knows no export
