@@ -58,7 +58,7 @@ API: Final[dict[str, dict[str, tuple[str, ...]]]] = {
         "sync": (),
         "SyncReport": ("as_dict",),
         "plan": (),
-        "Plan": ("as_dict",),
+        "Plan": ("as_dict", "details_in"),
         "Lake": ("sessions", "page_views", "errors", "rejected", "design", "sql", "duckdb", "write", "coverage"),
         "PrivacyPolicy": (),
         "forget": (),
@@ -68,7 +68,7 @@ API: Final[dict[str, dict[str, tuple[str, ...]]]] = {
     "sample": {
         "estimate": (),
         "plan_precision": (),
-        "PrecisionPlan": ("as_dict",),
+        "PrecisionPlan": ("as_dict", "within_after"),
         "choose_details": (),
         "Design": ("name",),
         "Sample": ("of_lake", "of_frames", "is_census"),

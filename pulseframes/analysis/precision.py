@@ -91,6 +91,36 @@ class PrecisionPlan(Card):
         finite = self.groups.with_columns(pl.col(pl.Float64).replace([math.inf, -math.inf], None))
         return plan | {"groups": finite.to_dicts()}
 
+    def within_after(self, details: int) -> float | None:
+        """Return the half width that a sample of so many details would have, as a share of the estimate, for the first group.
+
+        Parameters
+        ----------
+        details : int
+            How many details, in all. They are taken to be a small part of all sessions.
+
+        Returns
+        -------
+        float or None
+            None if that cannot be forecast.
+
+        Raises
+        ------
+        InvalidQuery
+            If ``details`` is not a whole number above 0.
+
+        Examples
+        --------
+        >>> plan = pf.plan_precision("lake", by=None)
+        >>> round(plan.within_after(4 * plan.details) / plan.groups["within"][0], 2)
+        0.5
+        """
+        details = whole_number("details", details, least=1)
+        first = self.groups.head(1)
+        if first.is_empty() or first["tomorrow"][0] is None:
+            return None
+        return float(first["within"][0]) * math.sqrt(self.details / details)
+
     def __repr__(self) -> str:
         return f"PrecisionPlan({self.measure!r}, within={self.within}, details={self.details}, calls={self.calls}, days={self.days})"
 

@@ -10,6 +10,7 @@ import typer
 
 import pulseframes as pf
 from pulseframes.cli.app import QUOTA_EXHAUSTED, app, examples
+from pulseframes.cli.history import describe_history, saved_history
 from pulseframes.cli.options import AsJson, By, LakeArgument, Last, Refresh, StorageOptions, open_lake, window_from
 from pulseframes.cli.output import alert, counted_client, info, print_json, progress_bar, say
 
@@ -79,6 +80,15 @@ Precision = Annotated[
         "forecast uses the sample so far.",
     ),
 ]
+History = Annotated[
+    int | None,
+    typer.Option(
+        metavar="DAYS",
+        help="Also say how much of the window the calls of so many days can save: details and expected intervals by month.",
+        min=1,
+        max=3_650,
+    ),
+]
 Measure = Annotated[
     str | None,
     typer.Option(
@@ -109,6 +119,7 @@ def plan(
     look_back: LookBack = 24,
     no_probe: NoProbe = False,
     precision: Precision = None,
+    history: History = None,
     measure: Measure = None,
     by: By = None,
     top: Top = None,
@@ -121,10 +132,10 @@ def plan(
     Costs at most one call, plus one for a session key; none with --no-probe or --precision.
     """
     start, end = window_from(last, date_from, date_to)
-    count, chosen = _how_many(details), _design(design, strata, seed)
+    count, chosen = "all" if history else _how_many(details), _design(design, strata, seed)
     within = None if precision is None else _share(precision)
     given = [name for name, value in {"measure": measure, "by": by, "top": top, "whole": whole}.items() if value]
-    _check_forecast(given, precision, design)
+    _check_forecast(given, precision, design, history)
     place = open_lake(lake, storage_option)
     with counted_client() as client:
         forecast = None
@@ -151,10 +162,15 @@ def plan(
             client=client,
             probe=not no_probe and within is None,
         )
+    saved = None if history is None else saved_history(place, planned, history, measure)
     if as_json:
-        print_json(planned.as_dict() | ({} if forecast is None else {"precision": forecast.as_dict()}))
+        extra = {"precision": forecast and forecast.as_dict(), "history": saved}
+        print_json(planned.as_dict() | {name: value for name, value in extra.items() if value is not None})
     else:
-        say(str(planned) if forecast is None else f"{planned}\n\n{forecast}")
+        texts = [str(planned)]
+        texts += [] if forecast is None else [str(forecast)]
+        texts += [] if saved is None else [describe_history(saved, planned)]
+        say("\n\n".join(texts))
 
 
 @app.command(
@@ -214,9 +230,11 @@ def sync(
         raise typer.Exit(QUOTA_EXHAUSTED)
 
 
-def _check_forecast(given: list[str], precision: str | None, design: str | None) -> None:
+def _check_forecast(given: list[str], precision: str | None, design: str | None, history: int | None) -> None:
     """Refuse options of the forecast if there is none, or if they contradict each other."""
-    if given and precision is None:
+    if history is not None and precision is not None:
+        raise typer.BadParameter("not with --precision: ask for one forecast at a time.", param_hint="--history")
+    if given and precision is None and not (history is not None and given == ["measure"]):
         raise typer.BadParameter("it needs --precision, such as --precision 10%.", param_hint=f"--{given[0]}")
     for name in ("by", "top"):
         if "whole" in given and name in given:

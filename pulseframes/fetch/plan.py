@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from pulseframes._arguments import check_flag
+from pulseframes._arguments import check_flag, whole_number
 from pulseframes._card import Card, Row
 from pulseframes._text import plural
 from pulseframes.client import PulseClient, as_client
@@ -132,6 +132,38 @@ class Plan(Card):
             The attributes; times are ISO 8601, in UTC.
         """
         return dict(json.loads(json.dumps(asdict(self), default=datetime.isoformat)))
+
+    def details_in(self, days: int) -> int | None:
+        """Return how many details the calls of some days suffice for, after the searches and a session key a day.
+
+        Parameters
+        ----------
+        days : int
+            How many days, today included.
+
+        Returns
+        -------
+        int or None
+            At most as many as there are sessions to fetch details of, if the plan is for ``details="all"``. None if the number of
+            sessions is unknown.
+
+        Raises
+        ------
+        InvalidQuery
+            If ``days`` is not a whole number above 0.
+
+        Examples
+        --------
+        >>> history = pf.plan("lake", "2026-11-09", "2026-11-16", details="all")
+        >>> history.details_in(2) > 0
+        True
+        """
+        days = whole_number("days", days, least=1)
+        searches = _sum_if_known([window.calls for window in self.windows])
+        if searches is None or self.details is None:
+            return None
+        calls = self.calls_left + (days - 1) * self.daily_limit - days - searches
+        return max(0, min(calls, self.details))
 
     def __repr__(self) -> str:
         return f"Plan(calls={self.calls}, details={self.details}, days={self.days}, calls_left={self.calls_left})"
