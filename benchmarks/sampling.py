@@ -61,7 +61,7 @@ def estimates_of(sample: pf.Sample) -> list[tuple[str, float, float, float]]:
     rows = []
     for level in dict.fromkeys(MEASURES.values()):
         names = [name for name, of in MEASURES.items() if of == level]
-        estimates = pf.estimate(sample, [name.removesuffix(" of errors") for name in names], of=level)
+        estimates = pf.estimate(sample, [name.removesuffix(" of errors") for name in names], of=level, wide=True)
         rows += zip(names, *estimates.select("estimate", "lower", "upper"), strict=True)
     return rows
 

@@ -50,6 +50,7 @@ API: Final[dict[str, dict[str, tuple[str, ...]]]] = {
     "scan": {"scan_sessions": (), "scan_page_views": (), "scan_errors": (), "cost": ()},
     "client": {
         "PulseClient": ("quota", "last_calls", "calls_spent", "check_credentials", "close"),
+        "quota": (),
         "Quota": (),
         "Credentials": ("find", "from_env"),
         "Settings": ("folder",),

@@ -25,6 +25,7 @@ from .client import (
     PulseClient as PulseClient,
     Quota as Quota,
     Settings as Settings,
+    quota as quota,
 )
 from .erasure.forget import (
     Forgotten as Forgotten,

@@ -12,7 +12,7 @@ from pulseframes.analysis.estimate import Source, estimate, with_limits
 from pulseframes.analysis.sample import Sample
 from pulseframes.errors import InvalidQuery
 from pulseframes.query import DateLike
-from pulseframes.sampling.columns import RESULT
+from pulseframes.sampling.columns import RESULT, rounded
 from pulseframes.sampling.design import Design
 from pulseframes.sampling.measures import expression
 from pulseframes.sampling.questions import Level, Names, parse_measures
@@ -31,6 +31,7 @@ def compare(
     where: str | pl.Expr | None = None,
     design: Design | str | None = None,
     confidence: float = 0.95,
+    wide: bool = False,
 ) -> pl.DataFrame:
     """Compare measures between two windows or two segments, with the interval of their difference. Costs no call.
 
@@ -49,16 +50,17 @@ def compare(
         Two windows, each a pair of dates, from and to; UTC.
     segments : sequence of two str or polars.Expr, or None
         Two conditions, in SQL: ``["country = 'NZ'", "country <> 'NZ'"]``.
-    by, where, design, confidence
+    by, where, design, confidence, wide
         As for ``estimate()``.
 
     Returns
     -------
     polars.DataFrame
-        The columns of ``by``; ``measure``; ``first`` and ``second``; ``difference``, second minus first; each with the limits of
-        its interval, ``..._lower`` and ``..._upper``; ``ratio``, second to first; ``differs``, whether the interval of the
-        difference excludes 0; ``sessions_first``, ``sessions_second``; and ``flag``, of either. A group that only one of the two
-        has is null for the other.
+        The columns of ``by``; ``measure``; ``first`` and ``second``; ``difference``, second minus first, with the limits of its
+        interval, ``difference_lower`` and ``difference_upper``; and ``flag``, of either; rounded as by ``estimate()``. A group that
+        only one of the two has is null for the other. A wide result also has the intervals of ``first`` and ``second``; ``ratio``,
+        second to first; ``differs``, whether the interval of the difference excludes 0; ``sessions_first`` and
+        ``sessions_second``.
 
     Raises
     ------
@@ -80,16 +82,21 @@ def compare(
     >>> change = pf.compare("lake", ["count()", "median(loading_time_ms)"], windows=windows, by="platform_name")
     """
     distinct = list(dict.fromkeys(measure.text for measure in parse_measures(measures)))
-    return differences(
+    found = differences(
         *(
-            estimate(source, distinct, by=by, design=design, confidence=confidence, **part)
+            estimate(source, distinct, by=by, design=design, confidence=confidence, wide=True, **part)
             for part in _two_parts(windows, segments, where)
         )
     )
+    if wide:
+        return found
+    groups = found.columns[: found.columns.index("measure")]
+    columns = [*groups, "measure", "first", "second", *with_limits("difference"), "flag"]
+    return rounded(found, *with_limits("difference"), "first", "second").select(columns)
 
 
 def differences(first: pl.DataFrame, second: pl.DataFrame) -> pl.DataFrame:
-    """Return the differences of two results of ``estimate()``, as ``compare()`` does."""
+    """Return the differences of two wide results of ``estimate()``, as a wide ``compare()`` does."""
     groups = first.columns[: -len(RESULT)]
     both = first.join(
         second,
@@ -160,7 +167,7 @@ def largest(
     """
     if rows.is_empty():
         return None
-    found = estimate(sample, measure, by=by, of=of, where=where, confidence=1 - _ERROR / len(rows))
+    found = estimate(sample, measure, by=by, of=of, where=where, confidence=1 - _ERROR / len(rows), wide=True)
     name = by.meta.output_name()
     limits = found.select(pl.col(name), *(pl.col(part).alias(f"_{part}") for part in ("estimate", "lower", "upper")))
     ranked = rows.join(limits, on=name, how="left", nulls_equal=True, maintain_order="left").sort(

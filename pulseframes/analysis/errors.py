@@ -6,7 +6,7 @@ from typing import Final
 
 import polars as pl
 
-from pulseframes.analysis.estimate import Source, estimate, sample_of, side_by_side, with_limits
+from pulseframes.analysis.estimate import Source, estimate, narrowed, sample_of, side_by_side, with_limits
 from pulseframes.analysis.page_template import Rules, page_template
 from pulseframes.query import DateLike
 from pulseframes.sampling.design import Design
@@ -19,7 +19,7 @@ _IMPACT: Final = {
     "sessions(page_view_count)": "page_views_affected",
 }
 _SHARE: Final = with_limits("share_of_sessions")
-_NARROW: Final = ("group_id", "title", "sessions_affected", *_SHARE, "users_seen", "sessions", "flag")
+_NARROW: Final = ("group_id", "title", "sessions_affected", *_SHARE, "sessions", "flag")
 _WIDE: Final = (
     *("group_id", "title", *with_limits("sessions_affected"), *_SHARE),
     *(column for figure in ("errors", "page_views_affected") for column in (*with_limits(figure), f"{figure}_flag")),
@@ -54,18 +54,18 @@ def error_impact(
     date_from, date_to, design
         As for ``page_speed()``.
     wide : bool
-        Return all figures.
+        Return all figures, and do not round.
 
     Returns
     -------
     polars.DataFrame
         One row per error group, the one with most sessions first: ``group_id``; ``title``, the last one seen;
-        ``sessions_affected``; ``share_of_sessions``, with the limits of its 95% interval; ``users_seen``, the number of affected
-        users in the downloaded details (a sample of sessions cannot estimate the number of all, because users come back);
-        ``sessions``, the number of sessions with details behind them; and ``flag``, that of the number of sessions in
-        ``estimate()``. A wide result also has the interval of each figure, ``..._lower`` and ``..._upper``; ``errors`` and
-        ``page_views_affected``, the page views of the affected sessions, with their own flags, ``..._flag``; and, for the downloaded
-        details alone, ``first_seen`` and ``last_seen``, the starts of the first and last affected session, in UTC, ``browsers`` and
+        ``sessions_affected``; ``share_of_sessions``, with the limits of its 95% interval; ``sessions``, the number of sessions with
+        details behind them; and ``flag``, that of the number of sessions in ``estimate()``; rounded as by ``estimate()``. A wide
+        result also has the interval of each figure, ``..._lower`` and ``..._upper``; ``errors`` and ``page_views_affected``, the
+        page views of the affected sessions, with their own flags, ``..._flag``; and, for the downloaded details alone,
+        ``users_seen``, the number of affected users (a sample of sessions cannot estimate the number of all, because users come
+        back), ``first_seen`` and ``last_seen``, the starts of the first and last affected session, in UTC, ``browsers`` and
         ``pages``, the three that most affected sessions had (the API does not report the page of an error).
 
     Raises
@@ -82,7 +82,7 @@ def error_impact(
     >>> pages = pf.error_impact("lake", wide=True)["pages"]
     """
     sample = sample_of(source, date_from, date_to, design)
-    estimates = estimate(sample, _IMPACT, by="group_id", where=where, of="errors")
+    estimates = estimate(sample, _IMPACT, by="group_id", where=where, of="errors", wide=True)
     impact = side_by_side(estimates, _IMPACT, "sessions_affected")
     population = max(1, len(sample.population))
     shares = [
@@ -96,7 +96,7 @@ def error_impact(
         .join(seen, on="group_id", how="left", nulls_equal=True, maintain_order="left")
         .sort("sessions_affected", "errors", "group_id", descending=[True, True, False])
     )
-    return ranked.select(_WIDE if wide else _NARROW)
+    return ranked.select(_WIDE) if wide else narrowed(ranked, ("sessions_affected", _SHARE[0]), _NARROW)
 
 
 def is_noise() -> pl.Expr:

@@ -10,6 +10,7 @@ from typing import Final, TypeAlias
 
 import polars as pl
 
+from pulseframes._arguments import check_flag
 from pulseframes._process import check_process
 from pulseframes.analysis.page_template import Rules, page_template
 from pulseframes.analysis.sample import Sample, everyone, sample_or_details
@@ -17,7 +18,7 @@ from pulseframes.errors import InvalidQuery
 from pulseframes.lake import Lake, as_lake
 from pulseframes.query import DateLike
 from pulseframes.sampling.calibration import calibrate_weights
-from pulseframes.sampling.columns import AUXILIARY, BASE, OWNER, RESPONDED, RESULT, VALUE, VIEWS
+from pulseframes.sampling.columns import AUXILIARY, BASE, NARROW, OWNER, RESPONDED, RESULT, VALUE, VIEWS, rounded
 from pulseframes.sampling.design import SUMMARY_COLUMNS, Design
 from pulseframes.sampling.inference import WeightedSample, exact, numpy
 from pulseframes.sampling.measures import Measure, rows_where, values_of
@@ -55,6 +56,7 @@ def estimate(
     design: Design | str | None = None,
     calibrate: str | Iterable[str] = (),
     confidence: float = 0.95,
+    wide: bool = False,
 ) -> pl.DataFrame:
     """Estimate statistics of all sessions from a random sample of details. Costs no call.
 
@@ -89,16 +91,19 @@ def estimate(
         Summary columns, such as ``"country"``, whose known totals the weights are also calibrated to.
     confidence : float
         Confidence level of the intervals.
+    wide : bool
+        Return all columns, and do not round.
 
     Returns
     -------
     polars.DataFrame
-        One row per measure and group: the columns of ``by``, ``measure``, ``estimate`` (in the measure's unit), ``standard_error``,
-        ``lower``, ``upper``; ``sessions``, the number of sampled sessions with such rows; ``effective_sessions``, the number of
-        equally weighted sessions with the same precision; and ``flag``: ``few sessions`` (fewer than 10, by either number),
+        One row per measure and group: the columns of ``by``, ``measure``, ``estimate`` (in the measure's unit), ``lower``, ``upper``;
+        ``sessions``, the number of sampled sessions with such rows; and ``flag``: ``few sessions`` (fewer than 10, also in effect),
         ``few cases`` (fewer than 10 sessions have what is counted), ``no sessions``, ``zero base`` (a ratio would divide by zero), or
-        null. If the sessions are too few or too alike to show any variance, ``standard_error`` is null and ``upper`` infinite (and
-        ``lower`` too, for values below zero); limits of shares are always finite.
+        null. If the sessions are too few or too alike to show any variance, ``upper`` is infinite (and ``lower`` too, for values below
+        zero); limits of shares are always finite. Estimates and limits are rounded to whole numbers, or finer where the estimate
+        or the width of its interval would keep fewer than three digits; exact figures are not. A wide result is not rounded, and also has ``standard_error``, null without
+        variance, and ``effective_sessions``, the number of equally weighted sessions with the same precision.
 
     Raises
     ------
@@ -120,6 +125,7 @@ def estimate(
     ['country', 'measure', 'estimate']
     """
     numpy()
+    check_flag("wide", wide)
     if not isinstance(confidence, float) or not 0 < confidence < 1:
         raise InvalidQuery(
             f"confidence must be between 0 and 1, such as 0.95, not {confidence!r}.", argument="confidence"
@@ -139,7 +145,8 @@ def estimate(
         for number in positions:
             measure = questions[number].measure
             answers[number] = _answer(measure, values_of(measure, rows, groups), weighted, drawn=sample.is_drawn)
-    return pl.concat([answers[number] for number in sorted(answers)], how="vertical_relaxed")
+    found = pl.concat([answers[number] for number in sorted(answers)], how="vertical_relaxed")
+    return found if wide else rounded(found, "estimate", "lower", "upper").drop(*{*RESULT} - {*NARROW})
 
 
 def open_source(
@@ -184,6 +191,13 @@ def with_templates(sample: Sample, rules: Rules | None) -> Sample:
 def with_limits(name: str) -> list[str]:
     """Return the names of a figure's columns: its own, and those of its interval's limits."""
     return [name, f"{name}_lower", f"{name}_upper"]
+
+
+def narrowed(frame: pl.DataFrame, figures: Iterable[str], columns: Sequence[str]) -> pl.DataFrame:
+    """Round figures with their limits, and return some columns."""
+    for figure in figures:
+        frame = rounded(frame, *with_limits(figure))
+    return frame.select(columns)
 
 
 def side_by_side(estimates: pl.DataFrame, names: Mapping[str, str], main: str) -> pl.DataFrame:

@@ -6,7 +6,15 @@ from typing import Final
 
 import polars as pl
 
-from pulseframes.analysis.estimate import Source, estimate, sample_of, side_by_side, with_limits, with_templates
+from pulseframes.analysis.estimate import (
+    Source,
+    estimate,
+    narrowed,
+    sample_of,
+    side_by_side,
+    with_limits,
+    with_templates,
+)
 from pulseframes.analysis.page_template import Rules
 from pulseframes.query import DateLike
 from pulseframes.sampling.design import Design
@@ -18,6 +26,7 @@ UNKNOWN: Final = "(not known)"
 PAGE: Final = pl.col("page_template").fill_null(UNKNOWN)
 ENTRY: Final = "view_index = 0"
 _LANDINGS: Final = {"count()": "entries", "share(page_view_count = 1)": "bounce_rate"}
+_NARROW: Final = ("page_template", *with_limits("entries"), "bounce_rate", "sessions", "flag")
 
 
 def paths(
@@ -27,6 +36,7 @@ def paths(
     date_from: DateLike | None = None,
     date_to: DateLike | None = None,
     design: Design | str | None = None,
+    wide: bool = False,
 ) -> pl.DataFrame:
     """Count the steps from page template to page template. Costs no call.
 
@@ -38,13 +48,16 @@ def paths(
         Your own rules for ``page_template()``.
     date_from, date_to, design
         As for ``page_speed()``.
+    wide : bool
+        Return all figures, and do not round.
 
     Returns
     -------
     polars.DataFrame
         The most frequent first: ``from_page``, null where a session begins; ``to_page``, null where it ends; ``times``, with the
-        limits of its 95% interval, ``times_lower`` and ``times_upper``; ``share``, the part of all steps from ``from_page``,
-        without an interval; ``sessions``, as for ``page_speed()``; and ``flag``, that of ``times``. A view without an address is ``(not known)``.
+        limits of its 95% interval, ``times_lower`` and ``times_upper``; ``sessions``, as for ``page_speed()``; and ``flag``,
+        that of ``times``; rounded as by ``estimate()``. A wide result also has ``share``, the part of all steps from
+        ``from_page``, without an interval. A view without an address is ``(not known)``.
         Details list at most 500 page views, so a longer session seems to end there.
 
     Raises
@@ -61,15 +74,16 @@ def paths(
     """
     sample = with_templates(sample_of(source, date_from, date_to, design), rules)
     following = PAGE.shift(-1).over("session_id", order_by="view_index").alias("to_page")
-    steps = estimate(sample, "count()", by=[PAGE.alias("from_page"), following], of="page_views")
-    entries = estimate(sample, "count()", by=PAGE.alias("to_page"), where=ENTRY, of="page_views")
+    steps = estimate(sample, "count()", by=[PAGE.alias("from_page"), following], of="page_views", wide=True)
+    entries = estimate(sample, "count()", by=PAGE.alias("to_page"), where=ENTRY, of="page_views", wide=True)
     entries = entries.select(pl.lit(None, pl.String).alias("from_page"), pl.all())
     counts = side_by_side(pl.concat([steps, entries], how="vertical_relaxed"), {"count()": "times"}, "times")
     leaving = pl.col("times").sum().over("from_page")
     share = pl.when(leaving > 0).then(pl.col("times") / leaving).alias("share")
-    return counts.select("from_page", "to_page", *with_limits("times"), share, "sessions", "flag").sort(
-        "times", "from_page", "to_page", descending=[True, False, False]
-    )
+    ranked = counts.sort("times", "from_page", "to_page", descending=[True, False, False])
+    if wide:
+        return ranked.select("from_page", "to_page", *with_limits("times"), share, "sessions", "flag")
+    return narrowed(ranked, ["times"], ["from_page", "to_page", *with_limits("times"), "sessions", "flag"])
 
 
 def landings(
@@ -79,20 +93,22 @@ def landings(
     date_from: DateLike | None = None,
     date_to: DateLike | None = None,
     design: Design | str | None = None,
+    wide: bool = False,
 ) -> pl.DataFrame:
     """Count the sessions that start on each page, and the share of them that bounce. Costs no call.
 
     Parameters
     ----------
-    source, rules, date_from, date_to, design
+    source, rules, date_from, date_to, design, wide
         As for ``paths()``.
 
     Returns
     -------
     polars.DataFrame
-        The most frequent first: ``page_template``; ``entries``, the number of sessions that start there; ``bounce_rate``, the share
-        of them with no other page view, among those with a known number; both with the limits of their 95% intervals;
-        ``bounce_rate_flag``; ``sessions``, as for ``page_speed()``; and ``flag``, that of ``entries``.
+        The most frequent first: ``page_template``; ``entries``, the number of sessions that start there, with the limits of its
+        95% interval, ``entries_lower`` and ``entries_upper``; ``bounce_rate``, the share of them with no other page view, among
+        those with a known number; ``sessions``, as for ``page_speed()``; and ``flag``, that of ``entries``; rounded as by
+        ``estimate()``. A wide result also has the interval of ``bounce_rate`` and ``bounce_rate_flag``.
 
     Raises
     ------
@@ -106,5 +122,6 @@ def landings(
     >>> top = pf.landings("lake").head(5)
     """
     sample = with_templates(sample_of(source, date_from, date_to, design), rules)
-    estimates = estimate(sample, _LANDINGS, by=PAGE, where=ENTRY, of="page_views")
-    return side_by_side(estimates, _LANDINGS, "entries").sort("entries", "page_template", descending=[True, False])
+    estimates = estimate(sample, _LANDINGS, by=PAGE, where=ENTRY, of="page_views", wide=True)
+    pages = side_by_side(estimates, _LANDINGS, "entries").sort("entries", "page_template", descending=[True, False])
+    return pages if wide else narrowed(pages, _LANDINGS.values(), _NARROW)

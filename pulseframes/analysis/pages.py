@@ -7,7 +7,15 @@ from typing import Final
 import polars as pl
 
 from pulseframes._arguments import whole_number
-from pulseframes.analysis.estimate import Source, estimate, sample_of, side_by_side, with_templates
+from pulseframes.analysis.estimate import (
+    Source,
+    estimate,
+    narrowed,
+    sample_of,
+    side_by_side,
+    with_limits,
+    with_templates,
+)
 from pulseframes.analysis.page_template import Rules
 from pulseframes.query import DateLike
 from pulseframes.sampling.design import Design
@@ -56,7 +64,7 @@ def page_speed(
     design : {"pageviews", "uniform"}, Design or None
         Which of the lake's samples; the last one drawn, by default.
     wide : bool
-        Return all figures.
+        Return all figures, and do not round.
 
     Returns
     -------
@@ -65,7 +73,7 @@ def page_speed(
         limits of its 95% interval, ``p75_ms_lower`` and ``p75_ms_upper``; ``sessions``, the number of sessions with details behind
         them; and ``flag``, that of ``p75_ms`` in ``estimate()``. A wide result also has ``p50_ms``, ``p95_ms`` and ``viewing_ms``,
         the median of ``viewing_time_ms``, and the interval of each figure, ``..._lower`` and ``..._upper``, and its own flag,
-        ``..._flag``. Details that were not sampled at random describe only themselves: they have no intervals, and the flag
+        ``..._flag``. Figures are rounded as by ``estimate()``, except in a wide result. Details that were not sampled at random describe only themselves: they have no intervals, and the flag
         ``not drawn``.
 
     Raises
@@ -83,11 +91,11 @@ def page_speed(
     >>> browsers = pf.page_speed("lake", by="browser_name", where="page_template = '/checkout/payment'", wide=True)
     """
     sample = with_templates(sample_of(source, date_from, date_to, design), rules)
-    estimates = estimate(sample, _SPEED if wide else _NARROW, by=by, where=where, of="page_views")
+    estimates = estimate(sample, _SPEED if wide else _NARROW, by=by, where=where, of="page_views", wide=True)
     speed = side_by_side(estimates, _SPEED if wide else _NARROW, "p75_ms").sort(
         "views", descending=True, maintain_order=True
     )
-    return speed if wide else speed.drop("views_lower", "views_upper", "views_flag")
+    return speed if wide else _narrow(speed, "p75_ms")
 
 
 def apdex(
@@ -100,6 +108,7 @@ def apdex(
     date_from: DateLike | None = None,
     date_to: DateLike | None = None,
     design: Design | str | None = None,
+    wide: bool = False,
 ) -> pl.DataFrame:
     """Return the Apdex of page loads: 1 if all views are fast, 0 if all are slow. Costs no call.
 
@@ -108,7 +117,7 @@ def apdex(
 
     Parameters
     ----------
-    source, rules, where, date_from, date_to, design
+    source, rules, where, date_from, date_to, design, wide
         As for ``page_speed()``.
     threshold_ms : int
         The threshold T, in milliseconds.
@@ -118,8 +127,9 @@ def apdex(
     Returns
     -------
     polars.DataFrame
-        The columns of ``by``; ``views``; ``apdex``; both with the limits of their 95% intervals; ``views_flag``; ``sessions``; and
-        ``flag``, that of ``apdex``.
+        The columns of ``by``; ``views``; ``apdex``, with the limits of its 95% interval, ``apdex_lower`` and ``apdex_upper``;
+        ``sessions``; and ``flag``, that of ``apdex``; rounded as by ``estimate()``. A wide result also has the interval of ``views`` and
+        ``views_flag``.
 
     Raises
     ------
@@ -142,6 +152,13 @@ def apdex(
         "WHEN loading_time_ms IS NOT NULL THEN 0.0 END"
     )
     names = {"total(CASE WHEN loading_time_ms IS NOT NULL THEN 1 END)": "views", f"mean({score})": "apdex"}
-    scores = side_by_side(estimate(sample, names, by=by, where=where, of="page_views"), names, "apdex")
+    scores = side_by_side(estimate(sample, names, by=by, where=where, of="page_views", wide=True), names, "apdex")
     scores = scores.with_columns(pl.col("apdex_lower", "apdex_upper").clip(0.0, 1.0))
-    return scores if by is None else scores.sort("views", descending=True, maintain_order=True)
+    scores = scores if by is None else scores.sort("views", descending=True, maintain_order=True)
+    return scores if wide else _narrow(scores, "apdex")
+
+
+def _narrow(frame: pl.DataFrame, main: str) -> pl.DataFrame:
+    """Return the main figure with its interval, and the number of views."""
+    groups = frame.columns[: frame.columns.index("views")]
+    return narrowed(frame, ("views", main), [*groups, "views", *with_limits(main), "sessions", "flag"])

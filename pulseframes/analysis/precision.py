@@ -221,7 +221,7 @@ def plan_precision(
         raise InvalidQuery(
             "source: its details were not sampled at random, so they allow no forecast.", argument="source"
         )
-    estimates = _largest(estimate(sample, measure, by=by, where=where), sample, measure, by, where).head(top)
+    estimates = _largest(estimate(sample, measure, by=by, where=where, wide=True), sample, measure, by, where).head(top)
     groups = _forecast(estimates, sample, within, details_a_day)
     details, left = len(sample.details.sessions), len(sample.population) - len(sample.members)
     known = groups["needed"].drop_nulls()
@@ -248,7 +248,7 @@ def _largest(
     names = estimates.columns[: -len(RESULT)]
     if not names:
         return estimates
-    counts = estimate(sample, "count()", by=by, where=where, of=level_for(measure, by, where))
+    counts = estimate(sample, "count()", by=by, where=where, of=level_for(measure, by, where), wide=True)
     rows = counts.select(*names, pl.col("estimate").alias("_rows"))
     ranked = estimates.join(rows, on=names, how="left", nulls_equal=True).sort("_rows", descending=True)
     return ranked.drop("_rows")

@@ -13,7 +13,6 @@ from pulseframes.analysis.sample import Sample, warn_of_lacking
 from pulseframes.errors import InvalidQuery
 from pulseframes.lake import Lake, as_lake
 from pulseframes.query import DateLike, parse_window
-from pulseframes.sampling.columns import RESULT
 from pulseframes.sampling.design import Design
 from pulseframes.sampling.questions import Names, parse_groups
 from pulseframes.tables import RATINGS, SESSIONS
@@ -99,6 +98,7 @@ def satisfaction(
     date_from: DateLike | None = None,
     date_to: DateLike | None = None,
     design: Design | str | None = None,
+    wide: bool = False,
 ) -> pl.DataFrame:
     """Return the share of sessions with each satisfaction rating, per period. Costs no call.
 
@@ -114,13 +114,16 @@ def satisfaction(
         Condition on the sessions, in SQL.
     date_from, date_to, design
         As for ``page_speed()``.
+    wide : bool
+        Return all columns, and do not round.
 
     Returns
     -------
     polars.DataFrame
         In chronological order: ``period``, its start; the columns of ``by``; ``satisfaction_rating``, the best first; its ``share``
         of the sessions with a rating, with the limits of its 95% interval, ``share_lower`` and ``share_upper``; ``sessions``,
-        as for ``page_speed()``; and ``flag``, that of the share.
+        as for ``page_speed()``; and ``flag``, that of the share; rounded as by ``estimate()``. A wide result also has
+        ``standard_error`` and ``effective_sessions``.
 
     Raises
     ------
@@ -141,11 +144,11 @@ def satisfaction(
     # Within SQL's quotes, a quote is doubled.
     measures = {"share(satisfaction_rating = '{}')".format(rating.replace("'", "''")): rating for rating in ratings}
     groups = [period_of(every, time_zone), *parse_groups(by)]
-    estimates = estimate(sample, measures, by=groups, where=where, of="sessions")
-    names = estimates.columns[: -len(RESULT)]
+    estimates = estimate(sample, measures, by=groups, where=where, of="sessions", wide=wide)
+    names = estimates.columns[: estimates.columns.index("measure")]
     rating = pl.col("measure").replace_strict(measures, return_dtype=pl.Enum(ratings)).alias("satisfaction_rating")
     return (
-        estimates.select(*names, rating, "estimate", "lower", "upper", "sessions", "flag")
+        estimates.select(*names, rating, pl.col(estimates.columns[len(names) + 1 :]))
         .sort(*names, "satisfaction_rating", maintain_order=True)
         .with_columns(pl.col("satisfaction_rating").cast(pl.String))
         .rename(dict(zip(("estimate", "lower", "upper"), with_limits("share"), strict=True)))

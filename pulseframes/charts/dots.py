@@ -142,7 +142,7 @@ def _rows(groups: Sequence[Dot], unit: Unit, low: float, high: float, *, narrow:
                 "firm": dot.flag is None,
                 "estimate": unit.write(dot.figure),
                 "interval": _interval(dot.lower, dot.upper, unit),
-                "sessions": dot.sessions,
+                "sessions": UNKNOWN if dot.sessions is None else dot.sessions,
                 "flag": printable(dot.flag) if dot.flag else "",
             }
         )

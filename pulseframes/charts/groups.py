@@ -89,11 +89,11 @@ def landings(frame: pl.DataFrame, *, figure: str = "entries", width: int = WIDE,
 
     Examples
     --------
-    >>> chart = pf.charts.landings(pf.landings("lake"), figure="bounce_rate")
+    >>> chart = pf.charts.landings(pf.landings("lake", wide=True), figure="bounce_rate")
     """
     check_choice("figure", figure, ("entries", "bounce_rate"))
     columns = _figure_columns(figure, main="entries")
-    need(frame, ["page_template", *columns], "landings()")
+    need(frame, ["page_template", *columns], "landings()" if figure == "entries" else "landings(wide=True)")
     rows = first_rows(frame, top)
     unit, title = (COUNT, "Sessions that begin here") if figure == "entries" else (SHARE, "Bounce rate")
     return dots(read_dots(rows, _labels(rows, "entries"), columns), unit, title, width=width)
@@ -126,8 +126,9 @@ def compare(frame: pl.DataFrame, *, width: int = WIDE, top: int = TOP) -> alt.La
     >>> chart = pf.charts.compare(differences)
     """
     figures = ["difference", "difference_lower", "difference_upper"]
-    need(frame, ["measure", "flag", "sessions_first", *figures], "compare()")
-    rows = first_rows(frame, top).with_columns(sessions=pl.min_horizontal("sessions_first", "sessions_second"))
+    need(frame, ["measure", "flag", *figures], "compare()")
+    numbers = [name for name in ("sessions_first", "sessions_second") if name in frame.columns]
+    rows = first_rows(frame, top).with_columns(sessions=pl.min_horizontal(*numbers) if numbers else None)
     differences = read_dots(rows, _measure_labels(rows), [*figures, "sessions", "flag"])
     return dots(differences, _unit(rows), "Difference, second minus first", width=width, zero=False, reference=0.0)
 

@@ -105,6 +105,7 @@ def estimate(
             design=design,
             calibrate=calibrate or (),
             confidence=confidence,
+            wide=True,
         )
     )
     _describe_sample(place, design)

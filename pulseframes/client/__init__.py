@@ -1,6 +1,6 @@
 """Sends calls within the quota and records every answer: an endpoint and its parameters in, raw bytes out."""
 
-from pulseframes.client.client import PulseClient, as_client
+from pulseframes.client.client import PulseClient, as_client, quota
 from pulseframes.client.credentials import (
     ENV_API_KEY,
     ENV_CLIENT_ID,
@@ -13,7 +13,7 @@ from pulseframes.client.credentials import (
     store_credentials,
 )
 from pulseframes.client.journal import JOURNAL_FILE, CallRecord, Journal
-from pulseframes.client.quota import Quota
+from pulseframes.client.quota_rule import Quota
 from pulseframes.client.sender import clock_problem
 from pulseframes.client.settings import (
     ENV_BASE_URL,
@@ -47,6 +47,7 @@ __all__ = [
     "clock_problem",
     "find_credentials",
     "problem_of",
+    "quota",
     "remove_credentials",
     "store_credentials",
 ]

@@ -20,7 +20,7 @@ from pulseframes.client.auth import KeyStore, SessionKeyAuth, SessionKeys, secre
 from pulseframes.client.credentials import Credentials, in_environment
 from pulseframes.client.in_flight import InFlight
 from pulseframes.client.journal import JOURNAL_FILE, CallRecord, Journal
-from pulseframes.client.quota import Quota
+from pulseframes.client.quota_rule import Quota
 from pulseframes.client.sender import Sender
 from pulseframes.client.settings import ENV_HOME, IN_MEMORY, Settings, as_settings
 from pulseframes.client.transport import Answer
@@ -323,6 +323,36 @@ def as_client(given: PulseClient | None) -> PulseClient:
         return default_client()
     check_type("client", given, PulseClient, "a PulseClient, such as PulseClient()")
     return given
+
+
+def quota(*, client: PulseClient | None = None) -> Quota:
+    """Return how many calls are left and when the next one is possible. Costs no calls.
+
+    Only calls recorded in this machine's journal are known: other programs may use the same application's quota.
+
+    Parameters
+    ----------
+    client : PulseClient or None
+        Default: a client of the environment, which is kept for the next call.
+
+    Returns
+    -------
+    Quota
+        The limit, calls used and left, and the time of the next call, in UTC.
+
+    Raises
+    ------
+    CredentialsMissing
+        If a credential is not set.
+    JournalError
+        If the journal cannot be read.
+
+    Examples
+    --------
+    >>> if pf.quota().left > 10:
+    ...     sessions = pf.search_sessions("2026-11-09", "2026-11-10")
+    """
+    return as_client(client).quota()
 
 
 def default_client() -> PulseClient:

@@ -22,7 +22,7 @@ from pulseframes.client.database import (
     encode_body,
     encode_time,
 )
-from pulseframes.client.quota import CLOCK_TOLERANCE, Quota, QuotaRule
+from pulseframes.client.quota_rule import CLOCK_TOLERANCE, Quota, QuotaRule
 from pulseframes.client.transport import Answer
 from pulseframes.endpoints import AUTHENTICATE
 

@@ -17,7 +17,7 @@ from pulseframes._secret import Redactor
 from pulseframes._text import plural
 from pulseframes.client.failures import TOO_MANY_REQUESTS, error_for, is_temporary, retry_time, with_retries
 from pulseframes.client.journal import Journal, Outcome, Request
-from pulseframes.client.quota import CLOCK_TOLERANCE, Quota, QuotaRule
+from pulseframes.client.quota_rule import CLOCK_TOLERANCE, Quota, QuotaRule
 from pulseframes.client.settings import Settings
 from pulseframes.client.transport import Answer, NoAnswer, Transport, is_success
 from pulseframes.endpoints import AUTHENTICATE, Endpoint

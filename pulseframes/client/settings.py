@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import platformdirs
 
 from pulseframes._arguments import check_choice, check_flag, check_type, shown, whole_number
-from pulseframes.client.quota import QuotaDay
+from pulseframes.client.quota_rule import QuotaDay
 from pulseframes.errors import InvalidQuery
 
 DEFAULT_BASE_URL: Final = "https://api.raygun.com/api/v1/pulse"

@@ -109,7 +109,7 @@ def _figures(
     earlier = sample_or_details(lake, *window, design)
     if not (sample.is_drawn and earlier.is_drawn):
         return {}, f"Load times, ratings and errors cannot be compared: {_NOT_DRAWN}"
-    both = (estimate(details, [LOAD, POOR, FAILING]) for details in (earlier, sample))
+    both = (estimate(details, [LOAD, POOR, FAILING], wide=True) for details in (earlier, sample))
     return {row["measure"]: row for row in differences(*both).to_dicts()}, None
 
 

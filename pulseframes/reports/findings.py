@@ -77,7 +77,7 @@ class Findings:
     speed : dict of str to polars.DataFrame
         ``page_speed()`` by page template, country and browser.
     errors, landings, paths : polars.DataFrame
-        The results of ``error_impact()``, ``landings()`` and ``paths()``.
+        The results of ``error_impact()``, ``landings()`` and ``paths()``, wide.
     largest : dict of str to Largest or None
         The slowest page, country and browser, the error that most sessions have, and the most frequent landing page.
     examples : dict of str to dict
@@ -153,16 +153,16 @@ def collect(
     rating_period = _rating_period(rated, days) if basis != "all" else period
     speed = {by: page_speed(sample, by=by, wide=True) for by in ("page_template", "country", "browser_name")}
     coverage = read_coverage(lake, window)
-    errors, entries = error_impact(sample, wide=True), landings(sample)
+    errors, entries = error_impact(sample, wide=True), landings(sample, wide=True)
     return Findings(
         coverage=coverage,
         basis=basis,
         sample=size_of(sample, lake, design),
         time_zone=time_zone,
-        figures={row["measure"]: row for row in estimate(sample, [LOAD, POOR, FAILING]).to_dicts()},
+        figures={row["measure"]: row for row in estimate(sample, [LOAD, POOR, FAILING], wide=True).to_dicts()},
         traffic=ByPeriod(visits(every=period), period),
         satisfaction=ByPeriod(
-            satisfaction(sample, every=rating_period, time_zone=time_zone),
+            satisfaction(sample, every=rating_period, time_zone=time_zone, wide=True),
             rating_period,
             is_drawn=basis == "all" or rated >= _ENOUGH,
         ),
@@ -171,7 +171,7 @@ def collect(
         speed=speed,
         errors=errors,
         landings=entries,
-        paths=paths(sample),
+        paths=paths(sample, wide=True),
         largest={
             **{by: _slowest(sample, rows.head(TOP if by == "page_template" else KINDS)) for by, rows in speed.items()},
             "errors": largest(sample, "sessions()", errors.filter(~is_noise()), by=pl.col("group_id"), of="errors"),

@@ -40,3 +40,26 @@ RESULT: Final = {
     "effective_sessions": pl.Float64,
     "flag": pl.String,
 }
+#: Those that are returned unless all are wanted.
+NARROW: Final = tuple(name for name in RESULT if name not in {"standard_error", "effective_sessions"})
+#: A rounded figure, and the width of its interval, keep so many digits.
+_DIGITS: Final = 3
+
+
+def rounded(frame: pl.DataFrame, figure: str, lower: str, upper: str, *others: str) -> pl.DataFrame:
+    """Round a figure, its limits and other columns for reading: to whole numbers, or finer where that keeps too few digits.
+
+    The figure and the width of its interval keep three digits. All of a row are rounded to the same place, so the interval still
+    contains the figure. Exact figures, and those without an interval, are not rounded. If a limit is infinite, the distance to the
+    other counts as the width.
+    """
+    value, low, high = pl.col(figure), pl.col(lower), pl.col(upper)
+    distance = pl.when(low.is_finite()).then(value - low).otherwise(value.abs())
+    width = pl.when((high - low).is_finite()).then(high - low).otherwise(distance)
+    # A difference that is 0 but for chance needs no digits of its own.
+    size = pl.when(value.abs() < width / 1_000).then(width).otherwise(pl.min_horizontal(width, value.abs()))
+    scale = pl.lit(10.0).pow((_DIGITS - 1 - size.log10().floor()).clip(0, 30))
+    return frame.with_columns(
+        pl.when(low.is_not_null() & (width > 0)).then((pl.col(name) * scale).round() / scale).otherwise(pl.col(name))
+        for name in (figure, lower, upper, *others)
+    )

@@ -41,7 +41,7 @@ MEASURES = [
 
 def asked(source: Any, measure: str, **options: Any) -> dict[str, Any]:
     """The single row of an estimate without groups."""
-    return pf.estimate(source, measure, **options).row(0, named=True)
+    return pf.estimate(source, measure, **options, wide=True).row(0, named=True)
 
 
 def truth(measure: str, **options: Any) -> Any:
@@ -60,7 +60,7 @@ def edited(sample: pf.Sample, **views: pl.Expr) -> pf.Sample:
 
 
 def test_the_frame_has_a_row_for_each_measure_in_their_order() -> None:
-    found = pf.estimate(sample_of(60), MEASURES)
+    found = pf.estimate(sample_of(60), MEASURES, wide=True)
     assert found.columns == COLUMNS
     assert found["measure"].to_list() == MEASURES
     assert found.schema == {
@@ -77,18 +77,18 @@ def test_the_frame_has_a_row_for_each_measure_in_their_order() -> None:
 
 def test_measures_may_be_any_iterable() -> None:
     sample = sample_of(60)
-    listed = pf.estimate(sample, MEASURES[:3])
+    listed = pf.estimate(sample, MEASURES[:3], wide=True)
     for given_as in (
         tuple(MEASURES[:3]),
         iter(MEASURES[:3]),
         (text for text in MEASURES[:3]),
         dict.fromkeys(MEASURES[:3]),
     ):
-        assert pf.estimate(sample, given_as).equals(listed)
+        assert pf.estimate(sample, given_as, wide=True).equals(listed)
 
 
 def test_measures_of_sessions_page_views_and_errors_are_asked_together() -> None:
-    found = pf.estimate(sample_of(150), ["count()", "mean(loading_time_ms)", "total(group_id IS NOT NULL)"])
+    found = pf.estimate(sample_of(150), ["count()", "mean(loading_time_ms)", "total(group_id IS NOT NULL)"], wide=True)
     assert found["sessions"].to_list()[0] == 2_000
     assert found["sessions"].to_list()[1] == 150
     assert 0 < found["sessions"].to_list()[2] < 150
@@ -112,7 +112,7 @@ def test_a_census_agrees_with_polars() -> None:
     assert truth("p75(loading_time_ms)") == times.quantile(0.75, "equiprobable")
     assert truth("count()", of="errors") == len(population().errors)
     assert truth("sessions()", of="page_views") == views["session_id"].n_unique()
-    by = pf.estimate(census, "mean(loading_time_ms)", by="country")
+    by = pf.estimate(census, "mean(loading_time_ms)", by="country", wide=True)
     expected = (
         views.join(population().sessions, on="session_id").group_by("country").agg(pl.col("loading_time_ms").mean())
     )
@@ -133,7 +133,9 @@ def test_over_many_seeds_estimates_are_near_the_truth_and_intervals_contain_it(d
 
 def test_figures_of_summaries_need_no_sample_and_are_exact() -> None:
     sessions = population().sessions
-    found = pf.estimate(sample_of(5), ["count()", "mean(session_length_ms)", "p75(session_length_ms)"], by="country")
+    found = pf.estimate(
+        sample_of(5), ["count()", "mean(session_length_ms)", "p75(session_length_ms)"], by="country", wide=True
+    )
     assert found["standard_error"].unique().to_list() == [0.0]
     assert found["flag"].null_count() == len(found)
     counts = dict(found.filter(measure="count()").select("country", "estimate").iter_rows())
@@ -146,7 +148,7 @@ def test_figures_of_summaries_need_no_sample_and_are_exact() -> None:
 
 def test_each_value_has_an_estimate_and_null_is_a_value() -> None:
     sample = sample_of(400)
-    found = pf.estimate(sample, "mean(loading_time_ms)", by="platform_name")
+    found = pf.estimate(sample, "mean(loading_time_ms)", by="platform_name", wide=True)
     assert found.columns == ["platform_name", *COLUMNS]
     assert found["platform_name"].to_list() == [None, "Desktop", "Mobile", "Tablet"]
     assert found["sessions"].sum() <= 400
@@ -157,26 +159,28 @@ def test_each_value_has_an_estimate_and_null_is_a_value() -> None:
 def test_groups_are_columns_sql_or_expressions_of_any_type() -> None:
     sample = sample_of(100)
     day = pl.col("viewed_on").dt.truncate("1d").alias("day")
-    found = pf.estimate(sample, "count()", by=["loading_time_ms > 2000", day, pl.lit("all").alias("what")])
+    found = pf.estimate(sample, "count()", by=["loading_time_ms > 2000", day, pl.lit("all").alias("what")], wide=True)
     assert found.schema["loading_time_ms > 2000"] == pl.Boolean
     assert found.schema["day"] == pl.Datetime("us", "UTC")
     assert found["what"].unique().to_list() == ["all"]
     assert found.filter(pl.col("day").is_not_null())["day"].min() >= datetime(2026, 10, 1, tzinfo=UTC)  # type: ignore[operator]  # a column of numbers or times
-    totals = pf.estimate(sample, "count()", of="page_views")["estimate"].item()
+    totals = pf.estimate(sample, "count()", of="page_views", wide=True)["estimate"].item()
     assert found["estimate"].sum() == pytest.approx(totals)
 
 
 def test_without_groups_the_estimate_is_of_the_whole() -> None:
     sample = sample_of(60)
-    whole = pf.estimate(sample, "mean(loading_time_ms)")
-    assert pf.estimate(sample, "mean(loading_time_ms)", by=[]).equals(whole)
+    whole = pf.estimate(sample, "mean(loading_time_ms)", wide=True)
+    assert pf.estimate(sample, "mean(loading_time_ms)", by=[], wide=True).equals(whole)
 
 
 def test_a_condition_is_sql_or_an_expression() -> None:
     sample = sample_of(100)
-    sql = pf.estimate(sample, "count()", of="page_views", where="loading_time_ms > 2000 AND country IN ('US', 'NZ')")
+    sql = pf.estimate(
+        sample, "count()", of="page_views", where="loading_time_ms > 2000 AND country IN ('US', 'NZ')", wide=True
+    )
     polars = pl.col("loading_time_ms").gt(2_000) & pl.col("country").is_in(["US", "NZ"])
-    assert pf.estimate(sample, "count()", of="page_views", where=polars).equals(sql)
+    assert pf.estimate(sample, "count()", of="page_views", where=polars, wide=True).equals(sql)
     assert 0 < sql["sessions"].item() < 100
 
 
@@ -204,12 +208,12 @@ def test_sessions_are_counted_once_whatever_rows_they_have() -> None:
 
 def test_a_window_function_over_a_session_is_allowed() -> None:
     sample = sample_of(100)
-    slowest = pf.estimate(sample, "mean(MAX(loading_time_ms) OVER (PARTITION BY session_id))")
+    slowest = pf.estimate(sample, "mean(MAX(loading_time_ms) OVER (PARTITION BY session_id))", wide=True)
     assert slowest["estimate"].item() > asked(sample, "mean(loading_time_ms)")["estimate"]
 
 
 def test_page_templates_are_a_column_of_page_views() -> None:
-    found = pf.estimate(sample_of(100), "count()", by="page_template")
+    found = pf.estimate(sample_of(100), "count()", by="page_template", wide=True)
     assert 1 < len(found) < sample_of(100).details.page_views["page"].n_unique()
     assert found["estimate"].sum() == pytest.approx(asked(sample_of(100), "count()", of="page_views")["estimate"])
 
@@ -232,7 +236,7 @@ def test_an_estimate_lies_within_its_interval(
     calls: int, seed: int, design: str, strata: Any, measure: str, confidence: float, by: Any, lost: int
 ) -> None:
     sample = sample_of(calls, design, seed=seed, strata=strata, lost=min(lost, calls))
-    found = pf.estimate(sample, measure, by=by, confidence=confidence)
+    found = pf.estimate(sample, measure, by=by, confidence=confidence, wide=True)
     assert by is not None or len(found) == 1
     for row in found.iter_rows(named=True):
         if row["estimate"] is None:
@@ -272,12 +276,14 @@ def test_a_bigger_sample_mostly_has_a_narrower_interval(measure: str) -> None:
 def test_calibrated_estimates_differ_and_exact_ones_do_not() -> None:
     sample = sample_of(300, "uniform")
     asked_for = ["mean(loading_time_ms)", "count()"]
-    plain, known = (pf.estimate(sample, asked_for, calibrate=names) for names in ((), ["country", "platform_name"]))
+    plain, known = (
+        pf.estimate(sample, asked_for, calibrate=names, wide=True) for names in ((), ["country", "platform_name"])
+    )
     assert plain["estimate"][0] != known["estimate"][0]
     assert plain["estimate"][0] == pytest.approx(known["estimate"][0], rel=0.1)
     assert plain.row(1) == known.row(1)
-    assert pf.estimate(sample, "mean(loading_time_ms)", calibrate=["country", "country"]).equals(
-        pf.estimate(sample, "mean(loading_time_ms)", calibrate="country")
+    assert pf.estimate(sample, "mean(loading_time_ms)", calibrate=["country", "country"], wide=True).equals(
+        pf.estimate(sample, "mean(loading_time_ms)", calibrate="country", wide=True)
     )
 
 
@@ -368,12 +374,16 @@ def test_without_respondents_there_is_no_estimate(measure: str, calls: int) -> N
 
 
 def test_no_row_at_all_gives_no_group() -> None:
-    assert pf.estimate(sample_of(20), "mean(loading_time_ms)", by="country", where="country = 'XX'").is_empty()
+    assert pf.estimate(
+        sample_of(20), "mean(loading_time_ms)", by="country", where="country = 'XX'", wide=True
+    ).is_empty()
 
 
 def test_details_that_were_not_drawn_have_no_interval_but_a_flag() -> None:
     newest = part_of(population(), population().sessions["session_id"].tail(45))
-    found = pf.estimate(pf.Sample.of_details(newest), ["mean(loading_time_ms)", "p75(loading_time_ms)", "count()"])
+    found = pf.estimate(
+        pf.Sample.of_details(newest), ["mean(loading_time_ms)", "p75(loading_time_ms)", "count()"], wide=True
+    )
     assert found["flag"].to_list() == ["not drawn"] * 3
     assert found["estimate"][0] == pytest.approx(newest.page_views["loading_time_ms"].mean())
     for column in ("standard_error", "lower", "upper"):
@@ -401,7 +411,7 @@ SAMPLES = st.builds(
 def test_a_total_is_the_mean_times_the_count(sample: pf.Sample, by: Any) -> None:
     known = {"where": "loading_time_ms IS NOT NULL", "by": by}
     total, mean, count = (
-        pf.estimate(sample, text, of="page_views", **known)["estimate"]
+        pf.estimate(sample, text, of="page_views", **known, wide=True)["estimate"]
         for text in ("total(loading_time_ms)", "mean(loading_time_ms)", "count()")
     )
     assert total.to_list() == pytest.approx((mean * count).to_list())
@@ -449,14 +459,14 @@ def test_a_share_is_the_mean_of_ones_and_zeros_and_a_ratio_of_counts(sample: pf.
 @settings(max_examples=15)
 @given(sample=SAMPLES, cut=st.integers(100, 5_000))
 def test_parts_add_up_to_the_whole(sample: pf.Sample, cut: int) -> None:
-    parts = pf.estimate(sample, "total(loading_time_ms)", by=f"loading_time_ms > {cut}")
+    parts = pf.estimate(sample, "total(loading_time_ms)", by=f"loading_time_ms > {cut}", wide=True)
     assert parts["estimate"].sum() == pytest.approx(asked(sample, "total(loading_time_ms)")["estimate"])
 
 
 @settings(max_examples=15)
 @given(sample=SAMPLES)
 def test_higher_quantiles_are_higher(sample: pf.Sample) -> None:
-    found = pf.estimate(sample, [f"p{number}(loading_time_ms)" for number in (1, 10, 25, 50, 75, 90, 99)])
+    found = pf.estimate(sample, [f"p{number}(loading_time_ms)" for number in (1, 10, 25, 50, 75, 90, 99)], wide=True)
     # Limits need not be: of few sessions, more is known of the median than of a tail.
     assert found["estimate"].to_list() == sorted(found["estimate"].to_list())
 
@@ -487,7 +497,7 @@ def test_the_order_of_rows_makes_no_difference() -> None:
     details = pf.SessionFrames(*(frame.reverse() for frame in sample.details.tables().values()))
     mixed = pf.Sample(sample.population.reverse(), sample.members.reverse(), details)
     measures = ["mean(loading_time_ms)", "total(error_count)", "share(loading_time_ms > 2000)", "p75(loading_time_ms)"]
-    one, other = (pf.estimate(source, measures) for source in (sample, mixed))
+    one, other = (pf.estimate(source, measures, wide=True) for source in (sample, mixed))
     for column in ("estimate", "standard_error", "lower", "upper"):
         assert other[column].to_list() == pytest.approx(one[column].to_list())
 
@@ -524,7 +534,7 @@ def test_a_ratio_to_zero_is_null_and_flagged() -> None:
 @pytest.mark.parametrize("calls", [60, 2_000])
 def test_infinite_values_and_nan_raise_with_a_remedy(measure: str, calls: int) -> None:
     with pytest.raises(pf.InvalidQuery, match="is infinite or not a number for [0-9]+ rows, .* NULLIF") as caught:
-        pf.estimate(sample_of(calls), measure)
+        pf.estimate(sample_of(calls), measure, wide=True)
     assert caught.value.argument == "measures"
 
 
@@ -544,7 +554,7 @@ def test_dividing_by_nullif_omits_these_rows() -> None:
 )
 def test_a_message_about_values_does_not_show_them(options: dict[str, Any], argument: str) -> None:
     with pytest.raises(pf.InvalidQuery, match="cannot be computed for all rows. TRY_CAST") as caught:
-        pf.estimate(sample_of(20), **({"measures": "mean(loading_time_ms)"} | options))
+        pf.estimate(sample_of(20), **({"measures": "mean(loading_time_ms)"} | options), wide=True)
     assert caught.value.argument == argument
     assert "shop.example" not in str(caught.value)
 
@@ -555,7 +565,9 @@ def test_a_message_about_values_does_not_show_them(options: dict[str, Any], argu
 def of_others(options: dict[str, Any], argument: str) -> None:
     for calls in (60, 2_000):
         with pytest.raises(pf.InvalidQuery, match="depends on other sessions' rows") as caught:
-            pf.estimate(sample_of(calls), **({"of": "page_views", "measures": "mean(loading_time_ms)"} | options))
+            pf.estimate(
+                sample_of(calls), **({"of": "page_views", "measures": "mean(loading_time_ms)"} | options), wide=True
+            )
         assert caught.value.argument == argument
 
 
@@ -643,7 +655,7 @@ def test_conditions_must_not_depend_on_other_sessions(condition: str) -> None:
 )
 def test_invalid_arguments_are_explained(options: dict[str, Any], argument: str, message: str) -> None:
     with pytest.raises(pf.InvalidQuery, match=message) as caught:
-        pf.estimate(**({"source": sample_of(20), "measures": "mean(loading_time_ms)"} | options))
+        pf.estimate(**({"source": sample_of(20), "measures": "mean(loading_time_ms)"} | options), wide=True)
     assert caught.value.argument == argument
 
 
@@ -659,14 +671,14 @@ def test_invalid_arguments_are_explained(options: dict[str, Any], argument: str,
 )
 def test_mismatched_types_are_explained_in_our_words(options: dict[str, Any], argument: str, message: str) -> None:
     with pytest.raises(pf.InvalidQuery, match=message) as caught:
-        pf.estimate(sample_of(20), **({"measures": "mean(loading_time_ms)", "of": "page_views"} | options))
+        pf.estimate(sample_of(20), **({"measures": "mean(loading_time_ms)", "of": "page_views"} | options), wide=True)
     assert caught.value.argument == argument
     for theirs in ("occurred", "strptime", "decimal_div", "dtype"):
         assert theirs not in str(caught.value)
 
 
 def test_days_are_groups() -> None:
-    found = pf.estimate(sample_of(150), "mean(loading_time_ms)", by="session_start::date")
+    found = pf.estimate(sample_of(150), "mean(loading_time_ms)", by="session_start::date", wide=True)
     days = population().sessions["session_start"].dt.date()
     assert {*found["session_start::date"]} <= {*days}
     assert found.schema["session_start::date"] == pl.Date
@@ -674,4 +686,4 @@ def test_days_are_groups() -> None:
 
 def test_without_a_lake_there_is_a_lake_error(tmp_path: Any) -> None:
     with pytest.raises(pf.LakeError, match="No lake at"):
-        pf.estimate(tmp_path / "none", "count()")
+        pf.estimate(tmp_path / "none", "count()", wide=True)

@@ -63,12 +63,15 @@ def test_rules_apply_wherever_a_question_names_the_template(lake: Path) -> None:
     rules = {"/c/*": "/c/{category}", "/p/**": "/c/{category}"}
     some = [view for view in VIEWS if (template_of(view["page"]) or "").startswith(("/c/", "/p/"))]
     where = "page_template = '/c/{category}'"
-    for found in (pf.page_speed(lake, rules=rules, where=where), pf.apdex(lake, by="page_template", rules=rules)):
+    for found in (
+        pf.page_speed(lake, rules=rules, where=where),
+        pf.apdex(lake, by="page_template", rules=rules, wide=True),
+    ):
         (row,) = found.filter(page_template="/c/{category}").to_dicts()
         assert row["views"] == len([view for view in some if "apdex" not in row or view["loading_time_ms"] is not None])
     assert pf.page_speed(lake, rules=rules, where=where)["page_template"].to_list() == ["/c/{category}"]
-    assert "/c/{category}" in pf.paths(lake, rules=rules)["to_page"]
-    assert "/c/{category}" in pf.landings(lake, rules=rules)["page_template"]
+    assert "/c/{category}" in pf.paths(lake, rules=rules, wide=True)["to_page"]
+    assert "/c/{category}" in pf.landings(lake, rules=rules, wide=True)["page_template"]
     assert any(
         "/c/{category}" in pages for pages in pf.error_impact(lake, rules=rules, wide=True)["pages"].drop_nulls()
     )
@@ -83,10 +86,10 @@ def test_apdex_is_the_mean_of_one_a_half_and_nothing(lake: Path, threshold: int)
 
     known = [view for view in VIEWS if view["loading_time_ms"] is not None]
     assert len(known) < len(VIEWS)
-    (row,) = pf.apdex(lake, threshold_ms=threshold).to_dicts()
+    (row,) = pf.apdex(lake, threshold_ms=threshold, wide=True).to_dicts()
     assert row["views"] == len(known)
     assert row["apdex"] == pytest.approx(score(known))
-    rows = figures(pf.apdex(lake, threshold_ms=threshold, by="country"), "country")
+    rows = figures(pf.apdex(lake, threshold_ms=threshold, by="country", wide=True), "country")
     by_country = grouped(known, lambda view: view["session"]["country"])
     assert {name: row["apdex"] for name, row in rows.items()} == pytest.approx(
         {name: score(views) for name, views in by_country.items()}
@@ -94,7 +97,7 @@ def test_apdex_is_the_mean_of_one_a_half_and_nothing(lake: Path, threshold: int)
 
 
 def test_satisfaction_by_day_in_a_time_zone(lake: Path) -> None:
-    found = pf.satisfaction(lake, time_zone="Pacific/Auckland")
+    found = pf.satisfaction(lake, time_zone="Pacific/Auckland", wide=True)
     rated = [row for row in SESSIONS if row["satisfaction_rating"]]
     days = grouped(rated, lambda row: row["session_start"].astimezone(AUCKLAND).date())
     rows = figures(found.with_columns(pl.col("period").dt.date()), "period", "satisfaction_rating")
@@ -176,7 +179,7 @@ def test_traffic_of_a_lake_is_that_of_its_frames(lake: Path) -> None:
 
 
 def test_paths_count_each_step_once_with_entries_and_exits(lake: Path) -> None:
-    found = pf.paths(lake)
+    found = pf.paths(lake, wide=True)
     ways: Counter[tuple[str | None, str | None]] = Counter()
     for views in grouped(VIEWS, lambda view: view["session_id"]).values():
         pages = [template_of(view["page"]) or "(not known)" for view in views]
@@ -193,7 +196,7 @@ def test_paths_count_each_step_once_with_entries_and_exits(lake: Path) -> None:
 
 
 def test_landings_count_entries_and_bounces(lake: Path) -> None:
-    found = pf.landings(lake)
+    found = pf.landings(lake, wide=True)
     first = [view for view in VIEWS if view["view_index"] == 0]
     entries = grouped(first, lambda view: template_of(view["page"]) or "(not known)")
     rows = figures(found, "page_template")
@@ -206,7 +209,7 @@ def test_landings_count_entries_and_bounces(lake: Path) -> None:
 
 def test_compare_two_windows(lake: Path) -> None:
     windows = [("2026-11-01", "2026-11-08"), ("2026-11-08", "2026-11-15")]
-    found = pf.compare(lake, ["count()", "p75(loading_time_ms)"], windows=windows, by="country")
+    found = pf.compare(lake, ["count()", "p75(loading_time_ms)"], windows=windows, by="country", wide=True)
     rows = figures(found, "country", "measure")
     edges = [datetime(2026, 11, day, tzinfo=UTC) for day in (1, 8, 15)]
     weeks = [
@@ -236,7 +239,9 @@ def test_compare_two_windows(lake: Path) -> None:
 
 def test_compare_two_segments(lake: Path) -> None:
     segments = ["platform_name = 'Mobile'", pl.col("platform_name") == "Desktop"]
-    (row,) = pf.compare(lake, "total(session_length_ms)", segments=segments, where="country = 'NZ'").to_dicts()
+    (row,) = pf.compare(
+        lake, "total(session_length_ms)", segments=segments, where="country = 'NZ'", wide=True
+    ).to_dicts()
     mobile, desktop = (
         [row["session_length_ms"] for row in SESSIONS if (row["country"], row["platform_name"]) == ("NZ", platform)]
         for platform in ("Mobile", "Desktop")

@@ -219,7 +219,7 @@ def test_a_wrong_argument_is_named(ask: Ask, arguments: dict[str, Any], argument
 def test_windows_of_frames_are_refused() -> None:
     windows = [("2026-11-01", "2026-11-08"), ("2026-11-08", "2026-11-15")]
     with pytest.raises(pf.InvalidQuery, match="its own window"):
-        pf.compare(sample_of(10, frames=ended()), "count()", windows=windows)
+        pf.compare(sample_of(10, frames=ended()), "count()", windows=windows, wide=True)
 
 
 def test_a_frame_that_lacks_a_column_is_refused() -> None:
@@ -229,7 +229,7 @@ def test_a_frame_that_lacks_a_column_is_refused() -> None:
 
 def test_a_group_in_only_one_of_two_segments_is_null_in_the_other() -> None:
     segments = ["country = 'US'", "country = 'NZ'"]
-    found = pf.compare(ended(), ["count()", "count()"], segments=segments, by="country")
+    found = pf.compare(ended(), ["count()", "count()"], segments=segments, by="country", wide=True)
     us, nz = (int((ended().sessions["country"] == code).sum()) for code in ("US", "NZ"))
     columns = ("country", "first", "second", "difference", "differs", "sessions_first", "sessions_second")
     assert found.select(columns).rows() == [("US", us, None, None, None, us, 0), ("NZ", None, nz, None, None, 0, nz)]

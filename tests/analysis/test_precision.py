@@ -64,7 +64,7 @@ def test_tomorrow_is_the_precision_after_another_days_details() -> None:
 def test_a_plan_counts_calls_and_days_for_the_groups_with_the_most_rows() -> None:
     plan = pf.plan_precision(sample_of(200), "median(loading_time_ms)", top=4, details_a_day=45)
     assert plan.groups.columns == ["page_template", "estimate", "lower", "upper", "within", "tomorrow", "needed"]
-    counts = pf.estimate(sample_of(200), "count()", by="page_template").sort("estimate", descending=True)
+    counts = pf.estimate(sample_of(200), "count()", by="page_template", wide=True).sort("estimate", descending=True)
     assert plan.groups["page_template"].to_list() == counts["page_template"].head(4).to_list()
     assert plan.needed == plan.groups["needed"].max() > 200
     assert plan.calls == plan.needed - 200

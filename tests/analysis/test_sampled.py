@@ -72,16 +72,16 @@ def covered(ask: Ask, keys: Sequence[str], figures: Sequence[str], design: str) 
             ["views", "p50_ms", "p75_ms", "p95_ms", "viewing_ms"],
         ),
         (lambda sample: pf.page_speed(sample, by="country", wide=True), ["country"], ["views", "p50_ms", "p75_ms"]),
-        (lambda sample: pf.apdex(sample, by="platform_name"), ["platform_name"], ["views", "apdex"]),
-        (pf.apdex, [], ["views", "apdex"]),
-        (lambda sample: pf.satisfaction(sample, every="1w"), ["period", "satisfaction_rating"], ["share"]),
+        (lambda sample: pf.apdex(sample, by="platform_name", wide=True), ["platform_name"], ["views", "apdex"]),
+        (lambda sample: pf.apdex(sample, wide=True), [], ["views", "apdex"]),
+        (lambda sample: pf.satisfaction(sample, every="1w", wide=True), ["period", "satisfaction_rating"], ["share"]),
         (
             lambda sample: pf.error_impact(sample, wide=True),
             ["group_id"],
             ["sessions_affected", "share_of_sessions", "errors", "page_views_affected"],
         ),
-        (pf.landings, ["page_template"], ["entries", "bounce_rate"]),
-        (pf.paths, ["from_page", "to_page"], ["times"]),
+        (lambda sample: pf.landings(sample, wide=True), ["page_template"], ["entries", "bounce_rate"]),
+        (lambda sample: pf.paths(sample, wide=True), ["from_page", "to_page"], ["times"]),
     ],
     ids=["speed", "speed by country", "apdex by platform", "apdex", "satisfaction", "errors", "landings", "paths"],
 )
@@ -96,7 +96,7 @@ def test_nearly_all_intervals_of_a_sample_cover_the_true_values(
 
 def test_the_intervals_narrow_with_more_details() -> None:
     def width(calls: int) -> float:
-        row = pf.apdex(sample_of(calls, frames=ended())).row(0, named=True)
+        row = pf.apdex(sample_of(calls, frames=ended()), wide=True).row(0, named=True)
         return float(row["apdex_upper"] - row["apdex_lower"])
 
     assert width(60) > width(240) > width(960) > 0
@@ -107,7 +107,7 @@ def test_the_difference_of_two_segments_is_within_its_interval() -> None:
     measures = ["mean(loading_time_ms)", "share(loading_time_ms > 2000)", "share(satisfaction_rating = 'Poor')"]
 
     def ask(sample: pf.Sample) -> pl.DataFrame:
-        return pf.compare(sample, measures, segments=segments)
+        return pf.compare(sample, measures, segments=segments, wide=True)
 
     found = covered(ask, ["measure"], ["difference", "first", "second"], "pageviews")
     assert found["inside"].mean() >= COVERED
@@ -116,7 +116,7 @@ def test_the_difference_of_two_segments_is_within_its_interval() -> None:
 
 def test_figures_of_summaries_are_exact_in_a_sample_too() -> None:
     sample = samples("pageviews")[0]
-    found = pf.compare(sample, "count()", segments=["country = 'US'", "country = 'NZ'"]).row(0, named=True)
+    found = pf.compare(sample, "count()", segments=["country = 'US'", "country = 'NZ'"], wide=True).row(0, named=True)
     countries = ended().sessions["country"]
     assert found["first"] == found["first_lower"] == found["first_upper"] == (countries == "US").sum()
     assert found["sessions_second"] == found["second"] == (countries == "NZ").sum()
@@ -143,7 +143,7 @@ def test_shares_are_between_0_and_1() -> None:
         impact = pf.error_impact(sample)
         for name in ("share_of_sessions", "share_of_sessions_lower", "share_of_sessions_upper"):
             assert impact[name].is_between(0, 1).all()
-        shares = pf.satisfaction(sample, every="1w")
+        shares = pf.satisfaction(sample, every="1w", wide=True)
         totals: Any = shares.group_by("period").agg(pl.col("share").sum())["share"]
         assert totals.is_close(1.0).all()
 
@@ -162,6 +162,6 @@ def test_a_lake_with_a_sample_gives_the_figures_of_the_sample(tmp_path: Path) ->
     found = pf.features(tmp_path / "lake")
     assert_frame_equal(found, pf.features(sample), categorical_as_str=True)
     windows = [("2026-10-25", "2026-11-06"), ("2026-11-06", "2026-11-18")]
-    row = pf.compare(lake, "mean(loading_time_ms)", windows=windows).row(0, named=True)
+    row = pf.compare(lake, "mean(loading_time_ms)", windows=windows, wide=True).row(0, named=True)
     assert row["difference_lower"] < row["difference"] < row["difference_upper"]
     assert row["sessions_first"] + row["sessions_second"] <= CALLS

@@ -245,7 +245,7 @@ def test_satisfaction_has_the_interval_of_poor_and_one_group_at_a_time() -> None
 
 
 def test_unknown_ratings_are_combined_and_all_shares_add_up_to_one() -> None:
-    frame = pf.satisfaction(SAMPLE, every="1w").with_columns(
+    frame = pf.satisfaction(SAMPLE, every="1w", wide=True).with_columns(
         pl.col("satisfaction_rating").replace({"Good": "Superb", "Average": "Awful"})
     )
     rows = values(charts.satisfaction(frame))

@@ -277,7 +277,7 @@ def test_estimate_prints_the_result_of_the_function_and_the_response(
         "browser_name",
     )
     expected = pf.estimate(
-        sampled, asked, by="country", where="loading_time_ms > 100", confidence=0.9, calibrate="browser_name"
+        sampled, asked, by="country", where="loading_time_ms > 100", confidence=0.9, calibrate="browser_name", wide=True
     )
     code, out, err = run("estimate", sampled.location, *asked, *options, "-f", "ndjson")
     assert (code, err) == (0, "Sample pageviews (seed 0): 60 drawn, all with details.\n")
@@ -306,7 +306,9 @@ def test_estimates_fit_the_terminal_with_their_limits_and_flags(
     assert [line for line in lines if line in asked] == [*asked]
     assert max(map(len, lines)) <= width
     rows = [line.split() for line in lines if line.startswith(("/ ", "/search "))]
-    found = pf.estimate(sampled, asked, by="page_template").filter(pl.col("page_template").is_in(["/", "/search"]))
+    found = pf.estimate(sampled, asked, by="page_template", wide=True).filter(
+        pl.col("page_template").is_in(["/", "/search"])
+    )
     figures = [f"{value:,.0f}" if value >= 1_000 else f"{value:.4g}" for value in found["estimate"]]
     assert [row[1] for row in rows] == figures
     assert any("∞" in line and line.endswith("few sessions") for line in lines)
@@ -360,7 +362,7 @@ def test_estimate_takes_a_window_a_table_and_a_design(run: Run, sampled: pf.Lake
     options = ("--from", "2026-11-15", "--to", "2026-11-16", "--of", "errors", "--design", "pageviews")
     code, out, err = run("estimate", sampled.location, "count()", *options, "-f", "csv")
     expected = pf.estimate(
-        sampled, "count()", of="errors", date_from=START + DAY, date_to=END - DAY, design="pageviews"
+        sampled, "count()", of="errors", date_from=START + DAY, date_to=END - DAY, design="pageviews", wide=True
     )
     assert (code, out) == (0, expected.write_csv())
     assert "Sample pageviews (seed 0)" in err

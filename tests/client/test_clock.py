@@ -17,7 +17,7 @@ from support.raw_server import ok, raw_server
 import pulseframes as pf
 from pulseframes.client.auth import KEY_LIFETIME
 from pulseframes.client.journal import Journal, Request
-from pulseframes.client.quota import QuotaRule
+from pulseframes.client.quota_rule import QuotaRule
 from pulseframes.endpoints import SEARCH
 from pulseframes.simulator import Simulator
 

@@ -12,7 +12,7 @@ import pytest
 import pulseframes as pf
 from pulseframes.client import database as database_module
 from pulseframes.client.journal import JOURNAL_FILE, Journal, Request
-from pulseframes.client.quota import QuotaRule
+from pulseframes.client.quota_rule import QuotaRule
 
 CALL = Request("shop", "session", "id=1")
 RULE = QuotaRule(10)

@@ -25,7 +25,7 @@ from pulseframes import endpoints
 from pulseframes.client import database as database_module, journal as journal_module
 from pulseframes.client.database import UNREADABLE, decode_bodies, encode_body
 from pulseframes.client.journal import JOURNAL_FILE, MIGRATIONS, Journal, Request
-from pulseframes.client.quota import QuotaRule
+from pulseframes.client.quota_rule import QuotaRule
 from pulseframes.simulator import Fault, Simulator
 
 CALL = Request("shop", "session", "id=1")
@@ -444,7 +444,7 @@ def test_processes_that_create_the_file_at_the_same_moment_all_succeed(tmp_path:
         import sys
         from pathlib import Path
         from pulseframes.client.journal import Request, Journal
-        from pulseframes.client.quota import QuotaRule
+        from pulseframes.client.quota_rule import QuotaRule
         print("ready", flush=True)
         for line in sys.stdin:
             journal = Journal(Path(line.strip()))

@@ -21,7 +21,7 @@ from support.moving_server import START, WEEK
 import pulseframes as pf
 from pulseframes.client import Answer, database as database_module
 from pulseframes.client.journal import JOURNAL_FILE, MIGRATIONS, CallRecord, Journal, Request
-from pulseframes.client.quota import QuotaRule
+from pulseframes.client.quota_rule import QuotaRule
 from pulseframes.fetch.chain import Page
 from pulseframes.fetch.pagination import ListReader
 from pulseframes.query import SearchQuery

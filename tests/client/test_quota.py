@@ -17,7 +17,7 @@ from support import worker
 import pulseframes as pf
 from pulseframes import endpoints
 from pulseframes.client.journal import JOURNAL_FILE, Journal
-from pulseframes.client.quota import DAY, MARGIN, QuotaDay, QuotaRule
+from pulseframes.client.quota_rule import DAY, MARGIN, QuotaDay, QuotaRule
 from pulseframes.endpoints import SEARCH
 from pulseframes.simulator import Fault, Simulator
 
@@ -415,3 +415,15 @@ def test_8_processes_share_exactly_50_calls_and_pay_for_no_answer_twice(tmp_path
         "calls spent on that": 0,
         "requests after that": 0,
     }
+
+
+@pytest.mark.usefixtures("environment")
+def test_the_quota_of_a_client_or_of_the_environment_spends_no_call(
+    client: pf.PulseClient, simulator: Simulator
+) -> None:
+    pf.search_sessions("2026-11-09", "2026-11-10", client=client)
+    sent = len(simulator.requests)
+    assert pf.quota(client=client) == client.quota()
+    assert pf.quota(client=client).used == client.calls_spent == 2
+    assert pf.quota().limit == 10_000
+    assert len(simulator.requests) == sent

@@ -20,7 +20,7 @@ from hypothesis import example, given, settings, strategies as st
 
 import pulseframes as pf
 from pulseframes.client.journal import Journal, Request
-from pulseframes.client.quota import QuotaRule
+from pulseframes.client.quota_rule import QuotaRule
 from pulseframes.endpoints import DETAIL, SEARCH
 from pulseframes.erasure.journal import (
     ForgottenInJournal,

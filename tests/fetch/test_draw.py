@@ -498,7 +498,7 @@ def test_the_sync_and_the_report_name_the_same_effective_size_for_the_same_quest
     unit = {"pageviews": "page views", "uniform": "sessions"}[kind]
     assert f"{sample.effective:,.0f} for {unit}" in facts["Effective sample size"]
     assert f"effective sample size {sample.effective:,.0f} for {unit}." in str(sample)
-    poor = pf.estimate(lake, "share(error_count >= 0)", of="sessions")["effective_sessions"].item()
+    poor = pf.estimate(lake, "share(error_count >= 0)", of="sessions", wide=True)["effective_sessions"].item()
     assert size.effective_sessions == pytest.approx(poor)
 
 
@@ -660,7 +660,7 @@ def test_a_sample_in_a_bucket_is_the_one_of_a_folder(
     assert_frame_equal(design_of(bucket), design_of(lake))
     question = "select stratum, sum(weight) from design group by all order by 1"
     assert_frame_equal(bucket.sql(question), lake.sql(question))
-    estimates = [pf.estimate(place, "mean(loading_time_ms)") for place in (lake, bucket)]
+    estimates = [pf.estimate(place, "mean(loading_time_ms)", wide=True) for place in (lake, bucket)]
     assert_frame_equal(*estimates)
 
 

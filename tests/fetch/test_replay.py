@@ -17,7 +17,7 @@ from support.documents import DETAIL, SUMMARY, detail_body, search_body
 
 import pulseframes as pf
 from pulseframes.client.journal import Journal, Request
-from pulseframes.client.quota import QuotaRule
+from pulseframes.client.quota_rule import QuotaRule
 from pulseframes.fetch import replay as replaying
 from pulseframes.fetch.replay import ReplayReport, replay
 from pulseframes.flatten.merge import AGE, FROM_DETAIL, newest_sessions

@@ -55,12 +55,12 @@ def lake(request: pytest.FixtureRequest, shop: Simulator, tmp_path_factory: pyte
 
 @pytest.mark.parametrize(("view", "measure", "sql"), FIGURES)
 def test_macros_give_what_estimate_gives(lake: pf.Lake, view: str, measure: str, sql: str) -> None:
-    expected = pf.estimate(lake, measure, of=view)["estimate"].item()  # type: ignore[arg-type]  # one of the levels
+    expected = pf.estimate(lake, measure, of=view, wide=True)["estimate"].item()  # type: ignore[arg-type]  # one of the levels
     assert lake.sql(f"select {sql} from {view}").item() == pytest.approx(expected, rel=1e-9)
 
 
 def test_macros_give_what_estimate_gives_by_group(lake: pf.Lake) -> None:
-    expected = pf.estimate(lake, "p75(loading_time_ms)", by="country").drop_nulls("country")
+    expected = pf.estimate(lake, "p75(loading_time_ms)", by="country", wide=True).drop_nulls("country")
     found = lake.sql(
         "select country, w_quantile(loading_time_ms, 0.75, page_views.weight) as p75 from page_views "
         "join sessions using (session_id) where loading_time_ms is not null and page_views.weight is not null group by country"

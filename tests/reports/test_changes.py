@@ -78,7 +78,9 @@ def test_counts_and_figures_of_both_periods_are_shown_with_their_differences(
 def test_the_changes_of_a_sample_are_those_of_compare(drawn: pf.Lake) -> None:
     findings = reports.collect(drawn, **DAYS, compare="previous")
     assert findings.changes is not None
-    expected = pf.compare(drawn, [LOAD, POOR, FAILING], windows=[BEFORE, (DAYS["date_from"], DAYS["date_to"])])
+    expected = pf.compare(
+        drawn, [LOAD, POOR, FAILING], windows=[BEFORE, (DAYS["date_from"], DAYS["date_to"])], wide=True
+    )
     assert list(findings.changes.figures.values()) == expected.to_dicts()
     changes = Page(pf.report(drawn, **DAYS, compare="previous")).column(CAPTION, "Change")
     for cell, row in zip(changes[2:], expected.to_dicts(), strict=True):

@@ -73,7 +73,7 @@ def test_the_key_figures_of_a_sample_are_those_of_estimate_with_their_intervals(
         ("poor_share", "share(satisfaction_rating = 'Poor')", _text.format_percent),
         ("error_share", "share(error_count > 0)", _text.format_percent),
     ):
-        estimate = pf.estimate(drawn, measure).row(0, named=True)
+        estimate = pf.estimate(drawn, measure, wide=True).row(0, named=True)
         assert findings[name] == {part: estimate[part] for part in findings[name]}
         assert f"{write(estimate['estimate'])} between " in page.text
     assert "78 of" in page.text
@@ -113,16 +113,16 @@ def test_the_tables_hold_the_results_of_the_analysis_functions(name: str, reques
     for column in ("sessions", "users", "page_views"):
         cells = page.column(caption, column.replace("_", " ").capitalize())
         assert [cell[0] for cell in cells] == [_text.format_count(value) for value in days[column]]
-    landings = pf.landings(lake).head(25)
+    landings = pf.landings(lake, wide=True).head(25)
     cells = page.column("Landing pages", "Bounce rate")
     assert [cell[0] for cell in cells] == marked(landings, "bounce_rate", _text.format_percent)
     times = page.column("Most frequent steps from page to page", "Times")
-    assert [cell[0] for cell in times] == marked(pf.paths(lake).head(25), "times", _text.format_rounded)
+    assert [cell[0] for cell in times] == marked(pf.paths(lake, wide=True).head(25), "times", _text.format_rounded)
     for by, title in (("country", "Country"), ("browser_name", "Browser")):
         groups = pf.page_speed(lake, by=by, wide=True).head(25)
         cells = page.column(f"Load times by {title.lower()}", "Median")
         assert [cell[0] for cell in cells] == marked(groups, "p50_ms", _text.format_seconds)
-    shares = pf.satisfaction(lake, every="1w").filter(satisfaction_rating="Poor")
+    shares = pf.satisfaction(lake, every="1w", wide=True).filter(satisfaction_rating="Poor")
     findings = reports.collect(lake)
     if findings.satisfaction.every == "1w":
         cells = page.column("Share of sessions with each rating, by week", "Poor")

@@ -88,9 +88,9 @@ def test_totals_that_no_weights_can_meet_raise() -> None:
 def test_calibrating_to_a_correlated_column_narrows_the_interval() -> None:
     sample = sample_of(150, "uniform")
     plain, known = (
-        pf.estimate(sample, "total(page_view_count)", where="satisfaction_rating IS NOT NULL", calibrate=names)[
-            "standard_error"
-        ].item()
+        pf.estimate(
+            sample, "total(page_view_count)", where="satisfaction_rating IS NOT NULL", calibrate=names, wide=True
+        )["standard_error"].item()
         for names in ((), "page_view_count")
     )
     assert known < plain / 3

@@ -18,8 +18,10 @@ MEASURES = {
 @pytest.mark.parametrize("design", ["pageviews", "uniform"])
 def test_estimates_are_right_on_average_and_their_intervals_cover_the_truth(design: str) -> None:
     measures = MEASURES[design]
-    truth = pf.estimate(pf.Sample.of_details(population()), measures).select("measure", truth="estimate")
-    estimates = pl.concat([pf.estimate(sample_of(120, design, seed=seed), measures) for seed in range(SAMPLES)])
+    truth = pf.estimate(pf.Sample.of_details(population()), measures, wide=True).select("measure", truth="estimate")
+    estimates = pl.concat(
+        [pf.estimate(sample_of(120, design, seed=seed), measures, wide=True) for seed in range(SAMPLES)]
+    )
     quality = (
         estimates.join(truth, on="measure")
         .group_by("measure", maintain_order=True)
@@ -36,9 +38,11 @@ def test_estimates_are_right_on_average_and_their_intervals_cover_the_truth(desi
 
 def test_page_views_need_fewer_calls_than_uniform_for_the_same_error_of_the_mean_load_time() -> None:
     mean = "mean(loading_time_ms)"
-    truth = pf.estimate(pf.Sample.of_details(population()), mean)["estimate"][0]
+    truth = pf.estimate(pf.Sample.of_details(population()), mean, wide=True)["estimate"][0]
     errors = {
-        design: [pf.estimate(sample_of(120, design, seed=seed), mean)["estimate"][0] - truth for seed in range(40)]
+        design: [
+            pf.estimate(sample_of(120, design, seed=seed), mean, wide=True)["estimate"][0] - truth for seed in range(40)
+        ]
         for design in ("pageviews", "uniform")
     }
     squares = {design: sum(error**2 for error in errors_of) for design, errors_of in errors.items()}
