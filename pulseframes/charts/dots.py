@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import polars as pl
 
 from pulseframes._text import UNKNOWN, format_range, printable
-from pulseframes.charts.style import COLOURS, FONT_SIZE, NARROW, Unit, altair, check_width, nothing, styled
+from pulseframes.charts.style import COLOURS, FONT_SIZE, NARROW, Unit, altair, check_width, either, nothing, styled
 
 if TYPE_CHECKING:
     import altair as alt
@@ -79,28 +79,28 @@ def dots(
         axis=alt.Axis(title=printable(title), format=unit.axis, tickCount=4 if narrow else 6, grid=True),
     )
     y = alt.Y("line:Q", axis=None, scale=alt.Scale(domain=[0, len(groups)], reverse=True, nice=False, zero=False))
-    color = alt.condition("datum.firm", alt.value(COLOURS["accent"]), alt.value(COLOURS["other"]))
+    colours = COLOURS["accent"], COLOURS["other"]
     base = alt.Chart(rows).encode(y=y, tooltip=[alt.Tooltip(f"{name}:N") for name in _TOOLTIP])
     layers = [
         base.mark_rule(strokeWidth=2.5).encode(
             x=alt.X("lower:Q", title=printable(title)),
-            x2="upper:Q",
-            color=color,
-            strokeDash=alt.condition("datum.firm", alt.value([1, 0]), alt.value([4, 3])),
+            x2=alt.X2("upper:Q"),
+            color=either(alt.ColorValue, "datum.firm", *colours),
+            strokeDash=either(alt.StrokeDashValue, "datum.firm", [1, 0], [4, 3]),
         ),
         base.transform_filter("datum.beyond")
         .mark_point(shape="triangle-right", filled=True, size=60, opacity=1)
-        .encode(x="upper:Q", color=color),
+        .encode(x=alt.X("upper:Q"), color=either(alt.ColorValue, "datum.firm", *colours)),
         base.mark_point(size=80, strokeWidth=2, opacity=1).encode(
             x=x,
-            stroke=color,
-            fill=alt.condition("datum.firm", alt.value(COLOURS["accent"]), alt.value(COLOURS["paper"])),
+            stroke=either(alt.StrokeValue, "datum.firm", *colours),
+            fill=either(alt.FillValue, "datum.firm", COLOURS["accent"], COLOURS["paper"]),
         ),
         *_texts(base, plot, narrow=narrow),
     ]
     if reference is not None:
         mark = alt.Chart(alt.Data(values=[{"figure": reference * unit.scale}]))
-        layers.insert(0, mark.mark_rule(color=COLOURS["muted"], strokeDash=[2, 2]).encode(x="figure:Q"))
+        layers.insert(0, mark.mark_rule(color=COLOURS["muted"], strokeDash=[2, 2]).encode(x=alt.X("figure:Q")))
     height = len(groups) * (_NARROW_STEP if narrow else _STEP)
     return styled(alt.layer(*layers), size=(plot, height), padding=(left, 6, right, _AXIS))
 
@@ -114,13 +114,13 @@ def _texts(base: alt.Chart, plot: int, *, narrow: bool) -> list[alt.Chart]:
     words: dict[str, Any] = {"baseline": "middle", "fontSize": FONT_SIZE}
     return [
         base.mark_text(**words, **label, color=COLOURS["ink"]).encode(
-            y=place, x=alt.value(0 if narrow else -12), text="label:N"
+            y=place, x=alt.XValue(0 if narrow else -12), text=alt.Text("label:N")
         ),
         base.mark_text(**words, align="right" if narrow else "left").encode(
             y=place,
-            x=alt.value(plot if narrow else plot + 14),
-            text="estimate:N",
-            color=alt.condition("datum.firm", alt.value(COLOURS["ink"]), alt.value(COLOURS["muted"])),
+            x=alt.XValue(plot if narrow else plot + 14),
+            text=alt.Text("estimate:N"),
+            color=either(alt.ColorValue, "datum.firm", COLOURS["ink"], COLOURS["muted"]),
         ),
     ]
 

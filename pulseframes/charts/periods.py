@@ -20,6 +20,7 @@ from pulseframes.charts.style import (
     WIDE,
     altair,
     check_width,
+    either,
     height,
     histogram,
     need,
@@ -194,24 +195,25 @@ def _draw_stacked(
     layers = [
         base.mark_rect(x2Offset=-1.5, tooltip=True).encode(
             x=alt.X("start:T", scale=scale, axis=time),
-            x2="end:T",
+            x2=alt.X2("end:T"),
             y=height("bottom:Q", title, axis, 1.0 if axis == "~%" else None),
-            y2="top:Q",
+            y2=alt.Y2("top:Q"),
             color=color,
-            **({"opacity": alt.condition("datum.pale", alt.value(0.4), alt.value(1))} if pale else {}),
+            **({"opacity": either(alt.OpacityValue, "datum.pale", 0.4, 1)} if pale else {}),
         )
     ]
     if limits is not None and not limits.is_empty():
         intervals = alt.Data(values=_values(limits, ["middle"], ["share_lower", "share_upper", "firm"]))
-        dash = alt.condition("datum.firm", alt.value([1, 0]), alt.value([3, 2]))
         rule = alt.Chart(intervals).encode(x=alt.X("middle:T", scale=scale, axis=time))
         layers.append(
             rule.mark_rule(color=COLOURS["ink"], strokeWidth=1.5).encode(
-                y="share_lower:Q", y2="share_upper:Q", strokeDash=dash
+                y=alt.Y("share_lower:Q"),
+                y2=alt.Y2("share_upper:Q"),
+                strokeDash=either(alt.StrokeDashValue, "datum.firm", [1, 0], [3, 2]),
             )
         )
         tick = rule.mark_tick(color=COLOURS["ink"], size=7, thickness=1.5, orient="horizontal")
-        layers += [tick.encode(y=f"{limit}:Q") for limit in ("share_lower", "share_upper")]
+        layers += [tick.encode(y=alt.Y(f"{limit}:Q")) for limit in ("share_lower", "share_upper")]
     top = TITLE if len(parts) == 1 else _LEGEND + TITLE + 6
     return styled(alt.layer(*layers), size=(width - LEFT - RIGHT, _HEIGHT), padding=(LEFT, top, RIGHT, AXIS - 12))
 

@@ -117,13 +117,18 @@ def styled(chart: alt.LayerChart, *, size: tuple[int, int], padding: tuple[int, 
     )
 
 
+def either(channel: Any, test: str, yes: object, no: object) -> Any:
+    """Return an encoding by a condition. Altair looks for the class of a channel that is not named, which takes most of its time."""
+    return channel(no, condition={"test": test, "value": yes})
+
+
 def nothing(width: int) -> alt.LayerChart:
     """Return a chart with a note that there is nothing to draw."""
     alt = altair()
     text = alt.Chart(alt.Data(values=[{"note": "Nothing to draw: the frame has no rows."}]))
     layer = alt.layer(
         text.mark_text(align="left", color=COLOURS["muted"], fontSize=FONT_SIZE).encode(
-            text="note:N", x=alt.value(0), y=alt.value(16)
+            text=alt.Text("note:N"), x=alt.XValue(0), y=alt.YValue(16)
         )
     )
     return styled(layer, size=(width - 8, 32), padding=(4, 4, 4, 4))
@@ -151,5 +156,5 @@ def histogram(rows: pl.DataFrame, x: Any, y: Any, *, size: tuple[int, int]) -> a
     """Draw a bar for each row, from the field of `x` to ``end`` and from 0 to the field of `y`."""
     alt = altair()
     marks = alt.Chart(alt.Data(values=rows.to_dicts())).mark_rect(color=COLOURS["accent"], tooltip=True)
-    chart = marks.encode(x=x, x2="end:Q", y=y, y2=alt.datum(0))
+    chart = marks.encode(x=x, x2=alt.X2("end:Q"), y=y, y2=alt.Y2Datum(0))
     return styled(alt.layer(chart), size=(size[0] - LEFT - RIGHT, size[1]), padding=(LEFT, TITLE, RIGHT, AXIS))
