@@ -38,7 +38,9 @@ autodoc_typehints = "none"  # docstrings have the types
 autosummary_generate = False  # a page holds a group of names
 numpydoc_show_class_members = False  # generate.py says which
 numpydoc_xref_param_type = True
-numpydoc_xref_aliases = {name: f"pulseframes.{name}" for name in pulseframes.__all__}
+numpydoc_xref_aliases = {
+    name: f"pulseframes.{name}" for name in pulseframes.__all__ if name[0].isupper()
+}  # classes are types
 numpydoc_xref_ignore = "all"  # other types stay plain text, so that the build needs no network
 DEFAULT_LINKS.clear()  # Python's too
 numpydoc_validation_checks = {

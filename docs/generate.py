@@ -111,7 +111,7 @@ API: Final[dict[str, dict[str, tuple[str, ...]]]] = {
     },
 }
 
-_SIMULATOR: Final[dict[str, tuple[str, ...]]] = {
+SIMULATOR: Final[dict[str, tuple[str, ...]]] = {
     "Simulator": (
         "client", "start", "stop", "url", "now", "begin", "faults", "requests", "calls", "advance", "remove", "truth",
         "summaries", "detail", "handle",
@@ -142,7 +142,7 @@ def charts() -> str:
 
 def simulated() -> str:
     """Return the reference of the simulator."""
-    return _reference("pulseframes.simulator", _SIMULATOR)
+    return _reference("pulseframes.simulator", SIMULATOR)
 
 
 def tables() -> str:
@@ -235,11 +235,11 @@ def _shorten_signature(
 
 
 def _link_names(_app: Sphinx, _what: str, where: str, _item: object, _options: object, lines: list[str]) -> None:
-    """Link the public names that a docstring has between double backticks."""
+    """Link the public names that a docstring has between double backticks; without parentheses, ``estimate`` is a column."""
     module = where.rpartition(".")[0]
 
     def link(name: re.Match[str]) -> str:
-        if name["name"] not in _PUBLIC:
+        if name["name"] not in _PUBLIC or not (name["text"].endswith(")") or name["name"][0].isupper()):
             return name[0]
         home = module if name["as"] and module == "pulseframes.charts" else "pulseframes"  # one chart refers to another
         return f"{name['as']}:py:obj:`{name['text']} <{home}.{name['name']}>`"

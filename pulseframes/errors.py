@@ -151,6 +151,13 @@ class AuthenticationFailed(PulseError):
     ----------
     status : int or None
         401 or 403.
+
+    Examples
+    --------
+    >>> try:
+    ...     sessions = pf.search_sessions("2026-11-09", "2026-11-10")
+    ... except pf.AuthenticationFailed as problem:
+    ...     print("Check the client ID and secret:", problem.status)
     """
 
     def __init__(self, message: str, *, status: int | None = None) -> None:
@@ -195,6 +202,14 @@ class SessionNotFound(PulseError):
     ----------
     session_id : int or None
         The session that was asked for.
+
+    Examples
+    --------
+    >>> from pulseframes.endpoints import DETAIL
+    >>> with pf.PulseClient() as client:
+    ...     client.call(DETAIL, {"id": "404"}, session_id=404)
+    Traceback (most recent call last):
+    pulseframes.errors.SessionNotFound: ...
     """
 
     def __init__(self, message: str, *, session_id: int | None = None) -> None:
@@ -217,6 +232,13 @@ class ServerError(PulseError):
         Whether it still arrived when ``Settings(total_timeout=...)`` was over, so that another attempt would take as long.
     retry_at : datetime or None
         When the server allows the next call, in UTC; None if it did not say.
+
+    Examples
+    --------
+    >>> try:
+    ...     sessions = pf.search_sessions("2026-11-09", "2026-11-10")
+    ... except pf.ServerError as problem:
+    ...     again = problem.retry_at if problem.retryable else None
     """
 
     def __init__(
@@ -244,6 +266,13 @@ class MalformedAnswer(PulseError):
     ----------
     body : bytes
         The answer as received. It may contain personal data.
+
+    Examples
+    --------
+    >>> try:
+    ...     sessions = pf.search_sessions("2026-11-09", "2026-11-10")
+    ... except pf.MalformedAnswer as problem:
+    ...     print(f"Call {problem.call_id} in the journal has the body of {len(problem.body)} bytes.")
     """
 
     def __init__(self, message: str, *, body: bytes = b"") -> None:
@@ -255,6 +284,13 @@ class JournalError(PulseError):
     """The journal cannot be opened, read or written; the message says what to do.
 
     No call is sent without a journal, because its answer would be lost.
+
+    Examples
+    --------
+    >>> with pf.PulseClient(settings=pf.Settings(home="/dev/null")) as client:
+    ...     client.quota()
+    Traceback (most recent call last):
+    pulseframes.errors.JournalError: The journal /dev/null/journal.sqlite cannot be used...
     """
 
 
@@ -262,6 +298,12 @@ class LakeError(PulseError):
     """A lake cannot be opened, read, written or locked; the message says what to do.
 
     A write that fails leaves the lake as it was, or as it was to be.
+
+    Examples
+    --------
+    >>> pf.Lake("no-such-lake").sessions()
+    Traceback (most recent call last):
+    pulseframes.errors.LakeError: No lake at ...
     """
 
 
@@ -297,7 +339,15 @@ class SchemaViolation(PulseError):
 
     @property
     def summary(self) -> str:
-        """Number of rows by table, and the first reason."""
+        """Number of rows by table, and the first reason.
+
+        Examples
+        --------
+        >>> try:
+        ...     sessions = pf.search_sessions("2026-11-09", "2026-11-10")
+        ... except pf.SchemaViolation as problem:
+        ...     print(problem.summary)
+        """
         return str(self.args[0])
 
 
@@ -314,23 +364,68 @@ class PulseWarning(_Worded, UserWarning):
 
 
 class SchemaDriftWarning(PulseWarning):
-    """The API sent an unknown field (kept only in the journal's raw answer) or an unknown value (kept as it is)."""
+    """The API sent an unknown field (kept only in the journal's raw answer) or an unknown value (kept as it is).
+
+    Examples
+    --------
+    >>> import warnings
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("ignore", pf.SchemaDriftWarning)  # once you know of the new field
+    ...     sessions = pf.search_sessions("2026-11-09", "2026-11-10")
+    """
 
 
 class IncompleteWarning(PulseWarning):
-    """A result probably has fewer rows than the server."""
+    """A result probably has fewer rows than the server.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> with warnings.catch_warnings(record=True) as caught:
+    ...     sessions = pf.search_sessions("2026-11-09", "2026-11-10")
+    >>> any(issubclass(warning.category, pf.IncompleteWarning) for warning in caught)
+    False
+    """
 
 
 class RejectedRowsWarning(PulseWarning):
-    """Rows that break the schema were moved to ``.rejected``."""
+    """Rows that break the schema were moved to ``.rejected``.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("ignore", pf.RejectedRowsWarning)  # they are looked at below
+    ...     details = pf.session_details(pf.Lake("lake").sessions().head(1).collect()["session_id"])
+    >>> len(details.rejected)
+    0
+    """
 
 
 class JournalWarning(PulseWarning):
-    """An answer could not be recorded in the journal: it is used now and will be paid for again."""
+    """An answer could not be recorded in the journal: it is used now and will be paid for again.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("error", pf.JournalWarning)  # stop instead of paying again
+    ...     sessions = pf.search_sessions("2026-11-09", "2026-11-10")
+    """
 
 
 class MissingSessionsWarning(PulseWarning):
-    """The server has no sessions with some of the ids; ``.missing`` lists them."""
+    """The server has no sessions with some of the ids; ``.missing`` lists them.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warnings.simplefilter("always")
+    ...     details = pf.session_details(404)
+    >>> details.missing, caught[0].category.__name__
+    ([404], 'MissingSessionsWarning')
+    """
 
 
 def cli_message(problem: object) -> str:

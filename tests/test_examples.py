@@ -12,16 +12,18 @@ from pathlib import Path
 import polars as pl
 import pytest
 from conftest import NOW, set_environment
+from generate import API, SIMULATOR
 
 import pulseframes as pf
+from pulseframes import simulator
 from pulseframes.simulator import Simulator
 
 
 def _documented() -> Iterator[tuple[str, object]]:
     """Each public function and class, and each public member of our own classes."""
-    names = [(name, getattr(pf, name)) for name in pf.__all__ if name not in {"__version__", "charts"}]
+    names = [(name, getattr(pf, name)) for name in pf.__all__ if name != "__version__"]
     names += [(f"charts.{name}", getattr(pf.charts, name)) for name in pf.charts.__all__]
-    names.append(("simulator.Simulator", Simulator))
+    names += [(f"simulator.{name}", getattr(simulator, name)) for name in simulator.__all__]
     for name, thing in names:
         yield name, thing
         if inspect.isclass(thing):
@@ -64,6 +66,13 @@ def test_the_example_runs(name: str, world: tuple[Path, dict[str, str]], monkeyp
     assert not runner.failures, "".join(report)
 
 
-@pytest.mark.parametrize("name", [name for name in pf.__all__ if inspect.isfunction(getattr(pf, name))])
-def test_each_public_function_has_an_example(name: str) -> None:
-    assert name in EXAMPLES
+def test_each_name_and_member_of_the_reference_has_an_example() -> None:
+    pages = [*API.values(), {f"charts.{name}": () for name in pf.charts.__all__}]
+    pages.append({f"simulator.{name}": members for name, members in SIMULATOR.items()})
+    named = [
+        name
+        for page in pages
+        for item, members in page.items()
+        for name in (item, *(f"{item}.{member}" for member in members))
+    ]
+    assert [name for name in named if name not in EXAMPLES] == []

@@ -69,6 +69,11 @@ def compare(
     LakeError
         If there is no lake, or it has no sample.
 
+    See Also
+    --------
+    estimate : One figure instead of two.
+    pulseframes.charts.compare : Draws the result.
+
     References
     ----------
     Zou, G. Y. and Donner, A. (2008). Construction of confidence limits about effect measures: A general approach. Statistics in

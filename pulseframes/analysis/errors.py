@@ -75,6 +75,10 @@ def error_impact(
     LakeError
         If there is no lake.
 
+    See Also
+    --------
+    pulseframes.charts.error_impact : Draws the result.
+
     Examples
     --------
     >>> impact = pf.error_impact("lake", where="country IN ('NZ', 'AU')")

@@ -114,6 +114,12 @@ def estimate(
     ImportError
         If SciPy is not installed: ``pip install 'pulseframes[stats]'``.
 
+    See Also
+    --------
+    plan_precision : How many details a precision takes.
+    compare : Differences, with intervals.
+    pulseframes.charts.estimates : Draws the result.
+
     References
     ----------
     Särndal, C.-E., Swensson, B. and Wretman, J. (1992). Model Assisted Survey Sampling. Springer.

@@ -67,6 +67,11 @@ def paths(
     LakeError
         If there is no lake.
 
+    See Also
+    --------
+    landings : The pages on which sessions begin.
+    pulseframes.charts.paths : Draws the result.
+
     Examples
     --------
     >>> steps = pf.paths("lake", rules={"/p/**": "/p/{product}"})
@@ -116,6 +121,11 @@ def landings(
         If an argument is wrong.
     LakeError
         If there is no lake.
+
+    See Also
+    --------
+    paths : Which page follows which.
+    pulseframes.charts.landings : Draws the result.
 
     Examples
     --------

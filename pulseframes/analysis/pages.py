@@ -83,6 +83,12 @@ def page_speed(
     LakeError
         If there is no lake.
 
+    See Also
+    --------
+    apdex : One figure for a threshold.
+    page_template : How addresses are grouped.
+    pulseframes.charts.page_speed : Draws the result.
+
     Examples
     --------
     >>> pages = pf.page_speed("lake")
@@ -137,6 +143,11 @@ def apdex(
         If an argument is wrong.
     LakeError
         If there is no lake.
+
+    See Also
+    --------
+    page_speed : Quantiles of load times.
+    pulseframes.charts.apdex : Draws the result.
 
     Examples
     --------

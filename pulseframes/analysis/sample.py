@@ -66,7 +66,13 @@ class Sample:
 
     @property
     def is_census(self) -> bool:
-        """Whether it has the details of all its sessions, so that figures are exact."""
+        """Whether it has the details of all its sessions, so that figures are exact.
+
+        Examples
+        --------
+        >>> pf.Sample.of_lake(pf.Lake("lake")).is_census
+        False
+        """
         return len(self.details.sessions) == len(self.population)
 
     @classmethod

@@ -59,6 +59,11 @@ def traffic(
     LakeError
         If there is no lake.
 
+    See Also
+    --------
+    pulseframes.charts.traffic : Draws the result.
+    pulseframes.charts.hours : Draws it by hour of the day.
+
     Examples
     --------
     >>> days = pf.traffic("lake", by=None)
@@ -131,6 +136,10 @@ def satisfaction(
         If an argument is wrong.
     LakeError
         If there is no lake.
+
+    See Also
+    --------
+    pulseframes.charts.satisfaction : Draws the result.
 
     Examples
     --------

@@ -1,6 +1,11 @@
 """Charts of results: each function takes the DataFrame that the function of the same name returned, and draws an Altair chart.
 
 Lines are intervals. Figures that rest on few sessions, or on sessions that were not sampled at random, are hollow dots with dashed lines.
+
+Examples
+--------
+>>> chart = pf.charts.page_speed(pf.page_speed("lake"))
+>>> chart.save("page_speed.svg")
 """
 
 from pulseframes.charts.frames import errors, page_views, sessions

@@ -96,7 +96,14 @@ class PulseClient:
 
     @property
     def calls_spent(self) -> int:
-        """Calls that this client has spent, authentication and failures included."""
+        """Calls that this client has spent, authentication and failures included.
+
+        Examples
+        --------
+        >>> with pf.PulseClient() as client:
+        ...     client.calls_spent
+        0
+        """
         return self._sender.calls_spent
 
     @property
@@ -268,7 +275,13 @@ class PulseClient:
         return self._sender.reach().ahead
 
     def close(self) -> None:
-        """Close the connections and the journal; a later call opens them again."""
+        """Close the connections and the journal; a later call opens them again.
+
+        Examples
+        --------
+        >>> client = pf.PulseClient()
+        >>> client.close()
+        """
         self._sender.close()
         self.journal.close()
 

@@ -114,7 +114,15 @@ class Settings:
 
     @property
     def folder(self) -> Path | None:
-        """The folder of the journal and the session key; None if nothing is kept on disk."""
+        """The folder of the journal and the session key; None if nothing is kept on disk.
+
+        Examples
+        --------
+        >>> pf.Settings(home="/var/lib/pulseframes").folder.as_posix()
+        '/var/lib/pulseframes'
+        >>> pf.Settings(home=":memory:").folder is None
+        True
+        """
         if self.home == IN_MEMORY:
             return None
         try:

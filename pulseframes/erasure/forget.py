@@ -58,7 +58,13 @@ class Forgotten(Card):
 
     @property
     def found(self) -> bool:
-        """Whether anything was removed."""
+        """Whether anything was removed.
+
+        Examples
+        --------
+        >>> pf.forget("lake", user="nobody@example.com").found
+        False
+        """
         in_lake = self.lake is not None and (any(self.lake.rows.values()) or self.lake.mentions > 0)
         return in_lake or (self.journal is not None and self.journal != ForgottenInJournal())
 
@@ -69,6 +75,11 @@ class Forgotten(Card):
         -------
         dict
             ``removed``, whether anything was; the counts by place; and ``kept_from`` in ISO 8601, UTC.
+
+        Examples
+        --------
+        >>> pf.forget("lake", user="nobody@example.com").as_dict()["removed"]
+        False
         """
         days = [] if self.lake is None else sorted(day.isoformat() for day in self.lake.days)
         return {

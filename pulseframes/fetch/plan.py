@@ -130,6 +130,11 @@ class Plan(Card):
         -------
         dict
             The attributes; times are ISO 8601, in UTC.
+
+        Examples
+        --------
+        >>> pf.plan("lake", "2026-11-09", "2026-11-16").as_dict()["calls"]
+        0
         """
         return dict(json.loads(json.dumps(asdict(self), default=datetime.isoformat)))
 

@@ -96,6 +96,12 @@ def search_sessions(
     SchemaDriftWarning
         If the server sent unknown fields or values.
 
+    See Also
+    --------
+    session_details : Downloads load times, errors and ratings of some sessions.
+    sync : Keeps sessions and details in a lake.
+    scan_sessions : The same as a LazyFrame, whose filters become the query.
+
     Examples
     --------
     >>> sessions = pf.search_sessions("2026-11-09", "2026-11-10", country=["NZ", "US"])
@@ -183,6 +189,11 @@ def session_details(
         If a list has exactly 500 page views or errors, so the server probably truncated it.
     SchemaDriftWarning
         If the server sent unknown fields or values.
+
+    See Also
+    --------
+    search_sessions : Finds sessions.
+    choose_details : Draws the sessions whose details are worth a call.
 
     Examples
     --------

@@ -99,6 +99,12 @@ def sync(
     SchemaDriftWarning
         If the server sent unknown fields or values.
 
+    See Also
+    --------
+    plan : What it would cost.
+    Lake : Reads what it wrote.
+    estimate : Estimates figures for all sessions from its sample.
+
     Examples
     --------
     >>> report = pf.sync("lake", "2026-11-09", "2026-11-16", details=60, design="pageviews")

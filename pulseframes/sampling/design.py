@@ -77,7 +77,13 @@ class Design:
 
     @property
     def name(self) -> str:
-        """The name in a lake: the kind, and the columns of the strata."""
+        """The name in a lake: the kind, and the columns of the strata.
+
+        Examples
+        --------
+        >>> pf.Design("uniform", strata=("country",)).name
+        'uniform by country'
+        """
         return f"{self.kind} by {', '.join(self.strata)}" if self.strata else self.kind
 
     @property

@@ -119,6 +119,12 @@ class Fault:
         ------
         ValueError
             If the entry has an unknown name or a wrong value; the message says what is allowed.
+
+        Examples
+        --------
+        >>> from pulseframes.simulator import Fault
+        >>> Fault.from_json({"kind": "status", "status": 503, "on": "sessions"}).status
+        503
         """
         if not isinstance(entry, dict):
             raise ValueError(f"a fault is a JSON object, not {entry!r}")

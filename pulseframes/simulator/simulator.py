@@ -106,12 +106,27 @@ class Simulator:
         ------
         OSError
             If the port is taken.
+
+        Examples
+        --------
+        >>> simulator = Simulator(sessions=100)
+        >>> simulator.start()
+        >>> simulator.url
+        'http://127.0.0.1:.../api/v1/pulse'
+        >>> simulator.stop()
         """
         if self._server is None:
             self._server = Server(self._app, self._port)
 
     def stop(self) -> None:
-        """Stop serving and close every connection; `start` serves again."""
+        """Stop serving and close every connection; `start` serves again.
+
+        Examples
+        --------
+        >>> simulator = Simulator(sessions=100)
+        >>> simulator.start()
+        >>> simulator.stop()
+        """
         if self._server is not None:
             self._server.stop()
             self._server = None
@@ -162,32 +177,77 @@ class Simulator:
 
     @property
     def url(self) -> str:
-        """The API's base address, without a port while nothing is served."""
+        """The API's base address, without a port while nothing is served.
+
+        Examples
+        --------
+        >>> with Simulator(sessions=100) as simulator:
+        ...     settings = pf.Settings(base_url=simulator.url)
+        """
         return f"http://{DEFAULT_HOST if self._server is None else self._server.host}{BASE_PATH}"
 
     @property
     def now(self) -> datetime:
-        """The clock's time, in UTC."""
+        """The clock's time, in UTC.
+
+        Examples
+        --------
+        >>> simulator = Simulator(sessions=100, now=datetime(2026, 11, 20, tzinfo=UTC))
+        >>> simulator.now.isoformat()
+        '2026-11-20T00:00:00+00:00'
+        """
         return self._clock.now()
 
     @property
     def begin(self) -> datetime:
-        """The start of the history, in UTC; no session starts before it."""
+        """The start of the history, in UTC; no session starts before it.
+
+        Examples
+        --------
+        >>> simulator = Simulator(sessions=100, days=7, now=datetime(2026, 11, 20, tzinfo=UTC))
+        >>> simulator.begin.isoformat()
+        '2026-11-13T00:00:00+00:00'
+        """
         return self._population.begin
 
     @property
     def faults(self) -> Faults:
-        """The faults still to come: ``add()`` some, or ``clear()`` them."""
+        """The faults still to come: ``add()`` some, or ``clear()`` them.
+
+        Examples
+        --------
+        >>> from pulseframes.simulator import Fault
+        >>> simulator = Simulator(sessions=100)
+        >>> simulator.faults.add(Fault(kind="status", status=503))
+        >>> len(simulator.faults)
+        1
+        """
         return self._app.faults
 
     @property
     def requests(self) -> list[Request]:
-        """The last 100,000 requests, oldest first."""
+        """The last 100,000 requests, oldest first.
+
+        Examples
+        --------
+        >>> simulator = Simulator(sessions=100)
+        >>> answer = simulator.handle("GET", "/api/v1/pulse/sessions")
+        >>> [(request.method, request.status) for request in simulator.requests]
+        [('GET', 401)]
+        """
         return self._app.requests
 
     @property
     def calls(self) -> int:
-        """The number of requests so far."""
+        """The number of requests so far.
+
+        Examples
+        --------
+        >>> simulator = Simulator(sessions=100)
+        >>> answer = simulator.handle("GET", "/api/v1/pulse/sessions")
+        >>> simulator.calls
+        1
+        """
         return self._app.calls
 
     def advance(
@@ -206,6 +266,13 @@ class Simulator:
         ------
         ValueError
             If the sum is negative.
+
+        Examples
+        --------
+        >>> simulator = Simulator(sessions=100, now=datetime(2026, 11, 20, tzinfo=UTC))
+        >>> simulator.advance(days=1, minutes=2)  # the next day's calls
+        >>> simulator.now.isoformat()
+        '2026-11-21T00:02:00+00:00'
         """
         self._clock.advance(by + timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds))
 
@@ -221,6 +288,14 @@ class Simulator:
         ------
         KeyError
             If there is no such session.
+
+        Examples
+        --------
+        >>> simulator = Simulator(sessions=100)
+        >>> before = simulator.summaries()
+        >>> simulator.remove(before["session_id"][0])
+        >>> len(before) - len(simulator.summaries())
+        1
         """
         for session_id in session_ids:
             self._population.remove(self._number(session_id, self.now))
@@ -249,6 +324,11 @@ class Simulator:
         -------
         Response
             With ``status``, ``headers`` and ``body``.
+
+        Examples
+        --------
+        >>> Simulator(sessions=100).handle("GET", "/api/v1/pulse/sessions").status
+        401
         """
         return self._app.handle(method, path, query, headers)
 
@@ -265,6 +345,12 @@ class Simulator:
         dict of str to polars.DataFrame
             ``sessions``, in the order of session_start, session_id; ``page_views`` and ``errors``, in the order of
             their keys.
+
+        Examples
+        --------
+        >>> truth = Simulator(sessions=100).truth()
+        >>> list(truth)
+        ['sessions', 'page_views', 'errors']
         """
         return detail_frames(self._sessions(date_from, date_to), self.url)
 
@@ -280,6 +366,12 @@ class Simulator:
         -------
         polars.DataFrame
             The sessions, in the order of session_start, session_id; columns that only details have are null.
+
+        Examples
+        --------
+        >>> simulator = Simulator(sessions=100)
+        >>> len(simulator.summaries())
+        100
         """
         return summary_frame(self._sessions(date_from, date_to), self.url)
 
@@ -300,6 +392,13 @@ class Simulator:
         ------
         KeyError
             If there is no such session.
+
+        Examples
+        --------
+        >>> simulator = Simulator(sessions=100)
+        >>> document = simulator.detail(simulator.summaries()["session_id"][0])
+        >>> list(document)
+        ['session']
         """
         now = self.now
         session = self._population.session(self._number(session_id, now), now)

@@ -95,12 +95,24 @@ class Certificate(Card):
 
     @property
     def call_ids(self) -> tuple[int, ...]:
-        """The numbers of the answers in the journal."""
+        """The numbers of the answers in the journal.
+
+        Examples
+        --------
+        >>> certificate = pf.certificate(pf.search_sessions("2026-11-09", "2026-11-10"))
+        >>> len(certificate.call_ids)
+        1
+        """
         return tuple(part.call_id for part in self.parts)
 
     @property
     def fetched(self) -> tuple[datetime, datetime] | None:
-        """When the oldest and the newest part were requested, in UTC; None if there are no parts."""
+        """When the oldest and the newest part were requested, in UTC; None if there are no parts.
+
+        Examples
+        --------
+        >>> oldest, newest = pf.certificate(pf.search_sessions("2026-11-09", "2026-11-10")).fetched
+        """
         times = [part.fetched_at for part in self.parts]
         return (min(times), max(times)) if times else None
 
