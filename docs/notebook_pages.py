@@ -58,7 +58,12 @@ def normalised(notebook: dict[str, Any], folder: str = "") -> dict[str, Any]:
         metadata = {key: value for key, value in cell["metadata"].items() if key == "alt"}
         kept = {"cell_type": cell["cell_type"], "id": str(number), "metadata": metadata}
         if cell["cell_type"] == "code":
-            outputs = [_output(output, tidied) for output in cell["outputs"]]
+            # A progress bar that was shown and removed leaves an empty output.
+            outputs = [
+                _output(output, tidied)
+                for output in cell["outputs"]
+                if "data" not in output or any(output["data"].values())
+            ]
             kept |= {"execution_count": cell["execution_count"], "outputs": outputs}
         cells.append(kept | {"source": "".join(cell["source"]).splitlines(keepends=True)})
     return {"cells": cells, "metadata": _METADATA, "nbformat": 4, "nbformat_minor": 5}

@@ -1,6 +1,7 @@
 # Every public name and the module it lives in: the one table that __all__, the lazy loading and the docs read.
 
 from . import charts as charts
+from ._progress import Progress as Progress, ProgressHook as ProgressHook
 from ._version import __version__ as __version__
 from .analysis import (
     apdex as apdex,
@@ -50,10 +51,6 @@ from .errors import (
     SchemaViolation as SchemaViolation,
     ServerError as ServerError,
     SessionNotFound as SessionNotFound,
-)
-from .fetch.answers import (
-    Progress as Progress,
-    ProgressHook as ProgressHook,
 )
 from .fetch.plan import Plan as Plan, plan as plan
 from .fetch.sessions import (

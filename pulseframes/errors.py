@@ -428,6 +428,12 @@ class MissingSessionsWarning(PulseWarning):
     """
 
 
+def drop_internals(problem: PulseError) -> None:
+    """Shorten the traceback of an error that is raised again: if the quota ran out, the frames of this package explain nothing."""
+    if isinstance(problem, QuotaExhausted):
+        problem.__traceback__ = None
+
+
 def cli_message(problem: object) -> str:
     """Return the message of an error or warning for the command line; arguments still have their Python names."""
     if not isinstance(problem, _Worded):

@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any, Final
 import typer
 
 import pulseframes as pf
+from pulseframes._progress import paused, reporting
 from pulseframes._text import escaped, plural
 from pulseframes.cli.options import TextFormat
 
 if TYPE_CHECKING:
     import polars as pl
-    from rich.progress import Progress
 
     from pulseframes.client import CallRecord
 
@@ -31,9 +31,6 @@ if TYPE_CHECKING:
 STOPPED: Final = (
     "Stopped; nothing was written. Responses so far are in the journal: run the same command again to resume."
 )
-
-#: The progress bars that a terminal shows.
-_bars: Progress | None = None
 
 #: Whether stderr gets only errors and warnings.
 _QUIET: ContextVar[bool] = ContextVar("quiet", default=False)
@@ -118,38 +115,9 @@ def counted_client(stopped: str = STOPPED) -> Iterator[pf.PulseClient]:
 @contextmanager
 def progress_bar(client: pf.PulseClient) -> Iterator[pf.ProgressHook | None]:
     """Show progress, and the calls spent and left, on a terminal; yield None elsewhere."""
-    if _QUIET.get() or not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[calls]} spent, {task.fields[left]} left"),
-    )
-    global _bars  # noqa: PLW0603  a terminal has one
-    left = client.quota().left  # read once and counted down, because hundreds of cached responses may come in a second
-    with Progress(*columns, console=Console(stderr=True), transient=True) as _bars:
-        bars = _bars
-        task = bars.add_task("", total=None, calls="0 calls", left=left)
-
-        def show(progress: pf.Progress) -> None:
-            bars.update(
-                task,
-                description=progress.what,
-                completed=progress.done,
-                total=progress.total,
-                calls=plural(progress.calls, "call"),
-                left=max(0, left - progress.calls),
-            )
-
-        try:
-            yield show
-        finally:
-            _bars = None
+    wanted = not _QUIET.get() and sys.stderr.isatty()
+    with reporting(wanted, lambda: client.quota().left) as hook:
+        yield hook
 
 
 def set_quiet(quiet: bool) -> None:
@@ -170,11 +138,8 @@ def alert(text: str) -> None:
 
 def say(text: str, *, err: bool = False, nl: bool = True) -> None:
     """Print a text, in which no character controls the terminal or reorders what is read, and no progress bar stands."""
-    if _bars is not None:
-        _bars.stop()
-    typer.echo(escaped(text), err=err, nl=nl)
-    if _bars is not None:
-        _bars.start()
+    with paused():
+        typer.echo(escaped(text), err=err, nl=nl)
 
 
 def print_warnings(worded: Callable[[object], str] = str) -> None:

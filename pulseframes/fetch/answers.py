@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
-from typing import Final, Literal, Protocol
+from typing import Final, Literal
 
-from pulseframes._arguments import check_callable, check_flag
+from pulseframes._arguments import check_flag
+from pulseframes._progress import Progress, ProgressHook
 from pulseframes.client import Answer, PulseClient
 from pulseframes.endpoints import DETAIL, SEARCH, Endpoint
 from pulseframes.errors import MalformedAnswer, PulseError, SessionNotFound
@@ -21,48 +22,6 @@ from pulseframes.windows import FRESH, SETTLED, SETTLED_EMPTY, Window
 NOT_FOUND: Final = 404
 #: Cached details are read from the journal and flattened this many at a time.
 BATCH: Final = 500
-
-
-@dataclass(frozen=True)
-class Progress:
-    """The progress of a call.
-
-    Attributes
-    ----------
-    what : str
-        The things counted: ``"sessions"`` while searching, ``"details"`` while fetching details.
-    done, total : int
-        How many have been received, and how many are expected.
-    calls : int
-        Calls spent since the function was called, authentication included.
-
-    Examples
-    --------
-    >>> steps = []
-    >>> sessions = pf.search_sessions("2026-11-09", "2026-11-10", progress=steps.append)
-    >>> steps[-1].what, steps[-1].done == len(sessions)
-    ('sessions', True)
-    """
-
-    what: str
-    done: int
-    total: int
-    calls: int
-
-
-class ProgressHook(Protocol):
-    """Called after each answer. An exception that it raises stops the run.
-
-    Examples
-    --------
-    >>> def show(progress: pf.Progress) -> None:
-    ...     print(f"{progress.done} of {progress.total} {progress.what}")
-    >>> details = pf.session_details(pf.Lake("lake").sessions().collect()["session_id"][0], progress=show)
-    1 of 1 details
-    """
-
-    def __call__(self, progress: Progress, /) -> object:
-        """Receive the progress."""
 
 
 class Fetcher:
@@ -88,8 +47,6 @@ class Fetcher:
     def __init__(
         self, client: PulseClient, *, refresh: bool | datetime = False, progress: ProgressHook | None = None
     ) -> None:
-        if progress is not None:
-            check_callable("progress", progress)
         if not isinstance(refresh, datetime):
             check_flag("refresh", refresh)
         self.client = client

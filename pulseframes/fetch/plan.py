@@ -11,11 +11,12 @@ from typing import Any, Final
 
 from pulseframes._arguments import check_flag, whole_number
 from pulseframes._card import Card, Row
+from pulseframes._progress import ProgressHook, reporting
 from pulseframes._text import plural
 from pulseframes.client import PulseClient, as_client
 from pulseframes.endpoints import SEARCH
 from pulseframes.errors import QuotaExhausted
-from pulseframes.fetch.answers import Fetcher, ProgressHook
+from pulseframes.fetch.answers import Fetcher
 from pulseframes.fetch.backlog import (
     Details,
     check_details,
@@ -211,7 +212,7 @@ def plan(
     look_back: timedelta = LOOK_BACK,
     client: PulseClient | None = None,
     probe: bool = True,
-    progress: ProgressHook | None = None,
+    progress: ProgressHook | bool | None = None,
 ) -> Plan:
     """Forecast the calls and days that ``sync()`` needs with the same arguments.
 
@@ -258,8 +259,8 @@ def plan(
     design = design_to_use(state, design)
     spent_before = client.calls_spent
     windows = windows_to_fetch(lake, state, wanted, now, look_back)
-    fetcher = Fetcher(client, progress=progress)
-    planned = _planned_windows(fetcher, lake, state, windows, probe=probe)
+    with reporting(progress, lambda: client.quota().left) as hook:
+        planned = _planned_windows(Fetcher(client, progress=hook), lake, state, windows, probe=probe)
     new_sessions = _sum_if_known([_new_sessions(lake, window) for window in planned])
     if not details:
         ids = []

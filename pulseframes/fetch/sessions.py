@@ -9,10 +9,18 @@ import polars as pl
 
 from pulseframes._arguments import check_choice
 from pulseframes._process import check_process
+from pulseframes._progress import ProgressHook, reporting
 from pulseframes.client import Answer, PulseClient, as_client
 from pulseframes.endpoints import DETAIL, SEARCH
-from pulseframes.errors import IncompleteWarning, PulseError, RejectedRowsWarning, SchemaViolation, warn
-from pulseframes.fetch.answers import Fetcher, ProgressHook
+from pulseframes.errors import (
+    IncompleteWarning,
+    PulseError,
+    RejectedRowsWarning,
+    SchemaViolation,
+    drop_internals,
+    warn,
+)
+from pulseframes.fetch.answers import Fetcher
 from pulseframes.fetch.pagination import ListReader, Reading
 from pulseframes.flatten import (
     ParsedAnswers,
@@ -42,7 +50,7 @@ def search_sessions(
     client: PulseClient | None = None,
     refresh: bool = False,
     on_invalid: OnInvalid = "raise",
-    progress: ProgressHook | None = None,
+    progress: ProgressHook | bool | None = None,
 ) -> pl.DataFrame:
     """Return the sessions of a time window.
 
@@ -70,8 +78,9 @@ def search_sessions(
         Ignore cached responses and query the API again.
     on_invalid : {"raise", "warn"}
         For rows that break the schema: raise ``SchemaViolation``, which has all rows, or warn and omit them.
-    progress : callable or None
-        Called with a ``Progress`` after each page.
+    progress : callable, bool or None
+        Called with a ``Progress`` after each page. True shows a bar with the calls spent and left, False none; None shows it if the call
+        takes more than 2 seconds and stderr is a terminal or this is a notebook.
 
     Returns
     -------
@@ -119,17 +128,20 @@ def search_sessions(
     )
     check_choice("on_invalid", on_invalid, get_args(OnInvalid))
     client = as_client(client)
-    fetcher = Fetcher(client, refresh=refresh, progress=progress)
-    reader = ListReader(fetcher, query, repair_calls=client.settings.repair_calls)
-    reading = reader.reading
     bodies: list[bytes] = []
-    try:
-        for answer in fetcher.read(reader):
-            bodies.append(answer.body)  # noqa: PERF401  if it fails, the bodies before stay
-    except PulseError as problem:
-        if bodies:
-            problem.partial, problem.remaining = _search_result(bodies, query, fetcher, reading)[0], reading.remaining
-        raise
+    with reporting(progress, lambda: client.quota().left) as hook:
+        fetcher = Fetcher(client, refresh=refresh, progress=hook)
+        reader = ListReader(fetcher, query, repair_calls=client.settings.repair_calls)
+        reading = reader.reading
+        try:
+            for answer in fetcher.read(reader):
+                bodies.append(answer.body)  # noqa: PERF401  if it fails, the bodies before stay
+        except PulseError as problem:
+            if bodies:
+                problem.partial = _search_result(bodies, query, fetcher, reading)[0]
+                problem.remaining = reading.remaining
+            drop_internals(problem)
+            raise
     sessions, parsed = _search_result(bodies, query, fetcher, reading)
     warn_of_drift(parsed.drift)
     if not reading.lacks_nothing:
@@ -144,7 +156,7 @@ def session_details(
     client: PulseClient | None = None,
     refresh: bool = False,
     on_invalid: OnInvalid = "warn",
-    progress: ProgressHook | None = None,
+    progress: ProgressHook | bool | None = None,
 ) -> SessionFrames:
     """Return sessions with their page views and errors.
 
@@ -162,8 +174,9 @@ def session_details(
     on_invalid : {"raise", "warn"}
         For rows that break the schema: raise ``SchemaViolation``, which has everything, or warn and move them to
         ``.rejected``.
-    progress : callable or None
-        Called with a ``Progress`` after each session.
+    progress : callable, bool or None
+        Called with a ``Progress`` after each session. True shows a bar with the calls spent and left, False none; None shows it if the call
+        takes more than 2 seconds and stderr is a terminal or this is a notebook.
 
     Returns
     -------
@@ -206,14 +219,17 @@ def session_details(
     check_choice("on_invalid", on_invalid, get_args(OnInvalid))
     if not query.ids:
         return _details_result([], query, None)[0]
-    fetcher = Fetcher(as_client(client), refresh=refresh, progress=progress)
+    client = as_client(client)
     answers: list[Answer] = []
-    try:
-        for answer in fetcher.details(query):
-            answers.append(answer)  # noqa: PERF402  an error in the middle must leave the answers before it
-    except PulseError as problem:
-        problem.partial = _details_result(answers, query, fetcher)[0]
-        raise
+    with reporting(progress, lambda: client.quota().left) as hook:
+        fetcher = Fetcher(client, refresh=refresh, progress=hook)
+        try:
+            for answer in fetcher.details(query):
+                answers.append(answer)  # noqa: PERF402  an error in the middle must leave the answers before it
+        except PulseError as problem:
+            problem.partial = _details_result(answers, query, fetcher)[0]
+            drop_internals(problem)
+            raise
     frames, parsed = _details_result(answers, query, fetcher)
     warn_of_drift(parsed.drift)
     warn_of_truncated_lists(parsed.truncated)

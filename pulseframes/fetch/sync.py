@@ -10,10 +10,11 @@ from datetime import datetime, timedelta
 import polars as pl
 
 from pulseframes._arguments import check_flag
+from pulseframes._progress import ProgressHook, reporting
 from pulseframes.client import Answer, PulseClient, as_client
 from pulseframes.endpoints import DETAIL, SEARCH
 from pulseframes.errors import IncompleteWarning, PulseError, QuotaExhausted, RejectedRowsWarning, warn
-from pulseframes.fetch.answers import BATCH, Fetcher, ProgressHook
+from pulseframes.fetch.answers import BATCH, Fetcher
 from pulseframes.fetch.backlog import (
     Details,
     check_details,
@@ -44,7 +45,7 @@ def sync(
     look_back: timedelta = LOOK_BACK,
     client: PulseClient | None = None,
     refresh: bool = False,
-    progress: ProgressHook | None = None,
+    progress: ProgressHook | bool | None = None,
 ) -> SyncReport:
     """Update a lake for a window: download sessions, and the details of some of them.
 
@@ -72,8 +73,9 @@ def sync(
     refresh : bool
         Download the whole window again, ignoring cached responses. If the quota runs out, the next refresh with the same
         ``date_from`` resumes it.
-    progress : callable or None
-        Called with a ``Progress`` after each page and each detail.
+    progress : callable, bool or None
+        Called with a ``Progress`` after each page and each detail. True shows a bar with the calls spent and left, False none; None shows it if the call
+        takes more than 2 seconds and stderr is a terminal or this is a notebook.
 
     Returns
     -------
@@ -116,8 +118,10 @@ def sync(
     check_flag("refresh", refresh)
     client = as_client(client)
     wanted = wanted_window(date_from, date_to, client.clock())
-    fetcher = Fetcher(client, progress=progress)
-    return _Sync(as_lake(lake), fetcher, wanted, look_back).run(details, design, refresh=refresh)
+    lake = as_lake(lake)
+    with reporting(progress, lambda: client.quota().left) as hook:
+        fetcher = Fetcher(client, progress=hook)
+        return _Sync(lake, fetcher, wanted, look_back).run(details, design, refresh=refresh)
 
 
 class _Sync:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+import traceback
 from datetime import timedelta
 from pathlib import Path
 
@@ -296,3 +297,16 @@ def test_a_moving_search_that_stopped_is_not_paid_for_again_when_there_are_more_
             tuple(sorted(request.query.items())) for request in simulator.requests if request.endpoint == "sessions"
         ]
         assert len(questions) == len(set(questions))
+
+
+@pytest.mark.parametrize("ask", ["search", "details"])
+def test_the_traceback_of_a_spent_quota_is_that_of_the_caller_alone(simulator: Simulator, ask: str) -> None:
+    ids = simulator.summaries()["session_id"].head(5)
+    function, arguments = (pf.search_sessions, ("2026-01-01", NOW)) if ask == "search" else (pf.session_details, (ids,))
+    with client_of(simulator, changes={"daily_limit": 3}) as client:
+        with pytest.raises(pf.QuotaExhausted) as caught:
+            function(*arguments, client=client)
+    assert [frame.name for frame in traceback.extract_tb(caught.value.__traceback__)] == [
+        "test_the_traceback_of_a_spent_quota_is_that_of_the_caller_alone"
+    ]
+    assert caught.value.partial is not None
