@@ -12,7 +12,7 @@ FAST := $(addprefix tests/,test_query.py test_windows.py test_random.py contract
 # Other Pythons that the package supports and that run here: a version manager may have a command that does not.
 PYTHONS := $(foreach version,3.12 3.13,$(if $(shell python$(version) -c "print(1)" 2>/dev/null),$(version)))
 
-.PHONY: demo test lint types docs wheel lowest pythons tests browser format contracts notebooks picture cassettes soak benchmark lock clean
+.PHONY: demo test lint types docs wheel dist lowest pythons tests browser format contracts notebooks picture cassettes soak benchmark lock clean
 
 demo: $(VENV)/.demo
 	mkdir -p build
@@ -45,6 +45,14 @@ wheel: $(VENV)/.dev
 	build/wheel/venv/bin/python $(INSTALL) --require-hashes -r requirements/runtime.txt
 	build/wheel/venv/bin/python $(INSTALL) build/wheel/*.whl
 	cd build/wheel && venv/bin/pulseframes demo > demo.txt && tail -n 3 demo.txt
+
+# The files of a release, into dist/: built twice, the second time from the sdist, so that a difference fails it.
+dist: $(VENV)/.dev
+	rm -rf dist build/again
+	$(BIN)/hatchling build --directory dist
+	mkdir -p build/again && tar -xzf dist/*.tar.gz -C build/again --strip-components=1
+	cd build/again && $(CURDIR)/$(BIN)/hatchling build --directory dist
+	cd dist && sha256sum * | (cd ../build/again/dist && sha256sum --check --quiet) && sha256sum *
 
 # The fast tests with the lowest versions that pyproject.toml allows.
 lowest: $(VENV)-lowest/.installed
