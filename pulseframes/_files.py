@@ -221,7 +221,9 @@ def read_column(path: Path, name: str) -> list[int]:
             raise ValueError(f"{path} must end in .parquet, .csv or .ndjson to be read.")
         # The bytes, because polars reads a path with brackets or a star as a pattern.
         frame = _parsed(path.read_bytes(), file_format)
-    except (OSError, pl.exceptions.PolarsError) as problem:
+    except OSError as problem:
+        raise ValueError(f"{path} is not readable: {problem.strerror}.") from None
+    except pl.exceptions.PolarsError as problem:
         raise ValueError(f"{path} is not readable: {str(problem).splitlines()[0]}") from None
     if frame.columns and name not in frame.columns:
         raise ValueError(f"{path} has no column {name}, only {', '.join(frame.columns[:20])}.")

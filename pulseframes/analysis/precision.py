@@ -132,7 +132,11 @@ class PrecisionPlan(Card):
         yield "", f"{self.measure} to within {100 * self.within:.4g}%, from {plural(self.details, 'detail')}:"
         for label, row in zip(self._labels(), self.groups.iter_rows(named=True), strict=True):
             value = "?" if row["estimate"] is None else f"{row['estimate']:,.4g}"
-            later = f"; after {self.details_a_day} more {_plus_minus(row['tomorrow'])}" if self.left else ""
+            later = (
+                f"; after {min(self.details_a_day, self.left):,} more {_plus_minus(row['tomorrow'])}"
+                if self.left
+                else ""
+            )
             yield f"  {label}", f"{value} {_plus_minus(row['within'])}{later}"
         yield "", self._conclusion()
 
@@ -148,7 +152,8 @@ class PrecisionPlan(Card):
             return f"The sample is precise enough{' for the other groups' if unknown else ''}.{others}"
         about = "at least" if self.at_least else "about"
         calls, days = plural(self.calls, "call"), plural(self.days or 0, "day")
-        return f"This needs {about} {self.needed:,} details, {calls} more: {days} of {self.details_a_day}.{others}"
+        pace = f" of {self.details_a_day:,}" if self.days != 1 else ""
+        return f"This needs {about} {self.needed:,} details, {calls} more: {days}{pace}.{others}"
 
     def _labels(self) -> list[str]:
         names = self.groups.columns[: self.groups.columns.index("estimate")]

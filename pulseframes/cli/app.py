@@ -35,6 +35,11 @@ EXIT_CODES: Final = {
     STOPPED: "stopped by Ctrl-C; the same command resumes",
 }
 
+#: What Typer says of a value that is no number.
+_NO_NUMBER: Final = re.compile(r"Input should be a valid integer\b.*", re.DOTALL)
+#: Said of an error that may pass.
+_AGAIN: Final = "Run the same command again later: it resumes, and nothing that was received is paid for twice."
+
 #: What Typer raises for wrong usage, and does not export.
 _UsageError: Final[Any] = typer.BadParameter.__base__
 
@@ -46,7 +51,7 @@ class _Commands(typer.core.TyperGroup):
         try:
             return super().invoke(ctx)
         except _UsageError as problem:
-            problem.message = escaped(problem.message)
+            problem.message = escaped(_NO_NUMBER.sub("not a whole number", problem.message))
             raise
 
 
@@ -105,21 +110,19 @@ def _exit_code() -> int:
     except (pf.InvalidQuery, pf.CredentialsMissing) as problem:
         return _failed(problem, WRONG_USAGE)
     except pf.QuotaExhausted as problem:
-        rest = (
-            f"\n{problem.remaining:,} still to download: run the same command again then." if problem.remaining else ""
-        )
+        rest = f"{problem.remaining:,} still to download: run the same command again then." if problem.remaining else ""
         return _failed(problem, QUOTA_EXHAUSTED, rest)
     except BrokenPipeError:
         # The reader of our output has stopped. Python would raise again when it flushes stdout at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except (pf.PulseError, OSError, ImportError) as problem:  # ImportError: an extra that is not installed
-        return _failed(problem, FAILED)
+        return _failed(problem, FAILED, _AGAIN if isinstance(problem, pf.ServerError) and problem.retryable else "")
     return DONE
 
 
 def _failed(problem: Exception, code: int, rest: str = "") -> int:
-    alert(f"error: {_in_options(problem)}{rest}")
+    alert("\n".join(filter(None, (f"error: {_in_options(problem)}", rest, *getattr(problem, "__notes__", ())))))
     return code
 
 

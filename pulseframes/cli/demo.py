@@ -122,7 +122,9 @@ def simulate(
         typer.echo(f"export {ENV_CLIENT_SECRET}={simulator.client_secret}")
         typer.echo(f"export {ENV_DAILY_LIMIT}={daily_limit or _NO_LIMIT}")
         sys.stdout.flush()
-        info(f"Serving {sessions:,} simulated sessions of the last {days} days. Press Ctrl-C to stop.")
+        info(
+            f"Serving {sessions:,} simulated sessions of the last {days} days. Set these variables in another terminal. Press Ctrl-C to stop."
+        )
         try:
             while True:
                 time.sleep(3600)

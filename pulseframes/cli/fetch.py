@@ -90,7 +90,10 @@ def search(
         first, after = (
             f"{parse_instant(name, moment):%Y-%m-%d %H:%M}" for name, moment in (("FROM", start), ("TO", end))
         )
-        info(f"No sessions between {first.removesuffix(' 00:00')} and {after.removesuffix(' 00:00')}{filters}{beyond}.")
+        future = ", which is in the future" if parse_instant("FROM", start) > client.clock() else ""
+        info(
+            f"No sessions between {first.removesuffix(' 00:00')} and {after.removesuffix(' 00:00')}{future}{filters}{beyond}."
+        )
 
 
 @app.command(

@@ -245,6 +245,9 @@ def ids_in(path: Path | None) -> list[int]:
         return []
     from pulseframes._files import read_column
 
+    if path.is_dir():
+        message = f"{path} is a folder. Name a file with session ids, such as {path / 'sessions.parquet'}."
+        raise typer.BadParameter(message, param_hint="--ids-from")
     try:
         return read_column(path, "session_id")
     except ValueError as problem:

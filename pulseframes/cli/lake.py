@@ -35,7 +35,10 @@ To = Annotated[
     typer.Option("--to", metavar="DATE", help="End of the window: as the start.", show_default="now"),
 ]
 Details = Annotated[
-    str, typer.Option(metavar="N|all", help="Also download details for N sessions, or all; one call each.")
+    str,
+    typer.Option(
+        metavar="N|all", help="In each run, also download details for N more sessions, or all; one call each."
+    ),
 ]
 DesignOption = Annotated[
     DesignName | None,
@@ -137,7 +140,7 @@ def plan(
     given = [name for name, value in {"measure": measure, "by": by, "top": top, "whole": whole}.items() if value]
     _check_forecast(given, precision, design, history)
     place = open_lake(lake, storage_option)
-    with counted_client() as client:
+    with counted_client(reported=True) as client:
         forecast = None
         if within is not None:  # first, as it costs no call
             from pulseframes.analysis.precision import BY, MEASURE, TOP
@@ -206,7 +209,7 @@ def sync(
         raise typer.BadParameter("it needs --details, such as --details 45.", param_hint="--design")
     place = open_lake(lake, storage_option, privacy=pf.PrivacyPolicy.parse(privacy) if privacy else None)
     stopped = "Stopped. Results so far are in the lake or the journal: run the same command again to resume."
-    with counted_client(stopped) as client, progress_bar(client) as progress:
+    with counted_client(stopped, reported=True) as client, progress_bar(client) as progress:
         try:
             report = pf.sync(
                 place,

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 import pulseframes as pf
-from pulseframes._text import plural
+from pulseframes._text import counted, plural
 from pulseframes.cli.app import FAILED, app, examples
 from pulseframes.cli.options import AsJson, OptionalLakeArgument, StorageOptions, open_lake
 from pulseframes.cli.output import alert, info, print_json, say
@@ -34,6 +34,7 @@ def forget(
 
     place = None if lake is None else open_lake(lake, storage_option)
     Person.named(user)  # raises if it is empty
+    _warn_without_journal()
     _confirm(f"Erase all data of user {user!r} from {_places(lake)}?", yes=yes)
     _report(pf.forget(place, user), as_json=as_json)
 
@@ -50,8 +51,19 @@ def retain(
 ) -> None:
     """Delete data older than a number of days from a lake and the journal. Costs no call."""
     place = None if lake is None else open_lake(lake, storage_option)
+    _warn_without_journal()
     _confirm(f"Delete all data older than {plural(days, 'day')} from {_places(lake)}?", yes=yes)
     _report(pf.retain(place, days), as_json=as_json)
+
+
+def _warn_without_journal() -> None:
+    """Warn if a journal, which may exist all the same, is out of reach."""
+    from pulseframes.client import ENV_HOME, IN_MEMORY
+
+    if pf.Settings().folder is None:
+        alert(
+            f"warning: {ENV_HOME}={IN_MEMORY} names no journal, so none is searched. If one was kept elsewhere, set {ENV_HOME} to its folder."
+        )
 
 
 def _places(lake: str | None) -> str:
@@ -107,7 +119,11 @@ def replay(
     if directory is None:
         assert lake is not None  # noqa: S101  one of the two is given
         written = restore_lake(open_lake(lake, storage_option))
-        info(f"{lake}: {written}")
+        parts = [
+            (rows.new, name.removesuffix("s").replace("_", " "), "put back") for name, rows in written.rows.items()
+        ]
+        parts += [(written.rows["sessions"].updated, "session", "updated")]
+        info(f"{lake}: {counted(*parts)}.")
         if as_json:
             print_json(asdict(written) | {"days": sorted(written.days)})
         return

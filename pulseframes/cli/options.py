@@ -92,6 +92,8 @@ def window_from(last: str | None, date_from: str | None, date_to: str | None) ->
 
 def open_lake(location: str, storage_options: list[str] | None, *, privacy: pf.PrivacyPolicy | None = None) -> pf.Lake:
     """Return the lake at a location; nothing is read or created yet."""
+    if not location.isprintable():
+        raise typer.BadParameter(f"{location!r} has characters that cannot be printed. Rename it.", param_hint="LAKE")
     return pf.Lake(location, privacy=privacy, storage_options=parse_options(storage_options))
 
 

@@ -95,21 +95,32 @@ def print_quota(quota: pf.Quota, application: str, calls: list[CallRecord], *, a
 
 
 @contextmanager
-def counted_client(stopped: str = STOPPED) -> Iterator[pf.PulseClient]:
-    """Yield a client, and print at the end how many calls were spent; after Ctrl-C, also how to resume."""
+def counted_client(stopped: str = STOPPED, *, reported: bool = False) -> Iterator[pf.PulseClient]:
+    """Yield a client, and print at the end how many calls were spent; after Ctrl-C, also how to resume; after an error, below it.
+
+    Parameters
+    ----------
+    stopped : str
+        How to resume.
+    reported : bool
+        Whether the command's result says how many calls were spent.
+    """
     with pf.PulseClient() as client:
-        spent_something = True
         try:
             yield client
         except KeyboardInterrupt:
-            alert(stopped)
+            alert(f"{stopped} {_spent(client)}")
             raise
-        except (pf.InvalidQuery, pf.LakeError):  # a wrong argument, found before or after a call
-            spent_something = client.calls_spent > 0
+        except pf.PulseError as problem:
+            if client.calls_spent and not (reported and problem.partial is not None) and not _QUIET.get():
+                problem.add_note(_spent(client))
             raise
-        finally:
-            if spent_something:
-                info(f"{plural(client.calls_spent, 'call')} spent.")
+        if not reported:
+            info(_spent(client))
+
+
+def _spent(client: pf.PulseClient) -> str:
+    return f"{plural(client.calls_spent, 'call')} spent."
 
 
 @contextmanager

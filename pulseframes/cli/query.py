@@ -185,6 +185,7 @@ def satisfaction(
     date_to: WindowTo = None,
     last: Last = None,
     design: SampleName = None,
+    wide: Wide = False,
     output: OutputFile = None,
     text_format: PrintFormat = "table",
     storage_option: StorageOptions = None,
@@ -205,6 +206,7 @@ def satisfaction(
             date_from=start,
             date_to=end,
             design=design,
+            wide=wide,
         )
     )
     _describe_sample(place, design)

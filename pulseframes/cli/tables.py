@@ -32,7 +32,7 @@ _FEW: Final = 10
 #: The columns of each table that matter most, if there is no room for all.
 _FIRST_COLUMNS: Final[tuple[tuple[str, ...], ...]] = (
     (
-        *("session_id", "session_start", "status", "page_view_count", "country", "browser_name", "satisfaction_rating"),
+        *("session_id", "session_start", "country", "status", "page_view_count", "browser_name", "satisfaction_rating"),
         *("session_length_ms", "os_name", "platform_name", "user_identifier"),
     ),
     ("session_id", "view_index", "loading_time_ms", "page"),
@@ -66,12 +66,16 @@ def frame_as_text(frame: pl.DataFrame, *, hint: str = _HINT) -> str:
     hint : str
         How to see hidden columns.
     """
+    if frame.is_empty():
+        return "no rows"
     room = _room()
+    first = next((names for names in _FIRST_COLUMNS if {*names} <= {*frame.columns}), ())
+    if first:  # the times of our tables are in UTC, and seconds are enough to look at
+        frame = frame.with_columns(pl.col(pl.Datetime("us", "UTC")).dt.strftime("%Y-%m-%d %H:%M:%S"))
     ends = pl.concat([frame.head(_ROWS // 2), frame.tail(_ROWS // 2)])
     widths = {name: 3 + _width(ends[name]) for name in frame.columns}
     shown = frame.columns
     if sum(widths.values()) > room:
-        first = next((names for names in _FIRST_COLUMNS if {*names} <= {*widths}), ())
         shown = _fitting({name: widths[name] for name in dict.fromkeys([*first, *widths])}, room)
     visible = frame.select(shown).with_columns(pl.col(pl.String).str.replace_all(HIDDEN, "\N{REPLACEMENT CHARACTER}"))
     with pl.Config(

@@ -70,7 +70,11 @@ class Loader:
             items={table.name: parsed.frames[table.name] for table in ITEM_TABLES} if endpoint is DETAIL else None,
             rejected=parsed.rejected.with_columns(pl.lit(times.max(), times.dtype).alias(AGE)),
         )
-        self.written.add(self._lake.put(batch))
+        written = self._lake.put(batch)
+        if endpoint is DETAIL:  # the search has counted their sessions
+            counts = written.rows[SESSIONS.name]
+            counts.updated = counts.unchanged = 0
+        self.written.add(written)
         self.drift.update(parsed.drift)
         self.truncated += parsed.truncated
         if endpoint is DETAIL:
@@ -152,7 +156,7 @@ class SyncReport(Card):
     calls_spent, calls_saved : int
         Calls sent, authentication and failures included; responses taken from the journal instead.
     rows : dict of str to Counts
-        For each table, how many rows are new, updated and unchanged.
+        For each table, how many rows are new, updated and unchanged. Getting details is no update of a session.
     details : int
         Number of sessions whose details were loaded.
     sample : SampleReport or None
@@ -230,7 +234,11 @@ class SyncReport(Card):
         if self.sample is not None:
             yield self.sample.row()
         if self.resume_at is not None:
-            rest = "part of the search" if self.remaining is None else f"{self.remaining:,} sessions or details"
+            rest = (
+                "part of the search"
+                if self.remaining is None
+                else f"{self.remaining:,} sessions or details of this run"
+            )
             when = f"{self.resume_at:%Y-%m-%d %H:%M:%S} UTC"
             yield (
                 f"Not finished ({rest} still to download)",

@@ -149,6 +149,12 @@ def _result(
 
     problems = _register(connection, store, weights)
     try:
+        statements = len(connection.extract_statements(query))
+        if statements != 1:
+            what = (
+                f"{statements} statements, whose results but the last would be lost" if statements else "nothing to run"
+            )
+            raise InvalidQuery(f"query: it has {what}. Give one statement, such as SELECT 1.", argument="query")
         relation = connection.sql(with_weights(query), params=parameters)
         check_footers(store, *(table for table in LAKE_TABLES if table in query.lower()))
         return pl.DataFrame() if relation is None else _as_frame(relation)

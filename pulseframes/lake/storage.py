@@ -158,6 +158,7 @@ class LocalStore:
             try:
                 return [path.name for path in self._folder.iterdir() if not path.name.startswith(".")]
             except FileNotFoundError:
+                self._check_leads_somewhere(self._folder)
                 return []
 
     def list(self, folder: str) -> list[str]:
@@ -170,8 +171,7 @@ class LocalStore:
         try:
             entries = [*os.scandir(place)]
         except FileNotFoundError:
-            if place.is_symlink():
-                raise LakeError(f"{place} is a link that leads nowhere. Restore what it leads to.") from None
+            self._check_leads_somewhere(place)
             return
         for entry in entries:
             path = f"{folder}/{entry.name}".removeprefix("/")
@@ -180,6 +180,10 @@ class LocalStore:
                 yield path
             elif levels:
                 yield from self._files_below(path, levels - 1)
+
+    def _check_leads_somewhere(self, place: Path) -> None:
+        if place.is_symlink():
+            raise LakeError(f"{place} is a link that leads nowhere. Restore what it leads to.") from None
 
     def read(self, path: str) -> bytes | None:
         """Return a file's bytes, or None if there is no such file."""

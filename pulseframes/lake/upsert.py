@@ -103,11 +103,12 @@ class Written:
 
 
 def describe_rows(rows: Mapping[str, Counts]) -> str:
-    """Return the numbers of rows for each table as words."""
-    return "; ".join(
-        f"{name} {count.new:,} new, {count.updated:,} updated, {count.unchanged:,} unchanged"
+    """Return the numbers of new and updated rows for each table as words; what has none is left out."""
+    changes = {
+        name: [f"{number:,} {what}" for number, what in ((count.new, "new"), (count.updated, "updated")) if number]
         for name, count in rows.items()
-    )
+    }
+    return "; ".join(f"{name} {', '.join(parts)}" for name, parts in changes.items() if parts) or "nothing new"
 
 
 def as_batches(frames: Writable, fetched_at: datetime | None) -> list[Batch]:

@@ -146,7 +146,7 @@ def test_rows_that_break_the_schema_are_written_beside_the_others(
         (["search", *WEEK, "-o", "."], "must end in .parquet"),
         (["search", "2026-11-01"], "give FROM and TO, such as"),
         (["details"], "no session id"),
-        (["details", "abc"], "valid integer"),
+        (["details", "abc"], "not a whole number"),
         (["details", "5", "--limit", "0"], "greater than or equal to 1"),
         (["search", *WEEK, "-o", f"{'a' * 300}.csv"], "File name too long"),
         (["search", *WEEK, "-o", "/proc/x.csv"], "is not writable"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from conftest import COMMANDS, NOW, Run, set_environment
 
 import pulseframes as pf
-from pulseframes.simulator import Simulator
+from pulseframes.simulator import Fault, Simulator
 from pulseframes.tables import DICTIONARY, TABLES
 
 WEEK = ("2026-11-09", "2026-11-16")
@@ -146,7 +147,10 @@ def test_a_setting_of_the_environment_is_named_by_its_variable(
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        (["2030-01-01", "2030-01-02"], "No sessions between 2030-01-01 and 2030-01-02."),
+        (
+            ["2030-01-01", "2030-01-02"],
+            "No sessions between 2030-01-01 and 2030-01-02, which is in the future.",
+        ),
         ([*WEEK, "--country", "ZZ"], "No sessions between 2026-11-09 and 2026-11-16 for country ZZ."),
         ([*WEEK, "--user-identifier", "nobody"], "No sessions between 2026-11-09 and 2026-11-16 for user nobody."),
     ],
@@ -159,9 +163,103 @@ def test_a_search_without_sessions_says_so_in_one_line(run: Run, line: list[str]
 
 @pytest.mark.usefixtures("environment")
 def test_an_unknown_id_alone_is_named_and_no_failure(run: Run) -> None:
-    code, _, err = run("details", "123")
-    assert code == 0
+    code, out, err = run("details", "123")
+    assert (code, out) == (0, "no rows\n")
     assert "1 session not found: 123." in err
+
+
+@pytest.mark.usefixtures("environment")
+def test_calls_are_counted_once_and_below_an_error(
+    run: Run, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for command in ("plan", "sync"):
+        _, out, err = run(command, "lake", "--from", WEEK[0], "--to", WEEK[1], "--details", "2")
+        assert "calls spent" not in out + err
+    assert "Calls: 3 spent" in err
+    simulator.faults.add(Fault(kind="status", status=503, on="sessions", times=3))
+    code, _, err = run("search", "2026-11-02", "2026-11-03")
+    assert code == 1
+    first, *rest = err.splitlines()
+    assert first.startswith("error: ")
+    assert rest == [
+        "Run the same command again later: it resumes, and nothing that was received is paid for twice.",
+        "3 calls spent.",
+    ]
+    monkeypatch.setenv("PULSEFRAMES_API_KEY", "wrong")
+    assert "Run the same command again" not in run("search", "2026-11-02", "2026-11-03")[2]
+
+
+@pytest.mark.usefixtures("environment")
+def test_details_are_no_updates_of_a_new_lake(run: Run) -> None:
+    assert re.search(r": sessions [\d,]+ new; page_views \d+ new[;.]", run("sync", *LINES["sync"], "--details", "3")[2])
+    assert ": nothing new.\n" in run("sync", *LINES["sync"])[2]
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "said"),
+    [
+        (("details", "1.5"), 2, "Invalid value for 'ID': not a whole number"),
+        (("sync", "lake", "--from", "7d", "--look-back", "nan"), 2, "'--look-back': not a whole number"),
+        (("details", "--ids-from", "."), 2, ". is a folder. Name a file with session ids, such as sessions.parquet."),
+        (("details", "--ids-from", "no.csv"), 2, "no.csv is not readable: No such file or directory."),
+        (("sql", "two\nlines", "select 1"), 2, r"'two\nlines' has characters that cannot be printed."),
+        (
+            ("sync", "dangling", "--from", WEEK[0]),
+            1,
+            "dangling is a link that leads nowhere. Restore what it leads to.",
+        ),
+        (("sql", "lake", ""), 2, "QUERY: it has nothing to run. Give one statement"),
+        (("sql", "lake", "select 1 as a; select 2 as b"), 2, "QUERY: it has 2 statements, whose results but the last"),
+    ],
+)
+@pytest.mark.usefixtures("environment")
+def test_a_slip_is_explained_in_plain_words_and_costs_nothing(
+    run: Run, simulator: Simulator, line: tuple[str, ...], code: int, said: str
+) -> None:
+    Path("dangling").symlink_to("nowhere")
+    pf.Lake("lake").write(pf.SessionFrames(*(table.empty() for table in TABLES.values())))
+    ended, out, err = run(*line)
+    assert (ended, out, simulator.calls) == (code, "", 0)
+    assert said in re.sub(r"[\s│]+", " ", err)
+
+
+@pytest.mark.usefixtures("environment")
+def test_semicolons_within_or_after_one_statement_are_no_second_one(run: Run) -> None:
+    pf.Lake("lake").write(pf.SessionFrames(*(table.empty() for table in TABLES.values())))
+    assert run("sql", "lake", "select 'a;b' as x; -- ;", "-f", "csv")[:2] == (0, "x\na;b\n")
+
+
+@pytest.mark.usefixtures("environment")
+def test_a_replay_says_what_it_put_back_and_nothing_else(run: Run) -> None:
+    run("sync", *LINES["sync"], "--details", "2")
+    assert run("replay", "--lake", "lake") == (0, "", "lake: nothing changed.\n")
+    day = next(Path("lake/sessions").iterdir()) / "data.parquet"
+    day.unlink()
+    assert re.fullmatch(r"lake: \d+ sessions put back.*\n", run("replay", "--lake", "lake")[2])
+
+
+@pytest.mark.parametrize("line", [("forget", "--user", "x"), ("retain", "--days", "9")])
+def test_an_erasure_that_reaches_no_journal_warns(
+    run: Run, monkeypatch: pytest.MonkeyPatch, line: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("PULSEFRAMES_HOME", ":memory:")
+    _, _, err = run(*line, "--yes")
+    assert "warning: PULSEFRAMES_HOME=:memory: names no journal, so none is searched." in err
+
+
+@pytest.mark.usefixtures("environment")
+@pytest.mark.parametrize(("columns", "shown"), [(60, "country"), (100, "page_view_count")])
+def test_a_search_on_a_narrow_terminal_shows_more_than_ids(
+    run: Run, monkeypatch: pytest.MonkeyPatch, columns: int, shown: str
+) -> None:
+    monkeypatch.setitem(os.environ, "COLUMNS", str(columns))
+    monkeypatch.setattr(monkeypatch, "setenv", lambda *_: None)  # run() would set it wider
+    _, out, _ = run("search", *WEEK)
+    heading = out.splitlines()[2]
+    assert re.findall(r"\w+", heading)[:2] == ["session_id", "session_start"]
+    assert shown in heading
+    assert max(map(len, out.splitlines())) < columns
+    assert re.search(r"┆ 2026-11-09 \d\d:\d\d:\d\d ┆", out)
 
 
 @pytest.mark.usefixtures("environment")

@@ -99,7 +99,7 @@ def test_a_sync_without_calls_left_exits_with_3_and_reports_its_sample(
     code, _, err = run("sync", lake.location, *WINDOW, "--details", "5", "--design", "uniform")
     assert code == 3
     assert "Sample uniform (seed 0): 2 of " in err
-    assert "Not finished (3 sessions or details still to download)" in err
+    assert "Not finished (3 sessions or details of this run still to download)" in err
 
 
 @pytest.mark.usefixtures("environment")
