@@ -20,6 +20,7 @@ from pulseframes.tables.frames import SessionFrames
 from pulseframes.tables.periods import local_start
 
 Known: TypeAlias = Literal["start", "end"]
+Label: TypeAlias = Literal["satisfaction_rating", "session_length_ms", "page_view_count", "user_is_anonymous"]
 
 _CATEGORIES: Final = ("country", "platform_name", "os_name", "browser_name")
 _SATURDAY: Final = 6
@@ -32,7 +33,8 @@ _AT_ONCE: Final = pl.duration(minutes=1)
 def features(
     source: Source,
     *,
-    known: Known = "end",
+    known: Known | None = None,
+    label: Label | None = None,
     rules: Rules | None = None,
     time_zone: str = "UTC",
     date_from: DateLike | None = None,
@@ -45,9 +47,12 @@ def features(
     ----------
     source : Lake, Sample, SessionFrames or path
         The details: one row for each session that has them.
-    known : {"start", "end"}
-        Which features to compute: those known when the session's first page was requested, so the target cannot leak into them;
-        or all that are known when it has ended.
+    known : {"start", "end"} or None
+        Which features to compute: those known when the session's first page was requested, so the label cannot leak into them;
+        or all that are known when it has ended. Default: ``"start"`` with a label, ``"end"`` without.
+    label : {"satisfaction_rating", "session_length_ms", "page_view_count", "user_is_anonymous"} or None
+        What to predict, as one more column. Sessions without a value are left out, and so are those that are still active, as it
+        may change.
     rules : mapping or sequence of pairs, or None
         Your own rules for ``page_template()``.
     time_zone : str
@@ -64,18 +69,21 @@ def features(
         ``hours_since_last``, from the user's earlier sessions; ``landing`` (category), the first page's template. Also at the end:
         ``is_anonymous``, ``session_length_ms``, ``page_view_count``, ``page_templates`` (distinct), ``first_loading_ms``,
         ``mean_loading_ms``, ``median_loading_ms``, ``max_loading_ms``, ``viewing_ms`` (the sum), ``error_count``, ``error_groups``.
-        Last ``weight``, the number of sessions that it represents, not a feature either: null if the details were not sampled at
-        random. Join a target such as ``satisfaction_rating`` by ``session_id``.
+        Then the label, if there is one, and last ``weight``, the number of sessions that it represents, not a feature either: null
+        if the details were not sampled at random.
 
     Raises
     ------
     InvalidQuery
-        If an argument is wrong, or a sample's population has no ``user_id``.
+        If an argument is wrong, such as a label that is itself a feature at the end, or a sample's population has no ``user_id``.
     LakeError
         If there is no lake.
 
     Notes
     -----
+    A session is rated by what happened in it, such as slow pages: features at the end explain ``satisfaction_rating``, they do not
+    predict it.
+
     The server reports a session's last known state. Whether the user is anonymous changes when they log in, so it is known only at
     the end. The user can change with it; then ``is_first_session`` to ``hours_since_last`` are those of the user who logged in.
     ``user_last_seen`` is not used, because it changes after the start. If ``user_first_seen`` is more than a minute after the
@@ -86,11 +94,12 @@ def features(
 
     Examples
     --------
-    >>> rows = pf.features("lake", known="start")
-    >>> target = pf.Lake("lake").sessions().select("session_id", pl.col("satisfaction_rating") == "Poor").collect()
-    >>> training = rows.join(target, on="session_id")
+    >>> training = pf.features("lake", label="satisfaction_rating")
+    >>> training.columns[-3:]
+    ['landing', 'satisfaction_rating', 'weight']
+    >>> everything = pf.features("lake")
     """
-    check_choice("known", known, get_args(Known))
+    known = _checked(known, label)
     source = open_source(source, date_from, date_to, design)
     sample = sample_of(source, date_from, date_to, design)
     details, template = sample.details, page_template("page", rules)
@@ -104,7 +113,25 @@ def features(
     )
     if known == "end":
         rows = rows.join(_at_end(details, template), on="session_id", how="left")
+    if label is not None:
+        over = details.sessions.filter(pl.col("status").ne_missing("active"))
+        rows = rows.join(over.select("session_id", label).drop_nulls(), on="session_id")
     return rows.join(_weights(sample), on="session_id", how="left").sort("session_id")
+
+
+def _checked(known: Known | None, label: Label | None) -> Known:
+    """Return which features to compute; raise ``InvalidQuery`` if the label would be one of them."""
+    if known is not None:
+        check_choice("known", known, get_args(Known))
+    if label is None:
+        return known or "end"
+    check_choice("label", label, get_args(Label))
+    if known == "end" and label != "satisfaction_rating":
+        raise InvalidQuery(
+            f"label: {label} is a feature that is known at the end, so it would predict itself. Pass known='start'.",
+            argument="label",
+        )
+    return known or "start"
 
 
 def _at_start(time_zone: str) -> list[pl.Expr]:

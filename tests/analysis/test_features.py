@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 from support.analysis_lakes import END, ended, figures, grouped, lake_of, rows_of, summaries, template_of
-from support.populations import part_of, sample_of
+from support.populations import part_of, population, sample_of
 
 import pulseframes as pf
 
@@ -44,6 +45,43 @@ def test_nothing_after_a_sessions_start_leaks_into_what_was_known_then(tmp_path:
     found = [pf.features(tmp_path / number, known="start") for number in ("0", "1")]
     assert_frame_equal(*found)
     assert len(found[0].columns) == 15
+
+
+LABELS = ("satisfaction_rating", "session_length_ms", "page_view_count", "user_is_anonymous")
+
+
+@pytest.mark.parametrize("label", LABELS)
+def test_a_label_stands_after_features_of_the_start_and_leaks_into_none_of_them(label: Any) -> None:
+    found = pf.features(ended(), label=label)
+    at_start = pf.features(ended(), known="start")
+    assert found.columns == [*at_start.columns[:-1], label, "weight"]
+    later = pf.features(with_another_end(ended()), label=label)
+    both = pl.col("session_id").is_in(found["session_id"].implode())
+    assert_frame_equal(found.drop(label), at_start.filter(both))
+    assert_frame_equal(later.filter(both).drop(label), found.drop(label))
+
+
+@pytest.mark.parametrize("known", ["start", "end", None])
+def test_sessions_without_a_label_and_those_that_may_still_change_are_left_out(known: Any) -> None:
+    frames = population()
+    found = pf.features(frames, label="satisfaction_rating", known=known)
+    labelled = frames.sessions.drop_nulls("satisfaction_rating").filter(pl.col("status").ne_missing("active"))
+    assert 0 < len(found) < len(frames.sessions)
+    assert_frame_equal(
+        found.select("session_id", "satisfaction_rating"),
+        labelled.select("session_id", "satisfaction_rating").sort("session_id"),
+    )
+
+
+@pytest.mark.parametrize("label", LABELS[1:])
+def test_a_label_that_is_a_feature_at_the_end_is_refused(label: Any) -> None:
+    with pytest.raises(pf.InvalidQuery, match="known='start'") as refused:
+        pf.features(ended(), label=label, known="end")
+    assert refused.value.argument == "label"
+
+
+def test_without_a_label_all_features_of_the_end_are_there() -> None:
+    assert_frame_equal(pf.features(ended()), pf.features(ended(), known="end"))
 
 
 def test_later_sessions_do_not_leak_into_earlier_ones() -> None:

@@ -201,6 +201,7 @@ def test_an_invalid_window_is_refused(ask: Ask, start: str, end: str | None, tmp
         (pf.apdex, {"threshold_ms": 1.5}, "threshold_ms"),
         (pf.error_impact, {"where": "page = '/'"}, "where"),
         (pf.features, {"known": "later"}, "known"),
+        (pf.features, {"label": "country"}, "label"),
         (pf.features, {"time_zone": "nowhere"}, "time_zone"),
         (pf.compare, {"measures": "count()"}, "windows"),
         (pf.compare, {"measures": "count()", "segments": ["country = 'NZ'"]}, "windows"),
