@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import sys
+import warnings
 from collections.abc import Iterator
 from itertools import chain
 from typing import Annotated, Final, NamedTuple
@@ -55,9 +56,15 @@ def _asked(name: str) -> str:
 
     label = _LABELS[name]
     try:
-        given = getpass.getpass(f"{label}: ", sys.stderr) if sys.stdin.isatty() else sys.stdin.readline()
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", getpass.GetPassWarning)  # it would show what is typed
+            given = getpass.getpass(f"{label}: ", sys.stderr) if sys.stdin.isatty() else sys.stdin.readline()
     except EOFError:
         given = ""
+    except getpass.GetPassWarning:
+        raise pf.CredentialsMissing(
+            "This terminal shows what is typed. Pass the three values as lines on stdin."
+        ) from None
     problem = problem_of(given)
     if problem:
         raise pf.CredentialsMissing(f"The {label} {problem}. Nothing was stored.")

@@ -78,7 +78,7 @@ class PulseClient:
         check_callable("sleep", sleep)
         self.settings = as_settings(settings)
         if credentials is None:
-            credentials = Credentials.find()
+            credentials = Credentials.find(self.settings.base_url)
         check_type("credentials", credentials, Credentials, "Credentials, such as Credentials.find()")
         self.credentials = credentials
         self.clock = clock

@@ -15,6 +15,7 @@ import platformdirs
 
 from pulseframes._secret import Secret
 from pulseframes.client.database import make_private
+from pulseframes.client.settings import ENV_BASE_URL, base_url_of_environment
 from pulseframes.errors import CredentialsMissing
 
 ENV_API_KEY: Final = "PULSEFRAMES_API_KEY"
@@ -91,8 +92,13 @@ class Credentials:
         return cls._of(in_environment())
 
     @classmethod
-    def find(cls) -> Credentials:
+    def find(cls, base_url: str | None = None) -> Credentials:
         """Read the variables, and for those that are not set what ``pulseframes login`` stored: in the keyring, else in its file.
+
+        Parameters
+        ----------
+        base_url : str or None
+            The API's address; default: ``PULSEFRAMES_BASE_URL``. What was stored for another one is not used.
 
         Raises
         ------
@@ -103,7 +109,7 @@ class Credentials:
         --------
         >>> credentials = pf.Credentials.find()
         """
-        return cls._of({name: found.secret for name, found in find_credentials().items()})
+        return cls._of({name: found.secret for name, found in find_credentials(base_url).items()})
 
     @classmethod
     def _of(cls, found: Mapping[str, Secret]) -> Credentials:
@@ -128,13 +134,13 @@ class Found(NamedTuple):
     place: str
 
 
-def find_credentials() -> dict[str, Found]:
+def find_credentials(base_url: str | None = None) -> dict[str, Found]:
     """Return those credentials that are set or stored: the environment wins over the keyring, and that over the file.
 
     Raises
     ------
     CredentialsMissing
-        If the file is needed and damaged, or others can read it.
+        If what is stored is needed and is for another address, damaged, or in a file that others can read.
     """
     found = {name: Found(secret, ENVIRONMENT) for name, secret in in_environment().items()}
     if len(found) == len(VARIABLES):
@@ -147,18 +153,27 @@ def find_credentials() -> dict[str, Found]:
     parsed = _parsed(stored)
     if parsed is None:
         raise CredentialsMissing(f"The credentials in {place} are damaged. Store them again with `pulseframes login`.")
-    return {name: Found(secret, place) for name, secret in parsed.items()} | found
+    wanted = base_url or base_url_of_environment()
+    if parsed.base_url != wanted:  # secrets must not go to whatever server is tried
+        missing = ", ".join(variable for name, variable in VARIABLES.items() if name not in found)
+        raise CredentialsMissing(
+            f"Not set: {missing}. The credentials in {place} are for {parsed.base_url} and are not sent to {wanted}. Set the "
+            f"variables, or run `pulseframes login` while {ENV_BASE_URL} names that address."
+        )
+    return {name: Found(secret, place) for name, secret in parsed.secrets.items()} | found
 
 
 def store_credentials(credentials: Credentials, *, in_file: bool = False) -> str:
-    """Store credentials in the keyring if there is one that works, else in the file; return where.
+    """Store credentials for the address that the environment names: in the keyring if one works, else in the file; return where.
 
     Raises
     ------
     OSError
         If the file cannot be written.
     """
-    document = Secret(json.dumps({name: getattr(credentials, name).reveal() for name in VARIABLES}))
+    values = {name: getattr(credentials, name).reveal() for name in VARIABLES}
+    document = Secret(json.dumps({"base_url": base_url_of_environment()} | values))
+    del values
     if not in_file and _put_into_keyring(document):
         credentials_file().unlink(missing_ok=True)
         return KEYRING
@@ -191,14 +206,21 @@ def problem_of(credential: object) -> str:
     return ""
 
 
-def _parsed(document: Secret) -> dict[str, Secret] | None:
+class _Stored(NamedTuple):
+    base_url: str
+    secrets: dict[str, Secret]
+
+
+def _parsed(document: Secret) -> _Stored | None:
     """Return the credentials in a stored document; None if it is damaged, so that no exception is raised next to the text."""
     try:
         stored = json.loads(document.reveal())
-        values = {name: stored[name] for name in VARIABLES}
+        values = {name: stored[name] for name in ("base_url", *VARIABLES)}
     except (ValueError, TypeError, KeyError, RecursionError):
         return None
-    return None if any(map(problem_of, values.values())) else {name: Secret(value) for name, value in values.items()}
+    if any(map(problem_of, values.values())):
+        return None
+    return _Stored(values["base_url"], {name: Secret(values[name]) for name in VARIABLES})
 
 
 def _in_keyring() -> Secret | None:

@@ -147,6 +147,11 @@ def as_settings(given: Settings | None) -> Settings:
     return given
 
 
+def base_url_of_environment() -> str:
+    """Return the API's address that the environment names, or the default one."""
+    return _from_env(ENV_BASE_URL, DEFAULT_BASE_URL).rstrip("/")
+
+
 def _from_env(name: str, default: str) -> str:
     return os.environ.get(name, "").strip() or default
 

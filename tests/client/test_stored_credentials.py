@@ -25,6 +25,7 @@ from pulseframes.client.credentials import (
     remove_credentials,
     store_credentials,
 )
+from pulseframes.client.settings import DEFAULT_BASE_URL
 from pulseframes.simulator import Simulator
 
 STORED = pf.Credentials("stored-api-key-0123", "stored-client-id", "stored-secret-4567")
@@ -118,7 +119,9 @@ def test_the_environment_wins_over_the_keyring_and_the_keyring_over_the_file(
     if in_file:
         credentials_file().parent.mkdir(parents=True, exist_ok=True)
         credentials_file().touch(mode=0o600)
-        credentials_file().write_text(json.dumps({name: f"file-{name}" for name in VARIABLES}))
+        credentials_file().write_text(
+            json.dumps({name: f"file-{name}" for name in VARIABLES} | {"base_url": DEFAULT_BASE_URL})
+        )
     if in_environment:
         monkeypatch.setenv("PULSEFRAMES_API_KEY", "environment-api-key")
     found = find_credentials()
@@ -188,11 +191,12 @@ def damages() -> Iterator[bytes]:
     yield b"\xff\xfe"
     yield b"[" * 100_000
     yield b'{"api_key": "only-this-one"}'
+    yield json.dumps(dict.fromkeys(VARIABLES, "no-address")).encode()
     yield json.dumps(dict.fromkeys(VARIABLES, 5)).encode()
     yield json.dumps(dict.fromkeys(VARIABLES, "two\nlines")).encode()
 
 
-@pytest.mark.parametrize("damaged", [*damages()], ids=range(6))
+@pytest.mark.parametrize("damaged", [*damages()], ids=range(7))
 def test_a_damaged_file_is_named_and_its_content_is_not_shown(damaged: bytes) -> None:
     store_credentials(STORED)
     credentials_file().write_bytes(damaged)
@@ -209,6 +213,22 @@ def test_a_folder_or_a_pipe_in_place_of_the_file_is_an_error_and_blocks_nothing(
     os.mkfifo(credentials_file(), 0o600)
     with pytest.raises(pf.CredentialsMissing, match="is not a file"):
         pf.Credentials.find()
+
+
+def test_they_are_sent_to_no_other_address_than_the_one_they_were_stored_for(
+    monkeypatch: pytest.MonkeyPatch, simulator: Simulator
+) -> None:
+    store_credentials(STORED)
+    assert pf.PulseClient().credentials == STORED
+    other = "The credentials in .*credentials.json are for https://api.raygun.com/api/v1/pulse and are not sent to http://127"
+    with pytest.raises(pf.CredentialsMissing, match=other):
+        pf.PulseClient(settings=pf.Settings(base_url=simulator.url))
+    monkeypatch.setenv("PULSEFRAMES_BASE_URL", f"{simulator.url}/")
+    with pytest.raises(pf.CredentialsMissing, match="Not set: PULSEFRAMES_API_KEY, .* Set the variables"):
+        pf.search_sessions("2026-11-01", "2026-11-02")
+    store_credentials(OTHERS)
+    assert pf.PulseClient().credentials == OTHERS
+    assert simulator.requests == []
 
 
 def test_missing_ones_are_named_by_their_variables(monkeypatch: pytest.MonkeyPatch) -> None:
