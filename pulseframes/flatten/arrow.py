@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
+import msgspec
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json as pj
 
 from pulseframes.flatten.fallback import unknown_fields
-from pulseframes.flatten.shapes import BODY_INDEX, LOCATORS, SESSION_INDEX, Shape, unparsed_schema
+from pulseframes.flatten.shapes import BODY_INDEX, LOCATORS, SESSION_INDEX, Shape, decoder_of_names, unparsed_schema
 from pulseframes.tables import ITEM_TABLES, SESSIONS, Column, Table
 
 #: pyarrow's default block size; a longer body gets a block of its own size.
 _BLOCK: Final = 1 << 20
+
+#: To make a decoder for each field that is new would take longer than to look at all bodies.
+_MOST_DECODERS: Final = 20
 
 _BOM: Final = b"\xef\xbb\xbf"
 
@@ -50,7 +55,9 @@ def read_bodies(bodies: Sequence[bytes], shape: Shape) -> ArrowRows:
     table = _read(trimmed, indices, shape, "error")
     unknown: set[str] = set()
     if table is None:
-        table, indices = _read_what_can_be(trimmed, indices, shape)
+        # To find the bodies that stop pyarrow by reading the others again and again would take several times as long.
+        fitting = [index for index in indices if _decodes(shape.decoder, trimmed[index], if_too_deep=True)]
+        table, indices = _read_what_can_be(trimmed, fitting, shape)
         unknown = _unknown_fields([trimmed[index] for index in indices], shape)
     doubtful = _doubtful_rows(table, shape)
     if doubtful:
@@ -111,6 +118,16 @@ def _read(
     return table if len(table) == len(indices) else None
 
 
+def _decodes(decoder: msgspec.json.Decoder[Any], body: bytes, *, if_too_deep: bool) -> bool:
+    try:
+        decoder.decode(body)
+    except RecursionError:
+        return if_too_deep
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return False
+    return True
+
+
 def _read_what_can_be(bodies: Sequence[bytes], indices: list[int], shape: Shape) -> tuple[pa.Table, list[int]]:
     """Bisect until each unreadable body is alone, and omit those."""
     table = _read(bodies, indices, shape, "ignore")
@@ -125,14 +142,20 @@ def _read_what_can_be(bodies: Sequence[bytes], indices: list[int], shape: Shape)
 
 
 def _unknown_fields(bodies: Sequence[bytes], shape: Shape) -> set[str]:
-    if _read(bodies, range(len(bodies)), shape, "error") is not None:
-        return set()
+    """Return the paths of undeclared fields. Bodies with none but those found before are told apart quickly."""
     paths: set[str] = set()
+    known, decoders = deepcopy(shape.known), 1
+    decoder = decoder_of_names(known)
     for body in bodies:
+        if _decodes(decoder, body, if_too_deep=False):
+            continue
         try:
-            paths.update(unknown_fields(json.loads(body), shape.known, ""))
+            found = set(unknown_fields(json.loads(body), known, ""))
         except (ValueError, RecursionError):
-            paths.add(f"{shape.endpoint.sessions_key}: a field that cannot be decoded")
+            found = {f"{shape.endpoint.sessions_key}: a field that cannot be decoded"}
+        if found - paths and decoders < _MOST_DECODERS:
+            decoder, decoders = decoder_of_names(known), decoders + 1
+        paths |= found
     return paths
 
 

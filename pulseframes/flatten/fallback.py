@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from copy import deepcopy
 from typing import Any, Final
 
 import polars as pl
@@ -54,6 +55,7 @@ class FallbackReader:
 
     def __init__(self, shape: Shape) -> None:
         self._shape = shape
+        self._known = deepcopy(shape.known)
         self.rows: dict[str, list[dict[str, Any]]] = {name: [] for name in TABLES}
         self.rejected: list[dict[str, Any]] = []
         self.totals: dict[int, int] = {}
@@ -64,7 +66,7 @@ class FallbackReader:
         text, endpoint = text_of(body), self._shape.endpoint
         try:
             spans = envelope(text, endpoint)
-            self.unknown.update(spans.keys() - self._shape.known.keys())
+            self.unknown.update(spans.keys() - self._known.keys())
             if endpoint.is_list:
                 self.totals[index] = _total(text, spans, endpoint.total_key)
             for position, span in enumerate(session_spans(text, spans, endpoint)):
@@ -87,7 +89,7 @@ class FallbackReader:
             return
         key = self._shape.endpoint.sessions_key
         path = f"{key}[]" if self._shape.endpoint.is_list else key
-        self.unknown.update(unknown_fields(session, self._shape.known[key], path))
+        self.unknown.update(unknown_fields(session, self._known[key], path))
         row, problems = _row(session, SESSIONS)
         lengths = {
             table.list_key: self._read_items(session, table, row["session_id"], locators)
@@ -138,7 +140,7 @@ class FallbackReader:
 
 
 def unknown_fields(value: Any, known: Names, path: str) -> Iterator[str]:
-    """Yield the path of each field of a decoded value that is not among the known ones."""
+    """Yield the path of each field of a decoded value that is not among the known ones, and add it to them."""
     if known is None:
         return
     if type(value) is list:
@@ -148,6 +150,7 @@ def unknown_fields(value: Any, known: Names, path: str) -> Iterator[str]:
         for key, child in value.items():
             child_path = f"{path}.{key}" if path else key
             if key not in known:
+                known[key] = None
                 yield child_path
             elif child:
                 yield from unknown_fields(child, known[key], child_path)

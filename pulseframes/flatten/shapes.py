@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Annotated, Any, Final, TypeAlias
 
+import msgspec
 import polars as pl
 import pyarrow as pa
 
@@ -26,6 +27,11 @@ _JSON_TYPES: Final = {
     pl.Boolean: pa.bool_(),
     pl.String: pa.string(),
     pl.Datetime: pa.string(),
+}
+_PYTHON_TYPES: Final[dict[pa.DataType, Any]] = {
+    pa.int64(): Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)],
+    pa.bool_(): bool,
+    pa.string(): str,
 }
 _LINKS: Final = pa.struct({"self": pa.string(), "next": pa.string(), "previous": pa.string()})
 
@@ -50,11 +56,14 @@ class Shape:
         All known fields, as Arrow types.
     known
         The same fields as nested names: quick to look up, one value at a time.
+    decoder
+        Decodes one body, and fails where pyarrow would: it finds the bodies that stop pyarrow.
     """
 
     endpoint: Endpoint
     schema: pa.Schema
     known: dict[str, Names]
+    decoder: msgspec.json.Decoder[Any]
 
 
 def unparsed_schema(table: Table) -> pl.Schema:
@@ -72,7 +81,22 @@ def _shape(endpoint: Endpoint) -> Shape:
         }
     else:
         fields = {endpoint.sessions_key: _session_type()}
-    return Shape(endpoint, pa.schema(fields), {key: _names(field) for key, field in fields.items()})
+    return _shape_of(endpoint, pa.schema(fields), {key: _names(field) for key, field in fields.items()})
+
+
+def _shape_of(endpoint: Endpoint, schema: pa.Schema, known: dict[str, Names]) -> Shape:
+    return Shape(endpoint, schema, known, msgspec.json.Decoder(_python_type(pa.struct(schema))))
+
+
+def _python_type(known: pa.DataType) -> Any:
+    """Return the Python type that decodes what an Arrow type holds, or null."""
+    if isinstance(known, pa.StructType):
+        names = {f"_{number}": field.name for number, field in enumerate(known)}
+        fields = [(name, _python_type(field.type), None) for name, field in zip(names, known, strict=True)]
+        return msgspec.defstruct("Fields", fields, rename=names, gc=False) | None
+    if isinstance(known, pa.ListType):
+        return list[_python_type(known.value_type)] | None  # type: ignore[misc]  # a type made at run time
+    return _PYTHON_TYPES[known] | None
 
 
 def _session_type() -> pa.StructType:
@@ -104,12 +128,26 @@ def _names(known: pa.DataType) -> Names:
     return None
 
 
+def decoder_of_names(known: dict[str, Names]) -> msgspec.json.Decoder[Any]:
+    """Return a decoder that fails for bodies with other fields than the known ones, whatever their values are."""
+    return msgspec.json.Decoder(_type_of_names(known))
+
+
+def _type_of_names(known: Names) -> Any:
+    if known is None:
+        return msgspec.Raw
+    names = {f"_{number}": name for number, name in enumerate(known)}
+    fields = [(name, _type_of_names(known[key]), msgspec.Raw()) for name, key in names.items()]
+    struct = msgspec.defstruct("Names", fields, rename=names, gc=False, forbid_unknown_fields=True)
+    return struct | list[struct] | None  # type: ignore[valid-type]  # made at run time
+
+
 #: The shape of each endpoint's answers, by the endpoint's name.
 SHAPES: Final = {name: _shape(endpoint) for name, endpoint in ENDPOINTS.items()}
 
 #: The same for the fields of a session that an outline needs, for endpoints that answer with one session.
 OUTLINES: Final = {
-    name: Shape(endpoint, pa.schema({endpoint.sessions_key: _struct(_outline_fields())}), {})
+    name: _shape_of(endpoint, pa.schema({endpoint.sessions_key: _struct(_outline_fields())}), {})
     for name, endpoint in ENDPOINTS.items()
     if not endpoint.is_list
 }
