@@ -36,7 +36,7 @@ EXIT_CODES: Final = {
 }
 
 #: What Typer says of a value that is no number.
-_NO_NUMBER: Final = re.compile(r"Input should be a valid integer\b.*", re.DOTALL)
+_NO_NUMBER: Final = re.compile(r"Input should be a valid (integer|number)\b.*", re.DOTALL)
 #: Said of an error that may pass.
 _AGAIN: Final = "Run the same command again later: it resumes, and nothing that was received is paid for twice."
 
@@ -51,8 +51,12 @@ class _Commands(typer.core.TyperGroup):
         try:
             return super().invoke(ctx)
         except _UsageError as problem:
-            problem.message = escaped(_NO_NUMBER.sub("not a whole number", problem.message))
+            problem.message = escaped(_NO_NUMBER.sub(_in_words, problem.message))
             raise
+
+
+def _in_words(match: re.Match[str]) -> str:
+    return "not a whole number" if match[1] == "integer" else "not a number"
 
 
 app = typer.Typer(

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 #: The tables of the data dictionary; Typer cannot read a list of literals.
 DescribedTable = StrEnum("DescribedTable", "sessions page_views errors design")
 
+#: Terminals with fewer columns show less of the data dictionary.
+_ALL_COLUMNS: Final = 90
 #: The details that the demo downloads, and the evenings on which it extends the sample of its report.
 _DETAILS: Final = 25
 EVENINGS: Final = 3
@@ -66,10 +68,11 @@ def _print_entries(name: str, description: str, entries: list[dict[str, object]]
     from rich.console import Console
     from rich.table import Table
 
+    console = Console(width=None if sys.stdout.isatty() else 140)
+    step = 1 if console.width >= _ALL_COLUMNS else 5  # only the column and what it is
     grid = Table(title=f"{name}: {description}", title_justify="left", box=box.SIMPLE)
-    grid.add_column("column", no_wrap=True)
-    for heading in ("type", "null?", "JSON", "in", "what it is"):
-        grid.add_column(heading, overflow="fold")
+    for heading in ("column", "type", "null?", "JSON", "in", "what it is")[::step]:
+        grid.add_column(heading, overflow="fold", no_wrap=heading == "column")
     for entry in entries:
         kind = f"{entry['type']}, {entry['unit']}" if entry["unit"] else entry["type"]
         null = "yes" if entry["nullable"] else "key" if entry["key"] else "no"
@@ -81,8 +84,8 @@ def _print_entries(name: str, description: str, entries: list[dict[str, object]]
             entry["answers"] or "lake",
             entry["description"],
         )
-        grid.add_row(*map(str, cells))
-    Console(width=None if sys.stdout.isatty() else 140).print(grid)
+        grid.add_row(*map(str, cells[::step]))
+    console.print(grid)
 
 
 @app.command(rich_help_panel="Try it", epilog=examples("simulate", "simulate --port 0 --sessions 1000 --daily-limit 0"))

@@ -108,11 +108,15 @@ def test_frames_without_rows_do_not_replace_files_with_rows(shop: Simulator, tmp
     assert len(pl.read_parquet(tmp_path / "out" / "sessions.parquet")) == 2
 
 
-def on_terminal(*arguments: str) -> tuple[int, list[str]]:
-    """Run a command on a terminal of 100 columns; return the exit code, and the lines that stand there at the end."""
+def on_terminal(*arguments: str, columns: int = 100) -> tuple[int, list[str]]:
+    """Run a command on a terminal of some columns; return the exit code, and the lines that stand there at the end."""
     leader, follower = os.openpty()
     command = [sys.executable, "-m", "pulseframes", *arguments]
-    environment = os.environ | {"TERM": "xterm", "COLUMNS": "100", "PYTHONPATH": str(Path(pf.__file__).parents[1])}
+    environment = os.environ | {
+        "TERM": "xterm",
+        "COLUMNS": str(columns),
+        "PYTHONPATH": str(Path(pf.__file__).parents[1]),
+    }
     process = subprocess.Popen(command, stdin=follower, stdout=follower, stderr=follower, env=environment)
     os.close(follower)
     text = b""
@@ -163,3 +167,10 @@ def test_messages_warnings_and_tables_stand_on_lines_of_their_own(
     assert ended == code
     assert any(re.search("calls spent|Calls: .* spent", line) for line in lines)
     assert [line for line in lines if "━" in line] == []
+
+
+def test_the_data_dictionary_is_readable_on_a_narrow_terminal() -> None:
+    _, lines = on_terminal("schema", "errors", columns=50)
+    assert max(map(len, map(str.rstrip, lines))) <= 50
+    assert any(re.search(r"group_id +ID of the group of similar", line) for line in lines)
+    assert any("errors[].groupId" in line for line in on_terminal("schema", "errors")[1])
