@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from typing import Final
 
 import polars as pl
 
@@ -33,6 +34,9 @@ from pulseframes.lake import Lake, LakeState, Refresh, as_lake
 from pulseframes.query import DateLike, SearchQuery
 from pulseframes.sampling.design import Design
 from pulseframes.windows import LOOK_BACK, SETTLED, Window, is_within, subtract
+
+#: Details that are written to the lake together. To write each by itself took most of a sync's time.
+_AT_A_TIME: Final = 50
 
 
 def sync(
@@ -254,14 +258,26 @@ class _Sync:
         # Sessions whose answers were useless twice come last: one that can never be read must not block the others.
         self._unreadable = {session_id for session_id in pending if kept.get(session_id, 0) > 1}
         pending.sort(key=self._unreadable.__contains__)
-        pending = pending if details == "all" else pending[:details]
+        self._load_paid_details(pending if details == "all" else pending[:details])
+
+    def _load_paid_details(self, ids: Sequence[int]) -> None:
+        """Fetch details, and write them to the lake together: each is in the journal already, so none is lost or paid for again."""
+        answers: dict[int, Answer | None] = {}
         try:
-            for session_id, answer in self._fetcher.paid_details(pending):
-                self._loader.add([] if answer is None else [answer], DETAIL)
-                if session_id not in self._loader.detailed:  # a sync that is killed now would ask for it again
-                    self._lake.mark_failed([session_id], self._client.clock())
+            for session_id, answer in self._fetcher.paid_details(ids):
+                answers[session_id] = answer
+                # The journal answers 404 for some minutes only: a sync that is killed would soon ask for the session again.
+                if answer is None or len(answers) == _AT_A_TIME:
+                    complete, answers = answers, {}
+                    self._write_details(complete)
         finally:
+            self._write_details(answers)
             self._report.missing = self._fetcher.missing
+
+    def _write_details(self, answers: Mapping[int, Answer | None]) -> None:
+        self._loader.add([answer for answer in answers.values() if answer is not None], DETAIL)
+        if failed := [session_id for session_id in answers if session_id not in self._loader.detailed]:
+            self._lake.mark_failed(failed, self._client.clock())
 
     def _fill_report(self) -> None:
         report, loader = self._report, self._loader

@@ -244,7 +244,7 @@ def test_details_that_a_notebook_downloaded_join_the_sample_when_their_turn_come
 def test_a_killed_sync_resumes_as_if_it_had_not_been_killed(
     lake: pf.Lake, shop: Simulator, client: pf.PulseClient, stranger: pf.PulseClient, window: Days, after: int
 ) -> None:
-    """A copy of the lake during a sync is the lake that a killed sync leaves."""
+    """A copy of the lake during a sync is the lake that a killed sync leaves: what has arrived is in the journal only, which a stranger lacks."""
     chosen = choice(lake, 15)
     shop.faults.add(CUT)
     killed: list[pf.Lake] = []
@@ -256,7 +256,7 @@ def test_a_killed_sync_resumes_as_if_it_had_not_been_killed(
     pf.sync(lake, *window, details=10, design="pageviews", client=client, progress=look)
     pf.sync(lake, *window, details=5, client=client)
     assert design_of(killed[0]).is_empty()
-    pf.sync(killed[0], *window, details=15 - after, client=stranger)
+    pf.sync(killed[0], *window, details=15, client=stranger)
     assert_frame_equal(design_of(killed[0]), design_of(lake))
     assert_frame_equal(chances(design_of(lake)), chances(chosen))
 
