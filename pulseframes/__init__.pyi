@@ -52,7 +52,8 @@ from .errors import (
     ServerError as ServerError,
     SessionNotFound as SessionNotFound,
 )
-from .fetch.plan import Plan as Plan, plan as plan
+from .fetch.forecast import Plan as Plan
+from .fetch.plan import plan as plan
 from .fetch.sessions import (
     search_sessions as search_sessions,
     session_details as session_details,

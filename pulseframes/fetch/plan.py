@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from datetime import datetime, timedelta
-from typing import Any, Final
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import Final
 
-from pulseframes._arguments import check_flag, whole_number
-from pulseframes._card import Card, Row
+from pulseframes._arguments import check_flag
 from pulseframes._progress import ProgressHook, reporting
-from pulseframes._text import plural
 from pulseframes.client import PulseClient, as_client
 from pulseframes.endpoints import SEARCH
 from pulseframes.errors import QuotaExhausted
@@ -23,183 +20,19 @@ from pulseframes.fetch.backlog import (
     check_lake,
     check_look_back,
     count_sessions,
-    describe_left_out,
     details_to_fetch,
     left_out_before,
     wanted_window,
     windows_to_fetch,
 )
 from pulseframes.fetch.draw import SampleDraw, design_to_use
+from pulseframes.fetch.forecast import Plan, PlannedWindow, forecast, sum_if_known
 from pulseframes.lake import Lake, LakeState, as_lake
 from pulseframes.query import EVER, DateLike, SearchQuery
 from pulseframes.sampling.design import Design
-from pulseframes.windows import FRESH, LOOK_BACK, Window, span_text, subtract
+from pulseframes.windows import FRESH, LOOK_BACK, Window, subtract
 
 _WEEK: Final = timedelta(days=7)
-
-
-@dataclass(frozen=True)
-class PlannedWindow:
-    """One search of a sync.
-
-    Attributes
-    ----------
-    date_from, date_to : datetime
-        The window, in UTC.
-    sessions : int or None
-        Number of sessions; None if unknown.
-    calls : int or None
-        Calls needed; None if unknown.
-    kept : int
-        Pages that are in the journal and cost no calls.
-    estimated : bool
-        True if ``sessions`` is an estimate, not the server's count for this window.
-    """
-
-    date_from: datetime
-    date_to: datetime
-    sessions: int | None
-    calls: int | None
-    kept: int
-    estimated: bool
-
-    def __str__(self) -> str:
-        return ": ".join(self.row())
-
-    def row(self) -> tuple[str, str]:
-        """Return the window, and what is known of its search."""
-        span = f"Search {self.date_from:%Y-%m-%d %H:%M} to {self.date_to:%Y-%m-%d %H:%M}"
-        if self.sessions is None or self.calls is None:
-            return span, "number of sessions unknown."
-        about = "about " if self.estimated else ""
-        cached = f", {plural(self.kept, 'page')} in the journal" if self.kept else ""
-        if not self.sessions and self.calls:
-            return span, f"{about}no sessions, {plural(self.calls, 'call')} to confirm that{cached}."
-        return span, f"{about}{plural(self.sessions, 'session')}, {plural(self.calls, 'call')}{cached}."
-
-
-@dataclass(frozen=True, repr=False)
-class Plan(Card):
-    """The forecast of a sync's calls, as ``plan()`` returns it.
-
-    Attributes
-    ----------
-    windows : list of PlannedWindow
-        The searches.
-    details : int or None
-        Details to download, one call each; None if unknown.
-    details_kept : int
-        Details that are in the journal and cost no calls.
-    authentications : int
-        Session keys to fetch, one per day of calls.
-    calls : int or None
-        The total; None if unknown.
-    calls_left, daily_limit : int
-        Calls left in the quota now, and calls per day.
-    days : int or None
-        Days of calls needed, today included; 0 if there is nothing to do, None if unknown.
-    probe_cost : int
-        Calls that planning itself used.
-    left_out_before : datetime or None
-        The sync skips the part of the window before this time, because ``retain()`` deleted it.
-    incomplete : list of Window
-        Windows of the lake that lack sessions, missing or deleted; a refresh downloads them again.
-
-    Examples
-    --------
-    >>> forecast = pf.plan("lake", "2026-11-09", "2026-11-16", details=80, design="pageviews")
-    >>> forecast.windows, forecast.days
-    ([], 1)
-    """
-
-    windows: list[PlannedWindow]
-    details: int | None
-    details_kept: int
-    authentications: int
-    calls: int | None
-    calls_left: int
-    daily_limit: int
-    days: int | None
-    probe_cost: int
-    left_out_before: datetime | None = None
-    incomplete: list[Window] = field(default_factory=list)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the plan as JSON types.
-
-        Returns
-        -------
-        dict
-            The attributes; times are ISO 8601, in UTC.
-
-        Examples
-        --------
-        >>> pf.plan("lake", "2026-11-09", "2026-11-16").as_dict()["calls"]
-        0
-        """
-        return dict(json.loads(json.dumps(asdict(self), default=datetime.isoformat)))
-
-    def details_in(self, days: int) -> int | None:
-        """Return how many details the calls of some days suffice for, after the searches and a session key a day.
-
-        Parameters
-        ----------
-        days : int
-            How many days, today included.
-
-        Returns
-        -------
-        int or None
-            At most as many as there are sessions to fetch details of, if the plan is for ``details="all"``. None if the number of
-            sessions is unknown.
-
-        Raises
-        ------
-        InvalidQuery
-            If ``days`` is not a whole number above 0.
-
-        Examples
-        --------
-        >>> history = pf.plan("lake", "2026-11-09", "2026-11-16", details="all")
-        >>> history.details_in(2) > 0
-        True
-        """
-        days = whole_number("days", days, least=1)
-        searches = _sum_if_known([window.calls for window in self.windows])
-        if searches is None or self.details is None:
-            return None
-        calls = self.calls_left + (days - 1) * self.daily_limit - days - searches
-        return max(0, min(calls, self.details))
-
-    def __repr__(self) -> str:
-        return f"Plan(calls={self.calls}, details={self.details}, days={self.days}, calls_left={self.calls_left})"
-
-    def _rows(self) -> Iterator[Row]:
-        yield from (window.row() for window in self.windows)
-        if not self.windows:
-            yield "Search", "nothing new to download."
-        yield from (("Incomplete", f"{span_text(window)}. A refresh downloads it again.") for window in self.incomplete)
-        if self.left_out_before is not None:
-            yield "", describe_left_out(self.left_out_before)
-        if self.details or self.details_kept:
-            number = "unknown number" if self.details is None else f"{self.details:,}"
-            yield "Details", f"{number} to download, {self.details_kept:,} in the journal."
-        yield "Total", self._total()
-        yield "Quota", f"{self.calls_left:,} of {plural(self.daily_limit, 'call')} left today{self._duration()}."
-        if self.probe_cost:
-            yield "", f"Planning used {plural(self.probe_cost, 'call')}."
-
-    def _total(self) -> str:
-        if self.calls is None:
-            return "unknown. To count the sessions, plan again with a probe when a call is left."
-        if not self.calls:
-            return "no calls needed."
-        return f"{plural(self.calls, 'call')}, {self.authentications} of them to authenticate."
-
-    def _duration(self) -> str:
-        if self.days is None or not self.calls:
-            return ""
-        return ", enough for this sync" if self.days <= 1 else f"; this sync takes {self.days} days"
 
 
 def plan(
@@ -261,7 +94,7 @@ def plan(
     windows = windows_to_fetch(lake, state, wanted, now, look_back)
     with reporting(progress, lambda: client.quota().left) as hook:
         planned = _planned_windows(Fetcher(client, progress=hook), lake, state, windows, probe=probe)
-    new_sessions = _sum_if_known([_new_sessions(lake, window) for window in planned])
+    new_sessions = sum_if_known([_new_sessions(lake, window) for window in planned])
     if not details:
         ids = []
     elif design is None or not exists:
@@ -274,26 +107,6 @@ def plan(
         forecast(client, planned, to_download, cached, spent_before),
         incomplete=[Window(*part) for part in state.incomplete if subtract([wanted], [part]) != [wanted]],
         left_out_before=left_out_before(state, wanted),
-    )
-
-
-def forecast(
-    client: PulseClient, windows: list[PlannedWindow], details: int | None, details_kept: int, spent_before: int
-) -> Plan:
-    """Return the plan for some searches and details: their calls and days, given the quota."""
-    work = _sum_if_known([*(window.calls for window in windows), details])
-    quota = client.quota()
-    days, authentications = _days(work, quota.left, client)
-    return Plan(
-        windows=windows,
-        details=details,
-        details_kept=details_kept,
-        authentications=authentications,
-        calls=None if work is None else work + authentications,
-        calls_left=quota.left,
-        daily_limit=quota.limit,
-        days=days,
-        probe_cost=client.calls_spent - spent_before,
     )
 
 
@@ -382,25 +195,3 @@ def _details_to_download(details: Details, in_lake: int, new_sessions: int | Non
         return None
     available = in_lake + new_sessions
     return available if details == "all" else min(details, available)
-
-
-def _sum_if_known(numbers: Sequence[int | None]) -> int | None:
-    return None if None in numbers else sum(filter(None, numbers))
-
-
-def _days(calls: int | None, left: int, client: PulseClient) -> tuple[int | None, int]:
-    """Return the days that some calls take, and the authentications: one per day, none on the first with a session key."""
-    has_key, settings = client.has_session_key, client.settings
-    if not calls:
-        return calls, int(calls is None and not has_key)
-    days = authentications = 0
-    while calls > 0:
-        needs_key = days > 0 or not has_key
-        available = (left if days == 0 else settings.daily_limit) - settings.count_authenticate * needs_key
-        days += 1
-        if available > 0:
-            authentications += needs_key
-            calls -= available
-        elif days > 1:  # a limit of one call a day is spent on authenticating
-            return None, authentications
-    return days, authentications

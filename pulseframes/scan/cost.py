@@ -17,7 +17,8 @@ from pulseframes.client import PulseClient, as_client
 from pulseframes.endpoints import SEARCH
 from pulseframes.errors import InvalidQuery, QuotaExhausted
 from pulseframes.fetch.answers import Fetcher
-from pulseframes.fetch.plan import Plan, PlannedWindow, counts_in_journal, forecast
+from pulseframes.fetch.forecast import Plan, PlannedWindow, forecast
+from pulseframes.fetch.plan import counts_in_journal
 from pulseframes.query import SearchQuery
 from pulseframes.scan.bounds import bounds_of
 from pulseframes.scan.source import ApiScan, Question, find_ids, rehearsals, rehearsing

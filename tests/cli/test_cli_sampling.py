@@ -16,7 +16,7 @@ from conftest import NOW, Run, set_environment
 from polars.testing import assert_frame_equal
 
 import pulseframes as pf
-from pulseframes.fetch.plan import Plan, PlannedWindow
+from pulseframes.fetch.forecast import Plan, PlannedWindow
 from pulseframes.fetch.sync_report import SampleReport
 from pulseframes.simulator import Simulator
 from pulseframes.tables import SESSIONS
