@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 
 import polars as pl
 
+from pulseframes._arguments import check_flag
 from pulseframes.analysis.estimate import Source, estimate, with_limits
 from pulseframes.analysis.sample import Sample
 from pulseframes.errors import InvalidQuery
@@ -86,6 +87,7 @@ def compare(
     >>> windows = [("2026-11-09", "2026-11-12"), ("2026-11-12", "2026-11-15")]
     >>> change = pf.compare("lake", ["count()", "median(loading_time_ms)"], windows=windows, by="platform_name")
     """
+    check_flag("wide", wide)
     distinct = list(dict.fromkeys(measure.text for measure in parse_measures(measures)))
     found = differences(
         *(

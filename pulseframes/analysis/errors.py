@@ -6,6 +6,7 @@ from typing import Final
 
 import polars as pl
 
+from pulseframes._arguments import check_flag
 from pulseframes.analysis.estimate import Source, estimate, narrowed, sample_of, side_by_side, with_limits
 from pulseframes.analysis.page_template import Rules, page_template
 from pulseframes.query import DateLike
@@ -85,6 +86,7 @@ def error_impact(
     >>> worst = impact.head(3)["title"].to_list()
     >>> pages = pf.error_impact("lake", wide=True)["pages"]
     """
+    check_flag("wide", wide)
     sample = sample_of(source, date_from, date_to, design)
     estimates = estimate(sample, _IMPACT, by="group_id", where=where, of="errors", wide=True)
     impact = side_by_side(estimates, _IMPACT, "sessions_affected")

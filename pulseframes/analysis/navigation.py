@@ -6,6 +6,7 @@ from typing import Final
 
 import polars as pl
 
+from pulseframes._arguments import check_flag
 from pulseframes.analysis.estimate import (
     Source,
     estimate,
@@ -77,6 +78,7 @@ def paths(
     >>> steps = pf.paths("lake", rules={"/p/**": "/p/{product}"})
     >>> entries = steps.filter(pl.col("from_page").is_null())
     """
+    check_flag("wide", wide)
     sample = with_templates(sample_of(source, date_from, date_to, design), rules)
     following = PAGE.shift(-1).over("session_id", order_by="view_index").alias("to_page")
     steps = estimate(sample, "count()", by=[PAGE.alias("from_page"), following], of="page_views", wide=True)
@@ -131,6 +133,7 @@ def landings(
     --------
     >>> top = pf.landings("lake").head(5)
     """
+    check_flag("wide", wide)
     sample = with_templates(sample_of(source, date_from, date_to, design), rules)
     estimates = estimate(sample, _LANDINGS, by=PAGE, where=ENTRY, of="page_views", wide=True)
     pages = side_by_side(estimates, _LANDINGS, "entries").sort("entries", "page_template", descending=[True, False])

@@ -6,7 +6,7 @@ from typing import Final
 
 import polars as pl
 
-from pulseframes._arguments import whole_number
+from pulseframes._arguments import check_flag, whole_number
 from pulseframes.analysis.estimate import (
     Source,
     estimate,
@@ -96,6 +96,7 @@ def page_speed(
     ['page_template', 'views', 'p75_ms', 'p75_ms_lower', 'p75_ms_upper', 'sessions', 'flag']
     >>> browsers = pf.page_speed("lake", by="browser_name", where="page_template = '/checkout/payment'", wide=True)
     """
+    check_flag("wide", wide)
     sample = with_templates(sample_of(source, date_from, date_to, design), rules)
     estimates = estimate(sample, _SPEED if wide else _NARROW, by=by, where=where, of="page_views", wide=True)
     speed = side_by_side(estimates, _SPEED if wide else _NARROW, "p75_ms").sort(
@@ -155,6 +156,7 @@ def apdex(
     >>> 0 <= score <= 1
     True
     """
+    check_flag("wide", wide)
     threshold_ms = whole_number("threshold_ms", threshold_ms, least=1)
     sample = with_templates(sample_of(source, date_from, date_to, design), rules)
     score = (

@@ -202,6 +202,12 @@ def test_an_invalid_window_is_refused(ask: Ask, start: str, end: str | None, tmp
         (pf.error_impact, {"where": "page = '/'"}, "where"),
         (pf.features, {"known": "later"}, "known"),
         (pf.features, {"label": "country"}, "label"),
+        *(
+            (ask, {"wide": "yes"}, "wide")
+            for ask in (pf.page_speed, pf.apdex, pf.error_impact, pf.satisfaction, pf.paths, pf.landings)
+        ),
+        (pf.estimate, {"measures": "count()", "wide": 1}, "wide"),
+        (pf.compare, {"measures": "count()", "segments": ["true", "false"], "wide": None}, "wide"),
         (pf.features, {"time_zone": "nowhere"}, "time_zone"),
         (pf.compare, {"measures": "count()"}, "windows"),
         (pf.compare, {"measures": "count()", "segments": ["country = 'NZ'"]}, "windows"),
