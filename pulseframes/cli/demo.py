@@ -166,12 +166,10 @@ def demo(
         _show_queries(client, week_ago, today)
         if report is not None:
             _show_report(simulator, client, week_ago, today, report)
-    print(f"""With your own account (Raygun Enterprise):
+    print("""With your own account (Raygun Enterprise):
 
-    export PULSEFRAMES_API_KEY=...        # the application's settings
-    export PULSEFRAMES_CLIENT_ID=...      # plan settings, Consumers, Register Application
-    export PULSEFRAMES_CLIENT_SECRET=...
-    pulseframes search {week_ago} {today} -o week.parquet
+    pulseframes login    # asks for the API key (application settings), client ID and secret (plan settings, Consumers)
+    pulseframes search --last 7d -o week.parquet
     pulseframes details --ids-from week.parquet --limit 20 -o week
 
 Without one: `pulseframes simulate` serves simulated sessions, `pulseframes schema` describes every column.""")

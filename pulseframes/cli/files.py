@@ -33,7 +33,7 @@ class Output:
     Raises
     ------
     typer.BadParameter
-        If the address is none of a file, or the ending names no format.
+        If the address is none of a file in a bucket.
     """
 
     def __init__(self, target: str, storage_options: dict[str, str] | None = None) -> None:

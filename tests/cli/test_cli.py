@@ -204,7 +204,7 @@ def test_the_demo_shows_frames_and_calls_spent(run: Run) -> None:
     assert (code, [line for line in err.splitlines() if "came with exactly 500" not in line]) == (0, [])
     assert "SessionFrames(sessions=25 rows" in out
     assert re.search(r"Spent: \d\d of the day's 50 calls", out)
-    assert "export PULSEFRAMES_API_KEY=" in out
+    assert "pulseframes login" in out
 
 
 def test_simulate_prints_what_to_export_and_serves_until_it_is_interrupted(tmp_path: Path) -> None:
