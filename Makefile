@@ -47,7 +47,7 @@ wheel: $(VENV)/.dev
 	cd build/wheel && venv/bin/pulseframes demo > demo.txt && tail -n 3 demo.txt
 
 # The files of a release, into dist/: built twice, the second time from the sdist, so that a difference fails it.
-dist: $(VENV)/.dev
+dist: $(VENV)/.runtime
 	rm -rf dist build/again
 	$(BIN)/hatchling build --directory dist
 	mkdir -p build/again && tar -xzf dist/*.tar.gz -C build/again --strip-components=1
