@@ -5,19 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import datetime, timedelta
-from typing import Any, Final
+from datetime import datetime
+from typing import Any
 
 from pulseframes._arguments import whole_number
 from pulseframes._card import Card, Row
 from pulseframes._text import plural
 from pulseframes.client import PulseClient
-from pulseframes.fetch.backlog import (
-    describe_left_out,
-)
+from pulseframes.fetch.backlog import describe_left_out
 from pulseframes.windows import Window, span_text
-
-_WEEK: Final = timedelta(days=7)
 
 
 @dataclass(frozen=True)
