@@ -159,7 +159,7 @@ def errors(
     storage_option: StorageOptions = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show the sessions and users that each group of errors affects, with 95% intervals. Costs no call."""
+    """Show the sessions that each group of errors affects, with 95% intervals; users too with --wide. Costs no call."""
     start, end = window(last, date_from, date_to)
     destination = Destination.of(
         output, text_format, storage_option, first=("title", "share_of_sessions"), as_json=as_json
