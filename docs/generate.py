@@ -217,7 +217,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     """Register the hooks of the build."""
     app.connect("source-read", _expand)
     app.connect("autodoc-process-signature", _shorten_signature)
-    app.connect("autodoc-process-docstring", _link_names, priority=400)  # before numpydoc reads it
+    app.connect("autodoc-process-docstring", link_names, priority=400)  # before numpydoc reads it
     app.connect("env-check-consistency", _check_names)
     app.connect("build-finished", _check_pages)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
@@ -234,7 +234,7 @@ def _shorten_signature(
     return (re.sub(r"<(?:[^<>]|<[^<>]*>)*>", "...", signature) if signature else signature), returns
 
 
-def _link_names(_app: Sphinx, _what: str, where: str, _item: object, _options: object, lines: list[str]) -> None:
+def link_names(_app: Sphinx, _what: str, where: str, _item: object, _options: object, lines: list[str]) -> None:
     """Link the public names that a docstring has between double backticks; without parentheses, ``estimate`` is a column."""
     module = where.rpartition(".")[0]
 

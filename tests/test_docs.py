@@ -22,7 +22,7 @@ import pictures
 import pytest
 import yaml
 from conftest import COMMANDS, Run, check_command_line, set_environment
-from generate import GENERATED, expanded, updated
+from generate import GENERATED, expanded, link_names, updated
 
 import pulseframes as pf
 from pulseframes import errors
@@ -274,6 +274,14 @@ def test_each_decision_has_status_context_decision_and_consequences() -> None:
         text = record.read_text(encoding="utf-8")
         assert text.startswith(f"# {number}. ")
         assert re.findall(r"^## (.*)$", text, re.MULTILINE) == ["Status", "Context", "Decision", "Consequences"]
+
+
+def test_public_names_in_docstrings_are_links_but_columns_of_the_same_name_are_not() -> None:
+    lines = ["``estimate`` is a column, ``estimate()`` a function, ``Lake`` a class"]
+    link_names(None, "function", "pulseframes.compare", None, None, lines)  # type: ignore[arg-type]  # it reads only the place
+    assert lines == [
+        "``estimate`` is a column, :py:obj:`estimate() <pulseframes.estimate>` a function, :py:obj:`Lake <pulseframes.Lake>` a class"
+    ]
 
 
 def test_each_generated_part_is_on_a_page() -> None:
