@@ -77,8 +77,5 @@ def _shop() -> Iterator[None]:
             warnings.catch_warnings(),
         ):
             warnings.simplefilter("ignore", pf.PulseWarning)  # visits of bots, of which 500 page views are read
-            week = ("2026-11-09", "2026-11-16")
-            chosen = pf.choose_details(pf.search_sessions(*week), 150)
-            pf.session_details(chosen["session_id"])  # into the journal: the sync then writes each day once
-            pf.sync("lake", *week, details=1, design="pageviews")
+            pf.sync("lake", "2026-11-09", "2026-11-16", details=150, design="pageviews")
             yield
