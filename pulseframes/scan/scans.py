@@ -8,7 +8,7 @@ from importlib.util import find_spec
 import polars as pl
 from polars.io.plugins import register_io_source
 
-from pulseframes.client import PulseClient
+from pulseframes.client import PulseClient, as_client
 from pulseframes.lake import Lake, as_lake
 from pulseframes.query import EVER, DateLike, parse_window
 from pulseframes.scan.source import OF_SESSION, ApiScan
@@ -163,7 +163,7 @@ def _scan(
         return (rows if window == EVER else rows.filter(in_window(window))).drop("date")
     if find_spec("polars_io_tools") is None:
         raise ImportError(f"scan_{table.name}() over the API needs polars-io-tools: pip install 'pulseframes[scan]'")
-    source = ApiScan(table, window, client)
+    source = ApiScan(table, window, None if client is None else as_client(client))
     return register_io_source(source, schema=source.schema, validate_schema=True, is_pure=True)
 
 

@@ -3,26 +3,39 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import Run, client_of
+from conftest import NOW, Run, set_environment
 
 import pulseframes as pf
 from pulseframes.simulator import Simulator
 
 
+@pytest.fixture(scope="module")
+def shop() -> Iterator[Simulator]:
+    with Simulator(sessions=1_000, now=NOW, daily_limit=None) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def sampled(shop: Simulator, tmp_path_factory: pytest.TempPathFactory) -> pf.Lake:
+    """A day of November, with a sample."""
+    folder = tmp_path_factory.mktemp("sampled")
+    with shop.client() as client:
+        pf.sync(folder, "2026-11-18", "2026-11-19", details=25, client=client)
+    return pf.Lake(folder)
+
+
 @pytest.fixture
-def lake(simulator: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pf.Lake:
-    """A day of November, with a sample; the calls are 50 a day."""
+def lake(shop: Simulator, sampled: pf.Lake, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pf.Lake:
+    """The same, with an account of 50 calls a day."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PULSEFRAMES_DAILY_LIMIT", "50")
-    with client_of(simulator, clock=lambda: simulator.now) as client:
-        pf.sync("lake", "2026-11-18", "2026-11-19", details=30, client=client)
-    return pf.Lake("lake")
+    set_environment(monkeypatch, shop)
+    return sampled
 
 
-@pytest.mark.usefixtures("environment")
 def test_the_calls_of_some_days_are_divided_over_the_months(lake: pf.Lake, run: Run) -> None:
     code, out, _ = run("plan", lake.location, "--from", "2026-10-23", "--to", "2026-11-19", "--history", "3", "--json")
     assert code == 0
@@ -40,7 +53,6 @@ def test_the_calls_of_some_days_are_divided_over_the_months(lake: pf.Lake, run: 
     assert (more["within"] < fewer["within"]) == (more["details"] > fewer["details"])
 
 
-@pytest.mark.usefixtures("environment")
 def test_the_text_names_months_details_and_intervals(lake: pf.Lake, run: Run) -> None:
     _, out, err = run(
         "plan", lake.location, "--from", "2026-10-23", "--history", "3", "--measure", "p75(loading_time_ms)"
@@ -51,21 +63,18 @@ def test_the_text_names_months_details_and_intervals(lake: pf.Lake, run: Run) ->
     assert ", p75(loading_time_ms) ±" in text
 
 
-@pytest.mark.usefixtures("environment")
 def test_without_a_sample_there_are_details_and_no_intervals(lake: pf.Lake, run: Run) -> None:
     del lake
     _, out, err = run("plan", "new", "--from", "2026-11-01", "--history", "3")
     assert "To forecast intervals, download a few dozen details first" in out + err
 
 
-@pytest.mark.usefixtures("environment")
 def test_without_a_count_nothing_is_guessed(lake: pf.Lake, run: Run) -> None:
     del lake
     _, out, err = run("plan", "new", "--from", "2026-11-01", "--history", "3", "--no-probe")
     assert "History: unknown" in out + err
 
 
-@pytest.mark.usefixtures("environment")
 def test_one_forecast_at_a_time(lake: pf.Lake, run: Run) -> None:
     code, _, err = run("plan", lake.location, "--from", "2026-11-01", "--history", "3", "--precision", "10%")
     assert code == 2
