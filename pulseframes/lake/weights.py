@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
 import polars as pl
 
 from pulseframes.errors import InvalidQuery, PulseWarning, warn
+from pulseframes.lake.state import LakeState
 from pulseframes.sampling.columns import VIEW_WEIGHT, WEIGHT
 from pulseframes.sampling.population import session_weights
 from pulseframes.sampling.rates import of_design
 from pulseframes.tables import ERRORS, PAGE_VIEWS, SESSIONS
 from pulseframes.tables.lake_tables import in_window, is_active
 from pulseframes.windows import LOOK_BACK
-
-if TYPE_CHECKING:
-    from pulseframes.lake.lake import Lake
 
 #: The registered weights, and the weight that the rows of a table have.
 WEIGHTS: Final = "_weights"
@@ -63,7 +61,17 @@ _NATURAL: Final = re.compile(r"\bnatural\b[\w\s]*\bjoin\b", re.IGNORECASE)
 _TOLD: Final[set[str]] = set()
 
 
-def weights_of(lake: Lake) -> pl.DataFrame:
+class _SampledLake(Protocol):
+    """What the weights need of a lake."""
+
+    @property
+    def location(self) -> str: ...
+    def state(self) -> LakeState: ...
+    def design(self) -> pl.LazyFrame: ...
+    def sessions(self) -> pl.LazyFrame: ...
+
+
+def weights_of(lake: _SampledLake) -> pl.DataFrame:
     """Return the weights of a lake's last sample: ``session_id``, ``weight`` and ``view_weight``; no rows without a sample."""
     state = lake.state().find_design()
     if state is None or state.window is None:
@@ -103,7 +111,7 @@ def with_weights(query: str) -> str:
     return "".join([*parts, query[end:]])
 
 
-def warn_of_sample(lake: Lake, query: str) -> None:
+def warn_of_sample(lake: _SampledLake, query: str) -> None:
     """Warn, once for each lake, of a plain aggregate over details that only some sessions have."""
     if lake.location in _TOLD or _WEIGHTED.search(query) or not (_AGGREGATE.search(query) and _DETAILS.search(query)):
         return
