@@ -21,8 +21,8 @@ from pulseframes.tables import ITEM_TABLES, SESSIONS, Column, Table
 #: pyarrow's default block size; a longer body gets a block of its own size.
 _BLOCK: Final = 1 << 20
 
-#: To make a decoder for each field that is new would take longer than to look at all bodies.
-_MOST_DECODERS: Final = 20
+#: Unknown fields that decoders are made for; for more, looking at each body takes less time.
+_MOST_NAMES: Final = 20
 
 _BOM: Final = b"\xef\xbb\xbf"
 
@@ -144,7 +144,7 @@ def _read_what_can_be(bodies: Sequence[bytes], indices: list[int], shape: Shape)
 def _unknown_fields(bodies: Sequence[bytes], shape: Shape) -> set[str]:
     """Return the paths of undeclared fields. Bodies with none but those found before are told apart quickly."""
     paths: set[str] = set()
-    known, decoders = deepcopy(shape.known), 1
+    known = deepcopy(shape.known)
     decoder = decoder_of_names(known)
     for body in bodies:
         if _decodes(decoder, body, if_too_deep=False):
@@ -153,9 +153,10 @@ def _unknown_fields(bodies: Sequence[bytes], shape: Shape) -> set[str]:
             found = set(unknown_fields(json.loads(body), known, ""))
         except (ValueError, RecursionError):
             found = {f"{shape.endpoint.sessions_key}: a field that cannot be decoded"}
-        if found - paths and decoders < _MOST_DECODERS:
-            decoder, decoders = decoder_of_names(known), decoders + 1
-        paths |= found
+        if not found <= paths:
+            paths |= found
+            if len(paths) <= _MOST_NAMES:
+                decoder = decoder_of_names(known)
     return paths
 
 

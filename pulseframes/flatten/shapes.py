@@ -33,6 +33,7 @@ _PYTHON_TYPES: Final[dict[pa.DataType, Any]] = {
     pa.bool_(): bool,
     pa.string(): str,
 }
+_UNDECLARABLE: Final = frozenset('"\\')
 _LINKS: Final = pa.struct({"self": pa.string(), "next": pa.string(), "previous": pa.string()})
 
 #: The keys of the outline's columns.
@@ -129,14 +130,18 @@ def _names(known: pa.DataType) -> Names:
 
 
 def decoder_of_names(known: dict[str, Names]) -> msgspec.json.Decoder[Any]:
-    """Return a decoder that fails for bodies with other fields than the known ones, whatever their values are."""
+    """Return a decoder that fails for bodies with other fields than the known ones, whatever their values are.
+
+    It fails for names with quotes, backslashes or control characters too, which msgspec cannot declare.
+    """
     return msgspec.json.Decoder(_type_of_names(known))
 
 
 def _type_of_names(known: Names) -> Any:
     if known is None:
         return msgspec.Raw
-    names = {f"_{number}": name for number, name in enumerate(known)}
+    declarable = (name for name in known if name.isprintable() and not _UNDECLARABLE.intersection(name))
+    names = {f"_{number}": name for number, name in enumerate(declarable)}
     fields = [(name, _type_of_names(known[key]), msgspec.Raw()) for name, key in names.items()]
     struct = msgspec.defstruct("Names", fields, rename=names, gc=False, forbid_unknown_fields=True)
     return struct | list[struct] | None  # type: ignore[valid-type]  # made at run time

@@ -10,6 +10,7 @@ from typing import Any
 
 import polars as pl
 import pytest
+from hypothesis import given, settings, strategies as st
 from support import reference_flatten
 from support.documents import DETAIL, SUMMARY, detail_body, search_body
 
@@ -250,6 +251,34 @@ def test_unknown_fields_are_reported_and_reject_nothing() -> None:
     assert len(rows(answers, "sessions")) == 2
     search = flatten_answers([search_body(SUMMARY | {"score": 1}, total=1, version=2)], endpoints.SEARCH)
     assert search.unknown_fields == {"sessions[].score", "version"}
+
+
+NAMES = st.text(st.characters() | st.sampled_from('"\\\t\x00\ud800é'), max_size=6)
+
+
+@settings(max_examples=60)
+@given(st.lists(st.tuples(NAMES, st.sampled_from(["session", "user", "view"])), min_size=1, max_size=4), st.booleans())
+def test_unknown_fields_may_have_any_name(names: list[tuple[str, str]], again: bool) -> None:
+    bodies = []
+    for name, place in names * (2 if again else 1):
+        document = json.loads(json.dumps({"session": DETAIL}))
+        places = {
+            "session": document["session"],
+            "user": document["session"]["user"],
+            "view": document["session"]["pageViews"][0],
+        }
+        places[place].setdefault(name, 1)
+        bodies.append(json.dumps(document).encode())
+    answers = flatten_answers(bodies, endpoints.DETAIL)
+    assert len(rows(answers, "sessions")) == len(bodies)
+    paths = {"session": "session.{}", "user": "session.user.{}", "view": "session.pageViews[].{}"}
+    known = {"session": DETAIL, "user": DETAIL["user"], "view": DETAIL["pageViews"][0]}
+    assert answers.unknown_fields == {paths[place].format(name) for name, place in names if name not in known[place]}
+
+
+def test_a_great_many_unknown_fields_are_all_reported() -> None:
+    bodies = [detail_body(**{f"new{number}_{each}": 1 for each in range(100)}) for number in range(5)]
+    assert len(flatten_answers(bodies, endpoints.DETAIL).unknown_fields) == 500
 
 
 def test_an_unknown_field_may_have_a_different_type_in_each_answer() -> None:
