@@ -1,4 +1,4 @@
-"""Calls that threads of this process are waiting for: one that asks the same at the same time waits for the answer."""
+"""Calls that have not been answered yet: threads that ask the same question at the same time share one."""
 
 from __future__ import annotations
 
@@ -12,27 +12,28 @@ from pulseframes.client.transport import Answer
 
 
 class InFlight:
-    """The calls that were sent and are not answered yet."""
+    """The calls of this process that were sent and are not answered yet."""
 
     def __init__(self) -> None:
         self._lock = ForkedLock()
         self._calls: dict[Hashable, Future[Answer | None]] = {}
 
     def share(self, question: Hashable, send: Callable[[], Answer]) -> Answer:
-        """Send a call, or wait for the answer to the same question; if there is none, send the call all the same."""
-        key = (os.getpid(), question)  # a forked child has no threads that could answer
-        with self._lock:
-            call = self._calls.get(key)
-            if call is None:
-                mine = self._calls[key] = Future[Answer | None]()
-        if call is not None:
-            answer = call.result()
-            return self.share(question, send) if answer is None else replace(answer, kept=True)
-        answer = None
+        """Send a call, or wait for the one that asks the same question. If that one fails, send the call all the same."""
+        key = (os.getpid(), question)  # a forked child has none of the threads that could answer
+        mine: Future[Answer | None] = Future()
         try:
-            answer = send()
+            with self._lock:
+                first = self._calls.setdefault(key, mine)
+            if first is mine:
+                answer = send()
+                mine.set_result(answer)
+                return answer
         finally:
             with self._lock:
-                del self._calls[key]
-            mine.set_result(answer)
-        return answer
+                if self._calls.get(key) is mine:
+                    del self._calls[key]
+            if not mine.done():
+                mine.set_result(None)
+        shared = first.result()
+        return send() if shared is None else replace(shared, kept=True)
