@@ -138,8 +138,7 @@ class Sender:
                 asked_at=self._when(asked_at, answer),
                 retry_at=self._retry_at(answer, request),
             )
-            self._record_answer(answer, endpoint, started)
-            return answer
+            return replace(answer, recorded=self._record_answer(answer, endpoint, started))
         if missed.unsent:
             self._count(request, -1)
         received = b"" if endpoint is AUTHENTICATE else self._redacted(missed.status, missed.received)
@@ -152,17 +151,18 @@ class Sender:
         with self._counting:
             self.calls_spent += change * request.counted
 
-    def _record_answer(self, answer: Answer, endpoint: Endpoint, started: float) -> None:
+    def _record_answer(self, answer: Answer, endpoint: Endpoint, started: float) -> bool:
         body = b"" if endpoint is AUTHENTICATE else answer.body
         blocked_until = answer.retry_at if answer.status == TOO_MANY_REQUESTS else None
         true_at = None if clock_problem(answer.ahead) is None else answer.asked_at
-        self._record(
+        recorded = self._record(
             answer.call_id, "answered", answer.status, body, started, blocked_until=blocked_until, true_at=true_at
         )
         if _log.isEnabledFor(logging.INFO):
             milliseconds, size = 1000 * (time.perf_counter() - started), len(answer.body)
             text = "%s %d, %.0f ms, %d bytes, %s calls left (call %d)"
             _log.info(text, endpoint.name, answer.status, milliseconds, size, self._calls_left(), answer.call_id)
+        return recorded
 
     def _when(self, asked_at: datetime, answer: Answer) -> datetime:
         """Return when a call was sent: by the server's clock if ours is wrong, which is told once."""
@@ -209,8 +209,8 @@ class Sender:
         *,
         blocked_until: datetime | None = None,
         true_at: datetime | None = None,
-    ) -> None:
-        """Record how a call ended. If that fails, the answer can still be used, so the run continues with a warning."""
+    ) -> bool:
+        """Record how a call ended, and return whether that is on disk. If it fails, the run continues with a warning."""
         try:
             self._journal.complete(
                 call_id,
@@ -223,6 +223,8 @@ class Sender:
             )
         except JournalError as problem:
             warn(JournalWarning, f"Call {call_id} could not be recorded in the journal, nor its answer: {problem}")
+            return False
+        return self._journal.path is not None
 
 
 def clock_problem(ahead: timedelta) -> str | None:

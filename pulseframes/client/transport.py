@@ -65,6 +65,8 @@ class Answer:
         How far this machine's clock is ahead of the server's ``Date``; 0 if there was none.
     retry_at : datetime or None
         When a refused call may be tried again; None if that is not known.
+    recorded : bool
+        True if the server gave it and it is in a journal on disk since.
     """
 
     endpoint: str
@@ -77,6 +79,7 @@ class Answer:
     forgotten: int = 0
     ahead: timedelta = timedelta(0)
     retry_at: datetime | None = None
+    recorded: bool = False
 
     @property
     def ok(self) -> bool:

@@ -15,9 +15,10 @@ from support.documents import SUMMARY, detail_body, search_body
 
 import pulseframes as pf
 from pulseframes import endpoints
+from pulseframes.fetch.draw import SampleDraw
 from pulseframes.simulator import Fault, Simulator
 from pulseframes.tables import SESSIONS
-from pulseframes.windows import Window
+from pulseframes.windows import LOOK_BACK, Window
 
 DAY = timedelta(days=1)
 ONLY_IN_DETAILS = [column.name for column in SESSIONS.columns if endpoints.SEARCH not in column.endpoints]
@@ -663,3 +664,46 @@ def test_days_that_were_read_by_a_clock_that_was_ahead_of_a_server_without_one_a
         assert_has_all(lake, shop, start, clock.now)
         assert pf.sync(lake, start, client=client).calls_spent == 0
     assert lake.state().coverage.windows()[-1].end <= clock.now
+
+
+# Details in the lake
+
+
+def detailed(lake: pf.Lake) -> int:
+    return int(lake.sessions().select(pl.col("detail_fetched_at").is_not_null().sum()).collect().item())
+
+
+@pytest.mark.parametrize(("home", "seen"), [("home", {1: 0, 49: 0, 50: 50, 51: 50}), (":memory:", {1: 1, 2: 2, 3: 3})])
+def test_details_are_in_the_lake_50_at_a_time_or_at_once_if_the_journal_keeps_nothing(
+    shop: Simulator, clock: Clock, tmp_path: Path, home: str, seen: dict[int, int]
+) -> None:
+    lake, week = pf.Lake(tmp_path / "lake"), (clock.now - 7 * DAY, clock.now)
+    found: dict[int, int] = {}
+
+    def look(progress: pf.Progress) -> None:
+        if progress.what == "details" and progress.done in seen:
+            found[progress.done] = detailed(lake)
+
+    where = home if home == ":memory:" else tmp_path / home
+    with client_of(shop, clock=clock, changes={"home": where}) as client:
+        pf.sync(lake, *week, details=max(seen) + 1, client=client, progress=look)
+    assert found == seen
+    assert detailed(lake) == max(seen) + 1
+
+
+def test_a_session_without_details_ends_its_batch_and_is_not_asked_for_again(
+    shop: Simulator, clock: Clock, tmp_path: Path
+) -> None:
+    lake, week = pf.Lake(tmp_path / "lake"), (clock.now - 7 * DAY, clock.now)
+    with client_of(shop, clock=clock, changes={"home": tmp_path / "home"}) as client:
+        pf.sync(lake, *week, client=client)
+        gone = SampleDraw(lake, pf.Design(), Window(*week), LOOK_BACK).pending()[2]
+        shop.remove(gone)
+        found: dict[int, int] = {}
+        steps = lambda step: found.setdefault(step.done, detailed(lake))  # noqa: E731  short
+        report = pf.sync(lake, *week, details=5, client=client, progress=steps)
+        assert report.missing == [gone]
+        assert found == {1: 0, 2: 0, 3: 2, 4: 2, 5: 2}
+        assert detailed(lake) == 4
+        failed = lake.sessions().filter(pl.col("detail_failed_at").is_not_null()).collect()["session_id"]
+        assert failed.to_list() == [gone]
