@@ -14,10 +14,11 @@ from typing import Any, Final, Protocol
 
 from pulseframes._arguments import check_callable
 from pulseframes._text import plural
+from pulseframes.errors import PulseError
 
-#: A bar that nobody asked for appears after so many seconds.
+#: Seconds until a bar appears that nobody asked for.
 DELAY: Final = 2.0
-#: A bar in a notebook is drawn again after so many seconds.
+#: Seconds until a bar in a notebook is drawn again.
 _REDRAWN: Final = 0.1
 #: Terminals that cannot draw one.
 _DUMB: Final = ("dumb", "unknown")
@@ -100,7 +101,16 @@ def is_watched() -> bool:
     """Return whether a person probably watches: this is a notebook, or stderr is a terminal that can draw."""
     if _in_notebook():
         return True
-    return sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") not in _DUMB
+    return is_terminal(sys.stderr) and os.environ.get("TERM") not in _DUMB
+
+
+def is_terminal(stream: object) -> bool:
+    """Return whether a stream is a terminal; a missing or closed one, or one that only writes, is not."""
+    isatty = getattr(stream, "isatty", None)
+    try:
+        return isatty is not None and bool(isatty())
+    except ValueError:  # closed
+        return False
 
 
 def _in_notebook() -> bool:
@@ -128,19 +138,24 @@ class _Bar:
         self._calls_left = calls_left
         self._begun = time.monotonic()
         self._view: _OnTerminal | _InNotebook | None = None
+        self._opened = False
         self._left = 0
 
     def __call__(self, progress: Progress, /) -> None:
-        if self._view is None and time.monotonic() - self._begun >= DELAY:
+        if not self._opened and time.monotonic() - self._begun >= DELAY:
             self.open(progress.calls)
         if self._view is not None:
             self._view.update(progress, self._calls(progress.calls))
 
     def open(self, spent: int = 0) -> None:
-        """Draw the bar, unless another one stands on the terminal."""
+        """Draw the bar; if another one stands on the terminal, or the quota cannot be read, this one stays hidden."""
         global _shown  # noqa: PLW0603  a terminal has one
-        # Read once and counted down, because hundreds of cached responses may come in a second.
-        self._left = self._calls_left() + spent
+        self._opened = True
+        try:
+            # Read once and counted down, because hundreds of cached responses may come in a second.
+            self._left = self._calls_left() + spent
+        except PulseError:  # a bar is not worth stopping a run that was paid for
+            return
         with _showing:
             if _in_notebook():
                 self._view = _InNotebook()
@@ -163,7 +178,7 @@ class _Bar:
 
 
 class _OnTerminal:
-    """A bar of rich's. While it stands, rich prints above it what goes to stdout and stderr, such as warnings."""
+    """A bar of rich's. While it stands, rich prints above it what goes to the terminal, such as warnings."""
 
     def __init__(self, calls: str) -> None:
         from rich.console import Console
@@ -175,7 +190,9 @@ class _OnTerminal:
             MofNCompleteColumn(),
             TextColumn("{task.fields[calls]}"),
         )
-        self._bars = Bars(*columns, console=Console(stderr=True), transient=True)
+        # Redirected to a file or pipe, stdout is data: rich would write it to stderr.
+        console, to_terminal = Console(stderr=True), is_terminal(sys.stdout)
+        self._bars = Bars(*columns, console=console, transient=True, redirect_stdout=to_terminal)
         self._task = self._bars.add_task("", total=None, calls=calls)
         self.start, self.stop = self._bars.start, self._bars.stop
 

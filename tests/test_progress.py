@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import redirect_stderr
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
+from pathlib import Path
+from threading import Thread
 from types import SimpleNamespace
 from typing import Any
 
@@ -176,6 +179,94 @@ def test_of_two_bars_the_second_is_not_drawn_and_the_first_stays() -> None:
                 second(pf.Progress("details", 1, 2, 1))
             assert _progress._shown is first is not None
         assert "8 left" not in terminal.text()
+
+
+@pytest.mark.usefixtures("at_once")
+def test_a_hidden_bar_reads_the_quota_once() -> None:
+    reads: list[int] = []
+
+    def calls_left() -> int:
+        reads.append(1)
+        return 8
+
+    with on_a_terminal(), reporting(progress=True, calls_left=lambda: 7), reporting(None, calls_left) as second:
+        assert second is not None
+        for done in range(5):
+            second(pf.Progress("details", done, 5, done))
+    assert len(reads) == 1
+
+
+@pytest.mark.usefixtures("at_once")
+@pytest.mark.parametrize("progress", [True, None])
+def test_a_quota_that_cannot_be_read_stops_no_run(
+    client: pf.PulseClient, monkeypatch: pytest.MonkeyPatch, progress: bool | None
+) -> None:
+    def locked(_: pf.PulseClient) -> pf.Quota:
+        raise pf.JournalError("The journal is locked.")
+
+    monkeypatch.setattr(pf.PulseClient, "quota", locked)
+    with on_a_terminal() as terminal:
+        assert len(pf.search_sessions(*WEEK, limit=10, client=client, progress=progress)) == 10
+        assert terminal.text() == ""
+
+
+class _WritesOnly:
+    """A stderr as some servers and test runners set it."""
+
+    def write(self, text: str) -> int:
+        return len(text)
+
+    def flush(self) -> None:
+        """There is nothing to flush."""
+
+
+def _closed() -> io.StringIO:
+    stream = io.StringIO()
+    stream.close()
+    return stream
+
+
+@pytest.mark.usefixtures("at_once")
+@pytest.mark.parametrize("stderr", [_WritesOnly(), _closed()], ids=["writes only", "closed"])
+def test_a_stderr_that_cannot_be_a_terminal_is_not_watched(client: pf.PulseClient, stderr: Any) -> None:
+    with redirect_stderr(stderr):
+        assert len(pf.search_sessions(*WEEK, limit=10, client=client)) == 10
+
+
+@pytest.mark.parametrize("stdout_is_a_file", [True, False], ids=["a file", "the terminal"])
+def test_what_other_threads_print_meanwhile_goes_where_stdout_goes(tmp_path: Path, stdout_is_a_file: bool) -> None:
+    rows = [f"row {number}" for number in range(20)]
+    path = tmp_path / "rows.txt"
+    shown: list[bytes] = []
+    with _pty(shown) as terminal, path.open("w", encoding="utf-8") as file, redirect_stderr(terminal):
+        with redirect_stdout(file if stdout_is_a_file else terminal), reporting(progress=True, calls_left=lambda: 7):
+            thread = Thread(target=lambda: sys.stdout.write("".join(f"{row}\n" for row in rows)))
+            thread.start()
+            thread.join()
+    lines = re.split(r"[\r\n]|\x1b\[[0-9;?]*[A-Za-z]", b"".join(shown).decode())
+    assert any("7 left" in line for line in lines)
+    assert [line for line in lines if line.startswith("row")] == ([] if stdout_is_a_file else rows)
+    assert path.read_text(encoding="utf-8").splitlines() == (rows if stdout_is_a_file else [])
+
+
+@contextmanager
+def _pty(shown: list[bytes]) -> Iterator[io.TextIOWrapper]:
+    """Yield a real terminal; what it shows is in ``shown`` at the end."""
+    screen, end = os.openpty()
+
+    def read() -> None:
+        with suppress(OSError):  # the other end is closed
+            while chunk := os.read(screen, 4096):
+                shown.append(chunk)
+
+    reader = Thread(target=read)
+    reader.start()
+    try:
+        with os.fdopen(end, "w", encoding="utf-8") as terminal:
+            yield terminal
+    finally:
+        reader.join()
+        os.close(screen)
 
 
 def test_a_bar_is_removed_if_the_call_fails() -> None:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 import typer
 
 import pulseframes as pf
-from pulseframes._progress import paused, reporting
+from pulseframes._progress import is_terminal, paused, reporting
 from pulseframes._text import escaped, plural
 from pulseframes.cli.options import TextFormat
 
@@ -126,7 +126,7 @@ def _spent(client: pf.PulseClient) -> str:
 @contextmanager
 def progress_bar(client: pf.PulseClient) -> Iterator[pf.ProgressHook | None]:
     """Show progress, and the calls spent and left, on a terminal; yield None elsewhere."""
-    wanted = not _QUIET.get() and sys.stderr.isatty()
+    wanted = not _QUIET.get() and is_terminal(sys.stderr)
     with reporting(wanted, lambda: client.quota().left) as hook:
         yield hook
 
