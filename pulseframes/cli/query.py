@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 import pulseframes as pf
+from pulseframes._text import plural
 from pulseframes.cli.app import app, examples
 from pulseframes.cli.files import Destination, Output
 from pulseframes.cli.options import (
@@ -30,6 +32,9 @@ from pulseframes.cli.options import (
     window,
 )
 from pulseframes.cli.output import alert, info, print_json
+
+if TYPE_CHECKING:
+    import polars as pl
 
 
 @app.command(
@@ -134,12 +139,10 @@ def pages(
     as_json: AsJson = False,
 ) -> None:
     """Show the load times of each page template, or group, with 95% intervals. Costs no call."""
-    by = by or ["page_template"]
-    start, end = window(last, date_from, date_to)
+    by, days = by or ["page_template"], window(last, date_from, date_to)
     destination = Destination.of(output, text_format, storage_option, first=(*by, "p75_ms"), as_json=as_json)
     place = open_lake(lake, storage_option)
-    destination.write(pf.page_speed(place, by=by, where=where, date_from=start, date_to=end, design=design, wide=wide))
-    _describe_sample(place, design)
+    _analyse(place, days, design, destination, lambda sample: pf.page_speed(sample, by=by, where=where, wide=wide))
 
 
 @app.command(
@@ -160,13 +163,10 @@ def errors(
     as_json: AsJson = False,
 ) -> None:
     """Show the sessions that each group of errors affects, with 95% intervals; users too with --wide. Costs no call."""
-    start, end = window(last, date_from, date_to)
-    destination = Destination.of(
-        output, text_format, storage_option, first=("title", "share_of_sessions"), as_json=as_json
-    )
+    days, first = window(last, date_from, date_to), ("title", "share_of_sessions")
+    destination = Destination.of(output, text_format, storage_option, first=first, as_json=as_json)
     place = open_lake(lake, storage_option)
-    destination.write(pf.error_impact(place, where=where, date_from=start, date_to=end, design=design, wide=wide))
-    _describe_sample(place, design)
+    _analyse(place, days, design, destination, lambda sample: pf.error_impact(sample, where=where, wide=wide))
 
 
 @app.command(
@@ -192,28 +192,38 @@ def satisfaction(
     as_json: AsJson = False,
 ) -> None:
     """Show the share of sessions with each satisfaction rating, per period, with 95% intervals. Costs no call."""
-    start, end = window(last, date_from, date_to)
+    days = window(last, date_from, date_to)
     first = ("period", *(by or ()), "satisfaction_rating", "share")
     destination = Destination.of(output, text_format, storage_option, first=first, as_json=as_json)
     place = open_lake(lake, storage_option)
-    destination.write(
-        pf.satisfaction(
-            place,
-            every=every,
-            time_zone=time_zone,
-            by=by,
-            where=where,
-            date_from=start,
-            date_to=end,
-            design=design,
-            wide=wide,
-        )
+    options: dict[str, Any] = {"every": every, "time_zone": time_zone, "by": by, "where": where, "wide": wide}
+    _analyse(place, days, design, destination, lambda sample: pf.satisfaction(sample, **options))
+
+
+def _analyse(
+    lake: pf.Lake,
+    days: tuple[str | None, str | None],
+    design: str | None,
+    destination: Destination,
+    analysis: Callable[[pf.Sample], pl.DataFrame],
+) -> None:
+    """Write an analysis of a lake's details, and print what its figures rest on."""
+    from pulseframes.analysis.sample import sample_or_details
+
+    sample = sample_or_details(lake, *days, design)
+    destination.write(analysis(sample))
+    if sample.is_drawn:
+        _describe_sample(lake, design)
+        return
+    sessions = len(pf.Sample.of_everybody(lake, *days, columns=()).population)
+    info(
+        f"Details: {len(sample.population):,} of {plural(sessions, 'session')}, not sampled at random. These figures represent no "
+        "other sessions."
     )
-    _describe_sample(place, design)
 
 
 def _describe_sample(lake: pf.Lake, design: str | None) -> None:
-    """Print what the figures rest on."""
+    """Print what the figures of a sample or of all sessions rest on."""
     from pulseframes.analysis.sample import describe_response
 
     info(

@@ -6,6 +6,7 @@ import io
 import json
 import math
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -123,13 +124,33 @@ def test_json_files_and_tables_hold_what_the_function_returns(
     assert (code, pl.read_csv(io.StringIO(out)).shape) == (0, wanted.shape)
 
 
-def test_details_that_were_not_drawn_are_said_to_represent_no_others(run: Run, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def newest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The newest details of a lake, and in ``all`` those of all sessions."""
+    folder = tmp_path_factory.mktemp("newest")
     with Simulator(sessions=80, now=NOW, daily_limit=None) as shop, client_of(shop) as client:
-        pf.sync(tmp_path / "lake", "2026-11-01", details=20, design="newest", client=client)
-    code, out, _ = run("pages", tmp_path / "lake")
+        pf.sync(folder / "newest", "2026-11-01", details=20, design="newest", client=client)
+        pf.sync(folder / "all", "2026-11-17", details="all", design="newest", client=client)
+    return folder
+
+
+def test_details_that_were_not_drawn_are_said_to_represent_no_others(newest: Path, run: Run) -> None:
+    code, out, _ = run("pages", newest / "newest")
     assert code == 0
     assert "* not drawn: these details were not drawn at random, and represent no other sessions." in out
     assert " to " not in out.partition("───")[2].partition("\n* ")[0]
+
+
+@pytest.mark.parametrize("command", ["pages", "errors", "satisfaction"])
+def test_only_figures_of_all_sessions_are_said_to_need_no_sample(newest: Path, run: Run, command: str) -> None:
+    exact = "No sample was needed: these figures are known for all sessions in the lake.\n"
+    assert run(command, newest / "all")[2] == exact
+    sessions = len(pf.Lake(newest / "newest").sessions().collect())
+    text = "Details: {} of {} sessions, not sampled at random. These figures represent no other sessions.\n"
+    assert run(command, newest / "newest")[2] == text.format(20, sessions)
+    before = run(command, newest / "newest", "--to", "2026-11-02")[2]
+    assert re.fullmatch(text.format("0", "[0-9]+"), before)
+    assert str(sessions) not in before
 
 
 def test_no_rows_are_said_to_be_none(lake: Path, run: Run) -> None:
