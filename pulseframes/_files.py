@@ -8,7 +8,7 @@ import os
 import tempfile
 import zipfile
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import IO, TYPE_CHECKING, Any, Final
 
 import polars as pl
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _TIME: Final = "%Y-%m-%dT%H:%M:%S%.6fZ"
 #: How many rows a sheet of Excel has below the names, how long a text is, and up to where it keeps all digits of a number.
 _EXCEL_ROWS: Final = 1_048_575
-_EXCEL_TEXT: Final = 32_767
+EXCEL_TEXT: Final = 32_767
 _EXCEL_EXACT: Final = 10**15
 
 
@@ -58,7 +58,7 @@ def _write_excel(frame: pl.DataFrame, file: IO[bytes]) -> None:
         many = f"more than {_EXCEL_ROWS:,} rows" if len(frame) > _EXCEL_ROWS else "two columns of the same name"
         raise pl.exceptions.ComputeError(f"Excel cannot hold {many}")
     with excel().Workbook(file, options) as workbook:
-        pl.DataFrame([_excel_column(column) for column in frame.get_columns()]).write_excel(workbook, autofit=True)
+        _excel_frame(frame).with_columns(pl.col(pl.String).str.head(EXCEL_TEXT)).write_excel(workbook, autofit=True)
 
 
 def excel() -> Any:
@@ -76,12 +76,17 @@ def excel() -> Any:
     return xlsxwriter
 
 
+def _excel_frame(frame: pl.DataFrame) -> pl.DataFrame:
+    return pl.DataFrame([_excel_column(column) for column in frame.get_columns()])
+
+
 def _excel_column(column: pl.Series) -> pl.Series:
     """Return a column as Excel can hold it: ids and other long numbers as text, and times without a zone, in UTC."""
     kind = column.dtype
     if kind.is_integer():
-        is_long = column.name.endswith("_id") or not column.is_between(-_EXCEL_EXACT, _EXCEL_EXACT).all()
-        return column.cast(pl.String) if is_long else column
+        ends: list[Any] = [column.min(), column.max()]  # of Python, because not every type holds the limit
+        is_long = any(end is not None and abs(end) > _EXCEL_EXACT for end in ends)
+        return column.cast(pl.String if is_long or column.name.endswith("_id") else pl.Int64)
     if kind.is_float():
         return column.replace([math.inf, -math.inf, math.nan], None)
     if isinstance(kind, pl.Datetime):
@@ -92,7 +97,15 @@ def _excel_column(column: pl.Series) -> pl.Series:
         column = column.list.eval(pl.element().cast(pl.String)).list.join(", ")
     elif kind.is_nested() or kind in (pl.Binary, pl.Object):
         raise pl.exceptions.ComputeError(f"Excel cannot hold {column.name}, which is {kind}")
-    return column.str.head(_EXCEL_TEXT) if column.dtype == pl.String else column
+    return column
+
+
+def cut_columns(frame: pl.DataFrame, file_format: str) -> list[str]:
+    """Return the names of the columns that a file of this format has only the beginnings of texts of."""
+    if file_format != "xlsx":
+        return []
+    texts = _excel_frame(frame).select(pl.col(pl.String).str.len_chars().max() > EXCEL_TEXT)
+    return [column.name for column in texts if column.any()]
 
 
 #: The formats of text and data by file extension.
@@ -105,15 +118,15 @@ FORMATS: Final[dict[str, Callable[[pl.DataFrame, IO[bytes]], None]]] = {
 _WRITERS: Final = FORMATS | {"xlsx": _write_excel}
 
 
-def format_of(path: Path) -> str:
-    """Return the format that a file's extension names.
+def format_of(path: Path | str) -> str:
+    """Return the format that the extension of a file's path or address names.
 
     Raises
     ------
     ValueError
         If it names none.
     """
-    extension = path.suffix.lower().lstrip(".")
+    extension = PurePath(path).suffix.lower().lstrip(".")
     if extension not in _WRITERS:
         raise ValueError(f"{path} must end in .parquet, .csv, .ndjson or .xlsx.")
     return extension

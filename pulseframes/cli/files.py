@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +42,7 @@ class Output:
         self._options = storage_options
         self._path = Path(target)
         folder, _, self._name = target.rpartition("/")
-        self._store = _bucket(folder, storage_options) if "://" in target else None
+        self._store = _bucket(folder, self._name, storage_options) if "://" in target else None
 
     def with_ending(self, ending: str) -> Output:
         """Return the file beside this one with another ending."""
@@ -74,19 +75,24 @@ class Output:
 
         if self._store is None:
             check_keeps_rows(self._path, rows)
-        elif not rows and may_have_rows(self._store.read(self._name) or b"", format_of(self._path)):
+        elif not rows and may_have_rows(self._store.read(self._name) or b"", format_of(self.target)):
             raise would_lose_rows(self.target)
 
     def write_frame(self, frame: pl.DataFrame) -> None:
         """Write or replace the file with a frame."""
-        from pulseframes._files import encoded, format_of, write_frame
+        from pulseframes._files import EXCEL_TEXT, cut_columns, encoded, format_of, write_frame
 
-        file_format = format_of(self._path)
+        file_format = format_of(self.target)
         if self._store is None:
             write_frame(frame, self._path, file_format)
         else:
             self._store.write(self._name, encoded(frame, file_format))
         info(f"Wrote {self.target}: {plural(len(frame), 'row')}.")
+        if cut := cut_columns(frame, file_format):
+            alert(
+                f"warning: texts in {', '.join(cut)} were cut to {EXCEL_TEXT:,} characters, the most in a cell of Excel. Write "
+                "Parquet to keep them whole."
+            )
 
     def delete(self) -> None:
         """Delete the file, if there is one."""
@@ -96,16 +102,19 @@ class Output:
             self._store.delete([self._name])
 
 
-def _bucket(folder: str, storage_options: dict[str, str] | None) -> Store:
-    """Return the storage of an address, which may hold a secret and is not shown if it is wrong."""
+def _bucket(folder: str, name: str, storage_options: dict[str, str] | None) -> Store:
+    """Return the storage of a file's address, which may hold a secret and is not shown if it is wrong."""
     from pulseframes.lake import open_store
 
+    invalid = _unfit("it is not the address of a file in a bucket, such as s3://bucket/week.parquet.")
+    if {*"?#"} & {*name}:  # a token, as of Azure
+        raise invalid
     try:
         return open_store(folder, storage_options)
     except pf.InvalidQuery as problem:
         if problem.argument == "storage_options":
             raise
-        raise _unfit("it is not the address of a file in a bucket, such as s3://bucket/week.parquet.") from None
+        raise invalid from None
 
 
 def _unfit(message: str) -> typer.BadParameter:
@@ -202,7 +211,7 @@ def _check_format(target: str) -> None:
     from pulseframes._files import excel, format_of
 
     try:
-        if format_of(Path(target)) == "xlsx":
+        if format_of(target) == "xlsx":
             excel()  # raises if it is not installed
     except ValueError as problem:
         raise _unfit(str(problem)) from None
@@ -245,6 +254,8 @@ def ids_in(path: Path | None) -> list[int]:
         return []
     from pulseframes._files import read_column
 
+    if re.match(r"\w[\w+.-]+:/", str(path)):  # which may hold a secret
+        raise typer.BadParameter("it must be a file of this machine, not an address.", param_hint="--ids-from")
     if path.is_dir():
         message = f"{path} is a folder. Name a file with session ids, such as {path / 'sessions.parquet'}."
         raise typer.BadParameter(message, param_hint="--ids-from")

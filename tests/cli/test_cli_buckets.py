@@ -14,6 +14,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 from conftest import Run, client_of, set_environment
+from lake.test_lake import session_rows
 from lake.test_remote_storage import KEY, SECRET, _no_cloud_of_the_developer, endpoint, options_of  # noqa: F401  fixtures
 from polars.testing import assert_frame_equal
 
@@ -39,6 +40,14 @@ def shop(simulator: Simulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     monkeypatch.setenv("PULSEFRAMES_DAILY_LIMIT", "10000")
     monkeypatch.chdir(tmp_path)
     return simulator
+
+
+@pytest.fixture
+def lake(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
+    """A lake of two sessions, and a working folder."""
+    monkeypatch.chdir(tmp_path)
+    pf.Lake("lake").write(session_rows({"session_id": 1, "country": "NZ"}, {"session_id": 2}))
+    return "lake"
 
 
 READERS: dict[str, Callable[[bytes], pl.DataFrame]] = {
@@ -110,7 +119,10 @@ def test_a_report_and_figures_of_a_lake_in_a_bucket_go_into_the_bucket(
     ("target", "code", "said"),
     [
         ("s3://no-such-bucket/x.parquet", 1, "there is no such bucket or container. Create it first"),
-        ("s3://lake/x.txt", 2, "must end in .parquet, .csv, .ndjson or .xlsx"),
+        ("s3://lake/x.txt", 2, "s3://lake/x.txt must end in .parquet, .csv, .ndjson or .xlsx"),
+        (f"az://lake/x.parquet?sv=1&sig={SECRET}", 2, "it is not the address of a file in a bucket"),
+        (f"az://lake/x?sig={SECRET}.parquet", 2, "it is not the address of a file in a bucket"),
+        (f"s3://lake/x.txt#{SECRET}", 2, "it is not the address of a file in a bucket"),
         ("s3://x.parquet", 2, "it is not the address of a file in a bucket, such as s3://bucket/week.parquet."),
         (f"s3://{KEY}:{SECRET}@lake/x.parquet", 2, "it is not the address of a file in a bucket"),
         ("ftp://lake/x.parquet", 2, "it is not the address of a file in a bucket"),
@@ -124,6 +136,12 @@ def test_a_target_that_cannot_be_written_is_refused_before_a_call_is_spent(
     assert said in " ".join(err.replace("│", " ").split())
     assert SECRET not in err
     del bucket
+
+
+def test_session_ids_are_not_read_from_an_address_whose_secret_is_not_shown(run: Run) -> None:
+    code, _, err = run("details", "--ids-from", f"az://lake/x.parquet?sig={SECRET}")
+    assert (code, "it must be a file of this machine, not an address" in err) == (2, True)
+    assert SECRET not in err
 
 
 def test_a_report_in_a_bucket_is_html_and_not_opened(run: Run, bucket: str) -> None:
@@ -166,6 +184,33 @@ def test_excel_keeps_every_digit_of_an_id_and_runs_nothing_of_the_data() -> None
     assert "<f>" not in cells
     assert may_have_rows(encoded(frame, "xlsx"), "xlsx")
     assert not may_have_rows(encoded(frame.clear(), "xlsx"), "xlsx")
+
+
+@pytest.mark.parametrize("kind", sorted(pl.datatypes.group.INTEGER_DTYPES, key=str), ids=str)
+def test_excel_holds_integers_of_every_type_as_numbers_up_to_fifteen_digits(kind: type[pl.DataType]) -> None:
+    pytest.importorskip("xlsxwriter", reason="the extra excel")
+    largest = pl.select(kind.max()).item()  # type: ignore[attr-defined]  # of integers
+    frame = pl.DataFrame({"small": [7, None], "large": [largest, None]}, schema={"small": kind, "large": kind})
+    cells = sheet(encoded(frame, "xlsx"))
+    assert "<v>7</v>" in cells
+    assert (f"<v>{largest}</v>" if largest < 10**15 else f">{largest}<") in cells
+    assert not may_have_rows(encoded(frame.clear(), "xlsx"), "xlsx")
+    assert may_have_rows(encoded(frame.tail(1), "xlsx"), "xlsx")
+
+
+def test_a_number_that_sql_computes_goes_into_excel(lake: str, run: Run) -> None:
+    pytest.importorskip("xlsxwriter", reason="the extra excel")
+    query = "SELECT session_id, CASE WHEN country='NZ' THEN 1 ELSE 0 END AS nz FROM sessions"
+    code, _, err = run("sql", lake, query, "-o", "x.xlsx")
+    assert code == 0, err
+    assert "<v>1</v>" in sheet(Path("x.xlsx").read_bytes())
+
+
+def test_a_text_that_excel_cuts_is_warned_of(run: Run, lake: str) -> None:
+    pytest.importorskip("xlsxwriter", reason="the extra excel")
+    code, _, err = run("sql", lake, "SELECT repeat('x', 32768) AS page, repeat('y', 32767) AS y", "-o", "x.xlsx")
+    assert code == 0, err
+    assert "warning: texts in page were cut to 32,767 characters, the most in a cell of Excel. Write Parquet" in err
 
 
 @pytest.mark.parametrize(
