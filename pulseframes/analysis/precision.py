@@ -92,12 +92,12 @@ class PrecisionPlan(Card):
         return plan | {"groups": finite.to_dicts()}
 
     def within_after(self, details: int) -> float | None:
-        """Return the half width that a sample of so many details would have, as a share of the estimate, for the first group.
+        """Return the half width of the interval after a number of details, as a share of the estimate, for the first group.
 
         Parameters
         ----------
         details : int
-            How many details, in all. They are taken to be a small part of all sessions.
+            Number of details in all. The forecast assumes that they are a small part of all sessions.
 
         Returns
         -------

@@ -87,7 +87,7 @@ History = Annotated[
     int | None,
     typer.Option(
         metavar="DAYS",
-        help="Also say how much of the window the calls of so many days can save: details and expected intervals by month.",
+        help="Also forecast how much of the window the calls of this many days can save: details and intervals by month.",
         min=1,
         max=3_650,
     ),

@@ -83,10 +83,7 @@ def print_quota(quota: pf.Quota, application: str, calls: list[CallRecord], *, a
         numbers = {"limit": quota.limit, "used": quota.used, "left": quota.left, "day": quota.day}
         print_json({**numbers, "application": application, "next_call_at": quota.next_call_at, "last_calls": last})
         return
-    day = "in the last 24 hours" if quota.day == "rolling" else "today (UTC)"
-    say(f"{quota.used:,} of {quota.limit:,} calls used {day}, {quota.left:,} left.")
-    if not quota.left:
-        say(f"Next call possible at {quota.next_call_at:%Y-%m-%d %H:%M:%S} UTC.")
+    say(str(quota))
     typer.echo(f"Application {application} in the journal.")
     for call in calls:
         outcome = call.outcome or "no outcome recorded"

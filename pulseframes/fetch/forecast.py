@@ -155,7 +155,7 @@ class Plan(Card):
     def _rows(self) -> Iterator[Row]:
         yield from (window.row() for window in self.windows)
         if not self.windows:
-            yield "Search", "nothing new to download."
+            yield "Search", "nothing to download."
         yield from (("Incomplete", f"{span_text(window)}. A refresh downloads it again.") for window in self.incomplete)
         if self.left_out_before is not None:
             yield "", describe_left_out(self.left_out_before)
@@ -177,7 +177,7 @@ class Plan(Card):
     def _duration(self) -> str:
         if self.days is None or not self.calls:
             return ""
-        return ", enough for this sync" if self.days <= 1 else f"; this sync takes {self.days} days"
+        return ", which is enough" if self.days <= 1 else f"; this takes {self.days} days"
 
 
 def forecast(

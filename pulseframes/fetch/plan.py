@@ -74,7 +74,7 @@ def plan(
     Examples
     --------
     >>> print(pf.plan("lake", "2026-11-09", "2026-11-16"))
-    Search: nothing new to download.
+    Search: nothing to download.
     Total: no calls needed.
     Quota: ... of 10,000 calls left today.
     """

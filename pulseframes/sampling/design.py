@@ -46,8 +46,8 @@ class Design:
         other strata divide the rest in proportion to their sizes.
     bot_share : float or None
         The largest share of the sample that goes to sessions with 500 page views or more, which are nearly always bots: they are a
-        stratum of their own. None treats them like others, so that they may take most of a small sample. Only ``"pageviews"``
-        heeds it.
+        stratum of their own. None treats them like others, so that they may take most of a small sample. ``"uniform"``
+        ignores it.
 
     Raises
     ------

@@ -26,7 +26,7 @@ def scan_sessions(
 ) -> pl.LazyFrame:
     """Return a lazy query over the sessions of the API, or of a lake.
 
-    Costs nothing until it is collected; ``cost()`` tells the calls before. Filters on ``session_start``, ``country`` and
+    Costs nothing until it is collected; ``cost()`` returns the calls that this takes. Filters on ``session_start``, ``country`` and
     ``user_identifier`` become the search, so collecting costs one call per 500 sessions that pass them. Cached responses cost
     nothing. Source: ``GET /sessions``; or the lake's files, which cost nothing.
 

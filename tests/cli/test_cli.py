@@ -307,11 +307,11 @@ def test_a_reader_that_stops_early_causes_no_traceback() -> None:
 
 @pytest.mark.usefixtures("environment")
 def test_quota_shows_what_is_left_and_the_last_calls_and_costs_nothing(run: Run, simulator: Simulator) -> None:
-    assert "0 of 10,000 calls used in the last 24 hours, 10,000 left." in run("quota")[1]
+    assert "Calls: 0 of 10,000 used in the last 24 hours, 10,000 left\n" in run("quota")[1]
     run("search", *WEEK, "--limit", "1")
     code, out, err = run("quota")
     assert (code, err) == (0, "")
-    assert "2 of 10,000 calls used" in out
+    assert "Calls: 2 of 10,000 used in the last 24 hours, 9,998 left\nNext call: possible now\n" in out
     assert re.search(r"1  \d{4}-\d\d-\d\d \d\d:\d\d:\d\d  authenticate  answered 202", out)
     shown = json.loads(run("quota", "--json", "--last", "1")[1])
     assert (shown["used"], shown["left"], len(shown["last_calls"])) == (2, 9998, 1)
@@ -356,7 +356,7 @@ def test_a_file_without_session_ids_is_named_in_one_line_with_its_columns(
 def test_quota_shows_when_the_next_call_is_possible_if_none_is_left(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PULSEFRAMES_DAILY_LIMIT", "2")
     run("search", *WEEK, "--limit", "1")
-    assert "Next call possible at 20" in run("quota")[1]
+    assert "Next call: possible at 20" in run("quota")[1]
     code, _, err = run("details", "1")
     assert code == 3
     assert "1 still to download" in err

@@ -210,7 +210,7 @@ def test_wrong_usage_of_plan_costs_nothing(
 def test_a_plan_that_needs_no_call_has_no_duration(run: Run, sampled: pf.Lake) -> None:
     code, out, _ = run("plan", sampled.location, *WINDOW)
     assert code == 0
-    assert out.splitlines()[:2] == ["Search: nothing new to download.", "Total: no calls needed."]
+    assert out.splitlines()[:2] == ["Search: nothing to download.", "Total: no calls needed."]
     assert out.splitlines()[2].endswith(" calls left today.")
 
 
@@ -220,7 +220,7 @@ def test_nouns_agree_with_their_number() -> None:
     search, calls, left = str(plan).splitlines()
     assert search.endswith(": 1 session, 1 call, 1 page in the journal.")
     assert calls == "Total: 1 call, 0 of them to authenticate."
-    assert left == "Quota: 1 of 50 calls left today, enough for this sync."
+    assert left == "Quota: 1 of 50 calls left today, which is enough."
     unknown = replace(plan, details=None, details_kept=3, calls=None, days=None)
     assert "Details: unknown number to download, 3 in the journal." in str(unknown)
 

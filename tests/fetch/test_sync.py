@@ -574,7 +574,7 @@ def test_a_plan_says_what_the_sync_then_costs_and_costs_one_call_at_most(
     assert plan.windows[0].sessions == report.rows["sessions"].new
     after = pf.plan(lake, *window, details=0, client=client)
     assert (after.calls, after.days, after.windows, after.probe_cost) == (0, 0, [], 0)
-    assert "Search: nothing new to download." in str(after)
+    assert "Search: nothing to download." in str(after)
 
 
 def test_a_plan_without_a_probe_costs_nothing_and_says_what_it_does_not_know(
@@ -618,7 +618,7 @@ def test_a_plan_counts_the_days_of_calls(
     if days is not None:
         assert plan.calls == 127 + plan.authentications
         assert plan.authentications == days
-        assert ("enough for this sync" if days == 1 else f"takes {days} days") in str(plan)
+        assert (" left today, which is enough." if days == 1 else f" left today; this takes {days} days.") in str(plan)
 
 
 def test_the_plan_of_a_nightly_sync_reckons_with_what_the_lake_has(
