@@ -99,7 +99,7 @@ class PulseError(_Worded):
 class CredentialsMissing(PulseError):
     """An API key, client ID or client secret is neither set nor stored, or no HTTP header can carry it. No call was spent.
 
-    Also raised if the stored ones are damaged, or in a file that others can read.
+    Also raised if the stored ones are damaged, in a locked keyring, or in a file that others can read.
 
     Not raised for credentials that the server rejects: see ``AuthenticationFailed``.
 

@@ -34,15 +34,22 @@ def login(
 ) -> None:
     """Store API key, client ID and client secret, so that no variable has to be set.
 
-    They go into the system's keyring if there is one that works, or into a file that only you can read. What you type is not
+    They go into the system's keyring if there is one, or into a file that only you can read. What you type is not
     shown; without a terminal, the command reads three lines from stdin. Variables that are set win over what is stored.
     """
-    from pulseframes.client import VARIABLES, Credentials, remove_credentials, store_credentials
+    from pulseframes.client import (
+        VARIABLES,
+        Credentials,
+        base_url_of_environment,
+        remove_credentials,
+        store_credentials,
+    )
 
     if remove:
         removed = remove_credentials()
         info(f"Removed from {' and '.join(removed)}." if removed else "Nothing was stored, so nothing was removed.")
         return
+    base_url_of_environment()  # raises if it is invalid, before anything is typed
     place = store_credentials(Credentials(*(_asked(name) for name in VARIABLES)), in_file=in_file)
     info(f"Stored in {place}. `pulseframes doctor --spend` checks them, which may cost a call.")
     for name, variable in VARIABLES.items():
@@ -141,6 +148,8 @@ def _missing_credentials() -> _Check | None:
     """Return the failure if a credential is not set."""
     try:
         pf.Credentials.find()
+    except pf.InvalidQuery:  # the address, which is one of the settings
+        return _Check("credentials", None, "needs valid settings")
     except pf.PulseError as problem:
         return _Check("credentials", False, str(problem))
     return None

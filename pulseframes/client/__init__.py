@@ -22,6 +22,7 @@ from pulseframes.client.settings import (
     IN_MEMORY,
     Settings,
     as_settings,
+    base_url_of_environment,
 )
 from pulseframes.client.transport import Answer
 
@@ -44,6 +45,7 @@ __all__ = [
     "Settings",
     "as_client",
     "as_settings",
+    "base_url_of_environment",
     "clock_problem",
     "find_credentials",
     "problem_of",

@@ -368,8 +368,16 @@ def quota(*, client: PulseClient | None = None) -> Quota:
     return as_client(client).quota()
 
 
+def _has_others(client: PulseClient) -> bool:
+    """Return whether the server rejected a client's credentials and others are stored now."""
+    rejected = client._sender.rejected  # noqa: SLF001  of this module
+    return rejected and Credentials.find(client.settings.base_url) != client.credentials
+
+
 def default_client() -> PulseClient:
     """Return the client of the environment: the same one, with its session key, until the environment changes.
+
+    Another one, too, if the server rejected the credentials and ``pulseframes login`` has stored others since.
 
     Raises
     ------
@@ -379,7 +387,11 @@ def default_client() -> PulseClient:
     global _default, _default_environment  # one client per process, so that notebook cells do not authenticate again
     environment, settings = in_environment(), Settings()
     with _choosing_default:
-        if _default is None or (_default_environment, _default.settings) != (environment, settings):
+        if (
+            _default is None
+            or (_default_environment, _default.settings) != (environment, settings)
+            or _has_others(_default)
+        ):
             client = PulseClient(settings=settings)
             if _default is not None:
                 _default.close()

@@ -6,17 +6,18 @@ import json
 import os
 import stat
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Final, NamedTuple
 
 import platformdirs
 
 from pulseframes._secret import Secret
 from pulseframes.client.database import make_private
-from pulseframes.client.settings import ENV_BASE_URL, base_url_of_environment
-from pulseframes.errors import CredentialsMissing
+from pulseframes.client.settings import ENV_BASE_URL, base_url_of_environment, checked_base_url
+from pulseframes.errors import CredentialsMissing, PulseWarning, warn
 
 ENV_API_KEY: Final = "PULSEFRAMES_API_KEY"
 ENV_CLIENT_ID: Final = "PULSEFRAMES_CLIENT_ID"
@@ -93,7 +94,7 @@ class Credentials:
 
     @classmethod
     def find(cls, base_url: str | None = None) -> Credentials:
-        """Read the variables, and for those that are not set what ``pulseframes login`` stored: in the keyring, else in its file.
+        """Read the variables, and for those that are not set what ``pulseframes login`` stored: in its file, else in the keyring.
 
         Parameters
         ----------
@@ -103,7 +104,10 @@ class Credentials:
         Raises
         ------
         CredentialsMissing
-            With the name of each variable that is neither set nor stored; or if the file is damaged, or others can read it.
+            With the name of each variable that is neither set nor stored; or if the keyring is locked, or the file is damaged,
+            or others can read it.
+        InvalidQuery
+            If the address is invalid and what was stored is needed.
 
         Examples
         --------
@@ -113,10 +117,9 @@ class Credentials:
 
     @classmethod
     def _of(cls, found: Mapping[str, Secret]) -> Credentials:
-        missing = [variable for name, variable in VARIABLES.items() if name not in found]
-        if missing:
+        if len(found) < len(VARIABLES):
             raise CredentialsMissing(
-                f"Not set: {', '.join(missing)}. Store them with `pulseframes login`, or set them in the environment. {_WHERE_TO_FIND}"
+                f"{_not_set(found)} Store them with `pulseframes login`, or set them in the environment. {_WHERE_TO_FIND}"
             )
         return cls(*(found[name].reveal() for name in VARIABLES))
 
@@ -135,66 +138,132 @@ class Found(NamedTuple):
 
 
 def find_credentials(base_url: str | None = None) -> dict[str, Found]:
-    """Return those credentials that are set or stored: the environment wins over the keyring, and that over the file.
+    """Return those credentials that are set or stored: the environment wins over the file, and that over the keyring.
+
+    The file wins because ``login`` may have written it where the keyring, with an older entry, was not within reach.
 
     Raises
     ------
     CredentialsMissing
-        If what is stored is needed and is for another address, damaged, or in a file that others can read.
+        If what is stored is needed and is for another address, damaged, in a locked keyring, or in a file that others can read.
+    InvalidQuery
+        If what is stored is needed and the address is invalid.
     """
     found = {name: Found(secret, ENVIRONMENT) for name, secret in in_environment().items()}
     if len(found) == len(VARIABLES):
         return found
-    place, stored = KEYRING, _in_keyring()
-    if stored is None:
-        place, stored = str(credentials_file()), _read_private(credentials_file())
-    if stored is None:
+    try:
+        place, document = _stored()
+    except _KeyringFailed as problem:
+        raise CredentialsMissing(
+            f"{_not_set(found)} {problem}, so what `pulseframes login` stored there cannot be read. Unlock it, or set the variables."
+        ) from None
+    if document is None:
         return found
-    parsed = _parsed(stored)
+    parsed = _parsed(document)
     if parsed is None:
         raise CredentialsMissing(f"The credentials in {place} are damaged. Store them again with `pulseframes login`.")
-    wanted = base_url or base_url_of_environment()
+    wanted = checked_base_url("base_url", base_url, allow_http=True) if base_url else base_url_of_environment()
     if parsed.base_url != wanted:  # secrets must not go to whatever server is tried
-        missing = ", ".join(variable for name, variable in VARIABLES.items() if name not in found)
         raise CredentialsMissing(
-            f"Not set: {missing}. The credentials in {place} are for {parsed.base_url} and are not sent to {wanted}. Set the "
+            f"{_not_set(found)} The credentials in {place} are for {parsed.base_url} and are not sent to {wanted}. Set the "
             f"variables, or run `pulseframes login` while {ENV_BASE_URL} names that address."
         )
     return {name: Found(secret, place) for name, secret in parsed.secrets.items()} | found
 
 
+def _not_set(found: Mapping[str, object]) -> str:
+    return f"Not set: {', '.join(variable for name, variable in VARIABLES.items() if name not in found)}."
+
+
+def _stored() -> tuple[str, Secret | None]:
+    """Return where credentials are stored, and the document; None if there is none."""
+    path = _file_of_user()
+    document = None if path is None else _read_private(path)
+    return (KEYRING, _in_keyring()) if document is None else (str(path), document)
+
+
 def store_credentials(credentials: Credentials, *, in_file: bool = False) -> str:
-    """Store credentials for the address that the environment names: in the keyring if one works, else in the file; return where.
+    """Store credentials for the address that the environment names: in the keyring if there is one, else in the file; return where.
+
+    Raises
+    ------
+    InvalidQuery
+        If the address is invalid.
+    CredentialsMissing
+        If there is no folder for the file.
+    OSError
+        If the keyring fails, or the file cannot be written.
+    """
+    base_url = base_url_of_environment()
+    document = Secret(
+        json.dumps({"base_url": base_url} | {name: getattr(credentials, name).reveal() for name in VARIABLES})
+    )
+    try:
+        if not in_file and _put_into_keyring(document):
+            _remove_file()  # it would win
+            return KEYRING
+    except _KeyringFailed as problem:
+        raise OSError(f"{problem}. Unlock it, or store them in a file: `pulseframes login --file`.") from None
+    path = credentials_file()
+    _write_private(document, path)
+    try:
+        _remove_from_keyring()
+    except _KeyringFailed as problem:
+        message = f"{problem}, so an entry of an earlier login may remain there. It is not used while {path} exists."
+        warn(PulseWarning, f"{message} To remove it, unlock the keyring and run `pulseframes login --file` again.")
+    return str(path)
+
+
+def remove_credentials() -> list[str]:
+    """Remove the stored credentials; return from where.
 
     Raises
     ------
     OSError
-        If the file cannot be written.
+        If the keyring fails, after removing the file.
     """
-    values = {name: getattr(credentials, name).reveal() for name in VARIABLES}
-    document = Secret(json.dumps({"base_url": base_url_of_environment()} | values))
-    del values
-    if not in_file and _put_into_keyring(document):
-        credentials_file().unlink(missing_ok=True)
-        return KEYRING
-    _write_private(document, credentials_file())
-    _remove_from_keyring()  # it would win
-    return str(credentials_file())
+    path = _remove_file()
+    removed = [] if path is None else [str(path)]
+    try:
+        return [*removed, KEYRING] if _remove_from_keyring() else removed
+    except _KeyringFailed as problem:
+        so_far = f" {path} was removed." if path else ""
+        message = f"{problem}, so what is stored there was not removed.{so_far} Unlock it, and run `pulseframes login --remove` again."
+        raise OSError(message) from None
 
 
-def remove_credentials() -> list[str]:
-    """Remove the stored credentials; return from where."""
-    removed = [KEYRING] if _remove_from_keyring() else []
-    path = credentials_file()
-    if os.path.lexists(path):
-        path.unlink()
-        removed.append(str(path))
-    return removed
+def _remove_file() -> Path | None:
+    """Remove the file of credentials, or a link in its place; return its path, or None if there was none."""
+    path = _file_of_user()
+    if path is None or not os.path.lexists(path):
+        return None
+    path.unlink()
+    return path
 
 
 def credentials_file() -> Path:
-    """Return the file of credentials, in the user's configuration folder."""
-    return platformdirs.user_config_path("pulseframes", appauthor=False) / "credentials.json"
+    """Return the file of credentials, in the user's configuration folder.
+
+    Raises
+    ------
+    CredentialsMissing
+        If there is no such folder, as in a container without a home.
+    """
+    path = _file_of_user()
+    if path is None:
+        raise CredentialsMissing(
+            f"No home folder was found to store credentials in. Set HOME to one, or set {', '.join(VARIABLES.values())}."
+        )
+    return path
+
+
+def _file_of_user() -> Path | None:
+    try:
+        folder = platformdirs.user_config_path("pulseframes", appauthor=False)
+    except RuntimeError:  # neither HOME nor an entry in the list of users
+        return None
+    return folder / "credentials.json" if folder.is_absolute() else None  # never in the working folder
 
 
 def problem_of(credential: object) -> str:
@@ -216,43 +285,49 @@ def _parsed(document: Secret) -> _Stored | None:
     try:
         stored = json.loads(document.reveal())
         values = {name: stored[name] for name in ("base_url", *VARIABLES)}
+        base_url = checked_base_url("base_url", values["base_url"], allow_http=True)
     except (ValueError, TypeError, KeyError, RecursionError):
         return None
     if any(map(problem_of, values.values())):
         return None
-    return _Stored(values["base_url"], {name: Secret(values[name]) for name in VARIABLES})
+    return _Stored(base_url, {name: Secret(values[name]) for name in VARIABLES})
 
 
-def _in_keyring() -> Secret | None:
-    """Return the keyring's entry; None if there is none, or no keyring that works."""
+class _KeyringFailed(Exception):
+    """There is a keyring that does not work now, and may have an entry: a locked one, or one without its desktop."""
+
+
+def _with_keyring(use: Callable[[ModuleType], str | None]) -> str | None:
+    """Return what a function gets of the keyring; None if there is none."""
     try:
         import keyring
 
-        text = keyring.get_password(_SERVICE, _ENTRY)
-    except Exception:  # noqa: BLE001  a locked keyring, or one without its desktop, raises what it likes
-        return None
+        try:
+            return use(keyring)
+        except keyring.errors.NoKeyringError:
+            return None
+    except Exception as problem:  # noqa: BLE001  it raises what it likes
+        if isinstance(problem, ModuleNotFoundError) and problem.name == "keyring":
+            return None
+        kind = type(problem).__name__
+    raise _KeyringFailed(f"The keyring failed ({kind})")  # outside the handler, without the frames that had the secrets
+
+
+def _in_keyring() -> Secret | None:
+    """Return the keyring's entry; None if there is none."""
+    text = _with_keyring(lambda keyring: keyring.get_password(_SERVICE, _ENTRY))
     return None if text is None else Secret(text)
 
 
 def _put_into_keyring(document: Secret) -> bool:
-    try:
-        import keyring
-
-        keyring.set_password(_SERVICE, _ENTRY, document.reveal())
-    except Exception:  # noqa: BLE001  as above
-        return False
+    _with_keyring(lambda keyring: keyring.set_password(_SERVICE, _ENTRY, document.reveal()))
     return _in_keyring() == document  # one that is switched off takes everything and returns nothing
 
 
 def _remove_from_keyring() -> bool:
     if _in_keyring() is None:
         return False
-    import keyring
-
-    try:
-        keyring.delete_password(_SERVICE, _ENTRY)
-    except Exception as problem:  # noqa: BLE001  as above
-        raise OSError(f"The keyring did not remove the credentials ({type(problem).__name__}).") from None
+    _with_keyring(lambda keyring: keyring.delete_password(_SERVICE, _ENTRY))
     return True
 
 

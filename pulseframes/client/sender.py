@@ -21,7 +21,7 @@ from pulseframes.client.quota_rule import CLOCK_TOLERANCE, Quota, QuotaRule
 from pulseframes.client.settings import Settings
 from pulseframes.client.transport import Answer, NoAnswer, Transport, is_success
 from pulseframes.endpoints import AUTHENTICATE, Endpoint
-from pulseframes.errors import JournalError, JournalWarning, PulseError, PulseWarning, warn
+from pulseframes.errors import AuthenticationFailed, JournalError, JournalWarning, PulseError, PulseWarning, warn
 
 #: The wait before the one try that an unreadable Retry-After is worth.
 _ONE_TRY: Final = timedelta(minutes=1)
@@ -54,6 +54,7 @@ class Sender:
         self._counting = ForkedLock()
         self._clock_was_told = False
         self.calls_spent = 0
+        self.rejected = False  # whether the server ever rejected the credentials
 
     def quota(self) -> Quota:
         """Return the application's quota."""
@@ -102,6 +103,7 @@ class Sender:
         """Return the exception for a refusal, with its call's number."""
         problem = error_for(answer, session_id=session_id)
         problem.call_id = answer.call_id
+        self.rejected |= isinstance(problem, AuthenticationFailed)
         return problem
 
     def reach(self) -> Answer:

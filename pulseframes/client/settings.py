@@ -87,7 +87,7 @@ class Settings:
     total_timeout: float = 120.0
 
     def __post_init__(self) -> None:
-        url = _checked_base_url(self._named("base_url"), self.base_url, allow_http=self.allow_http)
+        url = checked_base_url(self._named("base_url"), self.base_url, allow_http=self.allow_http)
         object.__setattr__(self, "base_url", url)
         for name in ("connect_timeout", "read_timeout", "total_timeout"):
             seconds = getattr(self, name)
@@ -148,8 +148,8 @@ def as_settings(given: Settings | None) -> Settings:
 
 
 def base_url_of_environment() -> str:
-    """Return the API's address that the environment names, or the default one."""
-    return _from_env(ENV_BASE_URL, DEFAULT_BASE_URL).rstrip("/")
+    """Return the API's address that the environment names, or the default one; raise ``InvalidQuery`` if it is invalid."""
+    return checked_base_url(ENV_BASE_URL, _from_env(ENV_BASE_URL, DEFAULT_BASE_URL), allow_http=False)
 
 
 def _from_env(name: str, default: str) -> str:
@@ -171,7 +171,7 @@ def _flag_from_env(name: str) -> bool:
     return _FLAGS[text]
 
 
-def _checked_base_url(argument: str, url: str, *, allow_http: bool) -> str:
+def checked_base_url(argument: str, url: str, *, allow_http: bool) -> str:
     """Return the address without a slash at its end, if credentials may be sent there."""
     example = f"Give the API's address, such as {DEFAULT_BASE_URL}."
     quoted = "the value" if {*"@?#"} & {*str(url)} else shown(url)  # it may contain a password or key

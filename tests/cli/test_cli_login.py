@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from client.test_stored_credentials import Keyring, KeyringLocked, no_home
 from conftest import Run, set_environment
 
 import pulseframes as pf
@@ -92,6 +93,37 @@ def test_what_is_stored_can_be_removed(run: Run) -> None:
     assert run("login", "--remove") == (0, "", f"Removed from {credentials_file()}.\n")
     assert run("login", "--remove") == (0, "", "Nothing was stored, so nothing was removed.\n")
     assert not credentials_file().exists()
+
+
+def test_a_locked_keyring_fails_the_removal(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
+    monkeypatch.setitem(sys.modules, "keyring", Keyring(fails=KeyringLocked()))
+    code, out, err = run("login", "--remove")
+    assert (code, out) == (1, "")
+    assert "error: The keyring failed (KeyringLocked), so what is stored there was not removed. Unlock it" in err
+
+
+@pytest.mark.parametrize("stored", [False, True])
+def test_an_address_with_secrets_is_refused_before_anything_is_typed_and_never_shown(
+    monkeypatch: pytest.MonkeyPatch, run: Run, stored: bool
+) -> None:
+    if stored:
+        store_credentials(pf.Credentials(*SECRETS))
+    monkeypatch.setenv("PULSEFRAMES_BASE_URL", "https://me:PASSW0RD@proxy.example/api?key=TOPSECRET")
+    monkeypatch.setattr(sys, "stdin", None)  # reading it would fail
+    code, _, err = run("login")
+    assert (code, "error: PULSEFRAMES_BASE_URL: the value is not an http(s) address." in err) == (2, True)
+    ended, out, shown = run("doctor")
+    assert (ended, "skip credentials: needs valid settings" in out) == (1, stored)
+    assert not any(secret in err + out + shown for secret in ("PASSW0RD", "TOPSECRET"))
+
+
+def test_doctor_runs_without_a_home(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
+    monkeypatch.delenv("PULSEFRAMES_HOME")
+    for folder in ("config", "data"):
+        monkeypatch.setattr(f"platformdirs.user_{folder}_path", no_home)
+    code, out, _ = run("doctor")
+    assert (code, "FAIL settings: PULSEFRAMES_HOME: no home folder" in out) == (1, True)
+    assert "FAIL credentials: Not set: PULSEFRAMES_API_KEY" in out
 
 
 def test_commands_run_with_what_is_stored_and_doctor_names_each_place(

@@ -10,12 +10,13 @@ import sys
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 from conftest import set_environment
 
 import pulseframes as pf
+from pulseframes.client.client import default_client
 from pulseframes.client.credentials import (
     ENVIRONMENT,
     KEYRING,
@@ -35,7 +36,9 @@ OTHERS = pf.Credentials("other-api-key-0123", "other-client-id", "other-secret-4
 class Keyring(ModuleType):
     """The functions of the keyring package that pulseframes calls, over a dictionary."""
 
-    def __init__(self, *, fails: bool = False, forgets: bool = False) -> None:
+    errors = SimpleNamespace(NoKeyringError=type("NoKeyringError", (RuntimeError,), {}))
+
+    def __init__(self, *, fails: Exception | None = None, forgets: bool = False) -> None:
         super().__init__("keyring")
         self.entries: dict[tuple[str, str], str] = {}
         self.fails, self.forgets, self.reads = fails, forgets, 0
@@ -56,7 +59,11 @@ class Keyring(ModuleType):
 
     def _check(self) -> None:
         if self.fails:
-            raise RuntimeError("no D-Bus")
+            raise self.fails
+
+
+class KeyringLocked(Exception):
+    """What the keyring package raises if the user does not unlock it."""
 
 
 @pytest.fixture
@@ -99,18 +106,70 @@ def test_a_file_that_is_asked_for_replaces_the_entry_of_the_keyring(keyring: Key
     assert pf.Credentials.find() == STORED
 
 
-@pytest.mark.parametrize("broken", [{"fails": True}, {"forgets": True}], ids=str)
-def test_a_keyring_that_fails_or_forgets_is_as_good_as_none(
-    monkeypatch: pytest.MonkeyPatch, broken: dict[str, bool]
+@pytest.mark.parametrize(
+    "keyring", [Keyring(fails=Keyring.errors.NoKeyringError()), Keyring(forgets=True)], ids=["no backend", "forgets"]
+)
+def test_a_keyring_without_a_backend_or_one_that_forgets_is_as_good_as_none(
+    monkeypatch: pytest.MonkeyPatch, keyring: Keyring
 ) -> None:
-    use(monkeypatch, Keyring(**broken))
+    use(monkeypatch, keyring)
     assert store_credentials(STORED) == str(credentials_file())
     assert pf.Credentials.find() == STORED
     assert remove_credentials() == [str(credentials_file())]
 
 
+def test_a_locked_keyring_stores_nothing_and_leads_to_the_file(keyring: Keyring) -> None:
+    keyring.fails = KeyringLocked()
+    with pytest.raises(
+        OSError, match=r"The keyring failed \(KeyringLocked\). Unlock it, or .*`pulseframes login --file`"
+    ):
+        store_credentials(STORED)
+    assert not credentials_file().exists()
+
+
+def test_a_file_written_while_the_keyring_is_locked_wins_when_it_is_unlocked(keyring: Keyring) -> None:
+    store_credentials(OTHERS)
+    keyring.fails = KeyringLocked()
+    with pytest.warns(pf.PulseWarning, match=r"KeyringLocked\), so an entry of an earlier login may remain"):
+        store_credentials(STORED, in_file=True)
+    assert pf.Credentials.find() == STORED
+    keyring.fails = None
+    assert len(keyring.entries) == 1
+    assert pf.Credentials.find() == STORED
+    store_credentials(STORED, in_file=True)
+    assert keyring.entries == {}
+
+
+@pytest.mark.parametrize("in_file", [False, True])
+def test_what_a_locked_keyring_has_is_not_called_removed(keyring: Keyring, in_file: bool) -> None:
+    store_credentials(OTHERS)
+    keyring.fails = KeyringLocked()
+    if in_file:
+        with pytest.warns(pf.PulseWarning, match="may remain there"):
+            store_credentials(STORED, in_file=True)
+    with pytest.raises(
+        OSError, match=r"KeyringLocked\), so what is stored there was not removed.*--remove` again"
+    ) as caught:
+        remove_credentials()
+    assert (f"{credentials_file()} was removed" in str(caught.value)) == in_file
+    assert not credentials_file().exists()
+    keyring.fails = None
+    assert remove_credentials() == [KEYRING]
+    assert keyring.entries == {}
+
+
+def test_a_locked_keyring_is_named_when_it_is_needed(monkeypatch: pytest.MonkeyPatch, keyring: Keyring) -> None:
+    store_credentials(STORED)
+    keyring.fails = KeyringLocked("stored-secret-4567")
+    monkeypatch.setenv("PULSEFRAMES_CLIENT_ID", "id")
+    message = r"Not set: PULSEFRAMES_API_KEY, PULSEFRAMES_CLIENT_SECRET. The keyring failed \(KeyringLocked\), so"
+    with pytest.raises(pf.CredentialsMissing, match=message) as caught:
+        pf.Credentials.find()
+    assert "stored-secret-4567" not in str(caught.value)
+
+
 @pytest.mark.parametrize("places", [*product((False, True), repeat=3)], ids=str)
-def test_the_environment_wins_over_the_keyring_and_the_keyring_over_the_file(
+def test_the_environment_wins_over_the_file_and_the_file_over_the_keyring(
     monkeypatch: pytest.MonkeyPatch, keyring: Keyring, places: tuple[bool, ...]
 ) -> None:
     in_environment, in_keyring, in_file = places
@@ -125,7 +184,7 @@ def test_the_environment_wins_over_the_keyring_and_the_keyring_over_the_file(
     if in_environment:
         monkeypatch.setenv("PULSEFRAMES_API_KEY", "environment-api-key")
     found = find_credentials()
-    stored = KEYRING if in_keyring else str(credentials_file()) if in_file else None
+    stored = str(credentials_file()) if in_file else KEYRING if in_keyring else None
     expected = {"client_id": stored, "client_secret": stored} if stored else {}
     expected |= {"api_key": ENVIRONMENT if in_environment else stored} if stored or in_environment else {}
     assert {name: value.place for name, value in found.items()} == expected
@@ -238,3 +297,73 @@ def test_missing_ones_are_named_by_their_variables(monkeypatch: pytest.MonkeyPat
     ):
         pf.PulseClient()
     assert remove_credentials() == []
+
+
+WITH_SECRETS = "https://me:PASSW0RD@proxy.example/api?key=TOPSECRET"
+
+
+def test_an_address_with_secrets_is_neither_stored_nor_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PULSEFRAMES_BASE_URL", WITH_SECRETS)
+    with pytest.raises(pf.InvalidQuery, match="PULSEFRAMES_BASE_URL: the value is not an http"):
+        store_credentials(STORED)
+    assert not credentials_file().exists()
+    monkeypatch.delenv("PULSEFRAMES_BASE_URL")
+    store_credentials(STORED)
+    for given in (WITH_SECRETS, None):
+        if given is None:
+            monkeypatch.setenv("PULSEFRAMES_BASE_URL", WITH_SECRETS)
+        with pytest.raises(pf.InvalidQuery, match="the value is not an http") as caught:
+            pf.Credentials.find(given)
+        assert "SECRET" not in str(caught.value)
+        assert "PASSW0RD" not in str(caught.value)
+
+
+def test_a_stored_address_with_secrets_is_damage_and_not_shown() -> None:
+    store_credentials(STORED)
+    document = json.loads(credentials_file().read_text()) | {"base_url": WITH_SECRETS}
+    credentials_file().write_text(json.dumps(document))
+    with pytest.raises(pf.CredentialsMissing, match=r"credentials\.json are damaged.*login") as caught:
+        pf.Credentials.find()
+    assert "SECRET" not in str(caught.value)
+
+
+def no_home(*_: object, **__: object) -> Path:
+    raise RuntimeError("could not determine the home directory")
+
+
+@pytest.mark.parametrize("default", [no_home, lambda *_, **__: Path("~/.config/pulseframes")], ids=["none", "relative"])
+def test_without_a_home_nothing_is_stored_and_the_variables_are_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, default: object
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("platformdirs.user_config_path", default)
+    with pytest.raises(pf.CredentialsMissing, match="Not set: PULSEFRAMES_API_KEY, PULSEFRAMES_CLIENT_ID"):
+        pf.quota()
+    with pytest.raises(
+        pf.CredentialsMissing, match="No home folder was found.*Set HOME to one, or set PULSEFRAMES_API_KEY"
+    ):
+        store_credentials(STORED)
+    assert remove_credentials() == []
+    assert [*tmp_path.iterdir()] == []
+    keyring = use(monkeypatch, Keyring())
+    assert store_credentials(STORED) == KEYRING
+    assert pf.Credentials.find() == STORED
+    assert len(keyring.entries) == 1
+
+
+def test_the_default_client_is_replaced_after_a_rejection_if_others_are_stored(
+    monkeypatch: pytest.MonkeyPatch, simulator: Simulator
+) -> None:
+    monkeypatch.setenv("PULSEFRAMES_BASE_URL", simulator.url)
+    store_credentials(pf.Credentials(simulator.api_key, simulator.client_id, "a-wrong-secret"))
+    for _ in range(2):
+        with pytest.raises(pf.AuthenticationFailed):
+            pf.search_sessions("2026-11-09", "2026-11-10")
+    rejected = default_client()
+    assert default_client() is rejected
+    store_credentials(pf.Credentials(simulator.api_key, simulator.client_id, simulator.client_secret))
+    assert len(pf.search_sessions("2026-11-09", "2026-11-10")) > 0
+    replacing = default_client()
+    assert replacing is not rejected
+    assert default_client() is replacing
+    replacing.close()
