@@ -165,7 +165,11 @@ def plan(
             client=client,
             probe=not no_probe and within is None,
         )
-    saved = None if history is None else saved_history(place, planned, history, measure)
+        saved = None
+        if history is not None:
+            from pulseframes.fetch.backlog import wanted_window
+
+            saved = saved_history(place, wanted_window(start, end, client.clock()), planned, history, measure)
     if as_json:
         extra = {"precision": forecast and forecast.as_dict(), "history": saved}
         print_json(planned.as_dict() | {name: value for name, value in extra.items() if value is not None})
