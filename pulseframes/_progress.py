@@ -148,7 +148,7 @@ class _Bar:
             self._view.update(progress, self._calls(progress.calls))
 
     def open(self, spent: int = 0) -> None:
-        """Draw the bar; if another one stands on the terminal, or the quota cannot be read, this one stays hidden."""
+        """Draw the bar; it stays hidden if another one is on the terminal, stderr is closed, or the quota cannot be read."""
         global _shown  # noqa: PLW0603  a terminal has one
         self._opened = True
         try:
@@ -159,7 +159,7 @@ class _Bar:
         with _showing:
             if _in_notebook():
                 self._view = _InNotebook()
-            elif _shown is None:
+            elif _shown is None and not getattr(sys.stderr, "closed", False):
                 self._view = _shown = _OnTerminal(self._calls(spent))
             else:
                 return

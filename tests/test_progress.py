@@ -227,10 +227,13 @@ def _closed() -> io.StringIO:
 
 
 @pytest.mark.usefixtures("at_once")
+@pytest.mark.parametrize("progress", [True, None])
 @pytest.mark.parametrize("stderr", [_WritesOnly(), _closed()], ids=["writes only", "closed"])
-def test_a_stderr_that_cannot_be_a_terminal_is_not_watched(client: pf.PulseClient, stderr: Any) -> None:
+def test_a_stderr_that_cannot_be_a_terminal_stops_no_run(
+    client: pf.PulseClient, stderr: Any, progress: bool | None
+) -> None:
     with redirect_stderr(stderr):
-        assert len(pf.search_sessions(*WEEK, limit=10, client=client)) == 10
+        assert len(pf.search_sessions(*WEEK, limit=10, client=client, progress=progress)) == 10
 
 
 @pytest.mark.parametrize("stdout_is_a_file", [True, False], ids=["a file", "the terminal"])
