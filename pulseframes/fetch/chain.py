@@ -196,6 +196,8 @@ class Chain:
         position = self._position
         self._add(page)
         self._position = position
+        if before is not None and page.rows < before.rows:
+            self._pages[page.skip] = before  # what it may lack further down is not requested by the shorter page
 
     def _left(self) -> int:
         return max(0, self.query.skip + self.declared - self._position)

@@ -153,6 +153,16 @@ class Reading:
 _Pages: TypeAlias = Generator[Page, None, Page]
 
 
+def kept_pages(source: PageSource, query: SearchQuery, start: int, end: int) -> Iterator[Page]:
+    """Yield the pages that cost nothing, from one place of a list to another, until one is missing or adds no rows."""
+    while start < end:
+        page = source.kept_page(query, start, SEARCH.page_size)
+        if page is None or not page.rows or page.end <= start:
+            return
+        yield page
+        start = page.end
+
+
 class ListReader:
     """Reads the list of one search.
 
@@ -294,13 +304,19 @@ class ListReader:
         A page of a list that still changes must be paid for again tomorrow; one of a window that ended a day ago need not.
         """
         query, total = self._query, chain.declared
-        calls = query.calls(total) - 1
+        calls = self._calls_to_come(total)
         if calls == 0 or not self._is_whole() or total > MOST_SESSIONS or self._source.is_settled(query):
             return []
         kept = self._source.kept_windows(query)
         gaps = subtract([Window(query.date_from, query.date_to)], kept)
         saves = query.calls(total - sum(kept.values())) + len(gaps) < calls
         return self._cut(query, kept) if saves or calls > self._source.calls_left() else []
+
+    def _calls_to_come(self, total: int) -> int:
+        """Return how many calls it takes to read the list to its end, after the pages that cost nothing."""
+        first = len(self.reading.starts)
+        rows = max((page.end for page in kept_pages(self._source, self._query, first, total)), default=first)
+        return -(-max(0, total - rows) // SEARCH.page_size)
 
     def _cut(self, query: SearchQuery, kept: dict[Window, int] | None = None) -> list[SearchQuery]:
         """Cut a search into windows, cached ones as they are, in the order of its list and without the future."""

@@ -27,6 +27,7 @@ from pulseframes.fetch.backlog import (
 )
 from pulseframes.fetch.draw import SampleDraw, design_to_use
 from pulseframes.fetch.forecast import Plan, PlannedWindow, forecast, sum_if_known
+from pulseframes.fetch.pagination import kept_pages
 from pulseframes.lake import Lake, LakeState, as_lake
 from pulseframes.query import EVER, DateLike, SearchQuery
 from pulseframes.sampling.design import Design
@@ -136,14 +137,10 @@ def _planned(window: Window, sessions: int | None, cached_pages: int, *, estimat
 
 def counts_in_journal(fetcher: Fetcher, query: SearchQuery) -> tuple[int, int] | None:
     """Return a search's number of sessions and of cached pages; None if its first page is not cached."""
-    page = fetcher.kept_page(query, 0, SEARCH.page_size)
-    if page is None:
+    first = fetcher.kept_page(query, 0, SEARCH.page_size)
+    if first is None:
         return None
-    total, pages = page.total, 0
-    while page is not None and page.rows:
-        pages += 1
-        page = fetcher.kept_page(query, page.end, SEARCH.page_size) if page.end < total else None
-    return total, max(pages, 1)
+    return first.total, max(1, len([*kept_pages(fetcher, query, 0, first.total)]))
 
 
 def _estimates(fetcher: Fetcher, lake: Lake, windows: Sequence[Window], *, probe: bool) -> dict[Window, int]:

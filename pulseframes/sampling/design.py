@@ -74,6 +74,8 @@ class Design:
         if self.allocation is not None:
             _check_allocation(self.allocation, self.strata)
         check_bot_share(self.bot_share)
+        if self.kind == "uniform":  # each session has the same chance, also a bot's
+            object.__setattr__(self, "bot_share", None)
 
     @property
     def name(self) -> str:

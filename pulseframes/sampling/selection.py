@@ -17,7 +17,7 @@ from pulseframes._arguments import check_choice, whole_number
 from pulseframes._random import PermanentRandom
 from pulseframes.errors import InvalidQuery
 from pulseframes.sampling.columns import DETAILED, ORDER, SIZE, STRATUM
-from pulseframes.sampling.design import Design, Kind, check_strata_exist, strata_columns, stratum_shares
+from pulseframes.sampling.design import BOTS, Design, Kind, check_strata_exist, strata_columns, stratum_shares
 from pulseframes.sampling.population import check_frame, selectable
 from pulseframes.sampling.rates import probability, stratum_rates
 from pulseframes.tables import SESSIONS
@@ -134,6 +134,7 @@ def first_of(ordered: pl.DataFrame, calls: int) -> pl.DataFrame:
 
 
 def _start(seed: int, stratum: str) -> float:
-    """Return where in its first turn a stratum starts."""
+    """Return where in its first turn a stratum starts. Bots start late in it: their share is small, and few details must not miss them."""
     number = int.from_bytes(hashlib.blake2b(stratum.encode(), digest_size=6).digest(), "big")
-    return PermanentRandom(seed, "stratum").uniform(number)
+    start = PermanentRandom(seed, "stratum").uniform(number)
+    return max(start, 0.5) if stratum == BOTS else start

@@ -50,6 +50,8 @@ def bounds_of(predicate: pl.Expr | None) -> Bounds:
     node = _without_time_units(get_parsed_expr(predicate))
     schema = dict(SESSIONS.schema)
     values = {name: convert_expr_to_valid_values(node, name, schema) for name in (*SEARCHED[1:], "session_id")}
+    if any(value == set() for value in values.values()):  # such as two countries at once
+        return Bounds(windows=(), ids=frozenset())
     return Bounds(
         windows=tuple(union(_windows(convert_expr_to_datetime_range(node, START, get_enclosure=False)))),
         countries=_known(values["country"], str),

@@ -18,6 +18,7 @@ from pulseframes.endpoints import SEARCH
 from pulseframes.errors import InvalidQuery, QuotaExhausted
 from pulseframes.fetch.answers import Fetcher
 from pulseframes.fetch.forecast import Plan, PlannedWindow, forecast
+from pulseframes.fetch.pagination import kept_pages
 from pulseframes.fetch.plan import counts_in_journal
 from pulseframes.query import SearchQuery
 from pulseframes.scan.bounds import bounds_of
@@ -92,6 +93,7 @@ class _Rehearsal:
         self, columns: list[str] | None, predicate: pl.Expr | None, n_rows: int | None, batch_size: int | None
     ) -> Iterator[pl.DataFrame]:
         del batch_size
+        self.scan.check(predicate)
         question = self.scan.question(bounds_of(predicate), n_rows, as_client(self.scan.client).clock())
         self.asked.append((self.scan, question))
         yield self.scan.schema.to_frame().select(columns or list(self.scan.schema))
@@ -138,12 +140,23 @@ def _planned(client: PulseClient, search: SearchQuery, *, probe: bool) -> Planne
         with suppress(QuotaExhausted):
             Fetcher(client).paid_page(search, 0, SEARCH.page_size)
             counts = counts_in_journal(Fetcher(client), search)
+    if counts is not None and _lacks_sessions(client, search, counts[0]):
+        # The search requests what the cached pages lack; how much that takes, they cannot tell.
+        return PlannedWindow(*search.window, sessions=search.wanted(counts[0]), calls=1, kept=counts[1], estimated=True)
     if counts is None:
         return PlannedWindow(*search.window, sessions=None, calls=None, kept=0, estimated=False)
     total, pages = counts
     return PlannedWindow(
         *search.window, search.wanted(total), max(0, search.calls(total) - pages), pages, estimated=False
     )
+
+
+def _lacks_sessions(client: PulseClient, search: SearchQuery, total: int) -> bool:
+    """Return whether all pages are cached, and do not have all sessions."""
+    pages = [*kept_pages(Fetcher(client), search, search.skip, total)]
+    ids = {session_id for page in pages for session_id in page.ids}
+    reaches_the_end = search.calls(total) <= len(pages)
+    return reaches_the_end and len(ids) < search.wanted(total)
 
 
 def _details(
@@ -161,6 +174,7 @@ def _details(
             ids.update(find_ids(question, client))
         else:
             unknown |= {search: planned[search].sessions for search in question.searches}
-    kept = len(client.answered_details().keys() & ids)
-    totals = list(unknown.values())
-    return None if None in totals else len(ids) - kept + sum(filter(None, totals)), kept
+    fetcher, totals = Fetcher(client), list(unknown.values())
+    kept = sum(map(len, fetcher.kept_details(sorted(ids))))
+    pending = len(ids) - kept - len(fetcher.missing)
+    return None if None in totals else pending + sum(filter(None, totals)), kept

@@ -11,7 +11,7 @@ from typing import Any, Final
 import polars as pl
 
 from pulseframes.client import PulseClient, as_client
-from pulseframes.errors import InvalidQuery
+from pulseframes.errors import InvalidQuery, PulseError
 from pulseframes.fetch.sessions import search_sessions, session_details
 from pulseframes.query import EVER, SearchQuery
 from pulseframes.scan.bounds import SEARCHED, START, Bounds, bounds_of
@@ -84,6 +84,7 @@ class ApiScan:
     ) -> Iterator[pl.DataFrame]:
         """Yield the rows. This is the interface of polars' IO sources."""
         del batch_size  # the rows are one batch: they fit into memory, as the calls of a day are few
+        self.check(predicate)
         client = as_client(self.client)
         rows = self._rows(predicate, n_rows, client)
         if n_rows is not None and rows.height < n_rows:  # the first sessions were not enough
@@ -94,6 +95,11 @@ class ApiScan:
         """Pickle the scan or, while the cost of a query is asked for, its rehearsal."""
         rehearse = rehearsing.get()
         return (ApiScan, (self.table, self.window, self.client)) if rehearse is None else (rehearsal, (rehearse(self),))
+
+    def check(self, predicate: pl.Expr | None) -> None:
+        """Raise what polars raises if a filter does not suit the columns, such as a time without a zone: before a call is spent."""
+        if predicate is not None:
+            self.schema.to_frame().filter(predicate)
 
     def question(self, bounds: Bounds, limit: int | None, now: datetime) -> Question:
         """Return what the API has to be asked.
@@ -136,11 +142,16 @@ class ApiScan:
 
     def _first_details(self, ids: Iterable[int], count: int, client: PulseClient) -> pl.DataFrame:
         """Fetch details one by one, until there are enough rows."""
-        rows = self.schema.to_frame()
+        rows, done = self.schema.to_frame(), list[int]()
         for session_id in ids:
             if rows.height >= count:
                 break
-            rows = pl.concat([rows, self._details([session_id], client)])
+            try:
+                rows = pl.concat([rows, self._details([session_id], client)])
+            except PulseError as problem:
+                problem.partial = session_details(done, client=client)  # all of them were fetched a moment ago
+                raise
+            done.append(session_id)
         return rows
 
     def _details(self, ids: Iterable[int], client: PulseClient) -> pl.DataFrame:

@@ -107,3 +107,17 @@ class ReadingMachine(RuleBasedStateMachine):
 
 TestListReader = ReadingMachine.TestCase
 TestListReader.settings = settings(max_examples=500, stateful_step_count=14)
+
+
+def test_a_page_that_lacked_a_row_is_not_cleared_by_a_shorter_one() -> None:
+    """A server drops a row of a page, replaces a session so that the counts agree, and has smaller pages when asked again."""
+    state = ReadingMachine()
+    state.begin(count=1_286)
+    state.read_a_page()
+    state.cap(cap=250)
+    state.spoil_the_next_answer(fault="drop")
+    state.replace(new=0, old=0)
+    for _ in range(3):
+        state.read_a_page()
+    state.cap(cap=40)
+    state.teardown()

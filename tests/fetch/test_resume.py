@@ -310,3 +310,15 @@ def test_the_traceback_of_a_spent_quota_is_that_of_the_caller_alone(simulator: S
         "test_the_traceback_of_a_spent_quota_is_that_of_the_caller_alone"
     ]
     assert caught.value.partial is not None
+
+
+@pytest.mark.parametrize("left", [0, 1, 2])
+def test_a_search_of_cached_pages_costs_nothing_however_few_calls_are_left(left: int) -> None:
+    """A list that still changes is cut into windows if the calls do not suffice for it: not if its pages are cached."""
+    with Simulator(sessions=2_100, days=2, now=NOW, daily_limit=None) as simulator:
+        window = (NOW - timedelta(days=2), NOW)
+        with client_of(simulator, changes={"home": ":memory:", "daily_limit": 6 + left}) as client:
+            first = pf.search_sessions(*window, client=client)
+            assert client.calls_spent == 6
+            assert_frame_equal(pf.search_sessions(*window, client=client), first)
+            assert client.calls_spent == 6

@@ -707,3 +707,13 @@ def test_a_session_without_details_ends_its_batch_and_is_not_asked_for_again(
         assert detailed(lake) == 4
         failed = lake.sessions().filter(pl.col("detail_failed_at").is_not_null()).collect()["session_id"]
         assert failed.to_list() == [gone]
+
+
+@pytest.mark.filterwarnings("ignore::pulseframes.IncompleteWarning")
+def test_a_plan_of_a_list_whose_cached_page_lacks_a_session_ends(shop: Simulator, clock: Clock, lake: pf.Lake) -> None:
+    shop.faults.add(Fault(kind="drift", on="sessions", edit=lambda page: page["sessions"].pop(), times=None))
+    window = (clock.now - DAY, clock.now)
+    with client_of(shop, clock=clock) as client:
+        found = pf.search_sessions(*window, client=client)
+        shop.faults.clear()
+        assert pf.plan(lake, *window, client=client).windows[0].sessions == len(found) + 1

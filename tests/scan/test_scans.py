@@ -90,6 +90,8 @@ SHAPES = {
     "a user": week(lambda lf: lf.filter(*WEEK, user == "nobody"), user == "nobody"),
     "users": week(lambda lf: lf.filter(*WEEK, user.is_in(USERS))),
     "country and user": week(lambda lf: lf.filter(*WEEK, country == "NZ", user == "nobody"), (country == "NZ") & (user == "nobody")),
+    "two countries at once": Shape(lambda lf: lf.filter(*WEEK, country == "NZ", country == "AU"), []),
+    "two users at once": Shape(lambda lf: lf.filter(*WEEK, user == "ada", user.is_in(["grace", "joan"])), []),
     "a country in some days only": week(lambda lf: lf.filter(*WEEK, (country == "NZ") | (started >= day(12)))),
     # Other filters, and what follows.
     "a column that the API does not search by": week(lambda lf: lf.filter(*WEEK, pl.col("browser_name") == "Chrome")),
@@ -282,6 +284,26 @@ def test_scans_that_run_at_the_same_time_pay_once(engine: Any, shop: Simulator, 
     assert len(joined) == len(truth.filter(started >= day(9), started < day(10)))
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        started >= datetime(2026, 11, 9),  # noqa: DTZ001  that is what is wrong
+        started >= datetime(2026, 11, 9, tzinfo=ZoneInfo("Pacific/Auckland")),
+        country > 5,
+    ],
+)
+@pytest.mark.parametrize("scan", [pf.scan_sessions, pf.scan_page_views])
+@pytest.mark.parametrize("act", [pl.LazyFrame.collect, pf.cost])
+def test_a_filter_that_does_not_suit_a_column_fails_before_a_call_is_spent(
+    act: Callable[[pl.LazyFrame], object], scan: Callable[..., pl.LazyFrame], wrong: pl.Expr, connected: pf.PulseClient
+) -> None:
+    query = scan(date_from=day(9), date_to=day(10), client=connected).filter(wrong)
+    before = connected.calls_spent
+    with pytest.raises((pl.exceptions.PolarsError, pf.InvalidQuery)):
+        act(query)
+    assert connected.calls_spent == before
+
+
 class TestDetails:
     """Scans of page views and errors."""
 
@@ -334,6 +356,24 @@ class TestDetails:
         plan = pf.cost(query)
         assert plan.details == plan.windows[0].sessions == 3_700
 
+    def test_active_sessions_are_paid_for_again_after_a_while(self, tmp_path: Path) -> None:
+        with Simulator(sessions=2_000, days=1, now=NOW, daily_limit=None) as busy:
+            active = busy.summaries().filter(status="active")["session_id"].to_list()
+            assert active
+            for minutes, due in ((0, 0), (16, len(active))):
+                now = NOW + timedelta(minutes=minutes)
+                with client_of(busy, changes={"home": tmp_path}, clock=lambda now=now: now) as client:
+                    if not minutes:
+                        pf.session_details(active, client=client)
+                    plan = pf.cost(pf.scan_page_views(client=client).filter(pl.col("session_id").is_in(active)))
+                    assert (plan.details, plan.details_kept) == (due, len(active) - due)
+
+    def test_the_quota_ends_a_query_for_the_first_rows_with_the_details_so_far(self, shop: Simulator) -> None:
+        with client_of(shop, changes={"home": ":memory:", "daily_limit": 5}) as client:
+            with pytest.raises(pf.QuotaExhausted) as stopped:
+                pf.scan_page_views(date_from=day(9), date_to=day(10), client=client).head(500).collect()
+            assert len(stopped.value.partial["sessions"]) == 3
+
 
 class TestLake:
     """Scans of a lake, which cost nothing."""
@@ -354,6 +394,19 @@ class TestLake:
     def test_have_no_cost(self, lake: pf.Lake) -> None:
         with pytest.raises(pf.InvalidQuery, match="no scan of the API, so it costs no calls"):
             pf.cost(pf.scan_sessions(lake))
+
+
+@pytest.mark.filterwarnings("ignore::pulseframes.IncompleteWarning")
+def test_an_incomplete_list_costs_more_and_to_say_so_costs_nothing(shop: Simulator, connected: pf.PulseClient) -> None:
+    shop.faults.add(Fault(kind="drift", on="sessions", edit=lambda page: page["sessions"].pop(), times=None))
+    query = pf.scan_sessions(date_from=day(9), date_to=day(10), client=connected)
+    query.collect()
+    shop.faults.clear()
+    before = connected.calls_spent
+    for asked in (query, pf.scan_page_views(date_from=day(9), date_to=day(10), client=connected)):
+        plan = pf.cost(asked, probe=False)
+        assert (plan.windows[0].calls, plan.probe_cost) == (1, 0)
+    assert connected.calls_spent == before
 
 
 class TestFailures:
