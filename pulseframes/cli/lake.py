@@ -138,7 +138,7 @@ def plan(
     count, chosen = "all" if history else _how_many(details), _design(design, strata, seed)
     within = None if precision is None else _share(precision)
     given = [name for name, value in {"measure": measure, "by": by, "top": top, "whole": whole}.items() if value]
-    _check_forecast(given, precision, design, history)
+    _check_forecast(given, precision, design, history, details)
     place = open_lake(lake, storage_option)
     with counted_client(reported=True) as client:
         forecast = None
@@ -237,8 +237,12 @@ def sync(
         raise typer.Exit(QUOTA_EXHAUSTED)
 
 
-def _check_forecast(given: list[str], precision: str | None, design: str | None, history: int | None) -> None:
+def _check_forecast(
+    given: list[str], precision: str | None, design: str | None, history: int | None, details: str
+) -> None:
     """Refuse options of the forecast if there is none, or if they contradict each other."""
+    if history is not None and details != "0":
+        raise typer.BadParameter("not with --details: it forecasts as many as the calls allow.", param_hint="--history")
     if history is not None and precision is not None:
         raise typer.BadParameter("not with --precision: ask for one forecast at a time.", param_hint="--history")
     if given and precision is None and not (history is not None and given == ["measure"]):

@@ -63,7 +63,8 @@ def scan_sessions(
     Notes
     -----
     polars hands a filter to a scan only if it stands on the scan's own columns: after ``with_columns()``, ``unique()`` or a
-    ``head()`` it no longer narrows the search. polars marks this interface as unstable.
+    ``head()`` it no longer narrows the search. Ctrl-C takes effect when all rows have arrived. polars marks this interface as
+    unstable.
 
     Examples
     --------

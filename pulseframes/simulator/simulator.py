@@ -143,6 +143,8 @@ class Simulator:
     def client(self, **settings: Any) -> pf.PulseClient:
         """Return a client with the simulator's credentials, clock and daily limit. It keeps nothing on disk.
 
+        ``"7d"``, ``"today"`` and ``"yesterday"`` are days of this machine's clock, also if the simulator stands at another time.
+
         Starts to serve, unless it does so already.
 
         Parameters

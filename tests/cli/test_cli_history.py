@@ -118,7 +118,8 @@ def test_without_a_count_nothing_is_guessed(lake: pf.Lake, run: Run) -> None:
     assert "History: unknown, because the sessions have not been counted." in out + err
 
 
-def test_one_forecast_at_a_time(lake: pf.Lake, run: Run) -> None:
-    code, _, err = run("plan", lake.location, "--from", "2026-11-01", "--history", "3", "--precision", "10%")
+@pytest.mark.parametrize("other", [("--precision", "10%"), ("--details", "20")])
+def test_one_forecast_at_a_time(lake: pf.Lake, run: Run, other: tuple[str, str]) -> None:
+    code, _, err = run("plan", lake.location, "--from", "2026-11-01", "--history", "3", *other)
     assert code == 2
     assert "--history" in err

@@ -712,7 +712,8 @@ def test_a_session_without_details_ends_its_batch_and_is_not_asked_for_again(
 @pytest.mark.filterwarnings("ignore::pulseframes.IncompleteWarning")
 def test_a_plan_of_a_list_whose_cached_page_lacks_a_session_ends(shop: Simulator, clock: Clock, lake: pf.Lake) -> None:
     shop.faults.add(Fault(kind="drift", on="sessions", edit=lambda page: page["sessions"].pop(), times=None))
-    window = (clock.now - DAY, clock.now)
+    end = clock.now.replace(minute=0, second=0, microsecond=0)
+    window = (end - DAY, end)
     with client_of(shop, clock=clock) as client:
         found = pf.search_sessions(*window, client=client)
         shop.faults.clear()
