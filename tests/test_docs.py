@@ -39,7 +39,7 @@ PAGES = sorted((ROOT / "docs").rglob("*.md"))
 #: All Markdown that a reader may see.
 TEXTS = [*ROOT.glob("*.md"), *PAGES]
 #: Programs other than pulseframes that the pages' shell blocks name.
-OTHERS = {"python", "make", "export", "systemctl", ".", "bq", "psql"}
+OTHERS = {"python", "make", "export", "systemctl", ".", "set", "bq", "psql"}
 
 FUNCTIONS = [name for name in pf.__all__ if inspect.isfunction(getattr(pf, name))]
 CLASSES = [name for name in pf.__all__ if inspect.isclass(getattr(pf, name))]

@@ -79,6 +79,7 @@ _OTHER_NAMES: Final = {
     "storage_options": "storage_option",
     "measures": "measure",
     "within": "precision",
+    "output": "report",
 }
 
 

@@ -228,7 +228,9 @@ class _Given(NamedTuple):
 def _text_of(expression: pl.Expr) -> str:
     """Return an expression's text: SQL has it as its alias."""
     bare, name = expression.meta.undo_aliases(), expression.meta.output_name()
-    return str(bare) if bare.meta.output_name(raise_if_undetermined=False) == name else shown(name)
+    if bare.meta.output_name(raise_if_undetermined=False) != name:
+        return shown(name)
+    return name if bare.meta.is_column() else str(bare)
 
 
 def _type_name(dtype: pl.DataType) -> str:
