@@ -174,7 +174,8 @@ def plan(
         extra = {"precision": forecast and forecast.as_dict(), "history": saved}
         print_json(planned.as_dict() | {name: value for name, value in extra.items() if value is not None})
     else:
-        texts = [str(planned)]
+        is_needless = forecast is not None and planned.calls == 0  # what the precision needs is below
+        texts = [] if is_needless else [str(planned)]
         texts += [] if forecast is None else [str(forecast)]
         texts += [] if saved is None else [describe_history(saved, planned)]
         say("\n\n".join(texts))

@@ -242,7 +242,7 @@ class SyncReport(Card):
             when = f"{self.resume_at:%Y-%m-%d %H:%M:%S} UTC"
             yield (
                 f"Not finished ({rest} still to download)",
-                f"run the same sync again after {when} to resume.",
+                f"run the same sync again after {when} to resume. Each run downloads up to its own number of details.",
             )
 
 

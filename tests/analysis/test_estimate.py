@@ -328,6 +328,15 @@ def test_sessions_that_are_all_alike_show_no_variance() -> None:
     assert none["flag"] == "few cases"
 
 
+@pytest.mark.parametrize("calls", [20, 60, 120])
+@pytest.mark.parametrize("measure", ["p75(loading_time_ms)", "mean(loading_time_ms)", "share(loading_time_ms > 2000)"])
+def test_few_sessions_are_fewer_than_10_or_too_few_for_a_limit(measure: str, calls: int) -> None:
+    found = pf.estimate(sample_of(calls), measure, by="page_template", wide=True).filter(flag="few sessions")
+    assert not found.is_empty()
+    many = found.filter(pl.min_horizontal("sessions", "effective_sessions") >= 10)
+    assert many["standard_error"].is_null().all()
+
+
 def test_a_total_of_zero_in_the_sample_has_no_upper_limit() -> None:
     found = asked(sample_of(60), "total(loading_time_ms > 10000000)")
     assert (found["estimate"], found["upper"]) == (0, math.inf)

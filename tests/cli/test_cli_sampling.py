@@ -140,7 +140,8 @@ def test_plan_forecasts_the_details_for_a_precision_and_the_gain_of_a_day(
     code, out, _ = run("plan", sampled.location, *WINDOW, "--precision", "20%", "--details", "40")
     assert (code, simulator.calls) == (0, 0)
     plan = pf.plan_precision(sampled, within=0.2, details_a_day=40)
-    assert out.endswith(f"\n\n{plan}\n")
+    assert out.endswith(f"{plan}\n")
+    assert "no calls needed" not in out
     assert len(plan.groups) == 10
     assert "median(loading_time_ms) to within 20%, from 60 details:" in out
     assert "; after 40 more ±" in out
