@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from contextlib import suppress
 from html import escape
@@ -16,12 +17,12 @@ Row: TypeAlias = tuple[str, object]
 _LEFT = 'style="text-align: left"'
 
 
-class Card:
+class Card(ABC):
     """A result with rows to show. The table has no colours of its own, so it suits light and dark notebooks."""
 
+    @abstractmethod
     def _rows(self) -> Iterable[Row]:
         """Return the rows."""
-        raise NotImplementedError
 
     def __str__(self) -> str:
         return "\n".join(f"{label}: {value}" if label else str(value) for label, value in self._rows())

@@ -178,7 +178,7 @@ def test_shell_cron_and_systemd_read_one_file_of_variables(tmp_path: Path) -> No
     variables = variables.replace("...", "'a $ecret; of +-./:=_ and `id` #1'")
     (tmp_path / ".pulseframes.env").write_text(variables)
     reader = configparser.ConfigParser(interpolation=None)  # as systemd, which knows no export
-    reader.optionxform = str  # type: ignore[assignment,method-assign]
+    reader.optionxform = str  # type: ignore[assignment,method-assign]  # as systemd reads it, with capital letters
     reader.read_string(f"[file]\n{variables}")
     wanted = {name: value.strip("'") for name, value in reader["file"].items()}
     assert len(wanted) == 3

@@ -41,7 +41,7 @@ def test_the_sdist_builds_the_same_sdist_and_wheel_again(dist: tuple[Path, dict[
     folder, hashes = dist
     with tarfile.open(next(folder.glob("*.tar.gz"))) as archive:
         # Python 3.11 has filters since 3.11.4, and 3.12 warns of an archive that is unpacked without one.
-        archive.extractall(tmp_path, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))  # type: ignore[arg-type]
+        archive.extractall(tmp_path, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))  # type: ignore[arg-type]  # a filter
     (unpacked,) = tmp_path.iterdir()
     assert build(unpacked, tmp_path / "again") == hashes
 

@@ -341,7 +341,7 @@ def as_client(given: PulseClient | None) -> PulseClient:
 def quota(*, client: PulseClient | None = None) -> Quota:
     """Return how many calls are left and when the next one is possible. Costs no calls.
 
-    Only calls recorded in this machine's journal are known: other programs may use the same application's quota.
+    The same as ``PulseClient.quota()``, without a client of your own.
 
     Parameters
     ----------

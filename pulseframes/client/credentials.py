@@ -362,6 +362,6 @@ def _write_private(text: Secret, path: Path) -> None:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(text.reveal())
         temporary.replace(path)
-    except BaseException:
+    except BaseException:  # Ctrl-C too: half of a secret must not stay
         temporary.unlink(missing_ok=True)
         raise

@@ -304,8 +304,10 @@ class ListReader:
         A page of a list that still changes must be paid for again tomorrow; one of a window that ended a day ago need not.
         """
         query, total = self._query, chain.declared
+        if not self._is_whole() or total > MOST_SESSIONS or self._source.is_settled(query):
+            return []
         calls = self._calls_to_come(total)
-        if calls == 0 or not self._is_whole() or total > MOST_SESSIONS or self._source.is_settled(query):
+        if calls == 0:
             return []
         kept = self._source.kept_windows(query)
         gaps = subtract([Window(query.date_from, query.date_to)], kept)

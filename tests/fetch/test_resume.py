@@ -322,3 +322,17 @@ def test_a_search_of_cached_pages_costs_nothing_however_few_calls_are_left(left:
             assert client.calls_spent == 6
             assert_frame_equal(pf.search_sessions(*window, client=client), first)
             assert client.calls_spent == 6
+
+
+@pytest.mark.parametrize("limit", [2, 3, 4, 5, 6])
+def test_a_search_that_the_quota_ended_has_no_fewer_sessions_when_it_is_repeated(limit: int) -> None:
+    with Simulator(sessions=2_600, days=4, now=NOW, daily_limit=None) as simulator:
+        window = (NOW - timedelta(days=4), NOW)
+        with client_of(simulator, changes={"home": ":memory:", "daily_limit": limit}) as client:
+            found = []
+            for _ in range(3):
+                with pytest.raises(pf.QuotaExhausted) as stopped:
+                    pf.search_sessions(*window, client=client)
+                found.append(set(stopped.value.partial["session_id"]))
+            assert found[0] <= found[1] <= found[2]
+            assert client.calls_spent == limit
