@@ -18,9 +18,6 @@ from pulseframes.flatten.fallback import unknown_fields
 from pulseframes.flatten.shapes import BODY_INDEX, LOCATORS, SESSION_INDEX, Shape, decoder_of_names, unparsed_schema
 from pulseframes.tables import ITEM_TABLES, SESSIONS, Column, Table
 
-#: pyarrow's default block size; a longer body gets a block of its own size.
-_BLOCK: Final = 1 << 20
-
 #: Unknown fields that decoders are made for; for more, looking at each body takes less time.
 _MOST_NAMES: Final = 20
 
@@ -83,7 +80,9 @@ def _objects(bodies: Sequence[bytes]) -> tuple[list[bytes], list[int]]:
 
     Then as many rows as bodies means one row for each body.
     """
-    trimmed = [body.removeprefix(_BOM).strip(b" \t\r\n") for body in bodies]
+    trimmed = [
+        body if body[:1] == b"{" and body[-1:] == b"}" else body.removeprefix(_BOM).strip(b" \t\r\n") for body in bodies
+    ]
     return trimmed, [index for index, body in enumerate(trimmed) if body[:1] == b"{" and body[-1:] == b"}"]
 
 
@@ -104,12 +103,11 @@ def _read(
             joined.decode()  # pyarrow does not check, and a polars string has to be UTF-8
         table = pj.read_json(
             pa.BufferReader(joined),
-            read_options=pj.ReadOptions(
-                use_threads=len(joined) > _BLOCK, block_size=max(_BLOCK, max(map(len, chosen)) + 1)
-            ),
+            # In one block, so that the columns need not be put together from many. The caller uses all cores.
+            read_options=pj.ReadOptions(use_threads=False, block_size=len(joined) + 1),
             parse_options=pj.ParseOptions(
                 explicit_schema=shape.schema,
-                newlines_in_values=any(b"\n" in body or b"\r" in body for body in chosen),
+                newlines_in_values=b"\r" in joined or joined.count(b"\n") >= len(chosen),
                 unexpected_field_behavior=unexpected,
             ),
         )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
+from itertools import accumulate, pairwise
 from typing import Any, Final
 
 import polars as pl
@@ -27,6 +30,10 @@ from pulseframes.tables.validation import check, new_values
 
 #: The API lists at most this many items; a list of exactly this many was probably truncated.
 LONGEST_LIST: Final = 500
+
+#: In bytes: a thread of its own is not worth its while for less, and more at once takes memory for nothing.
+_LEAST_PART: Final = 2 << 20
+_LARGEST_PART: Final = 64 << 20
 
 
 @dataclass(frozen=True)
@@ -94,19 +101,13 @@ def parse_answers(bodies: Sequence[bytes], endpoint: Endpoint, *, limit: int | N
         If a body is not the documented JSON; its ``body`` is that one.
     """
     flat = flatten_answers(bodies, endpoint)
-    sessions = _distinct(flat.frames[SESSIONS.name], limit)
-    superseded = flat.frames[SESSIONS.name].join(sessions, on=LOCATORS.names(), how="anti").select(LOCATORS.names())
-    newest = {
-        name: sessions if name == SESSIONS.name else frame.join(superseded, on=LOCATORS.names(), how="anti")
-        for name, frame in flat.frames.items()
-    }
-    valid, invalid = check(newest)
+    newest = _newest(flat.frames, limit)
+    valid, invalid = check({name: newest[name].sort(_order(table)) for name, table in TABLES.items()})
     rejected = pl.concat([flat.rejected, *(_as_rejected(invalid[name], table) for name, table in TABLES.items())])
-    ordered = {name: valid[name].sort(_order(table)) for name, table in TABLES.items()}
-    frames = {name: ordered[name].select(table.schema.names()) for name, table in TABLES.items()}
+    frames = {name: valid[name].select(table.schema.names()) for name, table in TABLES.items()}
     return ParsedAnswers(
         frames=frames,
-        body_indices=ordered[SESSIONS.name][BODY_INDEX],
+        body_indices=valid[SESSIONS.name][BODY_INDEX],
         rejected=with_raw_json(rejected, bodies, endpoint),
         drift=[*sorted(flat.unknown_fields), *new_values(frames)],
         truncated=_truncated_lists(flat),
@@ -114,7 +115,32 @@ def parse_answers(bodies: Sequence[bytes], endpoint: Endpoint, *, limit: int | N
 
 
 def flatten_answers(bodies: Sequence[bytes], endpoint: Endpoint) -> FlatAnswers:
-    """Flatten the answers of one endpoint; parameters and exceptions as for ``parse_answers()``."""
+    """Flatten the answers of one endpoint, with all cores; parameters and exceptions as for ``parse_answers()``."""
+    starts_and_parts = [(start, bodies[start:end]) for start, end in _parts(bodies)]
+    if len(starts_and_parts) == 1:
+        return _flatten(bodies, endpoint, 0)
+    with ThreadPoolExecutor(pl.thread_pool_size()) as pool:
+        flat = list(pool.map(lambda part: _flatten(part[1], endpoint, part[0]), starts_and_parts))
+    return FlatAnswers(
+        frames={name: pl.concat([each.frames[name] for each in flat]) for name in TABLES},
+        rejected=pl.concat([each.rejected for each in flat]),
+        totals=[total for each in flat for total in each.totals],
+        unknown_fields=frozenset().union(*(each.unknown_fields for each in flat)),
+    )
+
+
+def _parts(bodies: Sequence[bytes]) -> list[tuple[int, int]]:
+    """Return where to cut bodies into parts of about equal size: start and end of each."""
+    ends = list(accumulate(map(len, bodies)))
+    total = ends[-1] if ends else 0
+    number = max(min(pl.thread_pool_size(), total // _LEAST_PART), -(-total // _LARGEST_PART), 1)
+    cuts = {bisect_left(ends, total * part / number) for part in range(1, number)}
+    edges = sorted({0, len(bodies)} | cuts) if bodies else [0, 0]
+    return list(pairwise(edges))
+
+
+def _flatten(bodies: Sequence[bytes], endpoint: Endpoint, first: int) -> FlatAnswers:
+    """Flatten some answers, the first of which has this index."""
     shape = SHAPES[endpoint.name]
     arrow, fallback = read_bodies(bodies, shape), FallbackReader(shape)
     for index in arrow.unread:
@@ -126,9 +152,10 @@ def flatten_answers(bodies: Sequence[bytes], endpoint: Endpoint) -> FlatAnswers:
         frames[name], failed = parse_times(pl.concat([arrow.frames[name], fallback_rows]), table)
         rejected.append(_as_rejected(failed, table))
     totals = arrow.totals | fallback.totals
+    shift = pl.col(BODY_INDEX) + first
     return FlatAnswers(
-        frames=frames,
-        rejected=pl.concat(rejected),
+        frames={name: frame.with_columns(shift) for name, frame in frames.items()},
+        rejected=pl.concat(rejected).with_columns(shift),
         totals=[totals[index] for index in sorted(totals)],
         unknown_fields=frozenset(arrow.unknown | fallback.unknown),
     )
@@ -171,6 +198,19 @@ def _as_rejected(failed: pl.DataFrame, table: Table) -> pl.DataFrame:
     return failed.with_columns(table=pl.lit(table.name), item_index=index).select(
         pl.col(name).cast(dtype) for name, dtype in LOCATED_REJECTED.items()
     )
+
+
+def _newest(frames: dict[str, pl.DataFrame], limit: int | None) -> dict[str, pl.DataFrame]:
+    """Keep the rows of each session's newest answer."""
+    sessions = frames[SESSIONS.name]
+    if limit is None and sessions["session_id"].is_unique().all():
+        return frames
+    distinct = _distinct(sessions, limit)
+    superseded = sessions.join(distinct, on=LOCATORS.names(), how="anti").select(LOCATORS.names())
+    return {
+        name: distinct if name == SESSIONS.name else frame.join(superseded, on=LOCATORS.names(), how="anti")
+        for name, frame in frames.items()
+    }
 
 
 def _distinct(sessions: pl.DataFrame, limit: int | None) -> pl.DataFrame:

@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from typing import Final
 
 import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from pulseframes.tables import INSTANT, Table
 
@@ -15,6 +17,10 @@ NEVER: Final = datetime(1, 1, 1, tzinfo=UTC)
 #: ISO 8601 to the second, with 0 to 9 fractional digits. Without a zone it is UTC, according to the API's documentation.
 _SHAPE: Final = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:[0-5]\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)?$"
 _FORMAT: Final = "%Y-%m-%dT%H:%M:%S%.f%#z"
+#: The same without an offset, which Arrow reads several times as fast.
+_PLAIN: Final = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:[0-5]\d(\.\d{1,9})?Z?$"
+#: The characters of a time to the microsecond, without the zone.
+_MICROSECONDS: Final = 26
 
 
 def parse_times(frame: pl.DataFrame, table: Table) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -52,6 +58,24 @@ def parse_times(frame: pl.DataFrame, table: Table) -> tuple[pl.DataFrame, pl.Dat
 
 def instants(times: pl.Series) -> pl.Series:
     """Parse one column; a string that is not a time becomes null."""
+    plain = _plain_instants(times) if times.str.contains(_PLAIN).all(ignore_nulls=True) else None
+    return _instants(times) if plain is None else plain
+
+
+def _plain_instants(times: pl.Series) -> pl.Series | None:
+    """Parse times that have no offset; None if one is not a time, such as 30 February."""
+    texts = times.to_arrow(compat_level=pl.CompatLevel.oldest())
+    try:
+        moments = pc.cast(
+            pc.ascii_rtrim(pc.utf8_slice_codeunits(texts, 0, _MICROSECONDS), characters="Z"), pa.timestamp("us")
+        )
+    except pa.ArrowInvalid:
+        return None
+    instants = pl.Series(times.name, moments).dt.replace_time_zone("UTC")
+    return instants if (instants >= NEVER).all() else None
+
+
+def _instants(times: pl.Series) -> pl.Series:
     well_formed = times.str.contains(_SHAPE)
     if not well_formed.all(ignore_nulls=True):
         times = pl.select(pl.when(well_formed).then(times).alias(times.name)).to_series()
