@@ -1,5 +1,6 @@
 """Sends calls within the quota and records every answer: an endpoint and its parameters in, raw bytes out."""
 
+from pulseframes.client.answer import Answer
 from pulseframes.client.client import PulseClient, as_client, quota
 from pulseframes.client.credentials import (
     ENV_API_KEY,
@@ -24,7 +25,6 @@ from pulseframes.client.settings import (
     as_settings,
     base_url_of_environment,
 )
-from pulseframes.client.transport import Answer
 
 __all__ = [
     "ENV_API_KEY",

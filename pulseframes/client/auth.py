@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from filelock import FileLock, Timeout
-from requests.auth import AuthBase, HTTPBasicAuth
 
 from pulseframes._process import ForkedLock
 from pulseframes._secret import Redactor, Secret
+from pulseframes.client.answer import Answer
 from pulseframes.client.credentials import Credentials
 from pulseframes.client.database import make_private
 from pulseframes.client.sender import Sender
-from pulseframes.client.transport import Answer
 from pulseframes.endpoints import AUTHENTICATE
 from pulseframes.errors import MalformedAnswer
 
@@ -35,7 +34,7 @@ _METHOD_NOT_ALLOWED: Final = 405
 _LOCK_SECONDS: Final = 45.0
 
 
-class ConsumerAuth(AuthBase):
+class ConsumerAuth:
     """Signs an authentication: the API key, and the consumer's id and secret as Basic authorization."""
 
     def __init__(self, credentials: Credentials) -> None:
@@ -43,6 +42,8 @@ class ConsumerAuth(AuthBase):
 
     def __call__(self, request: PreparedRequest) -> PreparedRequest:
         """Add the headers."""
+        from requests.auth import HTTPBasicAuth
+
         request.headers["X-ApiKey"] = self._credentials.api_key.reveal()
         HTTPBasicAuth(self._credentials.client_id.reveal(), self._credentials.client_secret.reveal())(request)
         return request
@@ -55,7 +56,7 @@ def secrets_of(credentials: Credentials) -> list[Secret]:
     return [key, user, password, Secret(login)]
 
 
-class SessionKeyAuth(AuthBase):
+class SessionKeyAuth:
     """Signs every other request: the session key."""
 
     def __init__(self, key: Secret) -> None:

@@ -16,6 +16,7 @@ from pulseframes._arguments import check_callable, check_type
 from pulseframes._card import Row, as_html, short_path
 from pulseframes._process import ForkedLock, check_process
 from pulseframes._secret import Redactor, Secret
+from pulseframes.client.answer import Answer
 from pulseframes.client.auth import KeyStore, SessionKeyAuth, SessionKeys, secrets_of
 from pulseframes.client.credentials import Credentials, in_environment
 from pulseframes.client.in_flight import InFlight
@@ -23,7 +24,6 @@ from pulseframes.client.journal import JOURNAL_FILE, CallRecord, Journal
 from pulseframes.client.quota_rule import Quota
 from pulseframes.client.sender import Sender
 from pulseframes.client.settings import ENV_HOME, IN_MEMORY, Settings, as_settings
-from pulseframes.client.transport import Answer
 from pulseframes.endpoints import DETAIL, Endpoint
 from pulseframes.errors import JournalWarning, PulseError, warn
 

@@ -16,8 +16,6 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Final
 
-import pyarrow as pa
-
 from pulseframes.errors import JournalError
 
 #: The longest wait for another process that is writing.
@@ -295,12 +293,16 @@ def decode_time(number: int) -> datetime:
 
 def encode_body(body: bytes) -> tuple[int, int, bytes]:
     """Return what is stored of a body: its size, its checksum and its compressed bytes."""
+    import pyarrow as pa  # takes as long to import as polars
+
     compressed: bytes = pa.compress(body, codec="zstd", asbytes=True) if body else b""
     return len(body), zlib.crc32(body), compressed
 
 
 def decode_bodies(stored: Iterable[tuple[int | None, int | None, bytes | None]]) -> list[bytes]:
     """Return bodies from what is stored of each; raise one of ``UNREADABLE`` if one is damaged."""
+    import pyarrow as pa
+
     parts = [((size or 0) if part else 0, checksum, part or b"") for size, checksum, part in stored]
     if any(not 0 <= size <= _LARGEST for size, _, _ in parts):
         raise ValueError("its recorded size is impossible")

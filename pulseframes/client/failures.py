@@ -7,13 +7,11 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from math import ceil
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
-from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential_jitter
-
+from pulseframes.client.answer import Answer
 from pulseframes.client.credentials import ENV_API_KEY, ENV_CLIENT_ID, ENV_CLIENT_SECRET
 from pulseframes.client.settings import ENV_BASE_URL
-from pulseframes.client.transport import Answer
 from pulseframes.errors import (
     AuthenticationFailed,
     InvalidQuery,
@@ -22,6 +20,9 @@ from pulseframes.errors import (
     ServerError,
     SessionNotFound,
 )
+
+if TYPE_CHECKING:
+    from tenacity import RetryCallState
 
 TOO_MANY_REQUESTS: Final = 429
 _SERVER_FAILED: Final = 500
@@ -37,8 +38,6 @@ ATTEMPTS: Final = 3
 LONGEST_WAIT_SECONDS: Final = 60.0
 #: A longer Retry-After is as good as for ever.
 _LONGEST_RETRY_SECONDS: Final = 10**9
-
-_backoff: Final = wait_exponential_jitter(multiplier=0.5, max=8.0)
 
 Result = TypeVar("Result")
 
@@ -139,6 +138,9 @@ def with_retries(
     sleep, now : callable
         The wait between two attempts, and the current time.
     """
+    from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential_jitter
+
+    backoff = wait_exponential_jitter(multiplier=0.5, max=8.0)
 
     def may_pass(problem: BaseException) -> bool:
         wait = _requested_seconds(problem, now())
@@ -157,7 +159,7 @@ def with_retries(
     def wait(state: RetryCallState) -> float:
         problem = state.outcome.exception() if state.outcome is not None else None
         # At least the backoff: a server that says "Retry-After: 0" would otherwise get every attempt at once.
-        return max(_requested_seconds(problem, now()) or 0.0, _backoff(state))
+        return max(_requested_seconds(problem, now()) or 0.0, backoff(state))
 
     for attempt in Retrying(
         stop=stop_after_attempt(ATTEMPTS), wait=wait, retry=retry_if_exception(may_pass), sleep=sleep, reraise=True

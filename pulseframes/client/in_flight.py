@@ -8,7 +8,7 @@ from concurrent.futures import Future
 from dataclasses import replace
 
 from pulseframes._process import ForkedLock
-from pulseframes.client.transport import Answer
+from pulseframes.client.answer import Answer
 
 
 class InFlight:

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
+from pulseframes.client.answer import Answer
 from pulseframes.client.database import (
     MIGRATIONS,
     UNREADABLE,
@@ -23,7 +24,6 @@ from pulseframes.client.database import (
     encode_time,
 )
 from pulseframes.client.quota_rule import CLOCK_TOLERANCE, Quota, QuotaRule
-from pulseframes.client.transport import Answer
 from pulseframes.endpoints import AUTHENTICATE
 
 Outcome: TypeAlias = Literal["answered", "lost", "unsent", "forgotten"]

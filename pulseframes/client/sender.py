@@ -7,21 +7,22 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlencode
-
-from requests.auth import AuthBase
 
 from pulseframes._process import ForkedLock
 from pulseframes._secret import Redactor
 from pulseframes._text import plural
+from pulseframes.client.answer import Answer, NoAnswer, is_success
 from pulseframes.client.failures import TOO_MANY_REQUESTS, error_for, is_temporary, retry_time, with_retries
 from pulseframes.client.journal import Journal, Outcome, Request
 from pulseframes.client.quota_rule import CLOCK_TOLERANCE, Quota, QuotaRule
 from pulseframes.client.settings import Settings
-from pulseframes.client.transport import Answer, NoAnswer, Transport, is_success
 from pulseframes.endpoints import AUTHENTICATE, Endpoint
 from pulseframes.errors import AuthenticationFailed, JournalError, JournalWarning, PulseError, PulseWarning, warn
+
+if TYPE_CHECKING:
+    from pulseframes.client.transport import Auth
 
 #: The wait before the one try that an unreadable Retry-After is worth.
 _ONE_TRY: Final = timedelta(minutes=1)
@@ -43,6 +44,10 @@ class Sender:
         clock: Callable[[], datetime],
         sleep: Callable[[float], None],
     ) -> None:
+        from pulseframes.client.transport import (
+            Transport,
+        )  # requests takes long to import, and most scripts need polars first
+
         self._settings = settings
         self._application = application
         self._journal = journal
@@ -71,7 +76,7 @@ class Sender:
     def send(
         self,
         endpoint: Endpoint,
-        auth: AuthBase,
+        auth: Auth,
         *,
         method: str = "",
         params: Mapping[str, str] | None = None,
@@ -119,7 +124,7 @@ class Sender:
         self._transport.close()
 
     def _send_once(
-        self, request: Request, endpoint: Endpoint, method: str, auth: AuthBase, params: Mapping[str, str] | None
+        self, request: Request, endpoint: Endpoint, method: str, auth: Auth, params: Mapping[str, str] | None
     ) -> Answer:
         """Send one request. Every call goes through here."""
         asked_at = self._clock()

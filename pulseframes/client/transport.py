@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 import re
 import ssl
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from urllib.parse import urlsplit
 
 import requests
@@ -16,16 +15,18 @@ from requests.utils import get_environ_proxies, select_proxy
 from urllib3 import HTTPResponse
 from urllib3.exceptions import DecodeError, HTTPError, ProtocolError, ReadTimeoutError, SSLError
 
+from pulseframes.client.answer import Answer, NoAnswer, is_success
 from pulseframes.client.connection import Attempt, new_session, watched
 from pulseframes.client.settings import Settings, is_loopback
 from pulseframes.errors import ServerError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from requests.auth import AuthBase
+    from collections.abc import Callable, Iterator, Mapping
 
     from pulseframes.endpoints import Endpoint
+
+#: Signs a request.
+Auth: TypeAlias = "Callable[[requests.PreparedRequest], requests.PreparedRequest]"
 
 #: Longer than any answer; reading stops there, before memory is full.
 MAX_BODY: Final = 256 * 2**20
@@ -33,86 +34,8 @@ MAX_BODY: Final = 256 * 2**20
 MAX_REFUSAL: Final = 64 * 2**10
 _CHUNK: Final = 1 << 16
 
-_NEVER: Final = datetime.min.replace(tzinfo=UTC)
-
 _PROXY_LOGIN_REQUIRED: Final = 407
 _PROXY_REFUSED: Final = re.compile(r"Tunnel connection failed: (\d{3})")
-
-
-@dataclass(frozen=True)
-class Answer:
-    """An answer, from the server or from the journal.
-
-    Attributes
-    ----------
-    endpoint : str
-        The name of the endpoint.
-    status : int
-        The HTTP status.
-    body : bytes
-        The decompressed body. It holds personal data, so it is not in the ``repr``.
-    retry_after : str or None
-        The header of that name.
-    call_id : int
-        The call's number in the journal; 0 until it has one.
-    asked_at : datetime
-        When the call was sent, in UTC; by the server's clock if ours is known to be wrong.
-    kept : bool
-        True if it came from the journal, at no cost.
-    forgotten : int
-        Number of sessions erased from the body since it was received.
-    ahead : timedelta
-        How far this machine's clock is ahead of the server's ``Date``; 0 if there was none.
-    retry_at : datetime or None
-        When a refused call may be tried again; None if that is not known.
-    recorded : bool
-        True if the server gave it and it is in a journal on disk since.
-    """
-
-    endpoint: str
-    status: int
-    body: bytes = field(repr=False)
-    retry_after: str | None = None
-    call_id: int = 0
-    asked_at: datetime = _NEVER
-    kept: bool = False
-    forgotten: int = 0
-    ahead: timedelta = timedelta(0)
-    retry_at: datetime | None = None
-    recorded: bool = False
-
-    @property
-    def ok(self) -> bool:
-        """Whether the status is 2xx."""
-        return is_success(self.status)
-
-
-def is_success(status: int) -> bool:
-    """Return whether a status is 2xx."""
-    return 200 <= status < 300  # noqa: PLR2004  the statuses of success
-
-
-class NoAnswer(Exception):
-    """No complete answer was received.
-
-    Attributes
-    ----------
-    error : ServerError
-        The error to raise.
-    unsent : bool
-        Whether the request certainly never reached the server.
-    status : int or None
-        The status, if the answer got that far.
-    received : bytes
-        The part of the body that was received.
-    """
-
-    def __init__(self, error: ServerError, *, unsent: bool, status: int | None, received: bytes) -> None:
-        super().__init__(str(error))
-        self.error = error
-        self.unsent = unsent
-        self.status = status
-        self.received = received
 
 
 class Transport:
@@ -126,9 +49,7 @@ class Transport:
         self._settings = settings
         self._session, self._process = new_session(), os.getpid()
 
-    def send(
-        self, method: str, endpoint: Endpoint, *, auth: AuthBase, params: Mapping[str, str] | None = None
-    ) -> Answer:
+    def send(self, method: str, endpoint: Endpoint, *, auth: Auth, params: Mapping[str, str] | None = None) -> Answer:
         """Send one request and read the whole answer.
 
         ``auth`` adds the secrets to the headers at the last moment, so no variable of ours holds them.
@@ -155,7 +76,7 @@ class Transport:
         """Close the connections."""
         self._session.close()
 
-    def _exchange(self, name: str, method: str, url: str, auth: AuthBase, params: Mapping[str, str] | None) -> Answer:
+    def _exchange(self, name: str, method: str, url: str, auth: Auth, params: Mapping[str, str] | None) -> Answer:
         received = bytearray()
         status = None
         with watched(self._settings.total_timeout) as attempt:
@@ -175,7 +96,7 @@ class Transport:
         # Raised outside the handler: inside, the exception would carry the request and its headers along.
         raise problem
 
-    def _response(self, method: str, url: str, auth: AuthBase, params: Mapping[str, str] | None) -> requests.Response:
+    def _response(self, method: str, url: str, auth: Auth, params: Mapping[str, str] | None) -> requests.Response:
         """Send a request over a connection of this process, and read the headers.
 
         Not by ``Session.request()``, which would read a redirect's body, and parse its address, before it returns.

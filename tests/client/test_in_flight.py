@@ -11,8 +11,8 @@ import pytest
 from conftest import client_of
 
 import pulseframes as pf
+from pulseframes.client.answer import Answer
 from pulseframes.client.in_flight import InFlight
-from pulseframes.client.transport import Answer
 from pulseframes.endpoints import DETAIL
 from pulseframes.simulator import Fault, Simulator
 
