@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import pulseframes as pf
 from pulseframes._text import format_percent, plural
-from pulseframes.windows import Window, subtract
 
 if TYPE_CHECKING:
     import polars as pl
+
+    from pulseframes.windows import Window
 
 
 def saved_history(lake: pf.Lake, wanted: Window, plan: pf.Plan, days: int, measure: str | None) -> dict[str, Any]:
@@ -54,6 +55,8 @@ def describe_history(history: dict[str, Any], plan: pf.Plan) -> str:
 
 def _sessions(lake: pf.Lake, wanted: Window, plan: pf.Plan) -> Counter[str]:
     """Count the sessions of each month: the plan's by the length of its windows, and the lake's of other times."""
+    from pulseframes.windows import Window, subtract
+
     months: Counter[str] = Counter()
     for part in subtract([wanted], [Window(window.date_from, window.date_to) for window in plan.windows]):
         months += _count(lake, part)

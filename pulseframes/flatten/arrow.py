@@ -15,7 +15,8 @@ import pyarrow.compute as pc
 import pyarrow.json as pj
 
 from pulseframes.flatten.fallback import unknown_fields
-from pulseframes.flatten.shapes import BODY_INDEX, LOCATORS, SESSION_INDEX, Shape, decoder_of_names, unparsed_schema
+from pulseframes.flatten.locators import BODY_INDEX, LOCATORS, SESSION_INDEX, unparsed_schema
+from pulseframes.flatten.shapes import Shape, decoder_of_names
 from pulseframes.tables import ITEM_TABLES, SESSIONS, Column, Table
 
 #: Unknown fields that decoders are made for; for more, looking at each body takes less time.

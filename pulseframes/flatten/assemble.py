@@ -14,16 +14,8 @@ import polars as pl
 
 from pulseframes.endpoints import Endpoint
 from pulseframes.flatten import raw_json
-from pulseframes.flatten.arrow import read_bodies
 from pulseframes.flatten.fallback import FallbackReader
-from pulseframes.flatten.shapes import (
-    BODY_INDEX,
-    LOCATED_REJECTED,
-    LOCATORS,
-    SESSION_INDEX,
-    SHAPES,
-    unparsed_schema,
-)
+from pulseframes.flatten.locators import BODY_INDEX, LOCATED_REJECTED, LOCATORS, SESSION_INDEX, unparsed_schema
 from pulseframes.flatten.times import parse_times
 from pulseframes.tables import ITEM_TABLES, REJECTED, SESSIONS, TABLES, Table
 from pulseframes.tables.validation import check, new_values
@@ -141,6 +133,9 @@ def _parts(bodies: Sequence[bytes]) -> list[tuple[int, int]]:
 
 def _flatten(bodies: Sequence[bytes], endpoint: Endpoint, first: int) -> FlatAnswers:
     """Flatten some answers, the first of which has this index."""
+    from pulseframes.flatten.arrow import read_bodies  # pyarrow takes as long to import as polars
+    from pulseframes.flatten.shapes import SHAPES
+
     shape = SHAPES[endpoint.name]
     arrow, fallback = read_bodies(bodies, shape), FallbackReader(shape)
     for index in arrow.unread:

@@ -6,14 +6,17 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
 from pulseframes.errors import MalformedAnswer
+from pulseframes.flatten.locators import BODY_INDEX, SESSION_INDEX
 from pulseframes.flatten.raw_json import INT64, NotJson, Span, envelope, session_spans, text_of
-from pulseframes.flatten.shapes import BODY_INDEX, SESSION_INDEX, Names, Shape
 from pulseframes.tables import ITEM_TABLES, SESSIONS, TABLES, Column, Table
+
+if TYPE_CHECKING:
+    from pulseframes.flatten.shapes import Names, Shape
 
 #: What a rejection reason calls the type that a column needs, and the type that the JSON has.
 _EXPECTED: Final = {

@@ -8,14 +8,11 @@ from datetime import datetime
 from typing import Any
 
 import polars as pl
-import pyarrow.compute as pc
 
 from pulseframes.endpoints import Endpoint
 from pulseframes.errors import MalformedAnswer
-from pulseframes.flatten.arrow import read_together
 from pulseframes.flatten.fallback import FallbackReader, JsonObject, decode, read_value
 from pulseframes.flatten.raw_json import INT64
-from pulseframes.flatten.shapes import OUTLINES, SHAPES
 from pulseframes.flatten.times import instants
 from pulseframes.tables import SESSIONS, Column
 
@@ -69,6 +66,8 @@ def read_outline(body: bytes, endpoint: Endpoint) -> Outline:
         ids, starts, statuses, countries, users = ([_value(row, column) for row in sessions] for column in _COLUMNS)
         total = answer.get(endpoint.total_key, 0)
         return Outline(ids, starts, statuses, total, countries, users, has_next=_has_next(answer, endpoint))
+    from pulseframes.flatten.shapes import SHAPES  # pyarrow takes as long to import as polars
+
     reader = FallbackReader(SHAPES[endpoint.name])
     reader.read(body, 0)
     rejected = [row for row in reader.rejected if row["table"] == SESSIONS.name]
@@ -85,6 +84,11 @@ def read_outline(body: bytes, endpoint: Endpoint) -> Outline:
 
 def read_outlines(bodies: Sequence[bytes], endpoint: Endpoint) -> list[Outline | None]:
     """Read the outlines of answers that hold one session each; None for a body that is not the documented JSON."""
+    import pyarrow.compute as pc  # takes as long to import as polars
+
+    from pulseframes.flatten.arrow import read_together
+    from pulseframes.flatten.shapes import OUTLINES
+
     table = read_together(bodies, OUTLINES[endpoint.name])
     sessions = None if table is None else table[endpoint.sessions_key].combine_chunks()
     if sessions is None or sessions.null_count:

@@ -10,17 +10,7 @@ import polars as pl
 import pyarrow as pa
 
 from pulseframes.endpoints import ENDPOINTS, Endpoint
-from pulseframes.tables import ITEM_TABLES, REJECTED, SESSIONS, Table
-
-#: Columns that locate a row's session: the index of its body, and of the session in that body. They stay inside this package.
-BODY_INDEX: Final = "_body_index"
-SESSION_INDEX: Final = "_session_index"
-LOCATORS: Final = pl.Schema({BODY_INDEX: pl.Int64(), SESSION_INDEX: pl.Int64()})
-
-#: The rejected table before the raw JSON is looked up: the locators say where it is.
-LOCATED_REJECTED: Final = pl.Schema(
-    {**{name: dtype for name, dtype in REJECTED.schema.items() if name != "raw_json"}, **LOCATORS}
-)
+from pulseframes.tables import ITEM_TABLES, SESSIONS, Table
 
 _JSON_TYPES: Final = {
     pl.Int64: pa.int64(),
@@ -65,12 +55,6 @@ class Shape:
     schema: pa.Schema
     known: dict[str, Names]
     decoder: msgspec.json.Decoder[Any]
-
-
-def unparsed_schema(table: Table) -> pl.Schema:
-    """Return a table's schema before its times are parsed: they are strings, and the rows have locators."""
-    columns = {name: pl.String() if isinstance(dtype, pl.Datetime) else dtype for name, dtype in table.schema.items()}
-    return pl.Schema({**columns, **LOCATORS})
 
 
 def _shape(endpoint: Endpoint) -> Shape:

@@ -6,8 +6,6 @@ from datetime import UTC, datetime
 from typing import Final
 
 import polars as pl
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from pulseframes.tables import INSTANT, Table
 
@@ -64,6 +62,9 @@ def instants(times: pl.Series) -> pl.Series:
 
 def _plain_instants(times: pl.Series) -> pl.Series | None:
     """Parse times that have no offset; None if one is not a time, such as 30 February."""
+    import pyarrow as pa  # takes as long to import as polars
+    import pyarrow.compute as pc
+
     texts = times.to_arrow(compat_level=pl.CompatLevel.oldest())
     try:
         moments = pc.cast(
