@@ -5,6 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := -m pip --disable-pip-version-check --quiet
 # What is installed is compiled when it is first imported, or by all cores at once.
+# Modules are compiled once, and not by each process anew, whatever the environment says.
+export PYTHONDONTWRITEBYTECODE :=
 INSTALL := $(PIP) install --no-compile --no-deps
 
 # The tests that take seconds: all rooms but those whose tests wait for servers, kills and browsers.

@@ -161,7 +161,7 @@ class PulseClient:
     def kept_answers(self, endpoint: Endpoint, questions: Sequence[Mapping[str, str]]) -> list[Answer | None]:
         """Return what ``kept_answer()`` does, for each of up to some hundred questions at once."""
         check_process()
-        texts = [urlencode(params) for params in questions]
+        texts = [_query_string(params) for params in questions]
         records = self.journal.newest_answers(self.application, endpoint.name, texts)
         return [record.answer() if (record := records.get(text)) is not None else None for text in texts]
 
@@ -313,6 +313,12 @@ class PulseClient:
             rows.append(("", problem))
         rows.append(("Journal", "in memory" if path is None else short_path(str(path))))
         return as_html(f"PulseClient({self.settings.base_url!r})", rows)
+
+
+def _query_string(params: Mapping[str, str]) -> str:
+    # Of digits, as ids are, urlencode changes nothing, and takes ten times as long.
+    plain = all((key + value).isascii() and key.isalpha() and value.isdecimal() for key, value in params.items())
+    return "&".join(f"{key}={value}" for key, value in params.items()) if plain else urlencode(params)
 
 
 def application_hash(settings: Settings, credentials: Credentials) -> str:

@@ -346,9 +346,8 @@ class Journal:
 
 def _record(row: tuple[Any, ...], body: bytes, latest: int) -> CallRecord:
     call_id, at, endpoint, params, attempt, outcome, status, size, ms, forgotten, true_at, *_ = row
-    if true_at is None:
-        true_at = 0 if at > latest else at
-    times = decode_time(at), decode_time(true_at)
-    return CallRecord(
-        call_id, times[0], endpoint, params, attempt, outcome, status, size, ms, forgotten, times[1], body
-    )
+    moment = decode_time(at)
+    if true_at is None and at > latest:
+        true_at = 0
+    asked_at = moment if true_at is None else decode_time(true_at)
+    return CallRecord(call_id, moment, endpoint, params, attempt, outcome, status, size, ms, forgotten, asked_at, body)

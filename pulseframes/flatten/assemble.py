@@ -143,11 +143,13 @@ def _flatten(bodies: Sequence[bytes], endpoint: Endpoint, first: int) -> FlatAns
     rejected = [pl.DataFrame(fallback.rejected, schema=LOCATED_REJECTED, orient="row")]
     frames = {}
     for name, table in TABLES.items():
-        fallback_rows = pl.DataFrame(fallback.rows[name], schema=unparsed_schema(table), orient="row")
-        frames[name], failed = parse_times(pl.concat([arrow.frames[name], fallback_rows]), table)
+        rows = arrow.frames[name]
+        if fallback.rows[name]:
+            rows = pl.concat([rows, pl.DataFrame(fallback.rows[name], schema=unparsed_schema(table), orient="row")])
+        frames[name], failed = parse_times(rows, table)
         rejected.append(_as_rejected(failed, table))
     totals = arrow.totals | fallback.totals
-    shift = pl.col(BODY_INDEX) + first
+    shift = [pl.col(BODY_INDEX) + first] if first else []
     return FlatAnswers(
         frames={name: frame.with_columns(shift) for name, frame in frames.items()},
         rejected=pl.concat(rejected).with_columns(shift),
@@ -189,6 +191,8 @@ def with_raw_json(rejected: pl.DataFrame, bodies: Sequence[bytes], endpoint: End
 
 def _as_rejected(failed: pl.DataFrame, table: Table) -> pl.DataFrame:
     """Return a table's failed rows, which have a ``reason`` and locators, with the columns of ``LOCATED_REJECTED``."""
+    if failed.is_empty():
+        return pl.DataFrame(schema=LOCATED_REJECTED)
     index = pl.col(table.index) if table.index else pl.lit(None)
     return failed.with_columns(table=pl.lit(table.name), item_index=index).select(
         pl.col(name).cast(dtype) for name, dtype in LOCATED_REJECTED.items()
@@ -226,6 +230,11 @@ def _truncated_lists(flat: FlatAnswers) -> list[tuple[str, int]]:
     """Return the table and the session of each list whose last item, valid or not, is the longest list's last."""
     truncated = []
     for table in ITEM_TABLES:
+        if (
+            not flat.frames[table.name].select((pl.col(table.index) >= LONGEST_LIST - 1).any()).item()
+            and flat.rejected.is_empty()
+        ):
+            continue
         valid = flat.frames[table.name].select("session_id", index=table.index)
         invalid = flat.rejected.filter(table=table.name).select("session_id", index="item_index")
         late = pl.concat([valid, invalid]).filter(pl.col("index") >= LONGEST_LIST - 1)

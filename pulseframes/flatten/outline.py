@@ -93,7 +93,8 @@ def read_outlines(bodies: Sequence[bytes], endpoint: Endpoint) -> list[Outline |
     sessions = None if table is None else table[endpoint.sessions_key].combine_chunks()
     if sessions is None or sessions.null_count:
         return [_outline_or_none(body, endpoint) for body in bodies]
-    rows = zip(*(pc.struct_field(sessions, column.path).to_pylist() for column in (_ID, _START, _STATUS)), strict=True)
+    columns = (pl.Series(pc.struct_field(sessions, column.path)).to_list() for column in (_ID, _START, _STATUS))
+    rows = zip(*columns, strict=True)
     return [Outline([session_id], [start], [status]) for session_id, start, status in rows]
 
 

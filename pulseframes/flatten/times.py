@@ -37,13 +37,13 @@ def parse_times(frame: pl.DataFrame, table: Table) -> tuple[pl.DataFrame, pl.Dat
         The rows whose times are all valid, with instants; and the others, with strings and a ``reason``.
     """
     names = [column.name for column in table.columns if column.dtype == INSTANT]
-    parsed = frame.with_columns(instants(frame[name]) for name in names)
-    invalid = {name: frame[name].is_not_null() & parsed[name].is_null() for name in names}
-    parsed = parsed.with_columns(
-        pl.col(column.name).replace(NEVER, None) for column in table.columns if column.never_is_null
+    times = {name: instants(frame[name]) for name in names}
+    parsed = frame.with_columns(times.values()).with_columns(
+        pl.when(pl.col(column.name) != NEVER).then(column.name) for column in table.columns if column.never_is_null
     )
-    if not any(flags.any() for flags in invalid.values()):
+    if all(times[name].null_count() == frame[name].null_count() for name in names):
         return parsed, frame.clear().with_columns(pl.lit(None, pl.String).alias("reason"))
+    invalid = {name: frame[name].is_not_null() & times[name].is_null() for name in names}
     flags = pl.DataFrame(invalid)
     reasons = pl.concat_str(
         [pl.when(name).then(pl.lit(f"{name}: not an ISO 8601 time")) for name in names],

@@ -84,13 +84,18 @@ def check(frames: dict[str, pl.DataFrame]) -> tuple[dict[str, pl.DataFrame], dic
     sessions = frames[SESSIONS.name].filter(reasons[SESSIONS.name].is_null())["session_id"]
     for table in ITEM_TABLES:
         is_orphan = ~frames[table.name]["session_id"].is_in(sessions.implode(), nulls_equal=False).fill_null(False)
-        reasons[table.name] = _with_reason(reasons[table.name], is_orphan, "its session is missing or invalid")
-    valid = {name: frame.filter(reasons[name].is_null()) for name, frame in frames.items()}
-    invalid = {
-        name: frame.with_columns(reasons[name].alias(_REASON)).filter(reasons[name].is_not_null())
-        for name, frame in frames.items()
-    }
-    return valid, invalid
+        if is_orphan.any():
+            reasons[table.name] = _with_reason(reasons[table.name], is_orphan, "its session is missing or invalid")
+    separated = {name: _separated(frame, reasons[name].alias(_REASON)) for name, frame in frames.items()}
+    return {name: valid for name, (valid, _) in separated.items()}, {name: bad for name, (_, bad) in separated.items()}
+
+
+def _separated(frame: pl.DataFrame, reasons: pl.Series) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return the rows without a reason, and the others with theirs."""
+    if reasons.null_count() == len(frame):
+        return frame, frame.clear().with_columns(reasons.clear())
+    is_valid = reasons.is_null()
+    return frame.filter(is_valid), frame.with_columns(reasons).filter(~is_valid)
 
 
 def new_values(frames: dict[str, pl.DataFrame]) -> list[str]:
@@ -143,11 +148,10 @@ def _is_valid(frame: pl.DataFrame, table: Table) -> bool:
         return False
     required = (pl.col(column.name).is_not_null() for column in table.columns if column.required)
     minimums = (pl.col(column.name) >= column.minimum for column in table.columns if column.minimum is not None)
-    if not frame.select(pl.all_horizontal(*required, *minimums).all()).item():
-        return False
-    return bool(frame.select(_ascends(table.key)).item()) or bool(
-        frame.select(pl.struct(table.key).is_unique().all()).item()
-    )
+    keeps_rules = pl.all_horizontal(*required, *minimums).all()
+    if not frame.select(keeps_rules & _ascends(table.key)).item():
+        return bool(frame.select(keeps_rules & pl.struct(table.key).is_unique().all()).item())
+    return True
 
 
 def _ascends(key: tuple[str, ...]) -> pl.Expr:
