@@ -54,8 +54,10 @@ def read_bodies(bodies: Sequence[bytes], shape: Shape) -> ArrowRows:
     unknown: set[str] = set()
     if table is None:
         # To find the bodies that stop pyarrow by reading the others again and again would take several times as long.
-        fitting = [index for index in indices if _decodes(shape.decoder, trimmed[index], if_too_deep=True)]
-        table, indices = _read_what_can_be(trimmed, fitting, shape)
+        indices = [index for index in indices if _decodes(shape.decoder, trimmed[index], if_too_deep=True)]
+        table = _read(trimmed, indices, shape, "error")
+    if table is None:
+        table, indices = _read_what_can_be(trimmed, indices, shape)
         unknown = _unknown_fields([trimmed[index] for index in indices], shape)
     doubtful = _doubtful_rows(table, shape)
     if doubtful:

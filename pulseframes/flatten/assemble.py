@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import accumulate, pairwise
 from typing import Any, Final
@@ -13,6 +13,7 @@ from typing import Any, Final
 import polars as pl
 
 from pulseframes.endpoints import Endpoint
+from pulseframes.errors import MalformedAnswer
 from pulseframes.flatten import raw_json
 from pulseframes.flatten.fallback import FallbackReader
 from pulseframes.flatten.locators import BODY_INDEX, LOCATED_REJECTED, LOCATORS, SESSION_INDEX, unparsed_schema
@@ -112,7 +113,10 @@ def flatten_answers(bodies: Sequence[bytes], endpoint: Endpoint) -> FlatAnswers:
     if len(starts_and_parts) == 1:
         return _flatten(bodies, endpoint, 0)
     with ThreadPoolExecutor(pl.thread_pool_size()) as pool:
-        flat = list(pool.map(lambda part: _flatten(part[1], endpoint, part[0]), starts_and_parts))
+        return _together(list(pool.map(lambda part: _flatten(part[1], endpoint, part[0]), starts_and_parts)))
+
+
+def _together(flat: Sequence[FlatAnswers]) -> FlatAnswers:
     return FlatAnswers(
         frames={name: pl.concat([each.frames[name] for each in flat]) for name in TABLES},
         rejected=pl.concat([each.rejected for each in flat]),
@@ -138,8 +142,10 @@ def _flatten(bodies: Sequence[bytes], endpoint: Endpoint, first: int) -> FlatAns
 
     shape = SHAPES[endpoint.name]
     arrow, fallback = read_bodies(bodies, shape), FallbackReader(shape)
+    apart_totals, apart = _flatten_apart(bodies, arrow.unread, endpoint)
     for index in arrow.unread:
-        fallback.read(bodies[index], index)
+        if index not in apart_totals:
+            fallback.read(bodies[index], index)
     rejected = [pl.DataFrame(fallback.rejected, schema=LOCATED_REJECTED, orient="row")]
     frames = {}
     for name, table in TABLES.items():
@@ -148,44 +154,78 @@ def _flatten(bodies: Sequence[bytes], endpoint: Endpoint, first: int) -> FlatAns
             rows = pl.concat([rows, pl.DataFrame(fallback.rows[name], schema=unparsed_schema(table), orient="row")])
         frames[name], failed = parse_times(rows, table)
         rejected.append(_as_rejected(failed, table))
-    totals = arrow.totals | fallback.totals
-    shift = [pl.col(BODY_INDEX) + first] if first else []
-    return FlatAnswers(
-        frames={name: frame.with_columns(shift) for name, frame in frames.items()},
-        rejected=pl.concat(rejected).with_columns(shift),
-        totals=[totals[index] for index in sorted(totals)],
-        unknown_fields=frozenset(arrow.unknown | fallback.unknown),
-    )
+    totals = arrow.totals | fallback.totals | apart_totals
+    unknown = frozenset(arrow.unknown | fallback.unknown)
+    whole = FlatAnswers(frames, pl.concat(rejected), [totals[index] for index in sorted(totals)], unknown)
+    flat = whole if apart is None else _together([whole, apart])
+    return _relocated(flat, pl.col(BODY_INDEX) + first) if first else flat
+
+
+def _flatten_apart(
+    bodies: Sequence[bytes], unread: Sequence[int], endpoint: Endpoint
+) -> tuple[dict[int, int], FlatAnswers | None]:
+    """Flatten lists of which a session is unreadable as if each session had come alone, so that the others are read at once.
+
+    Returns the totals of these lists by index, and their rows; other bodies are left to the fallback reader.
+    """
+    totals, places, pieces = {}, [], []
+    for index in unread:
+        total, sessions = (endpoint.is_list and raw_json.session_bodies(bodies[index], endpoint)) or (0, [])
+        if len(sessions) > 1:
+            totals[index] = total
+            places += [(index, number) for number in range(len(sessions))]
+            pieces += [_page_of_one(session, endpoint) for session in sessions]
+    if not pieces:
+        return {}, None
+    try:
+        flat = _flatten(pieces, endpoint, 0)
+    except MalformedAnswer:
+        return {}, None  # whose body would be a piece
+    body_indices, session_indices = (pl.Series(values, dtype=pl.Int64) for values in zip(*places, strict=True))
+    piece = pl.col(BODY_INDEX)
+    columns = [
+        pl.lit(body_indices).gather(piece).alias(BODY_INDEX),
+        pl.lit(session_indices).gather(piece).alias(SESSION_INDEX),
+    ]
+    return totals, replace(_relocated(flat, *columns), totals=[])
+
+
+def _page_of_one(session: bytes, endpoint: Endpoint) -> bytes:
+    return b'{"%b": 1, "%b": [%b]}' % (endpoint.total_key.encode(), endpoint.sessions_key.encode(), session)
+
+
+def _relocated(flat: FlatAnswers, *locators: pl.Expr) -> FlatAnswers:
+    frames = {name: frame.with_columns(locators) for name, frame in flat.frames.items()}
+    return replace(flat, frames=frames, rejected=flat.rejected.with_columns(locators))
 
 
 def with_raw_json(rejected: pl.DataFrame, bodies: Sequence[bytes], endpoint: Endpoint) -> pl.DataFrame:
     """Replace the locators of rejected rows by the raw JSON that they point to: the rejected table, in the same order."""
 
     @cache
-    def sessions_of(body_index: int) -> tuple[str, list[raw_json.Span]]:
-        text = raw_json.text_of(bodies[body_index])
-        envelope = dict(raw_json.members(text, raw_json.whole(text)))
-        return text, raw_json.session_spans(text, envelope, endpoint)
+    def sessions_of(body_index: int) -> list[str]:
+        body = bodies[body_index]
+        quick = raw_json.session_bodies(body, endpoint) if endpoint.is_list else None
+        if quick is None:
+            return raw_json.session_texts(raw_json.text_of(body), endpoint)
+        return [raw_json.text_of(session) for session in quick[1]]
 
     @cache
-    def list_of(body_index: int, session_index: int, list_key: str) -> tuple[raw_json.Span, list[raw_json.Span]]:
-        text, spans = sessions_of(body_index)
-        span = dict(raw_json.members(text, spans[session_index]))[list_key]
-        return span, raw_json.items(text, span) if text[span[0]] == "[" else []
+    def list_of(body_index: int, session_index: int, list_key: str) -> tuple[str, list[str]]:
+        session = sessions_of(body_index)[session_index]
+        text = session[slice(*dict(raw_json.members(session, raw_json.whole(session)))[list_key])]
+        spans = raw_json.items(text, raw_json.whole(text)) if text[0] == "[" else []
+        return text, [text[slice(*span)] for span in spans]
 
-    def span_of(row: dict[str, Any]) -> raw_json.Span:
-        session_index: int = row[SESSION_INDEX]
+    def text_of(row: dict[str, Any]) -> str:
         list_key = next((table.list_key for table in ITEM_TABLES if table.name == row["table"]), "")
         if not list_key:
-            return sessions_of(row[BODY_INDEX])[1][session_index]
-        list_span, items = list_of(row[BODY_INDEX], session_index, list_key)
-        index: int | None = row["item_index"]
-        return list_span if index is None else items[index]
+            session_index: int = row[SESSION_INDEX]
+            return sessions_of(row[BODY_INDEX])[session_index]
+        text, items = list_of(row[BODY_INDEX], row[SESSION_INDEX], list_key)
+        return text if row["item_index"] is None else items[row["item_index"]]
 
-    raw = []
-    for row in rejected.iter_rows(named=True):
-        text = sessions_of(row[BODY_INDEX])[0]
-        raw.append(text[slice(*span_of(row))].encode("utf-8", "backslashreplace").decode())
+    raw = [text_of(row).encode("utf-8", "backslashreplace").decode() for row in rejected.iter_rows(named=True)]
     return rejected.with_columns(pl.Series("raw_json", raw, dtype=pl.String)).select(REJECTED.schema.names())
 
 

@@ -8,7 +8,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from typing import Any, Final, TypeAlias
+
+import msgspec
 
 from pulseframes.endpoints import Endpoint
 
@@ -20,6 +23,7 @@ INT64: Final = range(-(2**63), 2**63)
 #: An unclosed string is one token to the end; otherwise each of its quotes would be tried as a beginning.
 _TOKEN: Final = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[{}\[\],]', re.DOTALL)
 _MEMBER: Final = re.compile(r'\s*("[^"\\]*+(?:\\.[^"\\]*+)*+")\s*:\s*', re.DOTALL)
+_WHITE: Final = b" \t\r\n"
 _CLOSERS: Final = {"{": "}", "[": "]"}
 #: Python refuses to convert thousands of digits; no Int64 has as many as this.
 _MOST_DIGITS: Final = 20
@@ -82,6 +86,30 @@ def session_spans(text: str, envelope: Mapping[str, Span], endpoint: Endpoint) -
 def session_texts(text: str, endpoint: Endpoint) -> list[str]:
     """Return the JSON of each session in an answer; raise ``NotJson`` if it is not the documented JSON."""
     return [text[slice(*span)] for span in session_spans(text, envelope(text, endpoint), endpoint)]
+
+
+def session_bodies(body: bytes, endpoint: Endpoint) -> tuple[int, list[bytes]] | None:
+    """Return the total and the JSON of each session of a list, in a fraction of the time of a scan; None if only that can tell."""
+    try:
+        sessions = [bytes(session) for session in _decoder(endpoint).decode(body).sessions or []]
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    if not sessions:
+        return None
+    start, end = body.find(sessions[0]), body.rfind(sessions[-1]) + len(sessions[-1])
+    if body[start:end].translate(None, _WHITE) != b",".join(sessions).translate(None, _WHITE):
+        return None
+    rest = decode_pairs((body[:start] + body[end:]).decode("ascii", "replace"))
+    totals = values_at(rest, endpoint.total_key)
+    if values_at(rest, endpoint.sessions_key) != [[]] or [type(total) for total in totals] != [int]:
+        return None
+    return (totals[0], sessions) if totals[0] in INT64 and totals[0] >= 0 else None
+
+
+@cache
+def _decoder(endpoint: Endpoint) -> msgspec.json.Decoder[Any]:
+    field = ("sessions", list[msgspec.Raw] | None)
+    return msgspec.json.Decoder(msgspec.defstruct("Page", [field], rename={"sessions": endpoint.sessions_key}))
 
 
 def cut_sessions(text: str, endpoint: Endpoint, is_cut: Callable[[str], bool]) -> tuple[str, list[int | None]]:

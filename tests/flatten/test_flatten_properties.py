@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import string
 from datetime import UTC, datetime
 from typing import Any
@@ -10,9 +11,10 @@ from unittest.mock import patch
 
 import polars as pl
 from hypothesis import example, given, settings, strategies as st
+from soak.fuzz_answers import CHANGES
 from support import reference_flatten
 
-from pulseframes import endpoints
+from pulseframes import MalformedAnswer, endpoints
 from pulseframes.flatten import assemble, flatten_answers, parse_answers
 from pulseframes.flatten.assemble import with_raw_json
 from pulseframes.flatten.times import instants
@@ -78,7 +80,9 @@ sessions = objects(
 writings = st.sampled_from(
     [
         lambda document: json.dumps(document).encode(),
-        lambda document: json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode(),
+        lambda document: json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode(
+            "utf-8", "surrogatepass"
+        ),
         lambda document: b"\xef\xbb\xbf" + json.dumps(document, indent=1).encode(),
     ]
 )
@@ -172,6 +176,34 @@ def test_answers_that_are_flattened_in_parts_give_the_same_as_at_once(
     assert parts.body_indices.equals(whole.body_indices)
     assert parts.rejected.sort(pl.all()).equals(whole.rejected.sort(pl.all()))
     assert (parts.drift, parts.truncated) == (whole.drift, whole.truncated)
+
+
+@settings(max_examples=100)
+@given(st.lists(st.lists(sessions, max_size=4), max_size=3), writings, st.randoms(use_true_random=False), st.data())
+def test_a_list_with_broken_sessions_gives_what_the_fallback_reader_gives(
+    pages: list[list[dict[str, Any]]], write: Any, draw: random.Random, data: st.DataObject
+) -> None:
+    """Its sessions are read as if each had come alone, and only the broken ones by the fallback reader."""
+    for page in pages:
+        for session in page:
+            if data.draw(st.booleans()):
+                session[data.draw(st.sampled_from(["id", "sessionStart", "user", "status", "new"]))] = data.draw(
+                    SPOILED
+                )
+    bodies = [write({"totalSessions": len(page), "sessions": page, "links": {}}) for page in pages]
+    bodies = [draw.choice(CHANGES)(draw, body) if draw.random() < 0.2 else body for body in bodies]
+    outcomes = []
+    for way in (assemble._flatten_apart, lambda *_: ({}, None)):
+        with patch.object(assemble, "_flatten_apart", way):
+            try:
+                parsed = parse_answers(bodies, endpoints.SEARCH)
+                flat = flatten_answers(bodies, endpoints.SEARCH)
+            except MalformedAnswer as problem:
+                outcomes.append(problem.body)
+            else:
+                tables = [parsed.frames["sessions"], parsed.rejected.sort(pl.all())]
+                outcomes.append([[table.to_dicts() for table in tables], flat.totals, flat.unknown_fields])
+    assert outcomes[0] == outcomes[1]
 
 
 #: Times of the API, those that are almost some, and any text.
