@@ -14,7 +14,7 @@ FAST := $(addprefix tests/,test_query.py test_windows.py test_random.py contract
 # Other Pythons that the package supports and that run here: a version manager may have a command that does not.
 PYTHONS := $(foreach version,3.12 3.13,$(if $(shell python$(version) -c "print(1)" 2>/dev/null),$(version)))
 
-.PHONY: demo test lint types docs wheel dist lowest pythons tests browser format contracts notebooks picture cassettes soak benchmark lock clean
+.PHONY: demo test lint types docs wheel dist lowest pythons tests browser format contracts notebooks picture cassettes soak bench bench-check lock clean
 
 demo: $(VENV)/.demo
 	mkdir -p build
@@ -100,15 +100,14 @@ soak: $(VENV)/.dev
 	PYTHONPATH=tests $(BIN)/python -m soak.fuzz_answers
 	PYTHONPATH=tests $(BIN)/python -m soak.changing_lists
 
-# Flattening beside pandas and DuckDB, another day in a lake of a year, the imports; how well samples tell the truth; questions to and
-# reports of a million sessions.
-benchmark: $(VENV)/.dev
-	$(BIN)/python benchmarks/flatten.py
-	$(BIN)/python benchmarks/lake.py
-	$(BIN)/python benchmarks/imports.py
-	$(BIN)/python benchmarks/sampling.py
-	$(BIN)/python benchmarks/analysis.py
-	$(BIN)/python benchmarks/report.py
+# Speed and memory beside other tools, each workload in a process of its own; about 25 minutes. `make bench BENCH="--only details"` runs one,
+# BENCH=--quick all of them at small sizes.
+bench: $(VENV)-bench/.installed
+	$(VENV)-bench/bin/python benchmarks/run.py $(BENCH)
+
+# Fails if a ratio of speeds has become worse than in benchmarks/results.json.
+bench-check: $(VENV)-bench/.installed
+	$(VENV)-bench/bin/python benchmarks/check.py $(BENCH)
 
 # Pins what the targets install. The lock files name no host.
 lock:
@@ -118,6 +117,7 @@ lock:
 	$(VENV)-lock/bin/uv pip compile pyproject.toml requirements/build.in --extra report --no-emit-package pulseframes $(LOCK_OPTIONS) --output-file requirements/demo.txt
 	$(VENV)-lock/bin/uv pip compile pyproject.toml requirements/build.in --all-extras --group dev --group docs --no-emit-package pulseframes $(LOCK_OPTIONS) --output-file requirements/dev.txt
 	$(VENV)-lock/bin/uv pip compile pyproject.toml requirements/build.in --constraint requirements/dev.txt --extra report --group docs --no-emit-package pulseframes $(LOCK_OPTIONS) --output-file requirements/docs.txt
+	$(VENV)-lock/bin/uv pip compile pyproject.toml requirements/build.in --constraint requirements/dev.txt --extra duckdb --extra pandas --extra report --group bench --no-emit-package pulseframes $(LOCK_OPTIONS) --output-file requirements/bench.txt
 	$(VENV)-lock/bin/uv pip compile pyproject.toml requirements/build.in $(foreach extra,duckdb pandas cloud excel report scan,--extra $(extra)) --group test --no-emit-package pulseframes --resolution lowest-direct $(filter-out --universal,$(LOCK_OPTIONS)) --output-file requirements/lowest.txt
 
 LOCK_OPTIONS := --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --quiet
@@ -148,6 +148,12 @@ $(VENV)-lowest/.installed: pyproject.toml requirements/lowest.txt
 	$(PYTHON) -m venv $(VENV)-lowest
 	$(VENV)-lowest/bin/python $(INSTALL) --require-hashes -r requirements/lowest.txt
 	$(VENV)-lowest/bin/python $(INSTALL) --no-build-isolation --editable .
+	touch $@
+
+$(VENV)-bench/.installed: pyproject.toml requirements/bench.txt
+	$(PYTHON) -m venv $(VENV)-bench
+	$(VENV)-bench/bin/python $(INSTALL) --require-hashes -r requirements/bench.txt
+	$(VENV)-bench/bin/python $(INSTALL) --no-build-isolation --editable .
 	touch $@
 
 $(VENV)-3.%/.installed: pyproject.toml requirements/dev.txt

@@ -11,6 +11,7 @@ import dataclasses
 import inspect
 import os
 import re
+import sys
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -190,6 +191,14 @@ def error_tree() -> str:
     return f"```text\n{inspect.cleandoc(tree)}\n```"
 
 
+def benchmarks() -> str:
+    """Return the committed figures of ``make bench``."""
+    with patch.object(sys, "path", [*sys.path, str(pictures.BENCHMARKS)]):
+        from table import markdown
+
+    return markdown(pictures.measured())
+
+
 GENERATED: Final[dict[str, Callable[..., str]]] = {
     "api": api,
     "charts": charts,
@@ -200,6 +209,7 @@ GENERATED: Final[dict[str, Callable[..., str]]] = {
     "settings": settings,
     "error_tree": error_tree,
     "notebook": notebook_pages.page,
+    "benchmarks": benchmarks,
 }
 
 

@@ -1,9 +1,10 @@
-"""Draws the pictures of the reference: each chart as the example in its docstring draws it, from a simulated shop."""
+"""Draws the pictures of the reference, each chart as the example in its docstring draws it, and the curves of the benchmarks."""
 
 from __future__ import annotations
 
 import doctest
 import inspect
+import json
 import os
 import tempfile
 import warnings
@@ -12,11 +13,14 @@ from contextlib import chdir, contextmanager
 from datetime import UTC, datetime
 from functools import cache
 from html import escape
+from pathlib import Path
 from typing import Any, Final
 from unittest.mock import patch
 
 import pulseframes as pf
 from pulseframes.simulator import Simulator
+
+BENCHMARKS: Final = Path(__file__).parents[1] / "benchmarks"
 
 #: What each picture shows, for those who cannot see it.
 DESCRIPTIONS: Final = {
@@ -32,6 +36,7 @@ DESCRIPTIONS: Final = {
     "paths": "One row per pair of pages: a dot for how often one follows the other.",
     "satisfaction": "A column for each day, stacked from the shares of the ratings, with the interval of Poor.",
     "sessions": "A bar for each day: the number of sessions.",
+    "scaling": "Two charts by the number of sessions: the seconds that each kind of work takes, and its peak memory.",
     "traffic": "A bar for each day, stacked from the page views of the countries.",
 }
 
@@ -39,7 +44,32 @@ DESCRIPTIONS: Final = {
 def picture(name: str) -> str:
     """Return a chart as HTML: an SVG element that screen readers read as one image."""
     label = f'<svg role="img" aria-label="{escape(DESCRIPTIONS[name])}" '
-    return f'<div class="output">{drawn()[name].replace("<svg ", label, 1)}</div>'
+    svg = scaling() if name == "scaling" else drawn()[name]
+    return f'<div class="output">{svg.replace("<svg ", label, 1)}</div>'
+
+
+def measured() -> dict[str, Any]:
+    """Return the committed figures of the benchmarks."""
+    results: dict[str, Any] = json.loads((BENCHMARKS / "results.json").read_text(encoding="utf-8"))
+    return results
+
+
+def scaling() -> str:
+    """Return the curves of the benchmarks: time and peak memory by the number of sessions."""
+    import altair as alt
+    import vl_convert
+
+    curves = measured()["workloads"]["scaling"]["curves"]
+    rows = [{"work": name.replace("_", " "), **point} for name, points in curves.items() for point in points]
+    by_size = alt.Chart(alt.Data(values=rows), width=270, height=220).mark_line(point=True)
+    by_size = by_size.encode(
+        alt.X("sessions:Q", scale=alt.Scale(type="log"), title="sessions", axis=alt.Axis(format="~s", tickCount=5)),
+        alt.Color("work:N", title=None, sort=list(curves)),
+    )
+    seconds = by_size.encode(alt.Y("seconds:Q", scale=alt.Scale(type="log"), title="seconds"))
+    memory = by_size.encode(alt.Y("peak_mb:Q", title="peak memory, MB"))
+    svg: str = vl_convert.vegalite_to_svg((seconds | memory).to_dict(), allowed_base_urls=[])
+    return svg
 
 
 @cache
