@@ -37,7 +37,7 @@ def all_tools(bodies: list[bytes], endpoint: Endpoint, file: Path, *, lossy: boo
         "polars json_decode": Way(
             lambda: _polars_decoded(bodies, endpoint, lossy=lossy),
             facts_of,
-            "changes or drops wrong values silently",
+            "stops at a wrong type; turns 1.5 into 1 silently",
             lossy,
         ),
         "polars read_ndjson": Way(

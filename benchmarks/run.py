@@ -72,6 +72,7 @@ def run(options: argparse.Namespace) -> None:
             name, size, rounds=2 if options.quick else options.rounds
         )
         print(f"{time.perf_counter() - begun:.0f} s", file=sys.stderr, flush=True)
+        results["workloads"] = {name: results["workloads"][name] for name in _names() if name in results["workloads"]}
         if output:
             output.parent.mkdir(parents=True, exist_ok=True)
             output.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")

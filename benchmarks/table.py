@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any
 
-from targets import MOSTS, RATIOS, Results, figure_of, ratio_of
+from targets import FLATS, MOSTS, RATIOS, Results, figure_of, growth_of, ratio_of
 
 #: Workloads that other tools do, too.
 _SHARED = ("details", "summaries", "broken", "broken_10", "drift", "long_session")
@@ -46,6 +46,14 @@ def targets(results: Results) -> str:
                 f"{most.at_most:,.0f}{unit}",
             )
             rows.append([most.workload, most.way, found, "", wanted, _met(figure, most.at_most)])
+    for flat in FLATS:
+        growth = growth_of(results, flat)
+        if growth is not None:
+            multiple, size = growth
+            what = f"{_words(flat.curve)}, peak memory of {size:,} sessions against {size // 10:,}"
+            rows.append(
+                ["scaling", what, f"{multiple:.3g} times", "", f"{flat.at_most:g} times", _met(multiple, flat.at_most)]
+            )
     return table(["workload", "what", "time", "CPU", "target", ""], rows) if rows else ""
 
 
@@ -118,8 +126,12 @@ def curves(found: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
     rows = []
     for name, points in found.items():
         cells = {point["sessions"]: f"{_seconds(point['seconds'])}, {point['peak_mb']:,.0f} MB" for point in points}
-        rows.append([name.replace("_", " "), *(cells.get(size, "") for size in sizes)])
+        rows.append([_words(name), *(cells.get(size, "") for size in sizes)])
     return table(["", *(f"{size:,}" for size in sizes)], rows)
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def _seconds(seconds: float) -> str:

@@ -49,6 +49,14 @@ class Most:
     at_most: float
 
 
+@dataclass(frozen=True)
+class Flat:
+    """Memory that should not grow with the work: the peak at the largest size, as a multiple of that at a tenth of it."""
+
+    curve: str
+    at_most: float = 1.25
+
+
 _POLARS: Final = ("polars json_decode", "polars read_ndjson")
 _OURS: Final = "pulseframes"
 RATIOS: Final = (
@@ -71,6 +79,7 @@ RATIOS: Final = (
     Ratio("replay", "journal to a lake", ("bodies to a lake, at once",)),
     Ratio("sync", "pulseframes.sync", ("requests + orjson",)),
     Ratio("complete_100k", "report", ("DuckDB, five queries",)),
+    Ratio("upsert", "into 5,000,000 sessions", ("into 1,000,000 sessions",), guarded=False),
     Ratio("complete_100k", "page_speed", ("DuckDB, five queries",)),
     Ratio("queries", "Lake.sql", ("DuckDB on the files",), guarded=False),
     Ratio("imports", "import pulseframes", ("import polars",), 0.2),
@@ -83,6 +92,7 @@ MOSTS: Final = (
     Most("complete", "report", "seconds", 20),
     Most("complete", "report", "peak_mb", 2_000),
 )
+FLATS: Final = (Flat("flatten_to_lake"), Flat("replay_to_files"), Flat("report"))
 
 
 def ratio_of(results: Results, ratio: Ratio, clock: Clock = "seconds") -> float | None:
@@ -110,6 +120,14 @@ def _taken(results: Results, ratio: Ratio, clock: Clock) -> tuple[list[float], l
     ours = ways.get(ratio.way, {}).get(clock)
     others = [found for name in ratio.of if (found := ways.get(name, {}).get(clock))]
     return (ours, min(others, key=median)) if ours and others else None
+
+
+def growth_of(results: Results, flat: Flat) -> tuple[float, int] | None:
+    """Return the multiple, and the largest size; None if the curve is too short."""
+    points = results.get("workloads", {}).get("scaling", {}).get("curves", {}).get(flat.curve, [])
+    if len(points) < 2:
+        return None
+    return points[-1]["peak_mb"] / points[-2]["peak_mb"], int(points[-1]["sessions"])
 
 
 def figure_of(results: Results, most: Most) -> float | None:
