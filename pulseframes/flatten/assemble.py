@@ -205,17 +205,17 @@ def with_raw_json(rejected: pl.DataFrame, bodies: Sequence[bytes], endpoint: End
     @cache
     def sessions_of(body_index: int) -> list[str]:
         body = bodies[body_index]
-        quick = raw_json.session_bodies(body, endpoint) if endpoint.is_list else None
+        if not endpoint.is_list:
+            return [raw_json.member(raw_json.text_of(body), endpoint.sessions_key)]
+        quick = raw_json.session_bodies(body, endpoint)
         if quick is None:
             return raw_json.session_texts(raw_json.text_of(body), endpoint)
         return [raw_json.text_of(session) for session in quick[1]]
 
     @cache
     def list_of(body_index: int, session_index: int, list_key: str) -> tuple[str, list[str]]:
-        session = sessions_of(body_index)[session_index]
-        text = session[slice(*dict(raw_json.members(session, raw_json.whole(session)))[list_key])]
-        spans = raw_json.items(text, raw_json.whole(text)) if text[0] == "[" else []
-        return text, [text[slice(*span)] for span in spans]
+        text = raw_json.member(sessions_of(body_index)[session_index], list_key)
+        return text, raw_json.item_texts(text) if text[0] == "[" else []
 
     def text_of(row: dict[str, Any]) -> str:
         list_key = next((table.list_key for table in ITEM_TABLES if table.name == row["table"]), "")
@@ -242,7 +242,7 @@ def _as_rejected(failed: pl.DataFrame, table: Table) -> pl.DataFrame:
 def _newest(frames: dict[str, pl.DataFrame], limit: int | None) -> dict[str, pl.DataFrame]:
     """Keep the rows of each session's newest answer."""
     sessions = frames[SESSIONS.name]
-    if limit is None and sessions["session_id"].is_unique().all():
+    if limit is None and sessions["session_id"].drop_nulls().is_unique().all():
         return frames
     distinct = _distinct(sessions, limit)
     superseded = sessions.join(distinct, on=LOCATORS.names(), how="anti").select(LOCATORS.names())

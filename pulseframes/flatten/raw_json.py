@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from functools import cache
 from typing import Any, Final, TypeAlias
 
@@ -25,6 +26,7 @@ _TOKEN: Final = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[{}\[\],]', re.DOTALL)
 _MEMBER: Final = re.compile(r'\s*("[^"\\]*+(?:\\.[^"\\]*+)*+")\s*:\s*', re.DOTALL)
 _WHITE: Final = b" \t\r\n"
 _CLOSERS: Final = {"{": "}", "[": "]"}
+_ITEMS: Final = msgspec.json.Decoder(list[msgspec.Raw])
 #: Python refuses to convert thousands of digits; no Int64 has as many as this.
 _MOST_DIGITS: Final = 20
 
@@ -104,6 +106,28 @@ def session_bodies(body: bytes, endpoint: Endpoint) -> tuple[int, list[bytes]] |
     if values_at(rest, endpoint.sessions_key) != [[]] or [type(total) for total in totals] != [int]:
         return None
     return (totals[0], sessions) if totals[0] in INT64 and totals[0] >= 0 else None
+
+
+def member(text: str, key: str) -> str:
+    """Return the JSON of an object's member, which it has once; by a scan only if its key may be written in another way."""
+    quoted = f'"{key}"'
+    if text.count(quoted) == 1 and "\\u" not in text:
+        with suppress(msgspec.MsgspecError, UnicodeError, RecursionError):
+            return bytes(_member_decoder(key).decode(text).value).decode()
+    return text[slice(*dict(members(text, whole(text)))[key])]
+
+
+def item_texts(text: str) -> list[str]:
+    """Return the JSON of each item of an array."""
+    try:
+        return [bytes(item).decode() for item in _ITEMS.decode(text)]
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return [text[slice(*span)] for span in items(text, whole(text))]
+
+
+@cache
+def _member_decoder(key: str) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(msgspec.defstruct("Object", [("value", msgspec.Raw)], rename={"value": key}))
 
 
 @cache
