@@ -9,8 +9,8 @@ from typing import Any, Final, NamedTuple
 import polars as pl
 
 from pulseframes._arguments import check_flag
+from pulseframes.analysis.details import Details, is_census
 from pulseframes.analysis.estimate import Source, estimate, with_limits
-from pulseframes.analysis.sample import Sample
 from pulseframes.errors import InvalidQuery
 from pulseframes.query import DateLike
 from pulseframes.sampling.columns import RESULT, rounded
@@ -153,7 +153,14 @@ class Largest(NamedTuple):
 
 
 def largest(
-    sample: Sample, measure: str, rows: pl.DataFrame, *, by: pl.Expr, of: Level, where: str | None = None
+    sample: Details,
+    measure: str,
+    rows: pl.DataFrame,
+    *,
+    figure: str,
+    by: pl.Expr,
+    of: Level,
+    where: str | None = None,
 ) -> Largest | None:
     """Return which of some groups has the largest figure; None if no figure is known.
 
@@ -163,32 +170,43 @@ def largest(
 
     Parameters
     ----------
-    sample : Sample
+    sample : Sample or StoredDetails
         The details.
     measure : str
         What to compare, as for ``estimate()``.
     rows : polars.DataFrame
         A row per group to compare; one column has the name of ``by``.
+    figure : str
+        The column of these rows that has the measure, which is exact if all details are there.
     by, of, where
         As for ``estimate()``.
     """
     if rows.is_empty():
         return None
+    if is_census(sample):
+        return _largest_of_all(rows, figure, is_drawn=sample.is_drawn)
     found = estimate(sample, measure, by=by, of=of, where=where, confidence=1 - _ERROR / len(rows), wide=True)
     name = by.meta.output_name()
     limits = found.select(pl.col(name), *(pl.col(part).alias(f"_{part}") for part in ("estimate", "lower", "upper")))
-    ranked = rows.join(limits, on=name, how="left", nulls_equal=True, maintain_order="left").sort(
-        "_estimate", descending=True, nulls_last=True, maintain_order=True
-    )
+    ranked = _ranked(rows.join(limits, on=name, how="left", nulls_equal=True, maintain_order="left"), "_estimate")
     first, others = ranked.row(0, named=True), ranked[1:]
     if first["_estimate"] is None:
         return None
-    row = {column: first[column] for column in rows.columns}
-    if sample.is_census or not sample.is_drawn:
-        is_shared = first["_estimate"] in others["_estimate"]
-        return Largest(row, len(rows), is_certain=True, is_shared=is_shared, is_drawn=sample.is_drawn)
     is_certain = bool((others["_upper"].fill_null(math.inf) < first["_lower"]).all())
-    return Largest(row, len(rows), is_certain=is_certain)
+    return Largest({column: first[column] for column in rows.columns}, len(rows), is_certain=is_certain)
+
+
+def _largest_of_all(rows: pl.DataFrame, figure: str, *, is_drawn: bool) -> Largest | None:
+    """Return the row with the largest figure, which are exact."""
+    ranked = _ranked(rows, figure)
+    first = ranked.row(0, named=True)
+    if first[figure] is None:
+        return None
+    return Largest(first, len(rows), is_certain=True, is_shared=first[figure] in ranked[figure][1:], is_drawn=is_drawn)
+
+
+def _ranked(rows: pl.DataFrame, figure: str) -> pl.DataFrame:
+    return rows.sort(figure, descending=True, nulls_last=True, maintain_order=True)
 
 
 def _two_parts(

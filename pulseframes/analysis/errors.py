@@ -7,11 +7,21 @@ from typing import Final
 import polars as pl
 
 from pulseframes._arguments import check_flag
-from pulseframes.analysis.estimate import Source, estimate, narrowed, sample_of, side_by_side, with_limits
-from pulseframes.analysis.page_template import Rules, page_template
+from pulseframes.analysis.details import Details, parts_of, sizes_of
+from pulseframes.analysis.estimate import (
+    Source,
+    estimate,
+    narrowed,
+    sample_of,
+    side_by_side,
+    with_limits,
+    with_templates,
+)
+from pulseframes.analysis.page_template import Rules
 from pulseframes.query import DateLike
 from pulseframes.sampling.design import Design
 from pulseframes.sampling.measures import expression
+from pulseframes.tables import ERRORS, PAGE_VIEWS, SESSIONS
 from pulseframes.tables.frames import SessionFrames
 
 _IMPACT: Final = {
@@ -28,6 +38,8 @@ _WIDE: Final = (
 )
 #: Titles of messages that a browser reports for any site and that point to no code of it, as regular expressions.
 NOISE: Final = (r"(?i)^(error: )?resizeobserver loop\b", r"(?i)^(error: )?script error\.?$")
+#: The order of errors in time.
+_ORDER: Final = ("session_start", "session_id", "error_index")
 #: How many browsers and pages are listed per group.
 _LISTED: Final = 3
 
@@ -90,13 +102,13 @@ def error_impact(
     sample = sample_of(source, date_from, date_to, design)
     estimates = estimate(sample, _IMPACT, by="group_id", where=where, of="errors", wide=True)
     impact = side_by_side(estimates, _IMPACT, "sessions_affected")
-    population = max(1, len(sample.population))
+    population = max(1, sizes_of(sample).population)
     shares = [
         (pl.col(affected) / population).clip(upper_bound=1.0).alias(name)
         for affected, name in zip(with_limits("sessions_affected"), _SHARE, strict=True)
     ]
     condition = None if where is None else expression(where, "where")
-    seen = _seen(sample.details, condition, page_template("page", rules))
+    seen = _seen(sample, condition, rules)
     ranked = (
         impact.with_columns(shares)
         .join(seen, on="group_id", how="left", nulls_equal=True, maintain_order="left")
@@ -111,30 +123,55 @@ def is_noise() -> pl.Expr:
     return pl.any_horizontal(title.str.contains(pattern) for pattern in NOISE).fill_null(value=False)
 
 
-def _seen(details: SessionFrames, where: pl.Expr | None, template: pl.Expr) -> pl.DataFrame:
+def _seen(sample: Details, where: pl.Expr | None, rules: Rules | None) -> pl.DataFrame:
     """Return what the details show of each group of errors."""
+    named = set[str]() if where is None else {*where.meta.root_names()}
+    wanted = {
+        SESSIONS.name: {"session_start", "user_id", "browser_name", *named},
+        PAGE_VIEWS.name: {"page_template"},
+        ERRORS.name: {"error_index", "group_id", "title", *named},
+    }
+    parts = [_seen_of(details, where) for details in parts_of(with_templates(sample, rules), wanted)]
+    times, titles, users, browsers, pages = (pl.concat(frames) for frames in zip(*parts, strict=True))
+    found: pl.DataFrame = times.group_by("group_id").agg(pl.col("first_seen").min(), pl.col("last_seen").max())
+    of_groups = (
+        titles.sort(_ORDER).group_by("group_id").agg(pl.col("title").last()),
+        users.unique().group_by("group_id").agg(pl.len().cast(pl.Int64).alias("users_seen")),
+        _most_common(browsers, "browser_name", "browsers"),
+        _most_common(pages, "page_template", "pages"),
+    )
+    for of_group in of_groups:
+        found = found.join(of_group, on="group_id", how="left", nulls_equal=True)
+    return found.with_columns(pl.col("users_seen").fill_null(0))
+
+
+def _seen_of(details: SessionFrames, where: pl.Expr | None) -> tuple[pl.DataFrame, ...]:
+    """Return, for some sessions, each group's first and last start, last title, users, and how many sessions have each browser and page."""
     of_session = [name for name in details.sessions.columns if name not in details.errors.columns]
     errors = details.errors.join(details.sessions.select("session_id", *of_session), on="session_id")
     errors = errors if where is None else errors.filter(where)
+    start = pl.col("session_start")
+    times = errors.group_by("group_id").agg(start.min().alias("first_seen"), start.max().alias("last_seen"))
+    titles = errors.select(*_ORDER, "group_id", "title").drop_nulls("title").sort(_ORDER)
+    users = errors.select("group_id", "user_id").drop_nulls("user_id").unique()
     affected = errors.unique(["group_id", "session_id"]).select("group_id", "session_id", "browser_name")
-    views = details.page_views.join(affected, on="session_id", how="semi")
-    pages = affected.join(views.select("session_id", template.alias("page")).unique(), on="session_id")
+    views = (
+        details.page_views.join(affected, on="session_id", how="semi").select("session_id", "page_template").unique()
+    )
+    pages = affected.join(views, on="session_id")
     return (
-        errors.sort("session_start", "session_id", "error_index")
-        .group_by("group_id")
-        .agg(
-            pl.col("title").drop_nulls().last(),
-            pl.col("user_id").drop_nulls().n_unique().cast(pl.Int64).alias("users_seen"),
-            pl.col("session_start").min().alias("first_seen"),
-            pl.col("session_start").max().alias("last_seen"),
-        )
-        .join(_most_common(affected, "browser_name", "browsers"), on="group_id", how="left", nulls_equal=True)
-        .join(_most_common(pages, "page", "pages"), on="group_id", how="left", nulls_equal=True)
+        times,
+        titles.unique("group_id", keep="last"),
+        users,
+        *(
+            frame.drop_nulls(column).group_by("group_id", column).agg(pl.len().alias("sessions"))
+            for frame, column in ((affected, "browser_name"), (pages, "page_template"))
+        ),
     )
 
 
-def _most_common(sessions: pl.DataFrame, column: str, name: str) -> pl.DataFrame:
+def _most_common(counts: pl.DataFrame, column: str, name: str) -> pl.DataFrame:
     """Return the values that most sessions of each error group have."""
-    counts = sessions.drop_nulls(column).group_by("group_id", column).len()
-    ranked = counts.sort(["len", column], descending=[True, False])
+    ranked = counts.group_by("group_id", column).agg(pl.col("sessions").sum())
+    ranked = ranked.sort(["sessions", column], descending=[True, False])
     return ranked.group_by("group_id", maintain_order=True).agg(pl.col(column).head(_LISTED).alias(name))

@@ -3,45 +3,36 @@
 from __future__ import annotations
 
 import os
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 import polars as pl
 
 from pulseframes._arguments import check_flag
 from pulseframes._process import check_process
-from pulseframes.analysis.page_template import Rules, page_template
-from pulseframes.analysis.sample import Sample, everyone, sample_or_details
+from pulseframes.analysis.answers import answers
+from pulseframes.analysis.details import Details, sample_or_census, sample_or_details, summaries_of
+from pulseframes.analysis.page_template import Rules, with_page_template
+from pulseframes.analysis.sample import Sample, everyone
+from pulseframes.analysis.stored import StoredDetails
 from pulseframes.errors import InvalidQuery
 from pulseframes.lake import Lake, as_lake
 from pulseframes.query import DateLike
-from pulseframes.sampling.calibration import calibrate_weights
-from pulseframes.sampling.columns import AUXILIARY, BASE, NARROW, OWNER, RESPONDED, RESULT, VALUE, VIEWS, rounded
+from pulseframes.sampling.columns import NARROW, RESULT, rounded
 from pulseframes.sampling.design import SUMMARY_COLUMNS, Design
-from pulseframes.sampling.inference import WeightedSample, exact, numpy
-from pulseframes.sampling.measures import Measure, rows_where, values_of
+from pulseframes.sampling.inference import numpy
 from pulseframes.sampling.questions import (
+    Grouping,
     Level,
     Names,
     Question,
-    parse_condition,
-    parse_groups,
     parse_margins,
     parse_measures,
 )
-from pulseframes.sampling.weights import weigh
 from pulseframes.tables.frames import SessionFrames
 
-Source: TypeAlias = Lake | Sample | SessionFrames | str | os.PathLike[str]
-
-#: What weights are scaled to the known total of; figures of pages and errors vary with the number of page views.
-_AUXILIARY: Final[dict[Level, pl.Expr]] = {
-    "sessions": pl.lit(1.0),
-    "page_views": pl.col(VIEWS),
-    "errors": pl.col(VIEWS),
-}
+Source: TypeAlias = Lake | Sample | StoredDetails | SessionFrames | str | os.PathLike[str]
 
 
 def estimate(
@@ -136,23 +127,23 @@ def estimate(
         raise InvalidQuery(
             f"confidence must be between 0 and 1, such as 0.95, not {confidence!r}.", argument="confidence"
         )
-    groups, condition, margins = parse_groups(by), parse_condition(where), parse_margins(calibrate)
-    questions = [Question.of(measure, groups, condition, of) for measure in parse_measures(measures)]
+    grouping, margins = Grouping.parse(by, where), parse_margins(calibrate)
+    questions = [Question.of(measure, grouping, of) for measure in parse_measures(measures)]
     samples = _samples(open_source(source, date_from, date_to, design), date_from, date_to, design, questions, margins)
-    alike = defaultdict(list)  # their rows and weights are the same
-    for position, question in enumerate(questions):
-        alike[question.is_exact, question.level, question.scaled_to].append(position)
-    answers = {}
-    for (is_exact, level, scaled_to), positions in alike.items():
-        sample = samples[is_exact]
-        sessions, weighted = _weighted(sample, scaled_to, margins, confidence)
-        rows = _rows(sample, sessions, level, set[str]().union(*(questions[number].columns for number in positions)))
-        rows = rows if condition is None else rows_where(condition, rows)
-        for number in positions:
-            measure = questions[number].measure
-            answers[number] = _answer(measure, values_of(measure, rows, groups), weighted, drawn=sample.is_drawn)
-    found = pl.concat([answers[number] for number in sorted(answers)], how="vertical_relaxed")
+    found = pl.concat(answers(samples, questions, margins=margins, confidence=confidence), how="vertical_relaxed")
     return found if wide else rounded(found, "estimate", "lower", "upper").drop(*{*RESULT} - {*NARROW})
+
+
+def estimates(
+    sample: Details, measures: Iterable[str], groupings: Sequence[tuple[Names, str | pl.Expr | None]], of: Level
+) -> list[pl.DataFrame]:
+    """Return the wide results of ``estimate()`` by several groups and conditions, for which the rows are read once."""
+    asked = [Grouping.parse(by, where) for by, where in groupings]
+    parsed = parse_measures(measures)
+    questions = [Question.of(measure, grouping, of) for grouping in asked for measure in parsed]
+    found = answers({False: sample, True: sample}, questions)
+    size = len(parsed)
+    return [pl.concat(found[n : n + size], how="vertical_relaxed") for n in range(0, len(found), size)]
 
 
 def open_source(
@@ -160,12 +151,12 @@ def open_source(
     date_from: DateLike | None = None,
     date_to: DateLike | None = None,
     design: Design | str | None = None,
-) -> Lake | Sample:
+) -> Lake | Details:
     """Return the lake or sample that a user passed; raise ``InvalidQuery`` if the other options need a lake."""
     check_process()
     if isinstance(source, Lake | str | os.PathLike):
         return as_lake(source, "source")
-    if not isinstance(source, Sample | SessionFrames):
+    if not isinstance(source, Sample | StoredDetails | SessionFrames):
         raise InvalidQuery(
             f"source must be a Lake or its path, a Sample or SessionFrames, not {type(source).__name__}.",
             argument="source",
@@ -175,22 +166,22 @@ def open_source(
             f"source: a {type(source).__name__} has its own window and design; date_from, date_to and design need a lake.",
             argument="source",
         )
-    return source if isinstance(source, Sample) else Sample.of_details(source)
+    return Sample.of_details(source) if isinstance(source, SessionFrames) else source
 
 
 def sample_of(
     source: Source, date_from: DateLike | None, date_to: DateLike | None, design: Design | str | None
-) -> Sample:
+) -> Details:
     """Return a source's sample or, if nothing was drawn, its details as they are."""
     opened = open_source(source, date_from, date_to, design)
-    if isinstance(opened, Sample):
-        return opened
-    return sample_or_details(opened, date_from, date_to, design)
+    return sample_or_details(opened, date_from, date_to, design) if isinstance(opened, Lake) else opened
 
 
-def with_templates(sample: Sample, rules: Rules | None) -> Sample:
+def with_templates(sample: Details, rules: Rules | None) -> Details:
     """Return a sample whose page views have a ``page_template``."""
-    views = sample.details.page_views.with_columns(page_template("page", rules).alias("page_template"))
+    if isinstance(sample, StoredDetails):
+        return replace(sample, rules=rules)
+    views = with_page_template(sample.details.page_views, rules)
     return replace(sample, details=replace(sample.details, page_views=views))
 
 
@@ -239,76 +230,21 @@ def side_by_side(estimates: pl.DataFrame, names: Mapping[str, str], main: str) -
 
 
 def _samples(
-    source: Lake | Sample,
+    source: Lake | Details,
     date_from: DateLike | None,
     date_to: DateLike | None,
     design: Design | str | None,
     questions: Sequence[Question],
     margins: Sequence[str],
-) -> dict[bool, Sample]:
+) -> dict[bool, Details]:
     """Return the samples that questions need: under True, a census of summaries for exact answers; under False, the details."""
+    if isinstance(source, StoredDetails):
+        return {True: source, False: source}
     if isinstance(source, Sample):
         return {True: replace(everyone(source.population), is_drawn=source.is_drawn), False: source}
     columns = sorted({*margins}.union(*(question.columns & {*SUMMARY_COLUMNS} for question in questions)))
-    readers = {True: Sample.of_everybody, False: Sample.of_lake}
+    window = (source, date_from, date_to, design)
     return {
-        is_exact: readers[is_exact](source, date_from, date_to, design=design, columns=columns)
-        for is_exact in {question.is_exact for question in questions}
+        exact: summaries_of(*window) if exact else sample_or_census(*window, columns)
+        for exact in {question.is_exact for question in questions}
     }
-
-
-def _weighted(
-    sample: Sample, scaled_to: Level, margins: Sequence[str], confidence: float
-) -> tuple[pl.DataFrame, WeightedSample | None]:
-    """Return the sessions that responded, and their weights; None for a census."""
-    if sample.is_census:
-        return sample.members.filter(RESPONDED), None
-    auxiliary, calibration = _AUXILIARY[scaled_to], None
-    sessions = weigh(sample.population, sample.members, auxiliary)
-    if margins:
-        population = sample.population.with_columns(auxiliary.alias(AUXILIARY))
-        sessions, calibration = calibrate_weights(sessions, population, margins)
-    return sessions, WeightedSample(sessions, calibration=calibration, confidence=confidence)
-
-
-def _rows(sample: Sample, weighted: pl.DataFrame, level: Level, columns: set[str]) -> pl.DataFrame:
-    """Return the sessions, page views or errors, with the positions of their sessions among those weighted."""
-    owners = weighted.select("session_id").with_row_index(OWNER)
-    details = sample.details
-    sessions = details.sessions.join(owners, on="session_id")
-    if level == "sessions":
-        errors = details.errors.group_by("session_id").agg(pl.len().cast(pl.Int64).alias("error_count"))
-        return sessions.join(errors, on="session_id", how="left").with_columns(pl.col("error_count").fill_null(0))
-    items = details.page_views if level == "page_views" else details.errors
-    of_session = [OWNER, "session_id", *sorted((columns & {*sessions.columns}) - {*items.columns})]
-    rows = items.join(sessions.select(*dict.fromkeys(of_session)), on="session_id")
-    if "page_template" in columns and "page_template" not in rows.columns:  # with_templates() may have added it
-        rows = rows.with_columns(page_template("page").alias("page_template"))
-    return rows
-
-
-def _answer(measure: Measure, values: pl.DataFrame, weighted: WeightedSample | None, *, drawn: bool) -> pl.DataFrame:
-    """Estimate a measure for each group, or compute it if there are no weights."""
-    names = [name for name in values.columns if name not in {OWNER, VALUE, BASE}]
-    if weighted is None:
-        return exact(measure, values, names, drawn=drawn)
-    parts = values.partition_by(names, as_dict=True, maintain_order=True) if names else {(): values}
-    figures = [(*key, measure.text, *_figure(measure, part, weighted)) for key, part in parts.items()]
-    return pl.DataFrame(figures, schema={**{name: values.schema[name] for name in names}, **RESULT}, orient="row")
-
-
-def _figure(measure: Measure, rows: pl.DataFrame, weighted: WeightedSample) -> tuple[object, ...]:
-    owners, values = rows[OWNER].to_numpy(), rows[VALUE].to_numpy()
-    totals, counts = weighted.cluster_totals(owners, values), weighted.cluster_totals(owners)
-    match measure.kind:
-        case "sessions" if not measure.columns:
-            figure = weighted.number(counts)
-        case "total" | "sessions":
-            figure = weighted.total(totals, counts)
-        case "mean":
-            figure = weighted.mean(totals, weighted.cluster_totals(owners, rows[BASE].to_numpy()), counts)
-        case "share":
-            figure = weighted.share(totals, counts)
-        case "quantile":
-            figure = weighted.quantile(measure.probability, values, owners)
-    return (*figure[:4], int((counts > 0).sum()), figure.effective_sessions, figure.flag)

@@ -7,9 +7,11 @@ from typing import Final, Literal, TypeAlias, get_args
 import polars as pl
 
 from pulseframes._arguments import check_choice
+from pulseframes.analysis.details import in_memory
 from pulseframes.analysis.estimate import Source, open_source, sample_of
 from pulseframes.analysis.page_template import Rules, page_template
 from pulseframes.analysis.sample import Sample
+from pulseframes.analysis.stored import StoredDetails
 from pulseframes.errors import InvalidQuery
 from pulseframes.lake import Lake
 from pulseframes.query import DateLike
@@ -101,7 +103,8 @@ def features(
     """
     known = _checked(known, label)
     source = open_source(source, date_from, date_to, design)
-    sample = sample_of(source, date_from, date_to, design)
+    sample = in_memory(sample_of(source, date_from, date_to, design))
+    source = source.lake if isinstance(source, StoredDetails) else source
     details, template = sample.details, page_template("page", rules)
     landing = details.page_views.filter(view_index=0).select(
         "session_id", template.cast(pl.Categorical).alias("landing")

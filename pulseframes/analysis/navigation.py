@@ -10,6 +10,7 @@ from pulseframes._arguments import check_flag
 from pulseframes.analysis.estimate import (
     Source,
     estimate,
+    estimates,
     narrowed,
     sample_of,
     side_by_side,
@@ -19,6 +20,7 @@ from pulseframes.analysis.estimate import (
 from pulseframes.analysis.page_template import Rules
 from pulseframes.query import DateLike
 from pulseframes.sampling.design import Design
+from pulseframes.sampling.questions import Names
 
 #: The page of a view without an address.
 UNKNOWN: Final = "(not known)"
@@ -81,8 +83,11 @@ def paths(
     check_flag("wide", wide)
     sample = with_templates(sample_of(source, date_from, date_to, design), rules)
     following = PAGE.shift(-1).over("session_id", order_by="view_index").alias("to_page")
-    steps = estimate(sample, "count()", by=[PAGE.alias("from_page"), following], of="page_views", wide=True)
-    entries = estimate(sample, "count()", by=PAGE.alias("to_page"), where=ENTRY, of="page_views", wide=True)
+    groupings: list[tuple[Names, str | None]] = [
+        ([PAGE.alias("from_page"), following], None),
+        (PAGE.alias("to_page"), ENTRY),
+    ]
+    steps, entries = estimates(sample, ["count()"], groupings, "page_views")
     entries = entries.select(pl.lit(None, pl.String).alias("from_page"), pl.all())
     counts = side_by_side(pl.concat([steps, entries], how="vertical_relaxed"), {"count()": "times"}, "times")
     leaving = pl.col("times").sum().over("from_page")

@@ -128,6 +128,12 @@ def page_template(page: str | pl.Expr = "page", rules: Rules | None = None) -> p
     return template.str.replace(_DONE, "", literal=True) if compiled else template
 
 
+def with_page_template(views: pl.DataFrame, rules: Rules | None = None) -> pl.DataFrame:
+    """Add the ``page_template`` of each page view; an address that occurs often is normalised once."""
+    pages = views.select(pl.col("page").unique()).with_columns(page_template("page", rules).alias("page_template"))
+    return views.drop("page_template", strict=False).join(pages, on="page", how="left", maintain_order="left")
+
+
 def _pairs(rules: Rules | None) -> list[tuple[str, str]]:
     """Return the rules as pairs of strings."""
     if isinstance(rules, str | bytes) or not isinstance(rules, Mapping | Sequence | None):

@@ -13,13 +13,14 @@ import polars as pl
 from pulseframes._arguments import whole_number
 from pulseframes._card import Card, Row
 from pulseframes._text import format_percent, listed, plural
+from pulseframes.analysis.details import Details, sample_or_census, sizes_of
 from pulseframes.analysis.estimate import estimate, open_source
 from pulseframes.analysis.sample import Sample
 from pulseframes.errors import InvalidQuery
 from pulseframes.lake import Lake
 from pulseframes.query import DateLike
 from pulseframes.sampling.columns import RESULT
-from pulseframes.sampling.design import Design
+from pulseframes.sampling.design import SUMMARY_COLUMNS, Design
 from pulseframes.sampling.inference import FEW
 from pulseframes.sampling.questions import Names, level_for
 
@@ -221,14 +222,17 @@ def plan_precision(
         raise InvalidQuery(f"within must be a share between 0 and 1, such as 0.1, not {within!r}.", argument="within")
     top, details_a_day = whole_number("top", top, least=1), whole_number("details_a_day", details_a_day, least=1)
     opened = open_source(source, date_from, date_to, design)
-    sample = opened if isinstance(opened, Sample) else Sample.of_lake(opened, date_from, date_to, design=design)
+    sample = (
+        sample_or_census(opened, date_from, date_to, design, SUMMARY_COLUMNS) if isinstance(opened, Lake) else opened
+    )
     if not sample.is_drawn:
         raise InvalidQuery(
             "source: its details were not sampled at random, so they allow no forecast.", argument="source"
         )
     estimates = _largest(estimate(sample, measure, by=by, where=where, wide=True), sample, measure, by, where).head(top)
     groups = _forecast(estimates, sample, within, details_a_day)
-    details, left = len(sample.details.sessions), len(sample.population) - len(sample.members)
+    sizes = sizes_of(sample)
+    details, left = sizes.answered, sizes.population - sizes.selected
     known = groups["needed"].drop_nulls()
     needed = None if known.is_empty() else min(max(details, *known), details + left)
     calls = 0 if left == 0 else None if needed is None else needed - details
@@ -247,7 +251,7 @@ def plan_precision(
 
 
 def _largest(
-    estimates: pl.DataFrame, sample: Sample, measure: str, by: Names | None, where: str | pl.Expr | None
+    estimates: pl.DataFrame, sample: Details, measure: str, by: Names | None, where: str | pl.Expr | None
 ) -> pl.DataFrame:
     """Sort estimates by the number of rows of their groups, the largest first."""
     names = estimates.columns[: -len(RESULT)]
@@ -259,9 +263,9 @@ def _largest(
     return ranked.drop("_rows")
 
 
-def _forecast(estimates: pl.DataFrame, sample: Sample, within: float, details_a_day: int) -> pl.DataFrame:
+def _forecast(estimates: pl.DataFrame, sample: Details, within: float, details_a_day: int) -> pl.DataFrame:
     """Return each group's precision, now and tomorrow, and the details it needs: variance goes with 1 / details - 1 / sessions."""
-    details, sessions = len(sample.details.sessions), len(sample.population)
+    sessions, _, details = sizes_of(sample)
     half = pl.max_horizontal(pl.col("upper") - pl.col("estimate"), pl.col("estimate") - pl.col("lower"))
     now = pl.when(half == 0).then(0.0).otherwise(half / pl.col("estimate").abs())
     enough = (pl.col("effective_sessions") >= FEW) & now.is_finite()

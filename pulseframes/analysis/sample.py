@@ -192,9 +192,9 @@ class Sample:
         if state is None:
             downloaded = cls.of_bought(lake, date_from, date_to, columns=columns)
             if not downloaded.is_drawn:
-                raise _no_sample(lake)
+                raise no_sample(lake)
             return downloaded
-        window = _window(lake, state, date_from, date_to)
+        window = window_to_read(lake, state, date_from, date_to)
         drawn = lake.design().filter(of_design(state.design)).collect()
         if drawn.is_empty():
             raise _lost_sample(lake, state)
@@ -230,7 +230,7 @@ class Sample:
         >>> everybody = pf.Sample.of_everybody("lake")
         """
         lake = as_lake(lake)
-        window = _window(lake, lake.state().find_design(design), date_from, date_to)
+        window = window_to_read(lake, lake.state().find_design(design), date_from, date_to)
         return everyone(population_of(_sessions(lake, window, columns), Design("uniform")))
 
     @classmethod
@@ -249,7 +249,7 @@ class Sample:
         >>> downloaded = pf.Sample.of_bought("lake")
         """
         lake = as_lake(lake)
-        window = _window(lake, None, date_from, date_to)
+        window = window_to_read(lake, None, date_from, date_to)
         population = everyone(population_of(_sessions(lake, window, columns), Design("uniform"))).population
         members, details = members_of(population, population["session_id"], _details(lake, window))
         if members[RESPONDED].all():
@@ -276,7 +276,9 @@ def describe_response(lake: Lake, design: Design | str | None) -> str | None:
     return f"Sample {state.label}: {len(responded):,} drawn, {details}."
 
 
-def _window(lake: Lake, state: DesignState | None, date_from: DateLike | None, date_to: DateLike | None) -> Window:
+def window_to_read(
+    lake: Lake, state: DesignState | None, date_from: DateLike | None, date_to: DateLike | None
+) -> Window:
     """Return the window asked for, or the default; warn if the lake has not read all of it."""
     default = lake.default_window(state)
     if default is None and (date_from is None or date_to is None):
@@ -346,15 +348,6 @@ def _warn_of_nonresponse(sample: Sample, design: str) -> None:
         )
 
 
-def sample_or_details(
-    lake: Lake, date_from: DateLike | None, date_to: DateLike | None, design: Design | str | None
-) -> Sample:
-    """Return a lake's sample or, if no design has drawn one, its details as they are; both without summary columns."""
-    if design is None and not any(state.rate_windows or state.pending for state in lake.state().designs):
-        return Sample.of_bought(lake, date_from, date_to, columns=())
-    return Sample.of_lake(lake, date_from, date_to, design=design, columns=())
-
-
 def _lost_sample(lake: Lake, state: DesignState) -> LakeError:
     return LakeError(
         f"The lake {lake.location} no longer has any session of its sample {state.label}: its design/ was deleted, or all of "
@@ -362,7 +355,8 @@ def _lost_sample(lake: Lake, state: DesignState) -> LakeError:
     )
 
 
-def _no_sample(lake: Lake) -> LakeError:
+def no_sample(lake: Lake) -> LakeError:
+    """Return the error for a lake with details that are not all, and none of which was drawn."""
     if any(state.pending for state in lake.state().designs):
         return LakeError(
             f"The sync that draws the sample of the lake {lake.location} was interrupted before it recorded the sample. Run it "

@@ -8,6 +8,7 @@ from typing import TypeAlias
 import polars as pl
 
 from pulseframes._arguments import did_you_mean
+from pulseframes.analysis.details import Details, parts_of
 from pulseframes.analysis.estimate import Source, estimate, sample_of, with_limits
 from pulseframes.analysis.sample import Sample, warn_of_lacking
 from pulseframes.errors import InvalidQuery
@@ -148,7 +149,7 @@ def satisfaction(
     ['Excellent', 'Good', 'Average', 'Poor']
     """
     sample = sample_of(source, date_from, date_to, design)
-    others = sample.details.sessions["satisfaction_rating"].drop_nulls().unique().sort()
+    others = rated_sessions(sample)["satisfaction_rating"].sort()
     ratings = list(dict.fromkeys([*RATINGS, *others]))
     # Within SQL's quotes, a quote is doubled.
     measures = {"share(satisfaction_rating = '{}')".format(rating.replace("'", "''")): rating for rating in ratings}
@@ -162,6 +163,14 @@ def satisfaction(
         .with_columns(pl.col("satisfaction_rating").cast(pl.String))
         .rename(dict(zip(("estimate", "lower", "upper"), with_limits("share"), strict=True)))
     )
+
+
+def rated_sessions(sample: Details) -> pl.DataFrame:
+    """Count the sessions with each rating."""
+    parts = parts_of(sample, {SESSIONS.name: {"satisfaction_rating"}})
+    counts = (part.sessions.group_by("satisfaction_rating").agg(pl.len().alias("sessions")) for part in parts)
+    rated = pl.concat(counts).drop_nulls("satisfaction_rating")
+    return rated.group_by("satisfaction_rating").agg(pl.col("sessions").sum())
 
 
 def _sessions(source: Sessions, columns: list[str]) -> pl.LazyFrame:

@@ -36,6 +36,8 @@ from pulseframes.cli.output import alert, info, print_json
 if TYPE_CHECKING:
     import polars as pl
 
+    from pulseframes.analysis.details import Details
+
 
 @app.command(
     rich_help_panel="Lake",
@@ -205,19 +207,19 @@ def _analyse(
     days: tuple[str | None, str | None],
     design: str | None,
     destination: Destination,
-    analysis: Callable[[pf.Sample], pl.DataFrame],
+    analysis: Callable[[Details], pl.DataFrame],
 ) -> None:
     """Write an analysis of a lake's details, and print what its figures rest on."""
-    from pulseframes.analysis.sample import sample_or_details
+    from pulseframes.analysis.details import sample_or_details, sizes_of, summaries_of
 
     sample = sample_or_details(lake, *days, design)
     destination.write(analysis(sample))
     if sample.is_drawn:
         _describe_sample(lake, design)
         return
-    sessions = len(pf.Sample.of_everybody(lake, *days, columns=()).population)
+    sessions = len(summaries_of(lake, *days, design))
     info(
-        f"Details: {len(sample.population):,} of {plural(sessions, 'session')}, not sampled at random. These figures represent no "
+        f"Details: {sizes_of(sample).population:,} of {plural(sessions, 'session')}, not sampled at random. These figures represent no "
         "other sessions."
     )
 

@@ -11,8 +11,8 @@ from typing import Any, Final
 
 from pulseframes._text import format_count, format_percent, format_range, format_seconds
 from pulseframes.analysis.compare import differences
+from pulseframes.analysis.details import Details, sample_or_details, sizes_of
 from pulseframes.analysis.estimate import estimate
-from pulseframes.analysis.sample import Sample, sample_or_details
 from pulseframes.errors import InvalidQuery
 from pulseframes.lake import Lake
 from pulseframes.reports.coverage import Counts, Coverage, read_coverage
@@ -82,7 +82,7 @@ def period_before(window: Window) -> Window:
         ) from None
 
 
-def read_changes(lake: Lake, coverage: Coverage, sample: Sample, design: Design | str | None) -> Changes:
+def read_changes(lake: Lake, coverage: Coverage, sample: Details, design: Design | str | None) -> Changes:
     """Compare a report's window with the period before."""
     window = period_before(coverage.window)
     earlier = read_coverage(lake, window)
@@ -103,7 +103,7 @@ def read_changes(lake: Lake, coverage: Coverage, sample: Sample, design: Design 
 
 
 def _figures(
-    lake: Lake, window: Window, sample: Sample, design: Design | str | None
+    lake: Lake, window: Window, sample: Details, design: Design | str | None
 ) -> tuple[dict[str, dict[str, Any]], str | None]:
     """Return the differences of the key figures, or why there are none."""
     earlier = sample_or_details(lake, *window, design)
@@ -116,7 +116,7 @@ def _figures(
 _NOT_DRAWN: Final = "details of one of the two periods were not sampled at random."
 
 
-def _missing(earlier: Coverage, sample: Sample) -> str | None:
+def _missing(earlier: Coverage, sample: Details) -> str | None:
     """Return why nothing can be compared: the lake lacks all or a part of the period."""
     start, end = earlier.window
     if earlier.deleted_before is not None and earlier.deleted_before > start:
@@ -126,9 +126,9 @@ def _missing(earlier: Coverage, sample: Sample) -> str | None:
     return None
 
 
-def _without_details(lake: Lake, window: Window, sample: Sample, design: Design | str | None) -> str | None:
+def _without_details(lake: Lake, window: Window, sample: Details, design: Design | str | None) -> str | None:
     """Return why details cannot be compared: there are none, or the sample does not represent the period before."""
-    if sample.details.sessions.is_empty():
+    if not sizes_of(sample).answered:
         return "Load times, ratings and errors cannot be compared: there are no details."
     state = lake.state().find_design(design)
     if state is None or not subtract([window], [part.window for part in state.rate_windows]):
@@ -139,9 +139,10 @@ def _without_details(lake: Lake, window: Window, sample: Sample, design: Design 
     )
 
 
-def _sync(start: datetime, end: datetime, sample: Sample) -> str:
+def _sync(start: datetime, end: datetime, sample: Details) -> str:
     """Return the command that downloads a period, with as many details as the other has."""
-    details = f" --details {len(sample.members)}" if sample.is_drawn and len(sample.members) else ""
+    selected = sizes_of(sample).selected
+    details = f" --details {selected}" if sample.is_drawn and selected else ""
     return f"run: pulseframes sync LAKE --from {_moment(start)} --to {_moment(end)}{details}"
 
 

@@ -9,12 +9,13 @@ from typing import Final, NamedTuple
 
 import polars as pl
 
-from pulseframes.analysis.sample import Sample
+from pulseframes.analysis.details import Details, sizes_of
+from pulseframes.analysis.stored import StoredDetails
 from pulseframes.client import JOURNAL_FILE, Journal, Settings
 from pulseframes.errors import PulseError
 from pulseframes.lake import Lake, in_window, is_active
 from pulseframes.query import DateLike, parse_window
-from pulseframes.sampling.columns import RESPONDED, VIEWS
+from pulseframes.sampling.columns import VIEWS
 from pulseframes.sampling.design import Design
 from pulseframes.sampling.weights import sample_worth
 from pulseframes.windows import LOOK_BACK, Window, subtract, union
@@ -129,14 +130,14 @@ def read_coverage(lake: Lake, window: Window) -> Coverage:
     )
 
 
-def size_of(sample: Sample, lake: Lake, design: Design | str | None) -> SampleSize:
+def size_of(sample: Details, lake: Lake, design: Design | str | None) -> SampleSize:
     """Return the size of a lake's sample."""
-    state = lake.state().find_design(design)
+    state, sizes = lake.state().find_design(design), sizes_of(sample)
+    if isinstance(sample, StoredDetails):
+        return SampleSize(None, *sizes, sizes.answered, sizes.answered)
     return SampleSize(
-        design=None if state is None else state.design,
-        population=len(sample.population),
-        selected=len(sample.members),
-        answered=int(sample.members[RESPONDED].sum()),
+        None if state is None else state.design,
+        *sizes,
         effective_views=sample_worth(sample.population, sample.members, pl.col(VIEWS).clip(lower_bound=1)),
         effective_sessions=sample_worth(sample.population, sample.members, pl.lit(1.0)),
     )

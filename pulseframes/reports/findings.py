@@ -12,12 +12,14 @@ from zoneinfo import ZoneInfo
 import polars as pl
 
 from pulseframes._arguments import check_choice
-from pulseframes.analysis import error_impact, landings, page_speed, paths, satisfaction, traffic
+from pulseframes.analysis import error_impact, landings, paths, satisfaction, traffic
 from pulseframes.analysis.compare import Largest, largest
+from pulseframes.analysis.details import Details, is_census, sample_or_details, sizes_of
 from pulseframes.analysis.errors import is_noise
 from pulseframes.analysis.estimate import estimate, with_templates
 from pulseframes.analysis.navigation import ENTRY, PAGE
-from pulseframes.analysis.sample import Sample, sample_or_details
+from pulseframes.analysis.pages import page_speeds
+from pulseframes.analysis.traffic import rated_sessions
 from pulseframes.charts.periods import by_hour
 from pulseframes.charts.style import TOP
 from pulseframes.lake import Lake
@@ -35,6 +37,8 @@ KINDS: Final = 10
 #: From this many days on, traffic and ratings are shown by week, and by month.
 _WEEKS_FROM: Final = 120
 _MONTHS_FROM: Final = 1_000
+#: What load times are grouped by.
+_SPEED_BY: Final = ("page_template", "country", "browser_name")
 #: Enough rated sessions in a period for shares of it.
 _ENOUGH: Final = 30
 
@@ -149,9 +153,9 @@ def collect(
     end = None if date_to is None and is_covered else window.end
     sample = sample_or_details(lake, start, end, design)
     sample, basis = with_templates(sample, None), _basis(sample)
-    rated = sample.details.sessions["satisfaction_rating"].count()
+    rated = int(rated_sessions(sample)["sessions"].sum())
     rating_period = _rating_period(rated, days) if basis != "all" else period
-    speed = {by: page_speed(sample, by=by, wide=True) for by in ("page_template", "country", "browser_name")}
+    speed = dict(zip(_SPEED_BY, page_speeds(sample, _SPEED_BY), strict=True))
     coverage = read_coverage(lake, window)
     errors, entries = error_impact(sample, wide=True), landings(sample, wide=True)
     return Findings(
@@ -174,29 +178,36 @@ def collect(
         paths=paths(sample, wide=True),
         largest={
             **{by: _slowest(sample, rows.head(TOP if by == "page_template" else KINDS)) for by, rows in speed.items()},
-            "errors": largest(sample, "sessions()", errors.filter(~is_noise()), by=pl.col("group_id"), of="errors"),
-            "landings": largest(sample, "count()", entries, by=PAGE, of="page_views", where=ENTRY),
+            "errors": largest(
+                sample,
+                "sessions()",
+                errors.filter(~is_noise()),
+                figure="sessions_affected",
+                by=pl.col("group_id"),
+                of="errors",
+            ),
+            "landings": largest(sample, "count()", entries, figure="entries", by=PAGE, of="page_views", where=ENTRY),
         },
         examples={
-            "page_template": examples.slow_sessions(sample.details),
-            "group_id": examples.last_errors(sample.details),
+            "page_template": examples.slow_sessions(sample),
+            "group_id": examples.last_errors(sample),
         },
         changes=None if compare is None else read_changes(lake, coverage, sample, design),
     )
 
 
-def _slowest(sample: Sample, rows: pl.DataFrame) -> Largest | None:
+def _slowest(sample: Details, rows: pl.DataFrame) -> Largest | None:
     """Return the slowest of the named groups."""
     by = pl.col(rows.columns[0])
-    return largest(sample, LOAD, rows.filter(by.is_not_null()), by=by, of="page_views")
+    return largest(sample, LOAD, rows.filter(by.is_not_null()), figure="p75_ms", by=by, of="page_views")
 
 
-def _basis(sample: Sample) -> Basis:
-    if sample.details.sessions.is_empty():
+def _basis(sample: Details) -> Basis:
+    if not sizes_of(sample).answered:
         return "none"
     if not sample.is_drawn:
         return "not drawn"
-    return "all" if sample.is_census else "sample"
+    return "all" if is_census(sample) else "sample"
 
 
 def _rating_period(rated: int, days: int) -> str:

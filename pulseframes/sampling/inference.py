@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import polars as pl
 
-from pulseframes.sampling.columns import AUXILIARY, BASE, CELL, FRACTION, GROUP, OWNER, RESULT, VALUE, WEIGHT
-from pulseframes.sampling.measures import Measure
+from pulseframes.sampling.columns import AUXILIARY, CELL, FRACTION, GROUP, WEIGHT
 from pulseframes.sampling.weights import effective_size
 
 if TYPE_CHECKING:
@@ -31,37 +30,6 @@ RARE: Final = 20
 NOT_DRAWN: Final = "not drawn"
 #: Relative differences below this are rounding.
 _ROUNDING: Final = 1e-12
-
-
-def exact(measure: Measure, rows: pl.DataFrame, names: list[str], *, drawn: bool) -> pl.DataFrame:
-    """Compute a measure of all rows of each group, in the form of estimates.
-
-    If the rows were not drawn, they have no interval, and the flag ``not drawn``; otherwise they are a census.
-    """
-    value, base = pl.col(VALUE), pl.col(BASE)
-    match measure.kind:
-        case "total" | "sessions":
-            figure = value.sum()
-        case "mean" | "share":
-            figure = pl.when(base.sum() != 0).then(value.sum() / base.sum())
-        case "quantile":
-            figure = value.quantile(measure.probability, interpolation="equiprobable")
-    figures = [figure.alias("estimate"), pl.col(OWNER).n_unique().cast(pl.Int64).alias("sessions")]
-    found = rows.group_by(names, maintain_order=True).agg(figures) if names else rows.select(figures)
-    limit = pl.col("estimate") if drawn else pl.lit(None, pl.Float64)
-    return found.with_columns(
-        pl.lit(measure.text).alias("measure"),
-        (limit * 0).alias("standard_error"),
-        limit.alias("lower"),
-        limit.alias("upper"),
-        pl.col("sessions").cast(pl.Float64).alias("effective_sessions"),
-        pl.when(pl.col("sessions") == 0)
-        .then(pl.lit("no sessions"))
-        .when(pl.col("estimate").is_null())
-        .then(pl.lit("zero base"))
-        .otherwise(pl.lit(None if drawn else NOT_DRAWN, pl.String))
-        .alias("flag"),
-    ).select(*names, *RESULT)
 
 
 class Estimate(NamedTuple):

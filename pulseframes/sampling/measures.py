@@ -129,20 +129,32 @@ def _check_bounds(sql: str, argument: str) -> None:
     )
 
 
-def rows_where(condition: pl.Expr, rows: pl.DataFrame) -> pl.DataFrame:
-    """Return the rows that meet a condition; raise ``InvalidQuery`` if it is not one, or fails."""
+def rows_where(condition: pl.Expr | None, rows: pl.DataFrame, *, is_checked: bool = False) -> pl.DataFrame:
+    """Return the rows that meet a condition, if there is one; raise ``InvalidQuery`` if it is not one, or fails."""
+    if condition is None:
+        return rows
     given = _Given(condition.alias(VALUE), "where", _text_of(condition))
     if given.dtype(rows) != pl.Boolean:
         raise given.wrong("is not a condition, such as \"country = 'NZ'\".")
-    return rows.filter(given.values(rows))
+    return rows.filter(given.values(rows, is_checked=is_checked))
 
 
-def values_of(measure: Measure, rows: pl.DataFrame, groups: Sequence[pl.Expr]) -> pl.DataFrame:
-    """Return the rows for which a measure has a value: ``_owner``, the groups, ``_value`` and ``_base``, sorted by group.
-
-    Raises ``InvalidQuery`` if the measure or a group fails, or a value has the wrong type or is infinite.
-    """
+def groups_of(groups: Sequence[pl.Expr], rows: pl.DataFrame, *, is_checked: bool = False) -> list[pl.Series]:
+    """Return the values of each group; raise ``InvalidQuery`` if one fails, or depends on other sessions' rows unless checked before."""
     by = [_Given(group, "by", _text_of(group)) for group in groups]
+    for group in by:
+        if group.dtype(rows).is_nested():
+            raise group.wrong("has several values per row.")
+    return [group.values(rows, is_checked=is_checked) for group in by]
+
+
+def values_of(
+    measure: Measure, rows: pl.DataFrame, groups: Sequence[pl.Series], *, is_checked: bool = False
+) -> pl.DataFrame:
+    """Return the rows for which a measure has a value: ``_owner``, the groups, ``_value`` and ``_base``.
+
+    Raises ``InvalidQuery`` if the measure fails, its value has the wrong type or, unless checked before, depends on other sessions' rows.
+    """
     value = _Given(measure.value.alias(VALUE), "measures", shown(measure.text))
     base = value._replace(expression=measure.base.alias(BASE))
     dtype = value.dtype(rows)
@@ -152,21 +164,23 @@ def values_of(measure: Measure, rows: pl.DataFrame, groups: Sequence[pl.Expr]) -
         raise value.wrong(f"needs a number, not {dtype}.")
     if not _is_number(base.dtype(rows)):
         raise base.wrong("needs a number to divide by.")
-    for group in by:
-        if group.dtype(rows).is_nested():
-            raise group.wrong("has several values per row.")
-    valued = rows.select(OWNER).hstack(
-        [group.values(rows) for group in by] + [given.values(rows).cast(pl.Float64) for given in (value, base)]
-    )
-    valued = valued.drop_nulls([VALUE, BASE])
-    infinite = valued.select((~(pl.col(VALUE).is_finite() & pl.col(BASE).is_finite())).sum()).item()
-    if infinite:
-        raise value.wrong(
-            f"is infinite or not a number for {infinite} rows, as after a division by zero. Exclude them with where=, or turn "
+    figures = [given.values(rows, is_checked=is_checked).cast(pl.Float64) for given in (value, base)]
+    valued = rows.select(OWNER).hstack([*groups, *figures]).drop_nulls([VALUE, BASE])
+    return valued.unique([OWNER, *(group.name for group in groups)]) if measure.kind == "sessions" else valued
+
+
+def refuse_infinite(measure: Measure, rows: int) -> None:
+    """Raise ``InvalidQuery`` if a measure's value is infinite for some rows."""
+    if rows:
+        raise _Given(measure.value, "measures", shown(measure.text)).wrong(
+            f"is infinite or not a number for {rows} rows, as after a division by zero. Exclude them with where=, or turn "
             "them into nulls with NULLIF(x, 0)."
         )
-    names = [group.meta.output_name() for group in groups]
-    return (valued.unique([OWNER, *names]) if measure.kind == "sessions" else valued).sort(names)
+
+
+def is_infinite() -> pl.Expr:
+    """Return a filter for values that are infinite or not a number, or have such a base."""
+    return ~(pl.col(VALUE).is_finite() & pl.col(BASE).is_finite())
 
 
 class _Given(NamedTuple):
@@ -190,11 +204,11 @@ class _Given(NamedTuple):
                 "for a time's day, TRY_CAST(x AS DOUBLE) for a number in a string, NULLIF(x, 0) for null instead of 0."
             ) from None
 
-    def values(self, rows: pl.DataFrame) -> pl.Series:
-        """Return the value for each row; raise ``InvalidQuery`` if it depends on other sessions' rows."""
+    def values(self, rows: pl.DataFrame, *, is_checked: bool = False) -> pl.Series:
+        """Return the value for each row; raise ``InvalidQuery`` if it depends on other sessions' rows, unless checked before."""
         values = self._compute(rows)
         bare = self.expression.meta.undo_aliases()
-        if not bare.meta.is_column() and not bare.meta.is_literal():
+        if not (is_checked or bare.meta.is_column() or bare.meta.is_literal()):
             self._check_independent(rows)
         return values
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, Literal, NamedTuple, TypeAlias
+from dataclasses import dataclass
+from typing import Final, Literal, NamedTuple, Self, TypeAlias
 
 import polars as pl
 
@@ -25,24 +26,36 @@ LEVELS: Final[dict[Level, set[str]]] = {
 }
 
 
+@dataclass(frozen=True, eq=False)
+class Grouping:
+    """What rows are grouped by, and the condition that they meet."""
+
+    groups: Sequence[pl.Expr] = ()
+    condition: pl.Expr | None = None
+
+    @classmethod
+    def parse(cls, by: Names | None, where: str | pl.Expr | None) -> Self:
+        """Parse a user's arguments."""
+        return cls(parse_groups(by), parse_condition(where))
+
+
 class Question(NamedTuple):
-    """A measure, what it is about, the columns it needs, and whether every summary has these."""
+    """A measure of groups, what it is about, the columns it needs, and whether every summary has these."""
 
     measure: Measure
+    grouping: Grouping
     level: Level
     columns: set[str]
     is_exact: bool
 
     @classmethod
-    def of(
-        cls, measure: Measure, groups: Iterable[pl.Expr], condition: pl.Expr | None, level: Level | None
-    ) -> Question:
+    def of(cls, measure: Measure, grouping: Grouping, level: Level | None) -> Question:
         """Return the question that a measure, groups and a condition make; raise ``InvalidQuery`` if no table has its columns."""
-        around = {"by": groups, "where": [] if condition is None else [condition]}
+        around = {"by": grouping.groups, "where": [] if grouping.condition is None else [grouping.condition]}
         named = {name: {root for part in parts for root in part.meta.root_names()} for name, parts in around.items()}
         columns = measure.columns.union(*named.values())
         level = level_of({"measures": measure.columns} | named, level)
-        return cls(measure, level, columns, level == "sessions" and columns <= {*SUMMARY_COLUMNS})
+        return cls(measure, grouping, level, columns, level == "sessions" and columns <= {*SUMMARY_COLUMNS})
 
     @property
     def scaled_to(self) -> Level:
@@ -52,7 +65,7 @@ class Question(NamedTuple):
 
 def level_for(measure: str, by: Names | None, where: str | pl.Expr | None) -> Level:
     """Return what ``estimate()`` counts for a measure: sessions, page views or errors."""
-    return Question.of(Measure.parse(measure), parse_groups(by), parse_condition(where), None).level
+    return Question.of(Measure.parse(measure), Grouping.parse(by, where), None).level
 
 
 def parse_measures(given: str | Iterable[str]) -> list[Measure]:

@@ -48,7 +48,7 @@ def shown_pages(sample: pf.Sample, top: int = TOP) -> pl.DataFrame:
 
 
 def slowest(sample: pf.Sample, rows: pl.DataFrame) -> Largest:
-    found = largest(sample, LOAD, rows, by=PAGE, of="page_views")
+    found = largest(sample, LOAD, rows, figure="p75_ms", by=PAGE, of="page_views")
     assert found is not None
     return found
 

@@ -1,0 +1,188 @@
+"""Answers to questions: exact, if there are the details of all sessions, which are then read part by part, or else estimated."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Final, Self
+
+import polars as pl
+
+from pulseframes.analysis.details import Details, is_census, parts_of
+from pulseframes.analysis.page_template import with_page_template
+from pulseframes.analysis.sample import Sample
+from pulseframes.analysis.stored import StoredDetails
+from pulseframes.sampling.calibration import calibrate_weights
+from pulseframes.sampling.columns import AUXILIARY, BASE, OWNER, RESULT, VALUE, VIEWS
+from pulseframes.sampling.inference import WeightedSample
+from pulseframes.sampling.measures import Measure, groups_of, is_infinite, refuse_infinite, rows_where, values_of
+from pulseframes.sampling.questions import Grouping, Level, Question
+from pulseframes.sampling.tallies import Tally
+from pulseframes.sampling.weights import weigh
+from pulseframes.tables import ERRORS, PAGE_VIEWS, SESSIONS
+from pulseframes.tables.frames import SessionFrames
+
+#: What weights are scaled to the known total of; figures of pages and errors vary with the number of page views.
+_AUXILIARY: Final[dict[Level, pl.Expr]] = {
+    "sessions": pl.lit(1.0),
+    "page_views": pl.col(VIEWS),
+    "errors": pl.col(VIEWS),
+}
+
+
+def answers(
+    samples: Mapping[bool, Details],
+    questions: Sequence[Question],
+    *,
+    margins: Sequence[str] = (),
+    confidence: float = 0.95,
+) -> list[pl.DataFrame]:
+    """Answer questions as a wide ``estimate()`` does: those that need only summaries from the sample under True, others from that under False."""
+    alike = defaultdict(list)  # their rows and weights are the same
+    for position, question in enumerate(questions):
+        scaled_to = question.level if is_census(samples[question.is_exact]) else question.scaled_to
+        alike[question.is_exact, question.level, scaled_to].append(position)
+    found: dict[int, pl.DataFrame] = {}
+    for (is_exact, _, scaled_to), positions in alike.items():
+        some, sample = [questions[position] for position in positions], samples[is_exact]
+        if isinstance(sample, StoredDetails) or sample.is_census:
+            parts = _counted(some, sample)
+        else:
+            parts = _estimated(some, sample, *_weighted(sample, scaled_to, margins, confidence))
+        found |= dict(zip(positions, parts, strict=True))
+    return [found[position] for position in sorted(found)]
+
+
+@dataclass
+class _Counted:
+    """What is counted of the rows of a grouping."""
+
+    grouping: Grouping
+    tallies: list[Tally]
+    texts: list[str] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, grouping: Grouping, measures: Iterable[Measure]) -> Self:
+        alike = defaultdict(list)  # they have the same values
+        for measure in measures:
+            alike[measure.kind, measure.value.meta.serialize(), measure.base.meta.serialize()].append(measure)
+        return cls(grouping, [Tally(some) for some in alike.values()])
+
+    def add(self, rows: pl.DataFrame, pool: ThreadPoolExecutor, *, is_checked: bool) -> None:
+        """Count the rows of some sessions; once they are checked, other parts need not be."""
+        rows = rows_where(self.grouping.condition, rows, is_checked=is_checked)
+        groups = groups_of(self.grouping.groups, rows, is_checked=is_checked)
+        self.texts = [group.name for group in groups if group.dtype == pl.String]
+        groups = [group.cast(pl.Categorical) if group.name in self.texts else group for group in groups]  # faster
+
+        def add(tally: Tally) -> None:
+            tally.add(values_of(tally.measures[0], rows, groups, is_checked=is_checked))
+
+        list(pool.map(add, self.tallies))
+
+    def figures(self, *, drawn: bool) -> dict[str, pl.DataFrame]:
+        """Return the answers by measure."""
+        names = [group.meta.output_name() for group in self.grouping.groups]
+        found = {
+            measure.text: tally.figures(measure, drawn=drawn).with_columns(pl.col(self.texts).cast(pl.String))
+            for tally in self.tallies
+            for measure in tally.measures
+        }
+        return {text: figures.sort(names) for text, figures in found.items()} if names else found
+
+
+def _counted(questions: Sequence[Question], sample: Details) -> list[pl.DataFrame]:
+    """Return the exact answers to questions about the same rows, which are read part by part."""
+    level, columns = questions[0].level, set[str]().union(*(question.columns for question in questions))
+    measures = defaultdict(list)
+    for question in questions:
+        measures[question.grouping].append(question.measure)
+    counted = [_Counted.of(grouping, some) for grouping, some in measures.items()]
+    is_checked = False
+    with ThreadPoolExecutor(pl.thread_pool_size()) as pool:
+        for details in parts_of(sample, _wanted(level, columns)):
+            rows = _rows(details, details.sessions.with_row_index(OWNER), level, columns)
+            for part in counted:
+                part.add(rows, pool, is_checked=is_checked)
+            is_checked |= len(rows) > 0 and rows[OWNER].min() != rows[OWNER].max()
+    found = {part.grouping: part.figures(drawn=sample.is_drawn) for part in counted}
+    return [found[question.grouping][question.measure.text] for question in questions]
+
+
+def _estimated(
+    questions: Sequence[Question], sample: Sample, sessions: pl.DataFrame, weights: WeightedSample
+) -> list[pl.DataFrame]:
+    """Return the estimates of questions about the same rows, from the sessions that responded and their weights."""
+    columns = set[str]().union(*(question.columns for question in questions))
+    owners = sessions.select("session_id").with_row_index(OWNER)
+    rows = _rows(sample.details, sample.details.sessions.join(owners, on="session_id"), questions[0].level, columns)
+    chosen = {}
+    for grouping in {question.grouping: None for question in questions}:
+        those = rows_where(grouping.condition, rows)
+        chosen[grouping] = those, groups_of(grouping.groups, those)
+    return [
+        _estimate(question.measure, values_of(question.measure, *chosen[question.grouping]), weights)
+        for question in questions
+    ]
+
+
+def _wanted(level: Level, columns: set[str]) -> dict[str, set[str]]:
+    """Return the columns of each table that rows take."""
+    tables = {table.name: columns for table in (SESSIONS, PAGE_VIEWS, ERRORS) if table.name in ("sessions", level)}
+    return tables | ({ERRORS.name: set[str]()} if "error_count" in columns else {})
+
+
+def _weighted(
+    sample: Sample, scaled_to: Level, margins: Sequence[str], confidence: float
+) -> tuple[pl.DataFrame, WeightedSample]:
+    """Return the sessions that responded, and their weights."""
+    auxiliary, calibration = _AUXILIARY[scaled_to], None
+    sessions = weigh(sample.population, sample.members, auxiliary)
+    if margins:
+        population = sample.population.with_columns(auxiliary.alias(AUXILIARY))
+        sessions, calibration = calibrate_weights(sessions, population, margins)
+    return sessions, WeightedSample(sessions, calibration=calibration, confidence=confidence)
+
+
+def _rows(details: SessionFrames, sessions: pl.DataFrame, level: Level, columns: set[str]) -> pl.DataFrame:
+    """Return sessions, or their page views or errors, with these sessions' positions."""
+    if level == "sessions":
+        if "error_count" not in columns:
+            return sessions
+        errors = details.errors.group_by("session_id").agg(pl.len().cast(pl.Int64).alias("error_count"))
+        return sessions.join(errors, on="session_id", how="left").with_columns(pl.col("error_count").fill_null(0))
+    items = details.page_views if level == "page_views" else details.errors
+    of_session = [OWNER, "session_id", *sorted((columns & {*sessions.columns}) - {*items.columns})]
+    rows = items.join(sessions.select(*dict.fromkeys(of_session)), on="session_id")
+    if "page_template" in columns and "page_template" not in rows.columns:  # with_templates() may have added it
+        rows = with_page_template(rows)
+    return rows
+
+
+def _estimate(measure: Measure, values: pl.DataFrame, weighted: WeightedSample) -> pl.DataFrame:
+    """Estimate a measure for each group."""
+    refuse_infinite(measure, values.select(is_infinite().sum()).item())
+    names = [name for name in values.columns if name not in {OWNER, VALUE, BASE}]
+    values = values.sort(names) if names else values
+    parts = values.partition_by(names, as_dict=True, maintain_order=True) if names else {(): values}
+    figures = [(*key, measure.text, *_figure(measure, part, weighted)) for key, part in parts.items()]
+    return pl.DataFrame(figures, schema={**{name: values.schema[name] for name in names}, **RESULT}, orient="row")
+
+
+def _figure(measure: Measure, rows: pl.DataFrame, weighted: WeightedSample) -> tuple[object, ...]:
+    owners, values = rows[OWNER].to_numpy(), rows[VALUE].to_numpy()
+    totals, counts = weighted.cluster_totals(owners, values), weighted.cluster_totals(owners)
+    match measure.kind:
+        case "sessions" if not measure.columns:
+            figure = weighted.number(counts)
+        case "total" | "sessions":
+            figure = weighted.total(totals, counts)
+        case "mean":
+            figure = weighted.mean(totals, weighted.cluster_totals(owners, rows[BASE].to_numpy()), counts)
+        case "share":
+            figure = weighted.share(totals, counts)
+        case "quantile":
+            figure = weighted.quantile(measure.probability, values, owners)
+    return (*figure[:4], int((counts > 0).sum()), figure.effective_sessions, figure.flag)
