@@ -28,9 +28,12 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from typing import TYPE_CHECKING, Any
+from contextvars import ContextVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
     import polars as pl
@@ -441,8 +444,21 @@ def cli_message(problem: object) -> str:
     return " ".join(filter(None, (*map(str, problem.args), problem._cli)))  # noqa: SLF001  of this module
 
 
+#: Takes the warnings of a thread that works for another one, if it is such a thread.
+_keep_warning: Final[ContextVar[Callable[[Callable[[], object]], object] | None]] = ContextVar("keep", default=None)
+
+
+def defer_warnings(keep: Callable[[Callable[[], object]], object]) -> None:
+    """Hand over each warning of this thread, as a function to give it in the thread that it works for, which has the caller's line."""
+    _keep_warning.set(keep)
+
+
 def warn(category: type[PulseWarning], message: str, *, python: str = "", cli: str = "") -> None:
     """Warn with the location of the caller outside this package; ``python`` and ``cli`` as for an error."""
+    keep = _keep_warning.get()
+    if keep is not None:
+        keep(partial(warn, category, message, python=python, cli=cli))
+        return
     level, frame = 1, inspect.currentframe()
     while frame is not None and str(frame.f_globals.get("__name__")).split(".")[0] == "pulseframes":
         level, frame = level + 1, frame.f_back

@@ -17,6 +17,8 @@ from hypothesis import HealthCheck, settings
 from typer.main import get_command
 
 from pulseframes import Credentials, PulseClient, Settings, cli
+from pulseframes.client import JOURNAL_FILE, Journal
+from pulseframes.endpoints import DETAIL
 from pulseframes.simulator import Simulator
 
 #: Runs a command with its arguments; gives the exit code, stdout and stderr.
@@ -95,6 +97,18 @@ def client_of(simulator: Simulator, *, changes: dict[str, Any] | None = None, **
 def client(simulator: Simulator, clock: Clock) -> Iterator[PulseClient]:
     with client_of(simulator, clock=clock, sleep=clock.sleep) as connected:
         yield connected
+
+
+def requested_details(simulator: Simulator) -> list[int]:
+    """The sessions whose details were requested, in the journal's order: the server may see those at once in another.
+
+    A sync with a journal in memory requests one at a time.
+    """
+    records = Journal(Path(os.environ["PULSEFRAMES_HOME"]) / JOURNAL_FILE).records()
+    ids = [int(record.params.removeprefix("id=")) for record in records if record.endpoint == DETAIL.name]
+    seen = [int(request.query["id"]) for request in simulator.requests if request.endpoint == DETAIL.name]
+    assert sorted(ids) in ([], sorted(seen))
+    return ids or seen
 
 
 @pytest.fixture

@@ -25,8 +25,10 @@ from pulseframes.client.settings import (
     as_settings,
     base_url_of_environment,
 )
+from pulseframes.client.turns import ALONE, Turn, in_turns
 
 __all__ = [
+    "ALONE",
     "ENV_API_KEY",
     "ENV_BASE_URL",
     "ENV_CLIENT_ID",
@@ -43,11 +45,13 @@ __all__ = [
     "PulseClient",
     "Quota",
     "Settings",
+    "Turn",
     "as_client",
     "as_settings",
     "base_url_of_environment",
     "clock_problem",
     "find_credentials",
+    "in_turns",
     "problem_of",
     "quota",
     "remove_credentials",

@@ -19,6 +19,7 @@ from pulseframes.client.answer import Answer
 from pulseframes.client.credentials import Credentials
 from pulseframes.client.database import make_private
 from pulseframes.client.sender import Sender
+from pulseframes.client.turns import ALONE, Turn
 from pulseframes.endpoints import AUTHENTICATE
 from pulseframes.errors import MalformedAnswer
 
@@ -134,22 +135,22 @@ class SessionKeys:
         self._expires = datetime.min.replace(tzinfo=UTC)
         self._refused: frozenset[Secret] = frozenset()
 
-    def current(self) -> Secret:
+    def current(self, turn: Turn = ALONE) -> Secret:
         """Return a key that is good for another minute: this process's, a stored one, or a new one."""
         with self._lock:
             if self._key is None or not _is_current(self._expires, self._clock()):
                 with self._store.locked():
-                    self._key, self._expires = self._stored() or self._authenticate()
+                    self._key, self._expires = self._stored() or self._authenticate(turn)
             self._redactor.add(self._key)
             return self._key
 
-    def replacing(self, refused: Secret) -> Secret:
+    def replacing(self, refused: Secret, turn: Turn = ALONE) -> Secret:
         """Return another key than the one the server refused; authenticate unless another thread or process just did."""
         with self._lock:
             self._refused |= {refused}
             if self._key == refused:
                 self._key = None
-        return self.current()
+        return self.current(turn)
 
     @property
     def has_key(self) -> bool:
@@ -161,11 +162,11 @@ class SessionKeys:
         stored = self._store.load(self._clock())
         return None if stored is None or stored[0] in self._refused else stored
 
-    def _authenticate(self) -> tuple[Secret, datetime]:
+    def _authenticate(self, turn: Turn) -> tuple[Secret, datetime]:
         asked_at = self._clock()
         auth = ConsumerAuth(self._credentials)
         for method in self._sender.authenticate_methods():
-            answer = self._sender.send(AUTHENTICATE, auth, method=method)
+            answer = self._sender.send(AUTHENTICATE, auth, method=method, turn=turn)
             if answer.status != _METHOD_NOT_ALLOWED:
                 break
         if not answer.ok:

@@ -24,6 +24,7 @@ from pulseframes.client.journal import JOURNAL_FILE, CallRecord, Journal
 from pulseframes.client.quota_rule import Quota
 from pulseframes.client.sender import Sender
 from pulseframes.client.settings import ENV_HOME, IN_MEMORY, Settings, as_settings
+from pulseframes.client.turns import ALONE, Turn
 from pulseframes.endpoints import DETAIL, Endpoint
 from pulseframes.errors import JournalWarning, PulseError, warn
 
@@ -183,6 +184,7 @@ class PulseClient:
         *,
         session_id: int | None = None,
         retry_timeouts: bool = True,
+        turn: Turn = ALONE,
     ) -> Answer:
         """Ask the server one question, whatever the journal has.
 
@@ -199,6 +201,8 @@ class PulseClient:
             The session asked for, for the error message.
         retry_timeouts : bool
             Whether to retry a call that timed out.
+        turn : Turn
+            The call's turn among others that are under way.
 
         Raises
         ------
@@ -214,17 +218,21 @@ class PulseClient:
         """
         check_process()
         question = (endpoint.name, urlencode(params), retry_timeouts)
-        answer = self._in_flight.share(question, lambda: self._ask(endpoint, params, retry_timeouts))
+        answer = self._in_flight.share(question, lambda: self._ask(endpoint, params, retry_timeouts, turn))
         if not answer.ok:
             raise self._sender.error(answer, session_id=session_id)
         return answer
 
-    def _ask(self, endpoint: Endpoint, params: Mapping[str, str], retry_timeouts: bool) -> Answer:
-        key = self._keys.current()
-        answer = self._sender.send(endpoint, SessionKeyAuth(key), params=params, retry_timeouts=retry_timeouts)
+    def _ask(self, endpoint: Endpoint, params: Mapping[str, str], retry_timeouts: bool, turn: Turn) -> Answer:
+        def send(key: Secret) -> Answer:
+            auth = SessionKeyAuth(key)
+            return self._sender.send(endpoint, auth, params=params, retry_timeouts=retry_timeouts, turn=turn)
+
+        key = self._keys.current(turn)
+        answer = send(key)
         if answer.status == _UNAUTHORIZED:
-            auth = SessionKeyAuth(self._keys.replacing(key))
-            answer = self._sender.send(endpoint, auth, params=params, retry_timeouts=retry_timeouts)
+            turn.retry()  # if it is refused again, no other call pays for that too
+            answer = send(self._keys.replacing(key, turn))
         return answer
 
     @property

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import requests
-from requests.adapters import HTTPAdapter
+from requests.adapters import DEFAULT_POOLSIZE, HTTPAdapter
 
 from pulseframes._version import __version__
 
@@ -82,8 +82,9 @@ class _Adapter(HTTPAdapter):
     def get_connection_with_tls_context(self, *arguments: Any, **options: Any) -> Any:
         """Return the pool of the host, or of its proxy."""
         pool: Any = super().get_connection_with_tls_context(*arguments, **options)
-        if not issubclass(pool.ConnectionCls, _Reporting):
-            pool.ConnectionCls = type("Connection", (_Reporting, pool.ConnectionCls), {})
+        kind = pool.ConnectionCls  # read once: another thread may be doing the same
+        if not issubclass(kind, _Reporting):
+            pool.ConnectionCls = type("Connection", (_Reporting, kind), {})
         return pool
 
 
@@ -106,10 +107,10 @@ def watched(seconds: float) -> Iterator[Attempt]:
         over.set()
 
 
-def new_session() -> requests.Session:
-    """Return a session without connections."""
+def new_session(kept_open: int) -> requests.Session:
+    """Return a session without connections. It keeps as many open as given, and at least ten, for other threads of the caller."""
     session = requests.Session()
     session.headers.update({"User-Agent": USER_AGENT, "Accept": "application/json", "Accept-Encoding": "gzip"})
     for scheme in ("https://", "http://"):
-        session.mount(scheme, _Adapter())
+        session.mount(scheme, _Adapter(pool_maxsize=max(kept_open, DEFAULT_POOLSIZE)))
     return session

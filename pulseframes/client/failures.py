@@ -122,12 +122,18 @@ def _date(text: str) -> datetime | None:
 
 
 def with_retries(
-    send: Callable[[int], Result], *, retry_timeouts: bool, sleep: Callable[[float], None], now: Callable[[], datetime]
+    send: Callable[[int], Result],
+    *,
+    retry_timeouts: bool,
+    sleep: Callable[[float], None],
+    now: Callable[[], datetime],
+    others_retry: Callable[[], bool] = lambda: False,
 ) -> Result:
     """Call ``send``, and again after a failure that may pass.
 
     A lost connection, a timeout, a 408 and a 5xx are retried at most twice; a 429, and one of those that says until when, only if
-    it passes within 60 seconds. A call that was cut off and a refusal by our own quota are never retried.
+    it passes within 60 seconds. A call that was cut off is never retried, and one that our own quota refused only while another call
+    waits until the server's refusal passes.
 
     Parameters
     ----------
@@ -137,6 +143,8 @@ def with_retries(
         Whether a timeout is retried for which the server has not said until when.
     sleep, now : callable
         The wait between two attempts, and the current time.
+    others_retry : callable
+        Whether another call of the same run will be tried again.
     """
     from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential_jitter
 
@@ -153,7 +161,8 @@ def with_retries(
                     and (wait or 0) <= LONGEST_WAIT_SECONDS
                 )
             case QuotaExhausted():
-                return problem.status is not None and wait is not None and wait <= LONGEST_WAIT_SECONDS
+                may_wait = problem.status is not None or others_retry()
+                return may_wait and wait is not None and wait <= LONGEST_WAIT_SECONDS
         return False
 
     def wait(state: RetryCallState) -> float:

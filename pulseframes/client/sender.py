@@ -18,6 +18,7 @@ from pulseframes.client.failures import TOO_MANY_REQUESTS, error_for, is_tempora
 from pulseframes.client.journal import Journal, Outcome, Request
 from pulseframes.client.quota_rule import CLOCK_TOLERANCE, Quota, QuotaRule
 from pulseframes.client.settings import Settings
+from pulseframes.client.turns import ALONE, Turn
 from pulseframes.endpoints import AUTHENTICATE, Endpoint
 from pulseframes.errors import AuthenticationFailed, JournalError, JournalWarning, PulseError, PulseWarning, warn
 
@@ -81,6 +82,7 @@ class Sender:
         method: str = "",
         params: Mapping[str, str] | None = None,
         retry_timeouts: bool = True,
+        turn: Turn = ALONE,
     ) -> Answer:
         """Send a request until it is answered or another attempt would be useless.
 
@@ -88,6 +90,8 @@ class Sender:
         ------
         QuotaExhausted, ServerError, JournalError
             A refusal other than 408, 429 and 5xx is an answer.
+        Stopped
+            If nothing may be sent in this turn any more.
         """
         method = method or endpoint.methods[0]
         is_authenticate = endpoint is AUTHENTICATE
@@ -97,12 +101,24 @@ class Sender:
 
         def attempt(number: int) -> Answer:
             request = Request(self._application, endpoint.name, question, number, counted)
-            answer = self._send_once(request, endpoint, method, auth, params)
+            answer = self._send_once(request, endpoint, method, auth, params, turn)
             if is_temporary(answer.status):
                 raise self.error(answer)
             return answer
 
-        return with_retries(attempt, retry_timeouts=retry_timeouts, sleep=self._sleep, now=self._clock)
+        def wait(seconds: float) -> None:
+            until = self._clock() + timedelta(seconds=seconds)
+            if not is_authenticate:  # which is alone anyway; a call that is being tried again may be waiting for it
+                turn.retry()
+            turn.sleep(max(0.0, (until - self._clock()).total_seconds()), self._sleep)
+
+        return with_retries(
+            attempt,
+            retry_timeouts=retry_timeouts,
+            sleep=wait,
+            now=self._clock,
+            others_retry=lambda: turn.others_retry,
+        )
 
     def error(self, answer: Answer, *, session_id: int | None = None) -> PulseError:
         """Return the exception for a refusal, with its call's number."""
@@ -124,18 +140,30 @@ class Sender:
         self._transport.close()
 
     def _send_once(
-        self, request: Request, endpoint: Endpoint, method: str, auth: Auth, params: Mapping[str, str] | None
+        self,
+        request: Request,
+        endpoint: Endpoint,
+        method: str,
+        auth: Auth,
+        params: Mapping[str, str] | None,
+        turn: Turn,
     ) -> Answer:
         """Send one request. Every call goes through here."""
+        turn.check()
         asked_at = self._clock()
         call_id = self._journal.reserve(request, self._rule)
         self._count(request, 1)
+        if endpoint is not AUTHENTICATE:
+            turn.reserved()
         started = time.perf_counter()
         try:
             answer = self._transport.send(method, endpoint, auth=auth, params=params)
         except NoAnswer as caught:
             missed = caught
+            turn.failed()
         else:
+            if is_temporary(answer.status):
+                turn.failed()  # before the journal has it: a 429 there refuses other calls
             # The body of an authentication is a session key: it is used and kept nowhere.
             is_key = answer.ok and endpoint is AUTHENTICATE
             answer = replace(

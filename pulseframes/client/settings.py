@@ -23,11 +23,19 @@ ENV_DAILY_LIMIT: Final = "PULSEFRAMES_DAILY_LIMIT"
 ENV_QUOTA_DAY: Final = "PULSEFRAMES_QUOTA_DAY"
 ENV_COUNT_AUTHENTICATE: Final = "PULSEFRAMES_COUNT_AUTHENTICATE"
 ENV_KEEP_SESSION_KEY: Final = "PULSEFRAMES_KEEP_SESSION_KEY"
+ENV_CONCURRENCY: Final = "PULSEFRAMES_CONCURRENCY"
 
 DEFAULT_DAILY_LIMIT: Final = 50
+DEFAULT_CONCURRENCY: Final = 4
+MOST_AT_ONCE: Final = 32
 LONGEST_TIMEOUT: Final = 3600.0
 #: The variables whose values are checked as those of arguments are.
-_VARIABLES: Final = {"base_url": ENV_BASE_URL, "daily_limit": ENV_DAILY_LIMIT, "quota_day": ENV_QUOTA_DAY}
+_VARIABLES: Final = {
+    "base_url": ENV_BASE_URL,
+    "daily_limit": ENV_DAILY_LIMIT,
+    "quota_day": ENV_QUOTA_DAY,
+    "concurrency": ENV_CONCURRENCY,
+}
 #: The home that keeps nothing on disk.
 IN_MEMORY: Final = ":memory:"
 
@@ -62,6 +70,9 @@ class Settings:
     connect_timeout, read_timeout, total_timeout : float
         Seconds to wait for a connection, between two pieces of an answer, and for a whole call from its start. The server gives
         up after 30. Each retry is a call of its own.
+    concurrency : int
+        How many details to request at once (``PULSEFRAMES_CONCURRENCY``, 4), up to 32. 1 requests one at a time. A process that is
+        killed loses as many answers as it was waiting for.
 
     Raises
     ------
@@ -85,6 +96,7 @@ class Settings:
     connect_timeout: float = 5.0
     read_timeout: float = 35.0
     total_timeout: float = 120.0
+    concurrency: int = field(default_factory=lambda: _whole_from_env(ENV_CONCURRENCY, DEFAULT_CONCURRENCY))
 
     def __post_init__(self) -> None:
         url = checked_base_url(self._named("base_url"), self.base_url, allow_http=self.allow_http)
@@ -98,6 +110,7 @@ class Settings:
                 raise InvalidQuery(message, argument=name)
         for name, least in (("daily_limit", 1), ("repair_calls", 0)):
             whole_number(self._named(name), getattr(self, name), least=least)
+        whole_number(self._named("concurrency"), self.concurrency, least=1, most=MOST_AT_ONCE)
         check_choice(self._named("quota_day"), self.quota_day, get_args(QuotaDay))
         for name in ("count_authenticate", "keep_session_key", "allow_http"):
             check_flag(name, getattr(self, name))

@@ -47,7 +47,7 @@ class Transport:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._session, self._process = new_session(), os.getpid()
+        self._session, self._process = new_session(settings.concurrency), os.getpid()
 
     def send(self, method: str, endpoint: Endpoint, *, auth: Auth, params: Mapping[str, str] | None = None) -> Answer:
         """Send one request and read the whole answer.
@@ -102,7 +102,7 @@ class Transport:
         Not by ``Session.request()``, which would read a redirect's body, and parse its address, before it returns.
         """
         if self._process != os.getpid():
-            self._session, self._process = new_session(), os.getpid()
+            self._session, self._process = new_session(self._settings.concurrency), os.getpid()
         session = self._session
         # Without auth, requests would send the host's login from a .netrc file.
         request = session.prepare_request(requests.Request(method, url, params=params, auth=auth))

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from datetime import datetime
 from typing import Final, Literal
 
 from pulseframes._arguments import check_flag
 from pulseframes._progress import Progress, ProgressHook
-from pulseframes.client import Answer, PulseClient
+from pulseframes.client import Answer, PulseClient, Turn, in_turns
 from pulseframes.endpoints import DETAIL, SEARCH, Endpoint
 from pulseframes.errors import MalformedAnswer, PulseError, SessionNotFound
 from pulseframes.fetch.chain import Page
@@ -152,9 +153,8 @@ class Fetcher:
         if known:
             self.report("details", len(known), query.calls)
         pending = [session_id for session_id in query.ids if session_id not in known]
-        for _, answer in self.paid_details(pending, done=len(known)):
-            if answer is not None:
-                yield answer
+        with closing(self.paid_details(pending, done=len(known))) as paid:
+            yield from (answer for _, answer in paid if answer is not None)
 
     def kept_details(self, ids: Sequence[int]) -> Iterator[dict[int, Answer]]:
         """Yield the details that cost nothing, by session id, in batches; ids known to be missing go to ``missing``."""
@@ -178,8 +178,12 @@ class Fetcher:
             if usable:
                 yield usable
 
-    def paid_details(self, ids: Sequence[int], *, done: int = 0) -> Iterator[tuple[int, Answer | None]]:
+    def paid_details(
+        self, ids: Sequence[int], *, done: int = 0, at_once: int | None = None
+    ) -> Generator[tuple[int, Answer | None]]:
         """Yield each session's details from the server, one call each; None for one that the server does not know.
+
+        If a call fails, the answers to the others that were under way are yielded first. Close it to send no more.
 
         Parameters
         ----------
@@ -187,20 +191,28 @@ class Fetcher:
             The sessions.
         done : int
             How many details were received before, for the progress.
+        at_once : int or None
+            How many calls may be under way; default: the setting.
 
         Raises
         ------
         PulseError
             If a call fails; ``remaining`` is the number of details that are left.
         """
-        for number, session_id in enumerate(ids):
+        answered = 0
+        with closing(in_turns(ids, self._paid_detail, at_once or self.client.settings.concurrency)) as answers:
             try:
-                answer = self._paid_detail(session_id)
+                for session_id, (answer, rows) in answers:
+                    answered += 1
+                    if answer is None:
+                        self.missing.append(session_id)
+                    else:
+                        self._use(answer, rows)
+                    yield session_id, answer
+                    self.report("details", done + answered, done + len(ids))
             except PulseError as problem:
-                problem.remaining = len(ids) - number
+                problem.remaining = len(ids) - answered
                 raise
-            yield session_id, answer
-            self.report("details", done + number + 1, done + len(ids))
 
     def _kept_places(self, query: SearchQuery) -> list[tuple[int, int]]:
         """Return position and size of each page of a query that was ever answered."""
@@ -219,17 +231,16 @@ class Fetcher:
         is_sound = not (page.foreign or page.contradicts_itself)
         return self._is_fresh(page.answer) or (is_final and is_sound)
 
-    def _paid_detail(self, session_id: int) -> Answer | None:
+    def _paid_detail(self, session_id: int, turn: Turn) -> tuple[Answer | None, int]:
+        """Return a session's details from the server, and their rows. Several threads call it, so it changes nothing here."""
         try:
-            answer = self.client.call(DETAIL, DetailQuery.params(session_id), session_id=session_id)
+            answer = self.client.call(DETAIL, DetailQuery.params(session_id), session_id=session_id, turn=turn)
         except SessionNotFound:
-            self.missing.append(session_id)
-            return None
+            return None, 0
         outline = _outline(answer, DETAIL)
         if others := _other_ids(outline, session_id):
             raise malformed(answer, f"The server answered with session {others.pop()} when asked for {session_id}.")
-        self._use(answer, len(outline.ids))
-        return answer
+        return answer, len(outline.ids)
 
     def _outline_of_kept(self, answer: Answer | None, endpoint: Endpoint) -> Outline | None:
         """Return the outline of a cached answer; None if the answer is unreadable or not new."""

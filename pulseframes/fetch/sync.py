@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -54,8 +54,8 @@ def sync(
     """Update a lake for a window: download sessions, and the details of some of them.
 
     Downloads days that were never downloaded, days downloaded less than ``look_back`` after they ended, and sessions that were
-    active. Each response is in the journal, or in the lake if the journal keeps nothing, before the next request is sent. When the
-    quota runs out, the sync stops, and the next one resumes. Costs one call per 500 sessions, one per detail, and one more if a session key must be fetched first;
+    active. Each response is in the journal before it is read. If the journal keeps nothing, details are requested one at a time, and each is in
+    the lake before the next request. When the quota runs out, the sync stops, and the next one resumes. Costs one call per 500 sessions, one per detail, and one more if a session key must be fetched first;
     nothing for what the lake or the journal has. Source: ``GET /sessions`` and ``GET /session``.
 
     Parameters
@@ -263,13 +263,16 @@ class _Sync:
     def _load_paid_details(self, ids: Sequence[int]) -> None:
         """Fetch details, and write those to the lake together that the journal has, so that none is lost or paid for again."""
         answers: dict[int, Answer | None] = {}
+        # Without a journal on disk, each answer is in the lake before the next call is sent.
+        at_once = 1 if self._client.journal.path is None else None
         try:
-            for session_id, answer in self._fetcher.paid_details(ids):
-                answers[session_id] = answer
-                # The journal answers 404 for some minutes only: a sync that is killed would soon ask for the session again.
-                if answer is None or not answer.recorded or len(answers) == _AT_A_TIME:
-                    complete, answers = answers, {}
-                    self._write_details(complete)
+            with closing(self._fetcher.paid_details(ids, at_once=at_once)) as paid:
+                for session_id, answer in paid:
+                    answers[session_id] = answer
+                    # The journal answers 404 for some minutes only: a sync that is killed would soon ask for the session again.
+                    if answer is None or not answer.recorded or len(answers) == _AT_A_TIME:
+                        complete, answers = answers, {}
+                        self._write_details(complete)
         finally:
             self._write_details(answers)
             self._report.missing = self._fetcher.missing

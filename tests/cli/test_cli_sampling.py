@@ -12,7 +12,7 @@ from typing import Any
 import polars as pl
 import pytest
 from analysis.test_sample import download
-from conftest import NOW, Run, set_environment
+from conftest import NOW, Run, requested_details, set_environment
 from polars.testing import assert_frame_equal
 
 import pulseframes as pf
@@ -57,10 +57,6 @@ def sampled(folders: Path, tmp_path: Path) -> pf.Lake:
     return pf.Lake(shutil.copytree(folders / "sampled", tmp_path / "lake"))
 
 
-def bought(simulator: Simulator) -> list[int]:
-    return [int(request.query["id"]) for request in simulator.requests if request.endpoint == "session"]
-
-
 # sync
 
 
@@ -70,14 +66,14 @@ def test_sync_downloads_by_the_design_and_reports_the_sample(run: Run, lake: pf.
     chosen = pf.choose_details(sessions, 5, strata="country", seed=3)["session_id"].to_list()
     options = ("--details", "3", "--design", "pageviews", "--strata", "country", "--seed", "3")
     code, out, err = run("sync", lake.location, *WINDOW, *options)
-    assert (code, out, bought(simulator)) == (0, "", chosen[:3])
+    assert (code, out, requested_details(simulator)) == (0, "", chosen[:3])
     line = (
         f"Sample pageviews by country (seed 3): 3 of {len(sessions)} sessions, all with details; effective sample size "
     )
     assert line in err
     code, out, _ = run("sync", lake.location, *WINDOW, "--details", "2", "--json")
     sample = json.loads(out)["sample"]
-    assert (code, bought(simulator)) == (0, chosen)
+    assert (code, requested_details(simulator)) == (0, chosen)
     assert sample.pop("effective") > 1
     assert sample == {
         "design": "pageviews by country",

@@ -72,6 +72,21 @@ def test_a_timeout_is_a_positive_number(seconds: Any) -> None:
         Settings(read_timeout=seconds)
 
 
+@pytest.mark.parametrize("number", [0, -1, 33, 2.5, True, "4", None])
+def test_the_number_of_calls_at_once_is_a_whole_number_from_1_to_32(number: Any) -> None:
+    with pytest.raises(InvalidQuery, match="concurrency must be a whole number from 1 to 32"):
+        Settings(concurrency=number)
+
+
+def test_the_number_of_calls_at_once_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Settings().concurrency == 4
+    monkeypatch.setenv("PULSEFRAMES_CONCURRENCY", "7")
+    assert (Settings().concurrency, Settings(concurrency=1).concurrency) == (7, 1)
+    monkeypatch.setenv("PULSEFRAMES_CONCURRENCY", "99")
+    with pytest.raises(InvalidQuery, match="PULSEFRAMES_CONCURRENCY must be a whole number from 1 to 32"):
+        Settings()
+
+
 def test_the_error_names_each_variable_that_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PULSEFRAMES_CLIENT_ID", MARKER)
     monkeypatch.setenv("PULSEFRAMES_CLIENT_SECRET", "  ")

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import duckdb
 import polars as pl
 import pytest
-from conftest import NOW, Clock, client_of
+from conftest import NOW, Clock, client_of, requested_details
 from lake.test_remote_storage import _no_cloud_of_the_developer, endpoint, options, url  # noqa: F401  pytest finds them here
 from polars.testing import assert_frame_equal
 
@@ -99,11 +99,6 @@ def choice(lake: pf.Lake, calls: int, design: pf.Design = DESIGNS[0], **more: An
     )
 
 
-def downloaded(shop: Simulator) -> list[int]:
-    """Return the sessions whose details were requested, in order."""
-    return [int(request.query["id"]) for request in shop.requests if request.endpoint == "session"]
-
-
 def design_of(lake: pf.Lake) -> pl.DataFrame:
     return lake.design().sort(DESIGN.key).collect()
 
@@ -132,7 +127,7 @@ def test_a_sync_downloads_the_selection_of_choose_details_in_order_and_records_i
 ) -> None:
     chosen = choice(lake, 25, design)
     report = pf.sync(lake, *window, details=25, design=design, client=client)
-    assert downloaded(shop) == chosen["session_id"].to_list()
+    assert requested_details(shop) == chosen["session_id"].to_list()
     assert (report.calls_spent, report.details) == (25, 25)
     assert_frame_equal(chances(design_of(lake)), chances(chosen))
 
@@ -142,7 +137,7 @@ def test_the_name_of_a_design_stands_for_seed_0_and_no_strata(
 ) -> None:
     chosen = choice(lake, 5, pf.Design("uniform"))
     pf.sync(lake, *window, details=5, design="uniform", client=client)
-    assert downloaded(shop) == chosen["session_id"].to_list()
+    assert requested_details(shop) == chosen["session_id"].to_list()
     assert design_of(lake).select("design", "seed").unique().rows() == [("uniform", 0)]
 
 
@@ -159,7 +154,7 @@ def test_ten_syncs_draw_exactly_what_one_of_as_many_details_does(
     chosen = choice(lake, 30, design)
     for _ in range(10):
         pf.sync(lake, *window, details=3, design=design, client=client)
-    assert downloaded(shop) == chosen["session_id"].to_list()
+    assert requested_details(shop) == chosen["session_id"].to_list()
     pf.sync(at_once, *window, details=30, design=design, client=stranger)
     assert_frame_equal(design_of(lake), design_of(at_once))
     assert_frame_equal(chances(design_of(lake)), chances(chosen))
@@ -171,7 +166,7 @@ def test_without_a_design_a_sync_continues_the_last_one_of_the_lake(
     chosen = choice(lake, 12, BY_COUNTRY)
     pf.sync(lake, *window, details=6, design=BY_COUNTRY, client=client)
     report = pf.sync(lake, *window, details=6, client=client)
-    assert downloaded(shop) == chosen["session_id"].to_list()
+    assert requested_details(shop) == chosen["session_id"].to_list()
     assert report.sample is not None
     assert (report.sample.design, report.sample.seed, report.sample.drawn) == ("pageviews by country", 3, 12)
 
@@ -181,7 +176,7 @@ def test_a_new_lake_draws_a_sample_by_page_views(
 ) -> None:
     chosen = choice(lake, 4, pf.Design())
     report = pf.sync(lake, *window, details=4, client=client)
-    assert downloaded(shop) == chosen["session_id"].to_list()
+    assert requested_details(shop) == chosen["session_id"].to_list()
     assert report.sample is not None
     assert (report.sample.design, report.sample.drawn) == ("pageviews", 4)
 
@@ -191,7 +186,7 @@ def test_the_newest_details_are_fetched_if_named_and_are_no_sample(
 ) -> None:
     newest = lake.sessions().sort("session_start", descending=True).head(4).collect()["session_id"].to_list()
     report = pf.sync(lake, *window, details=4, design="newest", client=client)
-    assert downloaded(shop) == newest
+    assert requested_details(shop) == newest
     assert report.sample is None
     assert design_of(lake).is_empty()
 
@@ -219,7 +214,7 @@ def test_details_downloaded_otherwise_cost_nothing_and_have_the_probability_of_t
     assert len(detailed) > 0
     report = pf.sync(lake, *window, details=10, design="pageviews", client=client)
     assert report.calls_spent == 10
-    assert downloaded(shop) == chosen.filter(~pl.col("detailed"))["session_id"].to_list()
+    assert requested_details(shop) == chosen.filter(~pl.col("detailed"))["session_id"].to_list()
     assert_frame_equal(chances(design_of(lake)), chances(chosen))
     assert {*detailed} < {*design_of(lake)["session_id"]}
 
@@ -273,7 +268,7 @@ def test_a_sync_without_calls_left_records_its_sample_and_resumes_the_next_day(
         assert_frame_equal(chances(design_of(lake)), seven)
         clock.advance(hours=25)
         pf.sync(lake, *window, details=7, client=poor)
-    assert downloaded(shop) == chosen["session_id"].to_list()
+    assert requested_details(shop) == chosen["session_id"].to_list()
     assert_frame_equal(chances(design_of(lake)), chances(chosen))
 
 
@@ -290,7 +285,7 @@ def test_a_design_that_has_drawn_nothing_yet_continues_and_is_not_a_sample(
         pf.Sample.of_lake(lake)
     assert pf.page_speed(lake).is_empty()  # none is downloaded, so none is described
     pf.sync(lake, *window, details=3, client=client)
-    assert downloaded(shop) == chosen["session_id"].to_list()
+    assert requested_details(shop) == chosen["session_id"].to_list()
 
 
 def test_only_windows_that_were_read_are_sampled(tmp_path: Path, shop: Simulator, clock: Clock, window: Days) -> None:
@@ -340,7 +335,7 @@ def test_new_sessions_join_as_the_window_grows_and_no_probability_decreases(
         before = population.select("session_id", "inclusion_probability")
     newest = design_of(lake).filter(pl.col("date") >= (start + 7 * DAY).date())
     assert len(newest) > 0
-    assert len(downloaded(shop)) == 40 == len(design_of(lake))
+    assert len(requested_details(shop)) == 40 == len(design_of(lake))
 
 
 def test_a_sliding_window_leaves_the_probabilities_of_earlier_sessions_unchanged(
@@ -440,7 +435,7 @@ def test_two_designs_coexist_and_share_downloaded_details(
     assert_frame_equal(both.filter(design="pageviews"), first)
     uniform = both.filter(design="uniform")
     assert len(uniform) >= 12
-    assert len(downloaded(shop)) == 24 == len({*downloaded(shop)})
+    assert len(requested_details(shop)) == 24 == len({*requested_details(shop)})
     assert uniform["weight"].sum() == pytest.approx(len(lake.sessions().collect()))
     third = pf.sync(lake, *window, details=3, design="pageviews", client=client)
     assert "It is new" not in str(third)
@@ -477,9 +472,9 @@ def test_weights_compensate_for_deleted_sessions_and_the_report_counts_them(
     }
     line = f"Sample uniform (seed 0): 20 of {count} sessions, 3 without details; effective sample size 17 for sessions."
     assert line in str(report).splitlines()
-    before = len(downloaded(shop))
+    before = len(requested_details(shop))
     pf.sync(lake, *window, details=2, client=client)
-    assert not {*gone} & {*downloaded(shop)[before:]}, "no second call for them"
+    assert not {*gone} & {*requested_details(shop)[before:]}, "no second call for them"
 
 
 @pytest.mark.parametrize("kind", ["pageviews", "uniform"])
@@ -506,12 +501,17 @@ def test_an_invalid_row_is_drawn_and_has_not_responded(
     lake: pf.Lake, shop: Simulator, client: pf.PulseClient, window: Days
 ) -> None:
     chosen = choice(lake, 6)
-    broken = Fault(kind="drift", on="session", after=2, edit=lambda document: document["session"].pop("sessionStart"))
-    shop.faults.add(broken)
+    third = chosen["session_id"][2]
+
+    def spoil(document: Any) -> None:
+        if document["session"]["id"] == third:
+            del document["session"]["sessionStart"]
+
+    shop.faults.add(Fault(kind="drift", on="session", times=None, edit=spoil))
     with pytest.warns(pf.errors.RejectedRowsWarning):
         report = pf.sync(lake, *window, details=6, design="pageviews", client=client)
     drawn = design_of(lake)
-    assert drawn.filter(~pl.col("responded"))["session_id"].to_list() == [chosen["session_id"][2]]
+    assert drawn.filter(~pl.col("responded"))["session_id"].to_list() == [third]
     assert report.sample is not None
     assert (report.sample.drawn, report.sample.unanswered) == (6, 1)
     assert_frame_equal(chances(drawn), chances(chosen))
@@ -533,12 +533,12 @@ def test_a_cached_detail_that_breaks_the_schema_is_fetched_once_more_and_does_no
         pf.session_details([first], client=client)
     with pytest.warns(pf.errors.RejectedRowsWarning):
         report = pf.sync(lake, *window, details=3, design="pageviews", client=client)
-    assert downloaded(shop).count(first) == 2
+    assert requested_details(shop).count(first) == 2
     assert report.sample is not None
     assert (report.sample.drawn, report.sample.unanswered) == (3, 1)
     again = pf.sync(lake, *window, details=2, design="pageviews", client=client)
     assert again.sample is not None
-    assert (downloaded(shop).count(first), again.sample.drawn, again.calls_saved) == (2, 5, 0)
+    assert (requested_details(shop).count(first), again.sample.drawn, again.calls_saved) == (2, 5, 0)
 
 
 def test_details_that_arrive_later_take_their_place(
@@ -713,7 +713,7 @@ def test_an_allocation_is_stored_with_the_lake_and_continues(
     chosen = choice(lake, 16, design)
     pf.sync(lake, *window, details=8, design=design, client=client)
     pf.sync(pf.Lake(lake.location), *window, details=8, client=client)
-    assert downloaded(shop) == chosen["session_id"].to_list()
+    assert requested_details(shop) == chosen["session_id"].to_list()
     assert_frame_equal(chances(design_of(lake)), chances(chosen))
     assert design_of(lake).filter(stratum="NZ").height == pytest.approx(8, abs=1)
 

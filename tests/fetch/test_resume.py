@@ -8,7 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from conftest import NOW, Clock, client_of
+from conftest import NOW, Clock, client_of, requested_details
 from polars.testing import assert_frame_equal
 from soak import killed_searches
 
@@ -27,11 +27,12 @@ def asked(simulator: Simulator, endpoint: str) -> list[dict[str, str]]:
     return [request.query for request in simulator.requests if request.endpoint == endpoint]
 
 
-def test_20_kills_lose_nothing_and_cost_one_call_each_at_most() -> None:
-    done = killed_searches.soak(20, pages=4, details=30, seed=20, longest=0.35)
+@pytest.mark.parametrize(("kills", "at_once"), [(20, 1), (12, 4)])
+def test_kills_lose_nothing_and_each_costs_as_many_calls_as_were_under_way_at_most(kills: int, at_once: int) -> None:
+    done = killed_searches.soak(kills, pages=4, details=30, seed=20, longest=0.35, at_once=at_once)
     print(done)  # noqa: T201  pytest shows it if the test fails
-    assert done.kills == 20
-    assert done.extra_calls <= 20
+    assert done.kills == kills
+    assert done.extra_calls <= kills * at_once
 
 
 # The same question again
@@ -185,7 +186,7 @@ def test_details_that_stopped_go_on_where_they_were(clock: Clock) -> None:
                 assert (len(frames.sessions), remaining) == (came, 8 - came)
             clock.advance(hours=24, minutes=2)
             simulator.advance(hours=25)
-        assert [int(query["id"]) for query in asked(simulator, "session")] == ids
+        assert requested_details(simulator) == ids
 
 
 # The session key

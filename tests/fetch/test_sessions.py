@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from conftest import NOW, client_of
+from conftest import NOW, Clock, client_of
 from hypothesis import given, settings, strategies as st
 from polars.testing import assert_frame_equal
 from support.documents import DETAIL
@@ -173,10 +173,11 @@ def test_when_the_quota_ends_in_mid_search_the_pages_before_it_are_at_hand() -> 
         pf.certificate(None)  # type: ignore[arg-type]  # as .partial is where nothing came
 
 
-def test_when_a_detail_fails_the_ones_before_it_are_at_hand(simulator: Simulator, client: pf.PulseClient) -> None:
+def test_when_a_detail_fails_the_ones_before_it_are_at_hand(simulator: Simulator, clock: Clock) -> None:
     ids = simulator.summaries(*WEEK)["session_id"].head(5).to_list()
     simulator.faults.add(Fault(kind="status", status=500, on="session", after=3, times=None))
-    with pytest.raises(pf.ServerError) as caught:
+    one_at_a_time = client_of(simulator, changes={"concurrency": 1}, clock=clock, sleep=clock.sleep)
+    with one_at_a_time as client, pytest.raises(pf.ServerError) as caught:
         pf.session_details([*ids[:2], 1, *ids[2:]], client=client)
     partial = caught.value.partial
     assert sorted(partial.sessions["session_id"]) == sorted(ids[:2])

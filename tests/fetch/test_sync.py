@@ -9,9 +9,9 @@ from typing import Any
 
 import polars as pl
 import pytest
-from conftest import Clock, client_of
+from conftest import Clock, client_of, requested_details
 from polars.testing import assert_frame_equal
-from support.documents import SUMMARY, detail_body, search_body
+from support.documents import SUMMARY, search_body
 
 import pulseframes as pf
 from pulseframes import endpoints
@@ -278,8 +278,12 @@ def test_a_session_whose_details_are_not_to_be_had_is_asked_for_once(
     pf.sync(lake, *window, client=client)
     ids = in_lake(lake).sort("session_start", descending=True)["session_id"].to_list()
     shop.remove(ids[0])
-    broken = detail_body(**shop.detail(ids[1])["session"] | {"sessionStart": "yesterday"})
-    shop.faults.add(Fault(kind="body", body=broken.decode(), on="session", after=1, times=1))
+
+    def spoil(document: Any) -> None:
+        if document["session"]["id"] == ids[1]:
+            document["session"]["sessionStart"] = "yesterday"
+
+    shop.faults.add(Fault(kind="drift", on="session", times=None, edit=spoil))
     with pytest.warns(pf.RejectedRowsWarning, match="1 of sessions"):
         report = pf.sync(lake, *window, details=3, design="newest", client=client)
     assert (report.missing, report.details) == ([ids[0]], 1)
@@ -302,7 +306,9 @@ def test_sessions_that_were_not_asked_for_when_a_sync_stopped_are_asked_for_the_
             raise KeyboardInterrupt
 
     window = (clock.now - 5 * DAY, clock.now - 3 * DAY)
-    with client_of(shop, changes={"daily_limit": 4 if stop == "quota" else 50}, clock=clock) as client:
+    # With several at once, those under way when it is interrupted come as well.
+    changes = {"daily_limit": 4} if stop == "quota" else {"concurrency": 1}
+    with client_of(shop, changes=changes, clock=clock) as client:
         if stop == "quota":
             report = pf.sync(lake, *window, details=5, client=client)
             assert (report.finished, report.remaining, report.details) == (False, 3, 2)
@@ -333,9 +339,10 @@ def test_an_answer_that_cannot_be_read_does_not_stand_in_the_way_of_the_next_syn
 
 
 def test_a_sync_that_is_stopped_remembers_who_is_gone_and_nobody_else(
-    lake: pf.Lake, shop: Simulator, client: pf.PulseClient, clock: Clock
+    lake: pf.Lake, shop: Simulator, clock: Clock
 ) -> None:
     window = (clock.now - 5 * DAY, clock.now - 3 * DAY)
+    client = client_of(shop, changes={"concurrency": 1}, clock=clock)  # others under way would come as well
     pf.sync(lake, *window, client=client)
     ids = in_lake(lake).sort("session_start", descending=True)["session_id"].to_list()
     shop.remove(ids[0])
@@ -354,8 +361,8 @@ def test_a_sync_that_is_stopped_remembers_who_is_gone_and_nobody_else(
     assert rows["session_id"].to_list() == [ids[0]]
     clock.advance(hours=1)
     pf.sync(lake, *window, details=7, design="newest", client=client)
-    last = [int(request.query["id"]) for request in shop.requests if request.endpoint == "session"]
-    assert last == ids[:10]
+    assert requested_details(shop) == ids[:10]
+    client.close()
 
 
 def test_details_of_a_session_that_went_on_are_fetched_again_once_it_has_changed(lake: pf.Lake, clock: Clock) -> None:

@@ -75,8 +75,11 @@ class Soak:
 class Lakes:
     """Two lakes of one simulator, each with a journal of its own: one is left in peace."""
 
-    def __init__(self, simulator: Simulator, nurse: subprocess.Popen[str], place: Path, draw: random.Random) -> None:
+    def __init__(
+        self, simulator: Simulator, nurse: subprocess.Popen[str], place: Path, draw: random.Random, at_once: int
+    ) -> None:
         self._simulator = simulator
+        self._at_once = at_once
         self._nurse = nurse
         self._draw = draw
         self._home = place / "disturbed-home"
@@ -104,7 +107,9 @@ class Lakes:
         asked = Counter((r.endpoint, *r.query.items()) for r in heard[requests:] if r.fault is None)
         peaceful = {(r.endpoint, *r.query.items()) for r in heard[requests - undisturbed : requests]}
         extra, killed = asked.total() - len(asked), done.kills - killed
-        assert extra <= killed, f"{killed} kills and {len(met)} faults: {extra} questions were answered twice: {asked}"
+        assert extra <= killed * self._at_once, (
+            f"{killed} kills and {len(met)} faults: {extra} questions were answered twice: {asked}"
+        )
         # What a page has told of sessions that went on can move the window that the repeated sync asks for.
         others = asked.keys() - peaceful
         assert {endpoint for endpoint, *_ in others} <= {"sessions"}, others
@@ -185,7 +190,9 @@ class Lakes:
         check_truth(other, self._simulator, gone)
 
 
-def soak(kills: int, *, per_day: int, days: int, steps: int, details: int, hours: float, seed: int) -> Soak:
+def soak(
+    kills: int, *, per_day: int, days: int, steps: int, details: int, hours: float, seed: int, at_once: int
+) -> Soak:
     """Sync so many times, in steps of minutes to more than a day, with all the kills that there are to be.
 
     Parameters
@@ -202,6 +209,8 @@ def soak(kills: int, *, per_day: int, days: int, steps: int, details: int, hours
         All details of so many last hours are bought in every third step.
     seed
         Of what is drawn; not of the moments at which a process is killed, which depend on the machine, too.
+    at_once
+        How many details the disturbed lake requests at once.
     """
     draw = random.Random(seed)
     with contextlib.ExitStack() as ends:
@@ -209,8 +218,8 @@ def soak(kills: int, *, per_day: int, days: int, steps: int, details: int, hours
             Simulator(sessions=per_day * days, days=days, now=BEGIN, seed=seed, daily_limit=None)
         )
         place = Path(ends.enter_context(tempfile.TemporaryDirectory()))
-        nurse = ends.enter_context(worker.running(worker.start(simulator, "frames", "nurse")))
-        lakes = Lakes(simulator, nurse, place, draw)
+        nurse = ends.enter_context(worker.running(worker.start(simulator, "frames", "nurse", at_once=at_once)))
+        lakes = Lakes(simulator, nurse, place, draw, at_once)
         done = lakes.done
         gone = SESSIONS.empty()
         moments: list[datetime] = []
@@ -269,5 +278,5 @@ if __name__ == "__main__":
     start = int(sys.argv[2]) if len(sys.argv) > 2 else 1
     print(f"{count} kills, seed {start}", flush=True)  # noqa: T201
     began = time.monotonic()
-    told = soak(count, per_day=700, days=4, steps=12, details=15, hours=2, seed=start)
+    told = soak(count, per_day=700, days=4, steps=12, details=15, hours=2, seed=start, at_once=4)
     print(f"{told}; {time.monotonic() - began:.0f} s")  # noqa: T201

@@ -49,10 +49,11 @@ def trickle(connection: socket.socket, start: bytes, piece: bytes) -> None:
 class RawServer:
     """The requests it received, and its port.
 
-    Authentications get a key; all other requests go to ``answer``. The connection stays open after an answer.
+    Authentications get a key, unless they too go to ``answer``, as all other requests do. The connection stays open after an answer.
     """
 
-    def __init__(self, answer: Answer, context: ssl.SSLContext | None) -> None:
+    def __init__(self, answer: Answer, context: ssl.SSLContext | None, *, authenticate: bool = True) -> None:
+        self._authenticate = authenticate
         self.heard: list[bytes] = []
         self._answer = answer
         self._context = context
@@ -96,7 +97,7 @@ class RawServer:
             with connection:
                 while head := connection.recv(65536):
                     self.heard.append(head)
-                    if b"/authenticate" in head.split(b"\r\n")[0]:
+                    if self._authenticate and b"/authenticate" in head.split(b"\r\n")[0]:
                         connection.sendall(ok(KEY))
                     else:
                         self._answer(connection, head)
