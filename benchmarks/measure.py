@@ -17,7 +17,7 @@ ROUNDS, FEW, SLOW = 5, 2, 3.0
 #: Ways that are not run: the check has no use for them.
 LEFT_OUT: Collection[str] = ()
 #: The most seconds of a task in a process of its own.
-LONGEST = 240
+LONGEST = 300
 
 
 @dataclass(frozen=True)
@@ -69,8 +69,12 @@ def clock() -> tuple[float, float]:
 
 
 def peak_mb() -> float:
-    """Return the most memory that this process has had."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    """Return the most memory that this process has had. On Linux, ``ru_maxrss`` begins with what the parent process had."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        (line,) = (line for line in status.read_text(encoding="ascii").splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 1024)
 
 
 def timed(work: Callable[[], Any]) -> tuple[Any, float, float]:

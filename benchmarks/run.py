@@ -68,15 +68,22 @@ def run(options: argparse.Namespace) -> None:
         size = options.size or (WORKLOADS[name].quick if options.quick else WORKLOADS[name].size)
         print(f"{name}, {size:,} ...", end=" ", file=sys.stderr, flush=True)
         begun = time.perf_counter()
-        results.setdefault("workloads", {})[name] = in_a_process(
-            name, size, rounds=2 if options.quick else options.rounds
-        )
+        found = in_a_process(name, size, rounds=2 if options.quick else options.rounds)
         print(f"{time.perf_counter() - begun:.0f} s", file=sys.stderr, flush=True)
-        results["workloads"] = {name: results["workloads"][name] for name in _names() if name in results["workloads"]}
+        results["workloads"] = in_order(results.get("workloads", {}), name, found)
         if output:
             output.parent.mkdir(parents=True, exist_ok=True)
             output.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     print(markdown(results))
+
+
+def in_order(workloads: dict[str, Any], name: str, found: dict[str, Any]) -> dict[str, Any]:
+    """Return the figures with a workload's new ones, in the order of the runs; points of curves beyond its size stay."""
+    for curve, points in found.get("curves", {}).items():
+        old = workloads.get(name, {}).get("curves", {}).get(curve, [])
+        points += [point for point in old if point["sessions"] > found["size"]]
+    merged = workloads | {name: found}
+    return {name: merged[name] for name in _names() if name in merged}
 
 
 def in_a_process(name: str, size: int, *, rounds: int = measure.ROUNDS, guarded: bool = False) -> dict[str, Any]:

@@ -64,7 +64,7 @@ def scaling() -> str:
     by_size = alt.Chart(alt.Data(values=rows), width=270, height=220).mark_line(point=True)
     by_size = by_size.encode(
         alt.X("sessions:Q", scale=alt.Scale(type="log"), title="sessions", axis=alt.Axis(format="~s", tickCount=5)),
-        alt.Color("work:N", title=None, sort=list(curves)),
+        alt.Color("work:N", title=None, scale=alt.Scale(domain=list(dict.fromkeys(row["work"] for row in rows)))),
     )
     seconds = by_size.encode(alt.Y("seconds:Q", scale=alt.Scale(type="log"), title="seconds"))
     memory = by_size.encode(alt.Y("peak_mb:Q", title="peak memory, MB"))

@@ -70,7 +70,7 @@ def test_only_what_is_slower_in_every_attempt_lasts() -> None:
 
 
 def test_a_ratio_that_is_not_guarded_is_not_checked() -> None:
-    ratio = Ratio("details", "pulseframes", ("DuckDB",), guarded=False)
+    ratio = Ratio("details", "pulseframes", ("DuckDB",), guarded=())
     assert verdicts(results([1.0], [2.0]), results([9.0], [2.0]), [ratio]) == []
 
 
