@@ -54,6 +54,17 @@ def broken(bodies: list[bytes], share: float) -> list[bytes]:
     return [_changed(body, next(ways)) if number % every == 0 else body for number, body in enumerate(bodies)]
 
 
+def broken_lists(pages: list[bytes], share: float) -> list[bytes]:
+    """Do the same to a share of the sessions in search responses."""
+    every, ways, changed = round(1 / share), cycle(_BREAKS), []
+    for page in pages:
+        document = json.loads(page)
+        for session in document["sessions"][::every]:
+            next(ways)(session)
+        changed.append(_encoded(document))
+    return changed
+
+
 def drifting(bodies: list[bytes]) -> list[bytes]:
     """Add two unknown fields to each of the details."""
     return [_changed(body, _drift) for body in bodies]

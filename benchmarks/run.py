@@ -55,6 +55,9 @@ def main() -> None:
     elif options.list:
         print(*_names(), sep="\n")
     else:
+        unknown = sorted({*(options.only or ())} - {*_names()})
+        if unknown:
+            parser.error(f"no workload {', '.join(unknown)}; there are {', '.join(_names())}")
         run(options)
 
 
@@ -64,17 +67,23 @@ def run(options: argparse.Namespace) -> None:
     output = options.output or (None if options.quick else RESULTS)
     results = earlier(output) if output and options.only else {}
     results |= {"machine": machine(), "versions": versions()}
+    failed = []
     for name in options.only or _names():
         size = options.size or (WORKLOADS[name].quick if options.quick else WORKLOADS[name].size)
         print(f"{name}, {size:,} ...", end=" ", file=sys.stderr, flush=True)
         begun = time.perf_counter()
-        found = in_a_process(name, size, rounds=2 if options.quick else options.rounds)
+        try:
+            found = in_a_process(name, size, rounds=2 if options.quick else options.rounds)
+        except subprocess.CalledProcessError:  # it has said why
+            failed.append(name)
+            continue
         print(f"{time.perf_counter() - begun:.0f} s", file=sys.stderr, flush=True)
         results["workloads"] = in_order(results.get("workloads", {}), name, found)
         if output:
             output.parent.mkdir(parents=True, exist_ok=True)
             output.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     print(markdown(results))
+    sys.exit(f"failed, with earlier figures left as they were: {', '.join(failed)}" if failed else None)
 
 
 def in_order(workloads: dict[str, Any], name: str, found: dict[str, Any]) -> dict[str, Any]:

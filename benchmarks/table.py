@@ -9,7 +9,7 @@ from typing import Any
 from targets import FLATS, MOSTS, RATIOS, Results, figure_of, growth_of, ratio_of
 
 #: Workloads that other tools do, too.
-_SHARED = ("details", "summaries", "broken", "broken_10", "drift", "long_session")
+_SHARED = ("details", "summaries", "broken", "broken_10", "broken_summaries", "drift", "long_session")
 
 
 def markdown(results: Results) -> str:

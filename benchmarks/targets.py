@@ -70,6 +70,7 @@ RATIOS: Final = (
     Ratio("summaries", _OURS, ("DuckDB",), 1 / 5),
     Ratio("summaries", _OURS, ("pysimdjson, parse only",), 8, guarded=()),
     Ratio("broken", _OURS, ("pulseframes, clean",), 1.5),
+    Ratio("broken_summaries", _OURS, ("pulseframes, clean",), 1.5),
     Ratio("broken_10", _OURS, ("pulseframes, clean",)),
     Ratio("drift", _OURS, ("pulseframes, clean",), 2),
     Ratio("long_session", _OURS, ("DuckDB",)),

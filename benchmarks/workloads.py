@@ -80,17 +80,26 @@ def details(size: int) -> Result:
 
 @workload(20_000, 2_000, "dlt", "orjson + pandas")
 def broken(size: int) -> Result:
-    return _dirty("details with 1% broken rows", size, lambda bodies: documents.broken(bodies, 0.01))
+    clean = documents.details(size)
+    return _dirty(f"{size:,} details, 1% of the sessions broken", clean, documents.broken(clean, 0.01), DETAIL)
 
 
 @workload(20_000, 2_000, "dlt", "orjson + pandas")
 def broken_10(size: int) -> Result:
-    return _dirty("details with 10% broken rows", size, lambda bodies: documents.broken(bodies, 0.1))
+    clean = documents.details(size)
+    return _dirty(f"{size:,} details, 10% of the sessions broken", clean, documents.broken(clean, 0.1), DETAIL)
+
+
+@workload(50_000, 5_000, "dlt", "orjson + pandas")
+def broken_summaries(size: int) -> Result:
+    clean = documents.summaries(size)
+    return _dirty(f"{size:,} summaries, 1% of them broken", clean, documents.broken_lists(clean, 0.01), SEARCH)
 
 
 @workload(20_000, 2_000, "dlt", "orjson + pandas")
 def drift(size: int) -> Result:
-    return _dirty("details with unknown fields in every row", size, documents.drifting)
+    clean = documents.details(size)
+    return _dirty(f"{size:,} details, unknown fields in every row", clean, documents.drifting(clean), DETAIL)
 
 
 @workload(100_000, 10_000, "dlt", "orjson + pandas")
@@ -105,16 +114,14 @@ def _frames(what: str, bodies: list[bytes], endpoint: Endpoint) -> Result:
         return {"what": what, "ways": in_turn(peers.all_tools(bodies, endpoint, file))}
 
 
-def _dirty(what: str, size: int, change: Callable[[list[bytes]], list[bytes]]) -> Result:
-    """Measure changed details beside the same details as they were."""
-    clean = documents.details(size)
-    bodies = change(clean)
+def _dirty(what: str, clean: list[bytes], bodies: list[bytes], endpoint: Endpoint) -> Result:
+    """Measure changed responses beside the same responses as they were."""
     with tempfile.TemporaryDirectory() as folder:
         file = lines(bodies, Path(folder) / "bodies.ndjson")
-        ways = peers.all_tools(bodies, DETAIL, file, lossy=True)
-        ways["pulseframes, clean"] = Way(lambda: parse_answers(clean, DETAIL).frames)
-        rejected = len(parse_answers(bodies, DETAIL).rejected)
-        return {"what": f"{size:,} {what}", "ways": in_turn(ways), "rejected": rejected}
+        ways = peers.all_tools(bodies, endpoint, file, lossy=True)
+        ways["pulseframes, clean"] = Way(lambda: parse_answers(clean, endpoint).frames)
+        rejected = len(parse_answers(bodies, endpoint).rejected)
+        return {"what": what, "ways": in_turn(ways), "rejected": rejected}
 
 
 # From the journal
@@ -224,13 +231,9 @@ def sync(size: int) -> Result:
     with _shop() as url, tempfile.TemporaryDirectory() as place:
         window = ("6d", "2d")
 
-        def client(home: str) -> pf.PulseClient:
-            account = pf.Credentials("simulator-api-key", "simulator-client-id", "simulator-client-secret")
-            return pf.PulseClient(account, settings=pf.Settings(base_url=url, home=home, daily_limit=100_000))
-
         def known() -> tuple[str, pf.PulseClient]:
             home = tempfile.mkdtemp(dir=place)
-            mine = client(home)
+            mine = _client(url, home)
             pf.sync(f"{home}/lake", *window, client=mine, progress=False)
             return home, mine
 
@@ -240,7 +243,7 @@ def sync(size: int) -> Result:
             assert report.calls_spent == size, report
             mine.close()
 
-        with client(tempfile.mkdtemp(dir=place)) as asking:
+        with _client(url, tempfile.mkdtemp(dir=place)) as asking:
             ids = pf.search_sessions(*window, client=asking)["session_id"].head(size)
         key = requests.get(
             f"{url}/authenticate",
@@ -262,12 +265,42 @@ def sync(size: int) -> Result:
         return {"what": f"a sync of {size} details", "ways": in_turn(ways)}
 
 
+@workload(60, 12)
+def concurrency(size: int) -> Result:
+    """Details from a server that takes 200 ms for each, one after the other and four at once."""
+    with _shop(latency=0.2) as url, tempfile.TemporaryDirectory() as place:
+        with _client(url, tempfile.mkdtemp(dir=place)) as asking:
+            ids = pf.search_sessions("6d", "2d", client=asking)["session_id"].head(size)
+
+        def at_once(count: int) -> Way:
+            def new_client() -> pf.PulseClient:
+                client = _client(url, tempfile.mkdtemp(dir=place), concurrency=count)
+                client.check_credentials()
+                return client
+
+            def downloaded(client: pf.PulseClient) -> None:
+                assert len(pf.session_details(ids, client=client, progress=False).sessions) == size
+                client.close()
+
+            return Way(downloaded, prepare=new_client, units=size)
+
+        ways = {"one after the other": at_once(1), "4 at once": at_once(4)}
+        return {"what": f"{size} details from a server that takes 200 ms for each", "ways": in_turn(ways)}
+
+
+def _client(url: str, home: str, **settings: Any) -> pf.PulseClient:
+    account = pf.Credentials("simulator-api-key", "simulator-client-id", "simulator-client-secret")
+    return pf.PulseClient(account, settings=pf.Settings(base_url=url, home=home, daily_limit=100_000, **settings))
+
+
 @contextlib.contextmanager
-def _shop() -> Iterator[str]:
+def _shop(latency: float = 0) -> Iterator[str]:
     """Serve a simulated shop in another process, so that its work is not counted."""
     code = (
-        "from pulseframes.simulator import Simulator\n"
-        "shop = Simulator(sessions=2_000, daily_limit=None)\nshop.start()\nprint(shop.url, flush=True)\ninput()"
+        "from pulseframes.simulator import Fault, Simulator\n"
+        "shop = Simulator(sessions=2_000, daily_limit=None)\n"
+        f"if {latency}: shop.faults.add(Fault(kind='delay', on='session', seconds={latency}, times=None))\n"
+        "shop.start()\nprint(shop.url, flush=True)\ninput()"
     )
     with subprocess.Popen(
         [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
