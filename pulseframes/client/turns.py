@@ -135,8 +135,9 @@ class _Run(Generic[Item, Result]):
 
     def stop(self) -> None:
         """Let no call begin or be tried again."""
+        self.stopped = True  # without a wait that Ctrl-C could end
         with self.changing():
-            self.stopped = True
+            pass
 
     def wait(self) -> None:
         """Wait until the journal has the end of each call under way."""

@@ -6,16 +6,20 @@ import threading
 import time
 import warnings
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from itertools import islice
 
 import pytest
+from conftest import Clock, client_of
 
 import pulseframes as pf
+from pulseframes.client import Journal
 from pulseframes.client.turns import ALONE, Stopped, Turn, in_turns
+from pulseframes.endpoints import DETAIL
 from pulseframes.errors import warn
+from pulseframes.simulator import Fault, Simulator
 
-SOON = 5.0
+SOON = 60.0
 
 
 class Watch:
@@ -44,9 +48,21 @@ class Watch:
             self.events.append((by, number))
 
 
+def wait_until_stopped(turn: Turn) -> None:
+    with suppress(Stopped):
+        while True:
+            turn.check()
+            time.sleep(0.005)
+
+
 def test_answers_and_beginnings_are_in_order_and_no_more_are_under_way_than_allowed() -> None:
     watch = Watch()
-    answers = list(in_turns(range(30), lambda number, turn: watch.call(number, turn, 0.03 if number % 7 else 0.1), 4))
+
+    def ask(number: int, turn: Turn) -> int:
+        time.sleep(0.0 if number % 3 else 0.01)  # until the journal has it
+        return watch.call(number, turn, 0.03 if number % 7 else 0.1)
+
+    answers = list(in_turns(range(30), ask, 4))
     assert answers == [(number, number) for number in range(30)]
     assert watch.begun == list(range(30))
     assert watch.ended != watch.begun
@@ -74,30 +90,35 @@ def test_nothing_to_ask_is_no_answer() -> None:
 
 
 def test_after_a_failure_for_good_the_answers_under_way_come_and_no_other_call_begins() -> None:
-    watch, failed = Watch(), threading.Event()
+    all_four, begun = threading.Barrier(4), []
 
     def ask(number: int, turn: Turn) -> int:
+        begun.append(number)
+        turn.reserved()
+        if number:
+            all_four.wait(SOON)
         if number == 2:
-            turn.reserved()
-            time.sleep(0.05)  # the others of its round have begun
-            failed.set()
             raise pf.ServerError("down")
-        assert not failed.is_set()
-        return watch.call(number, turn, 0.15 if number else 0.0)
+        if number:
+            wait_until_stopped(turn)
+        return number
 
     answers: list[tuple[int, int]] = []
     with pytest.raises(pf.ServerError, match="down"):
         answers.extend(in_turns(range(20), ask, 4))
     assert answers == [(number, number) for number in (0, 1, 3, 4)]
-    assert sorted(watch.begun) == [0, 1, 3, 4]
-    assert watch.under_way == 0
+    assert begun == [0, 1, 2, 3, 4]
 
 
 def test_the_first_of_several_failures_is_raised() -> None:
+    all_four = threading.Barrier(4)
+
     def ask(number: int, turn: Turn) -> int:
         turn.reserved()
         if number:
-            time.sleep(0.2 - number * 0.04)
+            all_four.wait(SOON)
+            if number < 4:
+                wait_until_stopped(turn)
             raise pf.ServerError(str(number))
         return number
 
@@ -106,19 +127,19 @@ def test_the_first_of_several_failures_is_raised() -> None:
 
 
 def test_failed_calls_are_tried_again_one_by_one_and_no_other_begins_meanwhile() -> None:
-    tries, lock, begun_while_failed = Watch(), threading.Lock(), []
+    tries, lock, begun_while_failed, all_four = Watch(), threading.Lock(), [], threading.Barrier(4)
     to_retry: set[int] = set()
 
     def ask(number: int, turn: Turn) -> int:
         with lock:
-            if to_retry and number not in to_retry:
+            if to_retry and number > 4:
                 begun_while_failed.append(number)
         turn.reserved()
         if number in (1, 2, 3, 4):
-            time.sleep(0.05)
             with lock:
                 to_retry.add(number)
             turn.failed()
+            all_four.wait(SOON)
             turn.retry()
             tries.call(number, turn)
             with lock:
@@ -205,6 +226,69 @@ def test_a_turn_of_a_run_that_was_stopped_may_send_nothing() -> None:
             use()
 
 
+def test_a_call_of_a_run_that_was_stopped_is_not_sent(simulator: Simulator) -> None:
+    turns: list[Turn] = []
+    with closing(in_turns(range(3), lambda number, turn: turns.append(turn) or number, 2)) as answers:
+        next(answers)
+    with client_of(simulator) as client:
+        for _ in range(2):  # neither the authentication nor the call itself
+            with pytest.raises(Stopped):
+                client.call(DETAIL, {"id": "1"}, turn=turns[0])
+            assert simulator.calls == client.quota().used == int(client.has_session_key)
+            client.check_credentials()
+
+
+class Recording(Turn):
+    """A turn that others share, as it looks from the client."""
+
+    others_retry = True  # type: ignore[assignment]  # a property elsewhere
+
+    def __init__(self, events: list[str]) -> None:
+        self._events = events
+
+    def failed(self) -> None:
+        self._events.append("failed")
+
+
+def test_a_refusal_stops_others_before_the_journal_has_it(
+    simulator: Simulator, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events: list[str] = []
+    with client_of(simulator, clock=clock, sleep=clock.sleep) as client:
+        client.check_credentials()
+        complete = Journal.complete
+        monkeypatch.setattr(
+            Journal, "complete", lambda *given, **more: (events.append("recorded"), complete(*given, **more))
+        )
+        simulator.faults.add(Fault(kind="status", status=429, on="session"), Fault(kind="reset", on="session"))
+        with pytest.raises(pf.QuotaExhausted):
+            client.call(DETAIL, {"id": "1"}, turn=Recording(events))
+        clock.advance(days=2)
+        client.check_credentials()
+        events.clear()
+        with pytest.raises(pf.PulseError):
+            client.call(DETAIL, {"id": "1"}, session_id=1, turn=Recording(events))
+        assert events == ["failed", "recorded", "recorded"]  # lost, and then answered
+
+
+def test_a_call_that_the_journal_refuses_waits_if_another_one_waits_for_the_server(
+    simulator: Simulator, clock: Clock
+) -> None:
+    session_id = str(simulator.summaries()["session_id"][0])
+    with client_of(simulator, clock=clock, sleep=clock.sleep) as client:
+        client.check_credentials()
+        simulator.faults.add(Fault(kind="status", status=429, headers={"Retry-After": "90"}))
+        for _ in range(2):
+            with pytest.raises(pf.QuotaExhausted):
+                client.call(DETAIL, {"id": session_id}, turn=Recording([]))
+        clock.advance(seconds=60)
+        with pytest.raises(pf.QuotaExhausted):
+            client.call(DETAIL, {"id": session_id})
+        assert clock.slept == []
+        assert client.call(DETAIL, {"id": session_id}, turn=Recording([])).ok
+        assert 29 < sum(clock.slept) <= 31
+
+
 def test_a_test_s_own_sleep_is_called() -> None:
     slept: list[float] = []
 
@@ -242,7 +326,7 @@ def test_a_warning_that_is_an_error_ends_the_run_where_the_answers_are_taken() -
         warnings.simplefilter("error")
         with pytest.raises(pf.JournalWarning, match="not recorded"):
             list(in_turns(range(200), ask, 2))
-    assert len(watch.begun) < 20
+    assert len(watch.begun) < 100
     assert watch.under_way == 0
 
 
