@@ -138,6 +138,7 @@ def test_failed_calls_are_tried_again_one_by_one_and_no_other_begins_meanwhile()
         if number in (1, 2, 3, 4):
             with lock:
                 to_retry.add(number)
+            all_four.wait(SOON)
             turn.failed()
             all_four.wait(SOON)
             turn.retry()
