@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Final, Self
 
 import polars as pl
 
-from pulseframes.analysis.details import Details, is_census, parts_of
+from pulseframes.analysis.details import Details, is_census, map_parts
 from pulseframes.analysis.page_template import with_page_template
 from pulseframes.analysis.sample import Sample
 from pulseframes.analysis.stored import StoredDetails
@@ -19,7 +18,7 @@ from pulseframes.sampling.columns import AUXILIARY, BASE, OWNER, RESULT, VALUE, 
 from pulseframes.sampling.inference import WeightedSample
 from pulseframes.sampling.measures import Measure, groups_of, is_infinite, refuse_infinite, rows_where, values_of
 from pulseframes.sampling.questions import Grouping, Level, Question
-from pulseframes.sampling.tallies import Tally
+from pulseframes.sampling.tallies import Counts, Tally
 from pulseframes.sampling.weights import weigh
 from pulseframes.tables import ERRORS, PAGE_VIEWS, SESSIONS
 from pulseframes.tables.frames import SessionFrames
@@ -70,17 +69,20 @@ class _Counted:
             alike[measure.kind, measure.value.meta.serialize(), measure.base.meta.serialize()].append(measure)
         return cls(grouping, [Tally(some) for some in alike.values()])
 
-    def add(self, rows: pl.DataFrame, pool: ThreadPoolExecutor, *, is_checked: bool) -> None:
-        """Count the rows of some sessions; once they are checked, other parts need not be."""
+    def count(self, rows: pl.DataFrame, *, is_checked: bool) -> list[Counts]:
+        """Count the rows of some sessions; if those of others were checked, these need not be."""
         rows = rows_where(self.grouping.condition, rows, is_checked=is_checked)
         groups = groups_of(self.grouping.groups, rows, is_checked=is_checked)
         self.texts = [group.name for group in groups if group.dtype == pl.String]
         groups = [group.cast(pl.Categorical) if group.name in self.texts else group for group in groups]  # faster
+        return [
+            tally.count(values_of(tally.measures[0], rows, groups, is_checked=is_checked)) for tally in self.tallies
+        ]
 
-        def add(tally: Tally) -> None:
-            tally.add(values_of(tally.measures[0], rows, groups, is_checked=is_checked))
-
-        list(pool.map(add, self.tallies))
+    def add(self, part: list[Counts]) -> None:
+        """Add what was counted of a part."""
+        for tally, counts in zip(self.tallies, part, strict=True):
+            tally.add(counts)
 
     def figures(self, *, drawn: bool) -> dict[str, pl.DataFrame]:
         """Return the answers by measure."""
@@ -100,13 +102,17 @@ def _counted(questions: Sequence[Question], sample: Details) -> list[pl.DataFram
     for question in questions:
         measures[question.grouping].append(question.measure)
     counted = [_Counted.of(grouping, some) for grouping, some in measures.items()]
-    is_checked = False
-    with ThreadPoolExecutor(pl.thread_pool_size()) as pool:
-        for details in parts_of(sample, _wanted(level, columns)):
-            rows = _rows(details, details.sessions.with_row_index(OWNER), level, columns)
-            for part in counted:
-                part.add(rows, pool, is_checked=is_checked)
-            is_checked |= len(rows) > 0 and rows[OWNER].min() != rows[OWNER].max()
+    checked = list[bool]()
+
+    def count(details: SessionFrames) -> list[list[Counts]]:
+        rows = _rows(details, details.sessions.with_row_index(OWNER), level, columns)
+        counts = [part.count(rows, is_checked=any(checked)) for part in counted]
+        checked.append(len(rows) > 0 and rows[OWNER].min() != rows[OWNER].max())
+        return counts
+
+    for counts in map_parts(sample, count, _wanted(level, columns)):
+        for part, of_part in zip(counted, counts, strict=True):
+            part.add(of_part)
     found = {part.grouping: part.figures(drawn=sample.is_drawn) for part in counted}
     return [found[question.grouping][question.measure.text] for question in questions]
 

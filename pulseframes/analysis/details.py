@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple, TypeAlias
 
+import polars as pl
+
 from pulseframes.analysis.sample import Sample, no_sample, window_to_read
-from pulseframes.analysis.stored import Columns, StoredDetails
+from pulseframes.analysis.stored import Columns, Result, StoredDetails
 from pulseframes.lake import Lake
 from pulseframes.query import DateLike
 from pulseframes.sampling.design import Design
@@ -49,12 +51,12 @@ def summaries_of(
     return StoredDetails.of_window(lake, window, is_summary=True)
 
 
-def parts_of(sample: Details, wanted: Columns) -> Iterator[SessionFrames]:
-    """Return the details of a sample, which is in memory, as one part; or read the wanted columns of a lake's in parts."""
+def map_parts(sample: Details, function: Callable[[SessionFrames], Result], wanted: Columns) -> Iterator[Result]:
+    """Apply a function to a sample's details, which are one part in memory; or to each part of a lake's, with the wanted columns."""
     if isinstance(sample, StoredDetails):
-        yield from sample.parts(wanted)
+        yield from sample.map_parts(function, wanted)
     else:
-        yield sample.details
+        yield function(sample.details)
 
 
 def is_census(sample: Details) -> bool:
@@ -67,6 +69,11 @@ def in_memory(sample: Details) -> Sample:
     if isinstance(sample, StoredDetails):
         return Sample.of_bought(sample.lake, *sample.window, columns=())
     return sample
+
+
+def without_others(rows: pl.DataFrame) -> pl.DataFrame:
+    """Copy a few rows of a part, whose strings would keep those of all others in memory."""
+    return pl.DataFrame(rows.rows(), schema=rows.schema, orient="row")
 
 
 class Sizes(NamedTuple):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
 import polars as pl
 
 from pulseframes._arguments import check_flag
-from pulseframes.analysis.details import Details, parts_of, sizes_of
+from pulseframes.analysis.details import Details, map_parts, sizes_of, without_others
 from pulseframes.analysis.estimate import (
     Source,
     estimate,
@@ -131,7 +132,7 @@ def _seen(sample: Details, where: pl.Expr | None, rules: Rules | None) -> pl.Dat
         PAGE_VIEWS.name: {"page_template"},
         ERRORS.name: {"error_index", "group_id", "title", *named},
     }
-    parts = [_seen_of(details, where) for details in parts_of(with_templates(sample, rules), wanted)]
+    parts = map_parts(with_templates(sample, rules), partial(_seen_of, where=where), wanted)
     times, titles, users, browsers, pages = (pl.concat(frames) for frames in zip(*parts, strict=True))
     found: pl.DataFrame = times.group_by("group_id").agg(pl.col("first_seen").min(), pl.col("last_seen").max())
     of_groups = (
@@ -161,7 +162,7 @@ def _seen_of(details: SessionFrames, where: pl.Expr | None) -> tuple[pl.DataFram
     pages = affected.join(views, on="session_id")
     return (
         times,
-        titles.unique("group_id", keep="last"),
+        without_others(titles.unique("group_id", keep="last")),
         users,
         *(
             frame.drop_nulls(column).group_by("group_id", column).agg(pl.len().alias("sessions"))

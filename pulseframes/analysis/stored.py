@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Final, Self, TypeAlias
+from typing import Final, Self, TypeAlias, TypeVar
 
 import polars as pl
 
@@ -21,6 +22,10 @@ Columns: TypeAlias = Mapping[str, set[str]]
 
 #: The sessions and page views of a part.
 PART_ROWS: Final = 1_000_000
+#: How many parts are in memory at once.
+_MOST_AT_ONCE: Final = 2
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -64,20 +69,29 @@ class StoredDetails:
         """Whether it has the details of all sessions, so that they represent all."""
         return len(self) == self.days["sessions"].sum()
 
-    def parts(self, wanted: Columns) -> Iterator[SessionFrames]:
-        """Read columns part by part, each with the page views and errors of its sessions; at least one part."""
+    def map_parts(self, function: Callable[[SessionFrames], Result], wanted: Columns) -> Iterator[Result]:
+        """Apply a function to part after part, each with the page views and errors of its sessions; to at least one.
+
+        It runs in threads, on as many parts at once as polars uses cores. The results are in the parts' order.
+        """
         sessions = _settled(self.lake, self.window)
         if not self.is_summary:
             sessions = sessions.filter(pl.col("detail_fetched_at").is_not_null())
-        with ThreadPoolExecutor(1) as pool:  # reads the next part while one is used
-            ahead: Future[SessionFrames] | None = None
-            for of_part in self._filters(sessions):
-                following = pool.submit(self._read, sessions, of_part, wanted)
-                if ahead is not None:
-                    yield ahead.result()
-                ahead = following
-            if ahead is not None:
-                yield ahead.result()
+
+        def of_part(named: pl.Expr) -> Result:
+            return function(self._read(sessions, named, wanted))
+
+        at_once = min(_MOST_AT_ONCE, pl.thread_pool_size())
+        pool, waiting = ThreadPoolExecutor(at_once), deque[Future[Result]]()
+        try:
+            for named in self._filters(sessions):
+                waiting.append(pool.submit(of_part, named))
+                if len(waiting) > at_once:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
 
     def _read(self, sessions: pl.LazyFrame, of_part: pl.Expr, wanted: Columns) -> SessionFrames:
         columns = _selected(SESSIONS, wanted.get(SESSIONS.name, set()))

@@ -8,7 +8,7 @@ from typing import TypeAlias
 import polars as pl
 
 from pulseframes._arguments import did_you_mean
-from pulseframes.analysis.details import Details, parts_of
+from pulseframes.analysis.details import Details, map_parts
 from pulseframes.analysis.estimate import Source, estimate, sample_of, with_limits
 from pulseframes.analysis.sample import Sample, warn_of_lacking
 from pulseframes.errors import InvalidQuery
@@ -167,10 +167,13 @@ def satisfaction(
 
 def rated_sessions(sample: Details) -> pl.DataFrame:
     """Count the sessions with each rating."""
-    parts = parts_of(sample, {SESSIONS.name: {"satisfaction_rating"}})
-    counts = (part.sessions.group_by("satisfaction_rating").agg(pl.len().alias("sessions")) for part in parts)
-    rated = pl.concat(counts).drop_nulls("satisfaction_rating")
-    return rated.group_by("satisfaction_rating").agg(pl.col("sessions").sum())
+    rating = "satisfaction_rating"
+
+    def count(details: SessionFrames) -> pl.DataFrame:
+        return details.sessions.drop_nulls(rating).group_by(rating).agg(pl.len().alias("sessions"))
+
+    counts = pl.concat(map_parts(sample, count, {SESSIONS.name: {rating}}))
+    return counts.group_by(rating).agg(pl.col("sessions").sum())
 
 
 def _sessions(source: Sessions, columns: list[str]) -> pl.LazyFrame:

@@ -9,8 +9,9 @@ from typing import Any, Final, TypeAlias
 import polars as pl
 
 from pulseframes._text import printable
-from pulseframes.analysis.details import Details, parts_of
+from pulseframes.analysis.details import Details, map_parts, without_others
 from pulseframes.tables import ERRORS, PAGE_VIEWS, SESSIONS
+from pulseframes.tables.frames import SessionFrames
 
 #: By group, the addresses of its examples.
 Links: TypeAlias = dict[Any, list[str]]
@@ -25,34 +26,33 @@ _ADDRESS: Final = re.compile(r"https?://[^\s/?#@]+([/?#]\S*)?", re.IGNORECASE)
 
 def slow_sessions(sample: Details) -> Links:
     """Return the sessions with the slowest views of each page template."""
-    wanted = {SESSIONS.name: {"web_url"}, PAGE_VIEWS.name: {"page_template", "loading_time_ms"}}
-    views = (
-        details.page_views.select("session_id", "page_template", "loading_time_ms")
-        .drop_nulls("loading_time_ms")
-        .join(details.sessions.select("session_id", "web_url"), on="session_id", maintain_order="left")
-        for details in parts_of(sample, wanted)
-    )
-    return _links(views, "page_template", ["loading_time_ms"])
+    by, order = "page_template", ["loading_time_ms"]
+
+    def slowest(details: SessionFrames) -> pl.DataFrame:
+        views = details.page_views.select("session_id", by, *order).drop_nulls(order)
+        addresses = details.sessions.select("session_id", "web_url")
+        return _first(views.join(addresses, on="session_id", maintain_order="left"), by, order)
+
+    wanted = {SESSIONS.name: {"web_url"}, PAGE_VIEWS.name: {by, *order}}
+    return _links(map_parts(sample, slowest, wanted), by, order)
 
 
 def last_errors(sample: Details) -> Links:
     """Return the last instances of each group of errors, of different sessions."""
-    order = ["session_start", "session_id", "error_index"]
-    wanted = {SESSIONS.name: {"session_start"}, ERRORS.name: {"error_index", "group_id", "web_url"}}
-    errors = (
-        details.errors.select("session_id", "error_index", "group_id", "web_url").join(
-            details.sessions.select("session_id", "session_start"), on="session_id"
-        )
-        for details in parts_of(sample, wanted)
-    )
-    return _links(errors, "group_id", order)
+    by, order = "group_id", ["session_start", "session_id", "error_index"]
+
+    def last(details: SessionFrames) -> pl.DataFrame:
+        errors = details.errors.select("session_id", "error_index", by, "web_url")
+        return _first(errors.join(details.sessions.select("session_id", "session_start"), on="session_id"), by, order)
+
+    wanted = {SESSIONS.name: {"session_start"}, ERRORS.name: {"error_index", by, "web_url"}}
+    return _links(map_parts(sample, last, wanted), by, order)
 
 
 def _links(parts: Iterable[pl.DataFrame], by: str, order: list[str]) -> Links:
-    """Return each group's first safe addresses, of different sessions, in descending order."""
-    first = _first(pl.concat([_first(rows, by, order) for rows in parts]), by, order)
+    """Return each group's first safe addresses, of different sessions, in descending order, from those of each part."""
     links: Links = {}
-    for group, address in first.select(by, "web_url").iter_rows():
+    for group, address in _first(pl.concat(parts), by, order).select(by, "web_url").iter_rows():
         links.setdefault(group, []).append(address)
     return links
 
@@ -70,7 +70,8 @@ def _first(rows: pl.DataFrame, by: str, order: list[str]) -> pl.DataFrame:
         full = safe.filter(pl.col("len") >= _MOST)
         rows = rows.filter(~is_next).join(full, on=by, how="anti", nulls_equal=True, maintain_order="left")
         looked_at *= 4
-    return seen.filter("is_safe").group_by(by, maintain_order=True).head(_MOST).drop("is_safe")
+    found = seen.filter("is_safe").group_by(by, maintain_order=True).head(_MOST).drop("is_safe")
+    return without_others(found)
 
 
 def is_safe(address: str) -> bool:

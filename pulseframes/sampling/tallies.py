@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import polars as pl
 
@@ -12,10 +12,18 @@ from pulseframes.sampling.inference import NOT_DRAWN
 from pulseframes.sampling.measures import Measure, is_infinite, refuse_infinite
 
 _ROWS: Final = "_rows_of_value"
-_INFINITE: Final = "_infinite_rows"
 _SESSIONS: Final = "sessions"
 #: So many rows are added up when more have come than there are.
 _PENDING: Final = 1_000_000
+
+
+class Counts(NamedTuple):
+    """What is counted of a part: sums by group, the rows with each value, and how many values are infinite."""
+
+    names: list[str]
+    totals: pl.DataFrame
+    values: pl.DataFrame | None
+    infinite: int
 
 
 class Tally:
@@ -30,20 +38,27 @@ class Tally:
         self._totals = _Sums()
         self._values = _Sums()
         self._heights: pl.DataFrame | None = None
+        self._infinite = 0
 
-    def add(self, rows: pl.DataFrame) -> None:
-        """Add a part's rows, from ``values_of()``."""
+    def count(self, rows: pl.DataFrame) -> Counts:
+        """Count a part's rows, from ``values_of()``, for ``add()``."""
         names = [name for name in rows.columns if name not in {OWNER, VALUE, BASE}]
         value, base = pl.col(VALUE), pl.col(BASE)
-        infinite = is_infinite().sum().cast(pl.Int64).alias(_INFINITE)
         sessions = pl.col(OWNER).n_unique().cast(pl.Int64).alias(_SESSIONS)
-        self._totals.add(_by(rows, names, [value.sum(), base.sum(), sessions, infinite]), names)
-        if self._has_values:
-            counts = _by(
-                rows, names, [value.value_counts(name=_ROWS) if names else value.value_counts(name=_ROWS).implode()]
-            )
-            counts = counts.explode(VALUE).drop_nulls(VALUE).unnest(VALUE)
-            self._values.add(counts.with_columns(pl.col(_ROWS).cast(pl.Int64)), [*names, VALUE])
+        totals = _by(rows, names, [value.sum(), base.sum(), sessions])
+        infinite = rows.select(is_infinite().sum()).item()
+        if not self._has_values:
+            return Counts(names, totals, None, infinite)
+        each = value.value_counts(name=_ROWS)
+        counts = _by(rows, names, [each if names else each.implode()]).explode(VALUE).drop_nulls(VALUE).unnest(VALUE)
+        return Counts(names, totals, counts.with_columns(pl.col(_ROWS).cast(pl.Int64)), infinite)
+
+    def add(self, part: Counts) -> None:
+        """Add what was counted of a part."""
+        self._infinite += part.infinite
+        self._totals.add(part.totals, part.names)
+        if part.values is not None:
+            self._values.add(part.values, [*part.names, VALUE])
 
     def figures(self, measure: Measure, *, drawn: bool) -> pl.DataFrame:
         """Return a measure of each group, in the form of estimates.
@@ -52,8 +67,8 @@ class Tally:
         ``InvalidQuery`` if a value is infinite.
         """
         totals = self._totals.get()
-        refuse_infinite(measure, int(totals[_INFINITE].sum()))
-        names = totals.columns[: -len((VALUE, BASE, _SESSIONS, _INFINITE))]
+        refuse_infinite(measure, self._infinite)
+        names = totals.columns[: -len((VALUE, BASE, _SESSIONS))]
         match measure.kind:
             case "total" | "sessions":
                 figure = pl.col(VALUE)

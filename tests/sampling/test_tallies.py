@@ -43,7 +43,7 @@ def test_parts_add_up_to_the_figures_of_all_rows(
     frames = [frame_of(part, 100 * number).select(OWNER, *names, VALUE, BASE) for number, part in enumerate(parts)]
     tally = Tally([measure])
     for frame in frames:
-        tally.add(frame)
+        tally.add(tally.count(frame))
     found = tally.figures(measure, drawn=True)
     expected = of_all_rows(measure, pl.concat(frames), names)
     assert_frame_equal(
@@ -59,6 +59,7 @@ def test_parts_add_up_to_the_figures_of_all_rows(
 def test_infinite_values_are_refused_with_their_number_in_all_parts() -> None:
     tally = Tally([measure := Measure.parse("mean(x)")])
     for _ in range(2):
-        tally.add(frame_of([("a", float("inf"), 1.0), ("a", 1.0, 1.0)]).select(OWNER, VALUE, BASE))
+        rows = frame_of([("a", float("inf"), 1.0), ("a", 1.0, 1.0)]).select(OWNER, VALUE, BASE)
+        tally.add(tally.count(rows))
     with pytest.raises(pf.InvalidQuery, match="for 2 rows"):
         tally.figures(measure, drawn=True)
