@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
-from pulseframes._files import check_keeps_rows, write_frame
+from pulseframes._files import check_keeps_rows
 from pulseframes.client import ENV_HOME, JOURNAL_FILE, CallRecord, Journal, Settings, as_settings
 from pulseframes.endpoints import DETAIL, ENDPOINTS, Endpoint
 from pulseframes.errors import InvalidQuery, JournalError, LakeError, MalformedAnswer
@@ -30,8 +30,8 @@ from pulseframes.lake import Lake, Written
 from pulseframes.query import EVER, DateLike, parse_instant
 from pulseframes.tables import ITEM_TABLES, REJECTED, SESSIONS, TABLES
 
-#: Bytes of responses that are flattened together.
-BATCH_BYTES: Final = 32 * 2**20
+#: Bytes of responses that are flattened together. More would take more memory, and no less time.
+BATCH_BYTES: Final = 8 * 2**20
 #: The file in a temporary folder that is locked while its replay runs.
 _IN_USE: Final = "in-use"
 
@@ -120,6 +120,8 @@ def restore_lake(lake: Lake, *, settings: Settings | None = None) -> Written:
         for records, endpoint in _batches(journal, _chosen(journal, state.application), *EVER):
             parsed = _parsed(records, endpoint, ReplayReport())
             loader.load(parsed, endpoint, [record.at for record in records], only=covered)
+            loader.detailed.clear()  # they would grow with the journal, and nobody is told of them
+            loader.rejected.clear()
     return loader.written
 
 
@@ -183,17 +185,17 @@ def replay(journal: Journal, application: str, date_from: datetime, date_to: dat
     directory.mkdir(parents=True, exist_ok=True)
     _remove_leftovers(directory)
     with tempfile.TemporaryDirectory(dir=directory, prefix=".replay-") as name, ExitStack() as stack:
-        temporary, rejected = Path(name), []
+        temporary = Path(name)
         stack.enter_context(FileLock(temporary / _IN_USE))
         for number, (records, endpoint) in enumerate(_batches(journal, application, date_from, date_to)):
             parsed = _parsed(records, endpoint, report)
-            rejected.append(parsed.rejected)
+            if not parsed.rejected.is_empty():
+                parsed.rejected.write_parquet(temporary / f"{REJECTED.name}-{number:06}.parquet")
+            report.rejected += len(parsed.rejected)
             _write_by_day(parsed, temporary, number, endpoint)
         _merge_days(temporary, directory, report)
-        report.rejected = sum(map(len, rejected))
         if report.rejected:
-            report.paths.append(directory / f"{REJECTED.name}.parquet")
-            write_frame(pl.concat(rejected), report.paths[-1], "parquet")
+            report.paths.append(_merge_rejected(temporary, directory))
     return report
 
 
@@ -268,6 +270,15 @@ def _merge_days(temporary: Path, directory: Path, report: ReplayReport) -> None:
     check_keeps_rows(directory / f"{SESSIONS.name}.parquet", report.rows[SESSIONS.name])
     for name in writers:
         report.paths.append((temporary / f"{name}.parquet").replace(directory / f"{name}.parquet"))
+
+
+def _merge_rejected(temporary: Path, directory: Path) -> Path:
+    """Append the invalid rows of all batches, and move the file to the directory."""
+    path = temporary / f"{REJECTED.name}.parquet"
+    with pq.ParquetWriter(path.absolute(), REJECTED.empty().to_arrow().schema, compression="zstd") as writer:
+        for part in sorted(temporary.glob(f"{REJECTED.name}-*.parquet")):
+            writer.write_table(pl.read_parquet(part).to_arrow().cast(writer.schema))
+    return path.replace(directory / path.name)
 
 
 def _writer(path: Path, name: str) -> pq.ParquetWriter:

@@ -22,7 +22,7 @@ from pulseframes.fetch import replay as replaying
 from pulseframes.fetch.replay import ReplayReport, replay
 from pulseframes.flatten.merge import AGE, FROM_DETAIL, newest_sessions
 from pulseframes.simulator import Fault, Simulator
-from pulseframes.tables import SESSIONS, TABLES
+from pulseframes.tables import REJECTED, SESSIONS, TABLES
 
 ALWAYS = (datetime(2000, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC))
 APPLICATION = "shop"
@@ -109,6 +109,18 @@ def test_responses_that_are_not_json_are_skipped_and_reported_and_rejected_rows_
     rejected = pl.read_parquet(tmp_path / "rejected.parquet")
     assert sorted(rejected["table"]) == ["page_views", "sessions"]
     assert frames["sessions"]["session_id"].to_list() == [1, 2]
+
+
+def test_invalid_rows_of_all_batches_are_kept_in_the_order_of_their_calls(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(replaying, "BATCH_BYTES", 1)
+    bodies = [("session", detail_body(id=number, pageViews=[{"loadingTime": -number}])) for number in range(1, 13)]
+    report, _ = replayed(journal_of(*bodies), tmp_path)
+    rejected = pl.read_parquet(tmp_path / "rejected.parquet")
+    assert rejected["session_id"].to_list() == list(range(1, report.rejected + 1))
+    assert rejected.schema == REJECTED.schema
+    assert len(rejected) == len(bodies)
 
 
 def test_an_empty_journal_gives_empty_tables_with_the_full_schema(tmp_path: Path) -> None:
