@@ -8,7 +8,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from itertools import takewhile
+from itertools import count, takewhile
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -38,14 +38,24 @@ if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > 2 * 2**30:
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
 
+@pytest.fixture(scope="session")
+def homes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Folders for each test. ``mktemp()`` would look for the next free number among thousands, for each."""
+    folder = tmp_path_factory.mktemp("homes")
+    return (folder / str(number) for number in count())
+
+
 @pytest.fixture(autouse=True)
-def _no_settings_of_the_developer(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+def _no_settings_of_the_developer(monkeypatch: pytest.MonkeyPatch, homes: Iterator[Path]) -> None:
     """Each test has a home of its own, so that no test is answered from another's journal."""
     for name in list(os.environ):
         if name.startswith("PULSEFRAMES_") or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
-    monkeypatch.setenv("PULSEFRAMES_HOME", str(tmp_path_factory.mktemp("home")))
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
+    folder = next(homes)
+    for name in ("home", "config"):
+        (folder / name).mkdir(parents=True, mode=0o700)
+    monkeypatch.setenv("PULSEFRAMES_HOME", str(folder / "home"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(folder / "config"))
     monkeypatch.setitem(sys.modules, "keyring", None)  # it cannot be imported, even if it is installed
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")  # in other processes
 

@@ -43,7 +43,7 @@ def _recording(name: str) -> contextlib.AbstractContextManager[object]:
 
 
 def _client(simulator: Simulator) -> pf.PulseClient:
-    return pf.PulseClient(credentials_of(simulator), settings=settings_of(simulator))
+    return pf.PulseClient(credentials_of(simulator), settings=settings_of(simulator, concurrency=1))
 
 
 if __name__ == "__main__":

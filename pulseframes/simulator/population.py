@@ -142,13 +142,9 @@ class Population:
         self.begin = now - timedelta(days=days)
         self._is_empty = sessions == 0
         self._removed: frozenset[int] = frozenset()
-        self._arrivals = Arrivals(seed, max(1, sessions), self.begin, now)
-        self._visitors = Visitors(seed, max(1, sessions) / days)
-        self._plans = Draws(seed, "plan")
-        self._gaps = Draws(seed, "gap")
-        self._ids = SessionIds(seed)
-        # A session that was just listed is likely to be asked for again, and a search has several pages.
-        self._plan = lru_cache(maxsize=2048)(self._new_plan)
+        origin = _origin(max(1, sessions), seed, days, now)
+        self._arrivals, self._visitors, self._gaps = origin.arrivals, origin.visitors, origin.gaps
+        self._ids, self._plan = origin.ids, origin.plan
         self._matches = lru_cache(maxsize=8)(self._find_matches)
 
     def session(self, number: int, at: datetime) -> Session:
@@ -211,21 +207,38 @@ class Population:
             filtered.append(("user", "isAnonymous"))
         return fit & ~are_hidden(self._gaps.uniforms(numbers), filtered)
 
+
+class _Origin:
+    """What the sessions of a population are made of; it never changes."""
+
+    def __init__(self, sessions: int, seed: int, days: int, now: datetime) -> None:
+        self.arrivals = Arrivals(seed, sessions, now - timedelta(days=days), now)
+        self.visitors = Visitors(seed, sessions / days)
+        self.gaps = Draws(seed, "gap")
+        self.ids = SessionIds(seed)
+        self._plans = Draws(seed, "plan")
+        # A session that was just listed is likely to be asked for again, and a search has several pages.
+        self.plan = lru_cache(maxsize=2048)(self._new_plan)
+
     def _new_plan(self, number: int) -> SessionPlan:
         rng = self._plans.random(number)
         seen = rng.random()
-        visitor = self._visitors.visitor(self._visitors.of_session(number))
-        start = self._arrivals.start(number)
+        visitor = self.visitors.visitor(self.visitors.of_session(number))
+        start = self.arrivals.start(number)
         return SessionPlan(
             number=number,
-            ids=self._ids,
+            ids=self.ids,
             visitor=visitor,
-            visit=plan_visit(rng, visitor, self._arrivals.pressure(start)),
+            visit=plan_visit(rng, visitor, self.arrivals.pressure(start)),
             start=start,
-            first_seen=start if visitor.number == number else self._arrivals.start(visitor.number),
+            first_seen=start if visitor.number == number else self.arrivals.start(visitor.number),
             seen=seen,
-            gap=self._gaps.uniform(number),
+            gap=self.gaps.uniform(number),
         )
+
+
+#: Simulators of the same shop, such as those of tests, plan each session once.
+_origin = lru_cache(maxsize=4)(_Origin)
 
 
 def _after(moment: datetime) -> datetime:

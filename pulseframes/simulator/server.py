@@ -7,6 +7,7 @@ import socket
 import struct
 import sys
 import threading
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
 from typing import Any, Final, cast
@@ -51,7 +52,7 @@ class Server(ThreadingHTTPServer):
         self.to_reset: set[Peer] = set()
         self._open: set[Peer] = set()
         self._changed = threading.Condition()
-        self._thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+        self._thread = threading.Thread(target=self._accept, daemon=True)
         self._thread.start()
 
     @property
@@ -62,13 +63,22 @@ class Server(ThreadingHTTPServer):
     def stop(self) -> None:
         """Stop at once: end delays, close every connection, and wait for the threads."""
         self.stopping.set()
-        self.shutdown()
-        self._thread.join()
+        with suppress(OSError), socket.create_connection((HOST, self.server_address[1]), timeout=1):
+            self._thread.join()  # it waits for a connection
         self.server_close()
         with self._changed:
             for connection in self._open:
                 _hang_up(connection)
             self._changed.wait_for(lambda: not self._open, timeout=5)
+
+    def _accept(self) -> None:
+        """Serve without a pause in which a stop would have to wait."""
+        while not self.stopping.is_set():
+            self.handle_request()
+
+    def verify_request(self, request: Peer, client_address: Peer) -> bool:  # noqa: ARG002  of the base class
+        """Refuse the connection that ends the wait for one."""
+        return not self.stopping.is_set()
 
     def server_bind(self) -> None:
         """Bind the port, without asking a name server for the host's name, as the base class would."""

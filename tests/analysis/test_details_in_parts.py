@@ -132,7 +132,7 @@ ANALYSES: dict[str, Callable[[Details], pl.DataFrame]] = {
 }
 
 
-@settings(max_examples=20)
+@settings(max_examples=10)
 @given(
     rows=st.lists(SESSION_ROWS, max_size=14),
     details_of_all=st.booleans(),

@@ -60,9 +60,11 @@ def test_replayed_details_equal_the_simulators_sessions(client: pf.PulseClient) 
     assert frames.missing == [UNKNOWN_ID]
 
 
-def test_authentication_by_post_and_an_exhausted_quota_can_be_replayed(client: pf.PulseClient) -> None:
+def test_authentication_by_post_and_an_exhausted_quota_can_be_replayed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PULSEFRAMES_CONCURRENCY", "1")  # those under way beside the refused one are not on the cassette
+    client = pf.PulseClient(pf.Credentials("key", "id", "secret"))
     ids = detail_ids(SIMULATOR)
-    with tape.use_cassette("quota.json") as cassette, pytest.raises(pf.QuotaExhausted) as caught:
+    with client, tape.use_cassette("quota.json") as cassette, pytest.raises(pf.QuotaExhausted) as caught:
         pf.session_details(ids, client=client)
     assert [request.method for request in cassette.requests[:2]] == ["GET", "POST"]
     assert sorted(caught.value.partial.sessions["session_id"]) == sorted(ids[:2])

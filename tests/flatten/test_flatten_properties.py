@@ -161,7 +161,7 @@ def test_every_row_is_either_valid_or_rejected_with_a_reason(documents: list[dic
     assert set(valid["errors"]["session_id"]) <= belongs
 
 
-@settings(max_examples=50)
+@settings(max_examples=25)
 @given(st.lists(sessions, max_size=8), st.integers(0, 3), st.booleans())
 def test_answers_that_are_flattened_in_parts_give_the_same_as_at_once(
     documents: list[dict[str, Any]], broken: int, drifts: bool
@@ -214,7 +214,7 @@ written = st.one_of(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(st.lists(st.none() | written, max_size=4))
 @example(["0000-01-01T00:00:00Z"])
 @example(["2026-02-30T00:00:00Z", "2026-11-01T24:00:00Z", "2026-11-01T00:00:00.123456ZZ", "٢026-11-01T00:00:00Z"])

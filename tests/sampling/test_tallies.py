@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 from polars.testing import assert_frame_equal
 
 import pulseframes as pf
@@ -35,6 +35,7 @@ def of_all_rows(measure: Measure, rows: pl.DataFrame, names: list[str]) -> pl.Da
 
 @pytest.mark.parametrize("text", MEASURES)
 @pytest.mark.parametrize("names", [[], ["group"]], ids=["all", "by group"])
+@settings(max_examples=40)  # for each of 12 cases
 @given(parts=st.lists(ROWS, min_size=1, max_size=4))
 def test_parts_add_up_to_the_figures_of_all_rows(
     text: str, names: list[str], parts: list[list[tuple[str | None, float, float]]]
