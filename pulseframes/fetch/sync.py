@@ -35,7 +35,8 @@ from pulseframes.query import DateLike, SearchQuery
 from pulseframes.sampling.design import Design
 from pulseframes.windows import LOOK_BACK, SETTLED, Window, is_within, subtract
 
-#: Details that are written to the lake together. To write each by itself took most of a sync's time.
+#: Details that are written to the lake together: each write rewrites the days that it touches, which takes most of a sync's time.
+_CACHED_AT_A_TIME: Final = 5_000
 _AT_A_TIME: Final = 50
 
 
@@ -250,8 +251,13 @@ class _Sync:
 
     def _load_details(self, details: Details, ids: list[int], kept: Mapping[int, int]) -> None:
         """Load details in this order; ``kept`` has the number of cached answers of each session."""
+        cached: list[Answer] = []
         for batch in self._fetcher.kept_details([session_id for session_id in ids if session_id in kept]):
-            self._loader.add(list(batch.values()), DETAIL)
+            cached += batch.values()
+            if len(cached) >= _CACHED_AT_A_TIME:
+                self._loader.add(cached, DETAIL)
+                cached = []
+        self._loader.add(cached, DETAIL)
         # A cached answer that breaks the schema is not loaded, so its session is fetched once more.
         loaded = self._loader.detailed.union(self._fetcher.missing)
         pending = [session_id for session_id in ids if session_id not in loaded]
