@@ -31,7 +31,7 @@ def simulator() -> Iterator[Simulator]:
 def made(simulator: Simulator, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A lake with a sample."""
     folder = tmp_path_factory.mktemp("made")
-    with client_of(simulator, changes={"home": ":memory:"}, clock=Clock()) as client:
+    with client_of(simulator, changes={"home": folder / "home"}, clock=Clock()) as client:
         pf.sync(folder / "lake", *WEEK, details=30, design="pageviews", client=client)
     return folder
 

@@ -28,7 +28,10 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A week of 1,000 sessions, and the details of a sample of 60."""
     path = tmp_path_factory.mktemp("lakes") / "lake"
     with Simulator(sessions=4_000, now=NOW, daily_limit=None) as shop:
-        with client_of(shop, changes={"home": ":memory:"}) as client, pytest.warns(pf.IncompleteWarning, match="bots"):
+        with (
+            client_of(shop, changes={"home": path.with_name("home")}) as client,
+            pytest.warns(pf.IncompleteWarning, match="bots"),
+        ):
             pf.sync(path, *WEEK, details=60, design="pageviews", client=client)
     return path
 

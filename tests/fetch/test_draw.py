@@ -112,9 +112,9 @@ def files(lake: pf.Lake) -> dict[str, bytes]:
 
 
 @pytest.fixture
-def stranger(shop: Simulator, clock: Clock) -> Iterator[pf.PulseClient]:
+def stranger(shop: Simulator, clock: Clock, tmp_path: Path) -> Iterator[pf.PulseClient]:
     """A client with an empty journal."""
-    with client_of(shop, clock=clock, sleep=clock.sleep, changes={"home": ":memory:"}) as connected:
+    with client_of(shop, clock=clock, sleep=clock.sleep, changes={"home": tmp_path / "stranger"}) as connected:
         yield connected
 
 
