@@ -216,7 +216,11 @@ def side_by_side(estimates: pl.DataFrame, names: Mapping[str, str], main: str) -
         for number, (measure, name) in enumerate(names.items())
     )
     for other in others:
-        first = first.join(other, on=groups, how="left", nulls_equal=True) if groups else first.hstack(other)
+        first = (
+            first.join(other, on=groups, how="left", nulls_equal=True, maintain_order="left")
+            if groups
+            else first.hstack(other)
+        )
     return first.select(
         *groups,
         *(

@@ -145,7 +145,7 @@ class SampleDraw:
         if window is None:
             return pl.DataFrame(schema=partitioned(DESIGN))
         weights = weigh(population, members, pl.lit(1.0)).select("session_id", WEIGHT)
-        rows = members.join(weights, on="session_id", how="left").with_columns(
+        rows = members.join(weights, on="session_id", how="left", maintain_order="left").with_columns(
             pl.lit(self._design.name).alias("design"),
             pl.lit(self._design.seed, pl.Int64).alias("seed"),
             pl.lit(window.start).cast(INSTANT).alias("population_from"),

@@ -56,7 +56,10 @@ def population_of(sessions: pl.DataFrame, design: Design, drawn: pl.DataFrame | 
     now, then = pl.col("page_view_count"), pl.lit(None, pl.Int64)
     if drawn is not None:
         counts = drawn.select("session_id", pl.col("page_view_count").alias("_when_drawn"))
-        sessions, then = sessions.join(counts, on="session_id", how="left"), pl.col("_when_drawn")
+        sessions, then = (
+            sessions.join(counts, on="session_id", how="left", maintain_order="left"),
+            pl.col("_when_drawn"),
+        )
     views = pl.coalesce(then, now, pl.lit(1))
     without = (now == 0) & (views <= 1)  # drawn as if it had one
     return sessions.with_columns(

@@ -98,7 +98,7 @@ class DesignState:
         return (
             population.sort("session_start", "session_id")
             .join_asof(windows, left_on="session_start", right_on="_start", coalesce=False)
-            .join(rates, on=["_start", STRATUM], how="left")
+            .join(rates, on=["_start", STRATUM], how="left", maintain_order="left")
             .with_columns(pl.when(inside).then(pl.col(RATE).fill_null(0.0)).alias(RATE))
             .drop("_start", "_end")
         )
