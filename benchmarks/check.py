@@ -26,11 +26,22 @@ def main() -> None:
     parser.add_argument("--against", type=Path, default=RESULTS, help="the earlier figures")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="check these workloads only")
     options = parser.parse_args()
-    before = json.loads(options.against.read_text(encoding="utf-8"))
+    try:
+        before = json.loads(options.against.read_text(encoding="utf-8"))
+        measured = {*before["workloads"]}
+    except (OSError, ValueError, LookupError, TypeError) as problem:
+        parser.error(f"{options.against} has no figures that `run.py --output` wrote: {problem!r}")
     if before["machine"] != machine():
         print(f"The earlier figures are of another machine: {before['machine']}. Ratios may differ for that alone.")
     names = [name for name in dict.fromkeys(ratio.workload for ratio in RATIOS if ratio.guarded) if name in WORKLOADS]
-    slower = check(before, [name for name in names if not options.only or name in options.only])
+    if unknown := sorted({*(options.only or ())} - {*names}):
+        parser.error(f"no ratio is checked of {', '.join(unknown)}; there are {', '.join(names)}")
+    chosen = [name for name in names if name in (options.only or measured)]
+    if absent := sorted({*chosen} - measured):
+        parser.error(f"{options.against} has no figures of {', '.join(absent)}")
+    if skipped := [name for name in names if name not in measured and not options.only]:
+        print(f"Not checked, as {options.against} has no figures of them: {', '.join(skipped)}.")
+    slower = check(before, chosen)
     for verdict in slower:
         print(f"SLOWER  {verdict}")
     sys.exit(f"{len(slower)} ratios are worse than in {options.against}." if slower else None)

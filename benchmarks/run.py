@@ -31,11 +31,11 @@ _TOOLS: Final = ("pulseframes", "polars", "pyarrow", "duckdb", "orjson", "pandas
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--only", nargs="+", metavar="NAME", help="run these workloads only")
-    parser.add_argument("--quick", action="store_true", help="small sizes: whether it works, in about two minutes")
-    parser.add_argument("--size", type=int, help="another size, for the workloads of --only")
+    parser.add_argument("--quick", action="store_true", help="small sizes: whether it works, in a few minutes")
+    parser.add_argument("--size", type=_positive, help="another size, for the workloads of --only")
     parser.add_argument("--output", type=Path, help="JSON file to keep the figures in")
     parser.add_argument("--list", action="store_true", help="print the workloads' names")
-    parser.add_argument("--rounds", type=int, default=measure.ROUNDS, help="rounds of each way")
+    parser.add_argument("--rounds", type=_positive, default=measure.ROUNDS, help="rounds of each way")
     for hidden in ("--workload", "--task"):
         parser.add_argument(hidden, nargs="+", help=argparse.SUPPRESS)
     parser.add_argument("--guarded", action="store_true", help=argparse.SUPPRESS)
@@ -58,7 +58,15 @@ def main() -> None:
         unknown = sorted({*(options.only or ())} - {*_names()})
         if unknown:
             parser.error(f"no workload {', '.join(unknown)}; there are {', '.join(_names())}")
+        if options.output and options.output.is_dir():
+            parser.error(f"--output is a file to keep the figures in, and {options.output} is a folder")
         run(options)
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"must be a whole number above 0, not {text}")
+    return int(text)
 
 
 def run(options: argparse.Namespace) -> None:

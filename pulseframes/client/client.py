@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from types import TracebackType
 from typing import Final, NoReturn, Self
 from urllib.parse import urlencode
@@ -185,11 +186,12 @@ class PulseClient:
         session_id: int | None = None,
         retry_timeouts: bool = True,
         turn: Turn = ALONE,
+        meanwhile: Callable[[], Answer | None] = lambda: None,
     ) -> Answer:
         """Ask the server one question, whatever the journal has.
 
         Costs one call; one more if a session key must be fetched first or is refused, and one for each retry. Costs none if
-        another thread is waiting for the answer to the same question: both get that.
+        another thread is waiting for the answer to the same question, or has just received it: both get that.
 
         Parameters
         ----------
@@ -203,6 +205,8 @@ class PulseClient:
             Whether to retry a call that timed out.
         turn : Turn
             The call's turn among others that are under way.
+        meanwhile : callable
+            Returns the answer that another thread has received since the caller looked into the journal, if any.
 
         Raises
         ------
@@ -218,7 +222,9 @@ class PulseClient:
         """
         check_process()
         question = (endpoint.name, urlencode(params), retry_timeouts)
-        answer = self._in_flight.share(question, lambda: self._ask(endpoint, params, retry_timeouts, turn))
+        # Looked up by the one thread that sends this question: an answer is in the journal before its call is no longer under way.
+        send = partial(self._ask, endpoint, params, retry_timeouts, turn)
+        answer = self._in_flight.share(question, lambda: meanwhile() or send())
         if not answer.ok:
             raise self._sender.error(answer, session_id=session_id)
         return answer

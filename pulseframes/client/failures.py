@@ -34,6 +34,8 @@ EXCERPT_LENGTH: Final = 200
 _EXAMINED: Final = 4_000
 #: One try and two more: each spends a call.
 ATTEMPTS: Final = 3
+#: How often a call waits because our own quota refuses it until the server's refusal of another one passes.
+MOST_REFUSALS: Final = 5
 #: The longest wait that a server may ask for before the next attempt.
 LONGEST_WAIT_SECONDS: Final = 60.0
 #: A longer Retry-After is as good as for ever.
@@ -146,7 +148,7 @@ def with_retries(
     others_retry : callable
         Whether another call of the same run will be tried again.
     """
-    from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential_jitter
+    from tenacity import Retrying, retry_if_exception, wait_exponential_jitter
 
     backoff = wait_exponential_jitter(multiplier=0.5, max=8.0)
 
@@ -170,11 +172,17 @@ def with_retries(
         # At least the backoff: a server that says "Retry-After: 0" would otherwise get every attempt at once.
         return max(_requested_seconds(problem, now()) or 0.0, backoff(state))
 
-    for attempt in Retrying(
-        stop=stop_after_attempt(ATTEMPTS), wait=wait, retry=retry_if_exception(may_pass), sleep=sleep, reraise=True
-    ):
+    refused = 0  # by our own quota, because of another call: that was not sent, so it is no attempt
+
+    def stop(state: RetryCallState) -> bool:
+        nonlocal refused
+        problem = state.outcome.exception() if state.outcome is not None else None
+        refused += isinstance(problem, QuotaExhausted) and problem.status is None
+        return state.attempt_number - refused >= ATTEMPTS or refused > MOST_REFUSALS
+
+    for attempt in Retrying(stop=stop, wait=wait, retry=retry_if_exception(may_pass), sleep=sleep, reraise=True):
         with attempt:
-            return send(attempt.retry_state.attempt_number)
+            return send(attempt.retry_state.attempt_number - refused)
     raise PulseError("a call was neither answered nor refused")  # tenacity raises before this
 
 

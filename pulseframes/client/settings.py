@@ -71,7 +71,7 @@ class Settings:
         Seconds to wait for a connection, between two pieces of an answer, and for a whole call from its start. The server gives
         up after 30. Each retry is a call of its own.
     concurrency : int
-        How many details to request at once (``PULSEFRAMES_CONCURRENCY``, 4), up to 32. 1 requests one at a time. A process that is
+        How many details each query or sync requests at once (``PULSEFRAMES_CONCURRENCY``, 4), up to 32. 1 requests one at a time. A process that is
         killed loses as many answers as it was waiting for.
 
     Raises

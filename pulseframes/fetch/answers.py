@@ -58,6 +58,7 @@ class Fetcher:
         self._places: dict[SearchQuery, list[tuple[int, int]]] = {}
         self._progress = progress
         self._spent_before = client.calls_spent
+        self._last_call = 0
 
     @property
     def calls_spent(self) -> int:
@@ -200,6 +201,8 @@ class Fetcher:
             If a call fails; ``remaining`` is the number of details that are left.
         """
         answered = 0
+        if ids:
+            self._last_call = max((call.id for call in self.client.last_calls(1)), default=0)
         with closing(in_turns(ids, self._paid_detail, at_once or self.client.settings.concurrency)) as answers:
             try:
                 for session_id, (answer, rows) in answers:
@@ -234,7 +237,13 @@ class Fetcher:
     def _paid_detail(self, session_id: int, turn: Turn) -> tuple[Answer | None, int]:
         """Return a session's details from the server, and their rows. Several threads call it, so it changes nothing here."""
         try:
-            answer = self.client.call(DETAIL, DetailQuery.params(session_id), session_id=session_id, turn=turn)
+            answer = self.client.call(
+                DETAIL,
+                DetailQuery.params(session_id),
+                session_id=session_id,
+                turn=turn,
+                meanwhile=lambda: self._detail_of_another_thread(session_id),
+            )
         except SessionNotFound:
             return None, 0
         outline = _outline(answer, DETAIL)
@@ -242,14 +251,22 @@ class Fetcher:
             raise malformed(answer, f"The server answered with session {others.pop()} when asked for {session_id}.")
         return answer, len(outline.ids)
 
+    def _detail_of_another_thread(self, session_id: int) -> Answer | None:
+        """Return a session's details, or their lack, that have come since the cache was read, so that nobody pays for them again."""
+        answer = self.client.kept_answer(DETAIL, DetailQuery.params(session_id))
+        if answer is None or answer.call_id in self._used:
+            return None
+        is_usable = self._is_new(answer) and self._is_fresh(answer)
+        if answer.call_id <= self._last_call and not is_usable:
+            return None
+        if answer.ok:
+            outline = _outline_or_none(answer, DETAIL)
+            return None if outline is None or _other_ids(outline, session_id) else answer
+        return answer
+
     def _outline_of_kept(self, answer: Answer | None, endpoint: Endpoint) -> Outline | None:
         """Return the outline of a cached answer; None if the answer is unreadable or not new."""
-        if answer is None or not self._is_new(answer):
-            return None
-        try:
-            return read_outline(answer.body, endpoint)
-        except MalformedAnswer:
-            return None
+        return None if answer is None or not self._is_new(answer) else _outline_or_none(answer, endpoint)
 
     def _is_fresh(self, answer: Answer) -> bool:
         return self.client.clock() - answer.asked_at < FRESH
@@ -296,6 +313,13 @@ def _page(answer: Answer, outline: Outline, query: SearchQuery, skip: int, size:
         forgotten=answer.forgotten,
         answer=answer,
     )
+
+
+def _outline_or_none(answer: Answer, endpoint: Endpoint) -> Outline | None:
+    try:
+        return read_outline(answer.body, endpoint)
+    except MalformedAnswer:
+        return None
 
 
 def _outline(answer: Answer, endpoint: Endpoint) -> Outline:

@@ -7,13 +7,16 @@ import time
 import warnings
 from collections.abc import Callable
 from contextlib import closing, suppress
+from datetime import UTC, datetime, timedelta
 from itertools import islice
+from typing import Any
 
 import pytest
 from conftest import Clock, client_of
 
 import pulseframes as pf
 from pulseframes.client import Journal
+from pulseframes.client.failures import with_retries
 from pulseframes.client.turns import ALONE, Stopped, Turn, in_turns
 from pulseframes.endpoints import DETAIL
 from pulseframes.errors import warn
@@ -351,3 +354,28 @@ def test_many_runs_leave_no_threads() -> None:
     while threading.active_count() > before and time.monotonic() < give_up:
         time.sleep(0.01)
     assert threading.active_count() <= before
+
+
+def test_a_wait_for_our_own_quota_is_no_attempt() -> None:
+    """Another call of the run was refused by the server: this one was not sent until that passed."""
+    now = datetime(2026, 11, 20, 12, tzinfo=UTC)
+    soon = {"resets_at": now + timedelta(seconds=1)}
+    refused, own = pf.QuotaExhausted("429", status=429, **soon), pf.QuotaExhausted("ours", **soon)
+    outcomes = [refused, own, own, refused, "answered"]
+    numbers: list[int] = []
+
+    def send(number: int) -> str:
+        numbers.append(number)
+        outcome = outcomes[len(numbers) - 1]
+        if isinstance(outcome, pf.QuotaExhausted):
+            raise outcome
+        return outcome
+
+    options: dict[str, Any] = {"retry_timeouts": True, "sleep": lambda _: None, "now": lambda: now}
+    assert with_retries(send, **options, others_retry=lambda: True) == "answered"
+    assert numbers == [1, 2, 2, 2, 3]
+    numbers.clear()
+    outcomes[:] = [own] * 20
+    with pytest.raises(pf.QuotaExhausted, match="ours"):
+        with_retries(send, **options, others_retry=lambda: True)
+    assert len(numbers) < 10

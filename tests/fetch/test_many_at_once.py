@@ -11,6 +11,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -452,3 +453,30 @@ def test_without_a_journal_on_disk_a_sync_has_each_detail_in_the_lake_before_the
 
         pf.sync(lake, shop.begin, details=6, design="newest", client=client, progress=look)
         assert seen == [0] * 6
+
+
+@pytest.mark.filterwarnings("ignore::pulseframes.MissingSessionsWarning")
+@settings(max_examples=12, deadline=None)
+@given(
+    asked=st.lists(st.lists(st.sampled_from(IDS), min_size=1, max_size=12, unique=True), min_size=2, max_size=4),
+    gone=st.sets(st.sampled_from(IDS), max_size=3),
+    refresh=st.booleans(),
+    slow=st.sampled_from([0.0, 0.005]),
+)
+def test_threads_that_share_a_client_pay_once_for_each_session(
+    tmp_path_factory: pytest.TempPathFactory, asked: list[list[int]], gone: set[int], refresh: bool, slow: float
+) -> None:
+    """Also where one asks for what another has just received."""
+    details = Details({session_id: ["404"] * 9 for session_id in gone}, slow=slow)
+    with details_server(details) as server, client_for(server, tmp_path_factory.mktemp("home")) as client:
+
+        def ask(ids: list[int]) -> pf.SessionFrames:
+            return pf.session_details(ids, client=client, refresh=refresh)
+
+        together = threading.Barrier(len(asked))
+        with ThreadPoolExecutor(len(asked)) as pool:
+            frames = list(pool.map(lambda ids: (together.wait(SOON), ask(ids))[1], asked))
+    for ids, found in zip(asked, frames, strict=True):
+        assert {*found.sessions["session_id"]} == {*ids} - gone
+        assert {*found.missing} == {*ids} & gone
+    assert sorted(details.requested) == sorted({session_id for ids in asked for session_id in ids})

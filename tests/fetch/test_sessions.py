@@ -149,10 +149,9 @@ def test_progress_is_told_after_each_answer(client: pf.PulseClient) -> None:
     ]
     told.clear()
     pf.session_details(sessions["session_id"].head(2), client=client, progress=told.append)
-    assert [(step.what, step.done, step.total, step.calls) for step in told] == [
-        ("details", 1, 2, 1),
-        ("details", 2, 2, 2),
-    ]
+    assert [(step.what, step.done, step.total) for step in told] == [("details", 1, 2), ("details", 2, 2)]
+    # Calls that are under way are spent.
+    assert 1 <= told[0].calls <= told[1].calls == 2
 
 
 # What goes wrong on the way
