@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Self
+from typing import Any, Final, NamedTuple, Self, TypeAlias
 
 import polars as pl
 
@@ -15,11 +15,12 @@ from pulseframes.analysis.sample import Sample
 from pulseframes.analysis.stored import StoredDetails
 from pulseframes.sampling.calibration import calibrate_weights
 from pulseframes.sampling.columns import AUXILIARY, BASE, OWNER, RESULT, VALUE, VIEWS
-from pulseframes.sampling.inference import WeightedSample
+from pulseframes.sampling.design import SUMMARY_COLUMNS
+from pulseframes.sampling.inference import FEW, WeightedSample
 from pulseframes.sampling.measures import Measure, groups_of, is_infinite, refuse_infinite, rows_where, values_of
 from pulseframes.sampling.questions import Grouping, Level, Question
 from pulseframes.sampling.tallies import Counts, Tally
-from pulseframes.sampling.weights import weigh
+from pulseframes.sampling.weights import design_worth, weigh
 from pulseframes.tables import ERRORS, PAGE_VIEWS, SESSIONS
 from pulseframes.tables.frames import SessionFrames
 
@@ -49,7 +50,7 @@ def answers(
         if isinstance(sample, StoredDetails) or sample.is_census:
             parts = _counted(some, sample)
         else:
-            parts = _estimated(some, sample, *_weighted(sample, scaled_to, margins, confidence))
+            parts = _estimated(some, sample, _weighted(sample, scaled_to, margins, confidence))
         found |= dict(zip(positions, parts, strict=True))
     return [found[position] for position in sorted(found)]
 
@@ -117,21 +118,62 @@ def _counted(questions: Sequence[Question], sample: Details) -> list[pl.DataFram
     return [found[question.grouping][question.measure.text] for question in questions]
 
 
-def _estimated(
-    questions: Sequence[Question], sample: Sample, sessions: pl.DataFrame, weights: WeightedSample
-) -> list[pl.DataFrame]:
+class _Weighted(NamedTuple):
+    """A population and the sessions of it that responded, with their auxiliaries, and the latter as vectors."""
+
+    population: pl.DataFrame
+    sessions: pl.DataFrame
+    vectors: WeightedSample
+
+
+#: By group: the auxiliary of each session of it, 0 for others, and its known total.
+_Known: TypeAlias = dict[tuple[Any, ...], tuple[Any, float]]
+
+
+def _estimated(questions: Sequence[Question], sample: Sample, weighted: _Weighted) -> list[pl.DataFrame]:
     """Return the estimates of questions about the same rows, from the sessions that responded and their weights."""
     columns = set[str]().union(*(question.columns for question in questions))
-    owners = sessions.select("session_id").with_row_index(OWNER)
+    owners = weighted.sessions.select("session_id").with_row_index(OWNER)
     rows = _rows(sample.details, sample.details.sessions.join(owners, on="session_id"), questions[0].level, columns)
     chosen = {}
     for grouping in {question.grouping: None for question in questions}:
         those = rows_where(grouping.condition, rows)
         chosen[grouping] = those, groups_of(grouping.groups, those)
+    known = {grouping: _known_totals(grouping, weighted) for grouping in chosen}
     return [
-        _estimate(question.measure, values_of(question.measure, *chosen[question.grouping]), weights)
+        _estimate(
+            question.measure,
+            values_of(question.measure, *chosen[question.grouping]),
+            weighted.vectors,
+            known[question.grouping],
+        )
         for question in questions
     ]
+
+
+def _known_totals(grouping: Grouping, weighted: _Weighted) -> _Known:
+    """Return the known totals of groups that every summary tells; none for groups of details, or for all sessions together."""
+    parts = [*grouping.groups, *([] if grouping.condition is None else [grouping.condition])]
+    columns = {name for part in parts for name in part.meta.root_names()}
+    if not parts or not columns <= {*SUMMARY_COLUMNS} & {*weighted.population.columns}:
+        return {}
+    names = [group.meta.output_name() for group in grouping.groups]
+    everyone, drawn = (_by_group(frame.with_row_index(OWNER), grouping) for frame in weighted[:2])
+    totals = (
+        everyone.group_by(names).agg(pl.col(AUXILIARY).sum()) if names else everyone.select(pl.col(AUXILIARY).sum())
+    )
+    known: _Known = {}
+    for *key, total in totals.select(*names, AUXILIARY).iter_rows():
+        of_group = (pl.col(name).eq_missing(pl.lit(value)) for name, value in zip(names, key, strict=True))
+        those = drawn.filter(pl.all_horizontal(pl.lit(value=True), *of_group))
+        values = weighted.vectors.cluster_totals(those[OWNER].to_numpy(), those[AUXILIARY].to_numpy())
+        known[tuple(key)] = values, float(total)
+    return known
+
+
+def _by_group(sessions: pl.DataFrame, grouping: Grouping) -> pl.DataFrame:
+    those = rows_where(grouping.condition, sessions, is_checked=True)
+    return those.select(OWNER, AUXILIARY).hstack(groups_of(grouping.groups, those, is_checked=True))
 
 
 def _wanted(level: Level, columns: set[str]) -> dict[str, set[str]]:
@@ -140,16 +182,21 @@ def _wanted(level: Level, columns: set[str]) -> dict[str, set[str]]:
     return tables | ({ERRORS.name: set[str]()} if "error_count" in columns else {})
 
 
-def _weighted(
-    sample: Sample, scaled_to: Level, margins: Sequence[str], confidence: float
-) -> tuple[pl.DataFrame, WeightedSample]:
-    """Return the sessions that responded, and their weights."""
+def _weighted(sample: Sample, scaled_to: Level, margins: Sequence[str], confidence: float) -> _Weighted:
+    """Weight the sessions that responded."""
     auxiliary, calibration = _AUXILIARY[scaled_to], None
     sessions = weigh(sample.population, sample.members, auxiliary)
+    population = sample.population.with_columns(auxiliary.cast(pl.Float64).alias(AUXILIARY))
     if margins:
-        population = sample.population.with_columns(auxiliary.alias(AUXILIARY))
         sessions, calibration = calibrate_weights(sessions, population, margins)
-    return sessions, WeightedSample(sessions, calibration=calibration, confidence=confidence)
+    vectors = WeightedSample(
+        sessions,
+        calibration=calibration,
+        confidence=confidence,
+        is_known=scaled_to == "sessions" or not population["page_view_count"].has_nulls(),
+        fits=design_worth(population, auxiliary) >= FEW,
+    )
+    return _Weighted(population, sessions, vectors)
 
 
 def _rows(details: SessionFrames, sessions: pl.DataFrame, level: Level, columns: set[str]) -> pl.DataFrame:
@@ -167,22 +214,26 @@ def _rows(details: SessionFrames, sessions: pl.DataFrame, level: Level, columns:
     return rows
 
 
-def _estimate(measure: Measure, values: pl.DataFrame, weighted: WeightedSample) -> pl.DataFrame:
+def _estimate(measure: Measure, values: pl.DataFrame, weighted: WeightedSample, known: _Known) -> pl.DataFrame:
     """Estimate a measure for each group."""
     refuse_infinite(measure, values.select(is_infinite().sum()).item())
     names = [name for name in values.columns if name not in {OWNER, VALUE, BASE}]
     values = values.sort(names) if names else values
     parts = values.partition_by(names, as_dict=True, maintain_order=True) if names else {(): values}
-    figures = [(*key, measure.text, *_figure(measure, part, weighted)) for key, part in parts.items()]
+    figures = [(*key, measure.text, *_figure(measure, part, weighted, known.get(key))) for key, part in parts.items()]
     return pl.DataFrame(figures, schema={**{name: values.schema[name] for name in names}, **RESULT}, orient="row")
 
 
-def _figure(measure: Measure, rows: pl.DataFrame, weighted: WeightedSample) -> tuple[object, ...]:
+def _figure(
+    measure: Measure, rows: pl.DataFrame, weighted: WeightedSample, known: tuple[Any, float] | None
+) -> tuple[object, ...]:
     owners, values = rows[OWNER].to_numpy(), rows[VALUE].to_numpy()
     totals, counts = weighted.cluster_totals(owners, values), weighted.cluster_totals(owners)
     match measure.kind:
         case "sessions" if not measure.columns:
             figure = weighted.number(counts)
+        case "total" | "sessions" if known is not None:
+            figure = weighted.total_of(totals, counts, *known)
         case "total" | "sessions":
             figure = weighted.total(totals, counts)
         case "mean":

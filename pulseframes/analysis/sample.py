@@ -24,7 +24,7 @@ from pulseframes.sampling.population import (
     with_probability,
 )
 from pulseframes.sampling.rates import DesignState, of_design
-from pulseframes.tables import ERRORS, PAGE_VIEWS
+from pulseframes.tables import ERRORS, PAGE_VIEWS, TABLES
 from pulseframes.tables.frames import SessionFrames
 from pulseframes.windows import LOOK_BACK, Window, subtract
 
@@ -374,3 +374,11 @@ def _check_details(details: object) -> None:
         raise InvalidQuery(
             f"details must be what session_details() returned, not {type(details).__name__}.", argument="details"
         )
+    for name, frame in details.tables().items():
+        repeated = frame.filter(pl.struct(TABLES[name].key).is_duplicated())
+        if not repeated.is_empty():
+            raise InvalidQuery(
+                f"details: session {repeated['session_id'][0]} is in {name} twice, as after putting two downloads together. Pass each "
+                f"session once, such as the frames of Lake.write(), or frame.unique({[*TABLES[name].key]}).",
+                argument="details",
+            )

@@ -116,8 +116,10 @@ _NOTES_BY_BASIS = {
     "sample": {
         "Interval": "If we repeated the sampling, about 95 in 100 such intervals would contain the true value. Each sampled session is weighted by "
         "the number of sessions it represents. Standard errors treat sessions as clusters and account for the finite population.",
-        "Few sessions, few cases": "The figure comes from fewer than 10 sessions, or fewer than 10 had what it counts. Treat it as a hint, whatever "
-        "its interval.",
+        "Few sessions, few cases": "The figure comes from fewer than 10 sessions, or fewer than 10 had what it counts, or a few had most of it. "
+        "Treat it as a hint, whatever its interval.",
+        "Wrong design": "The sample was drawn for other questions, and is worth fewer than 10 sessions for this one: a few sessions have most of "
+        "what it counts. Treat it as a hint.",
     },
     "not drawn": {
         "Not sampled at random": "Nothing is known of how the sessions with details were chosen; they may be the newest, for example. Figures of them "

@@ -11,6 +11,7 @@ import polars as pl
 
 from pulseframes._text import format_count, format_range, printable
 from pulseframes.reports.svg import Picture
+from pulseframes.sampling.inference import DOUBTFUL
 
 #: The most rows of a table.
 MOST_ROWS: Final = 25
@@ -97,11 +98,9 @@ def with_interval(row: Row, figure: str, write: Format) -> str:
 
 
 def figure_cell(row: Row, figure: str, write: Format) -> Cell:
-    """Return the cell of a figure, with an asterisk if it comes from few sessions or cases, and its interval below."""
+    """Return the cell of a figure, with an asterisk if it is doubtful, and its interval below."""
     flag = row.get(f"{figure}_flag", row["flag"])
-    return Cell(
-        write(row[figure]) + ("*" if flag in ("few sessions", "few cases") else ""), interval(row, figure, write)
-    )
+    return Cell(write(row[figure]) + ("*" if flag in DOUBTFUL else ""), interval(row, figure, write))
 
 
 def sessions_cell(row: Row) -> Cell:

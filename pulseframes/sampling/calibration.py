@@ -11,7 +11,7 @@ from typing import Any, Final
 import polars as pl
 
 from pulseframes.errors import InvalidQuery
-from pulseframes.sampling.columns import AUXILIARY, WEIGHT
+from pulseframes.sampling.columns import AUXILIARY, PROBABILITY, WEIGHT
 from pulseframes.sampling.inference import numpy
 
 #: Values that fewer of the sampled sessions have are merged.
@@ -25,24 +25,33 @@ def calibrate_weights(
 ) -> tuple[pl.DataFrame, Any]:
     """Scale the weights of sessions so that they add up to the population's totals of some columns.
 
-    Numeric columns are calibrated to their totals, others to the number of sessions with each value. The second item is the
-    matrix that the weights were calibrated with, one row per session. Raises ``InvalidQuery`` if no such weights exist.
+    Numeric columns are calibrated to their totals, others to the auxiliary of each value: its number of sessions or, for questions about
+    page views, of page views. Sessions that were certain to be drawn represent themselves: they keep their weights, and the others are
+    calibrated to the rest. The second item is the matrix that the weights were calibrated with, one row per session, with zeros for those
+    that were certain. Raises ``InvalidQuery`` if no such weights exist.
     """
     np = numpy()
-    columns = [pl.lit(1.0).alias("_one"), pl.col(AUXILIARY)]
+    columns = [pl.col(AUXILIARY)]
+    by_views = not (population[AUXILIARY] == 1).all()
     for name in names:
-        columns += _indicators(weighted, name)
+        if not (by_views and name == "page_view_count"):  # which is the auxiliary
+            columns += _margins(weighted, name)
     sampled, everyone = (frame.select(columns).to_numpy().astype(float) for frame in (weighted, population))
-    scale = np.maximum(np.abs(everyone).mean(axis=0), 1e-12)
-    matrix, totals = sampled / scale, everyone.sum(axis=0) / scale
+    random = (weighted[PROBABILITY] < 1).to_numpy()
     start = weighted[WEIGHT].to_numpy().astype(float)
+    scale = np.maximum(np.abs(everyone).mean(axis=0), 1e-12)
+    totals = (everyone.sum(axis=0) - start[~random] @ sampled[~random]) / scale
+    matrix = np.where(random[:, None], sampled / scale, 0.0)
+    # Per unit of the auxiliary, as a session's value varies in proportion to it: a factor for all sessions with the same values.
+    auxiliary = weighted[AUXILIARY].to_numpy().astype(float)
+    exponents = np.divide(matrix, auxiliary[:, None], out=np.zeros_like(matrix), where=auxiliary[:, None] > 0)
     slopes = np.zeros(matrix.shape[1])
     for _ in range(_STEPS):
-        weights = start * np.exp(np.clip(matrix @ slopes, -30, 30))
+        weights = start * np.exp(np.clip(exponents @ slopes, -30, 30))
         missing = totals - matrix.T @ weights
         if np.abs(missing).max() <= _CLOSE * len(population):
             return weighted.with_columns(pl.Series(WEIGHT, weights)), matrix
-        slopes += np.linalg.pinv(matrix.T @ (matrix * weights[:, None])) @ missing
+        slopes += np.linalg.pinv(matrix.T @ (exponents * weights[:, None])) @ missing
     raise InvalidQuery(
         f"calibrate: no weights of {len(weighted)} sessions add up to the known totals of {', '.join(names)}. Name fewer "
         "columns, or download more details.",
@@ -50,12 +59,15 @@ def calibrate_weights(
     )
 
 
-def _indicators(weighted: pl.DataFrame, name: str) -> list[pl.Expr]:
-    """Return a numeric column as it is, and another one as a column of ones and zeros for each of its common values."""
+def _margins(weighted: pl.DataFrame, name: str) -> list[pl.Expr]:
+    """Return a numeric column as it is, and another one as the auxiliary of each of its common values."""
     if weighted.schema[name].is_numeric():
         return [pl.col(name).cast(pl.Float64).fill_null(0.0)]
     counts = weighted.group_by(name).len().filter(pl.col("len") >= _FEWEST).sort("len", name, descending=True)
     common = counts[name].to_list()
     if counts["len"].sum() == len(weighted):  # the other values add up to all but the first
         common = common[1:]
-    return [pl.col(name).eq_missing(pl.lit(value)).cast(pl.Float64).alias(f"{name}={value}") for value in common]
+    return [
+        (pl.col(name).eq_missing(pl.lit(value)).cast(pl.Float64) * pl.col(AUXILIARY)).alias(f"{name}={value}")
+        for value in common
+    ]

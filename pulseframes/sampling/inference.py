@@ -9,6 +9,8 @@ is weighted by a. If all fractions are equal, that is the textbook's n / (n - 1)
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import polars as pl
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 FEW: Final = 10
 #: A sum that fewer sessions than these contribute to is too uneven for Student's t.
 RARE: Final = 20
+#: The flags of figures to be taken as hints, whatever their intervals.
+DOUBTFUL: Final = ("few sessions", "few cases", "wrong design")
 #: The flag of details that were not sampled at random.
 NOT_DRAWN: Final = "not drawn"
 #: Relative differences below this are rounding.
@@ -57,23 +61,35 @@ class WeightedSample:
         The matrix that the weights were calibrated with, one row per session; by default, the auxiliary in a column per cell.
     confidence : float
         Confidence level of the intervals.
+    is_known : bool
+        Whether the auxiliary of every session of the population is known.
+    fits : bool
+        Whether the design is one for questions such as these: if not, the sample seldom has the sessions that matter most.
     """
 
-    def __init__(self, sessions: pl.DataFrame, *, calibration: Any = None, confidence: float = 0.95) -> None:
+    def __init__(
+        self,
+        sessions: pl.DataFrame,
+        *,
+        calibration: Any = None,
+        confidence: float = 0.95,
+        is_known: bool = True,
+        fits: bool = True,
+    ) -> None:
         np = numpy()
         self.weights: Vector = sessions[WEIGHT].to_numpy().astype(float)
         self._random: Vector = 1.0 - sessions[FRACTION].to_numpy().astype(float)
         self._groups = sessions[GROUP].rank("dense").to_numpy().astype(int) - 1
         self._confidence = confidence
+        self._is_known = is_known
+        self._fits = fits
+        auxiliary = sessions[AUXILIARY].to_numpy()
         if calibration is None:
-            auxiliary = sessions[AUXILIARY].to_numpy()
             cells = sessions[CELL].rank("dense").to_numpy().astype(int) - 1
             calibration = np.zeros((len(sessions), int(cells.max(initial=-1)) + 1))
             calibration[np.arange(len(sessions)), cells] = auxiliary
-            # Scaling to a total is a regression through the origin, with a variance in proportion to the auxiliary.
-            root = np.sqrt(np.divide(self.weights, auxiliary, out=np.zeros_like(self.weights), where=auxiliary > 0))
-        else:
-            root = np.sqrt(self.weights)
+        # Scaling to a total is a regression through the origin, with a variance in proportion to the auxiliary.
+        root = np.sqrt(np.divide(self.weights, auxiliary, out=np.zeros_like(self.weights), where=auxiliary > 0))
         self._known: Any = calibration
         self._slopes: Any = np.linalg.pinv(calibration * root[:, None]) * root
         self._uncertain = int((self._random > 0).sum())
@@ -102,6 +118,22 @@ class WeightedSample:
             float(self.weights @ values), self._linearised(values), values, rows, values, pool=everyone
         )
 
+    def total_of(self, values: Vector, rows: Vector, auxiliary: Vector, known: float) -> Estimate:
+        """Estimate the total of a group whose own auxiliary total is known, such as a country's page views: the ratio to it, scaled up.
+
+        ``auxiliary`` is that of the group's sessions, and 0 for others.
+        """
+        below = float(self.weights @ auxiliary)
+        if below == 0:
+            return self.total(values, rows)
+        ratio = float(self.weights @ values) / below
+        residuals = values - ratio * auxiliary
+        if ratio and float(abs(residuals).max()) <= _ROUNDING * float(abs(values).max()):
+            floor = 0.0 if (values >= 0).all() else -math.inf
+            return self._as_known(ratio * known, rows, floor, self._flag(rows, self._effective(abs(values))))
+        z = self._linearised(residuals) * (known / below)
+        return self._t_interval(ratio * known, z, values, rows, residuals, pool=auxiliary > 0)
+
     def share(self, cases: Vector, rows: Vector) -> Estimate:
         """Estimate the share of rows that are cases, with Wilson's interval for the effective number of rows."""
         below = float(self.weights @ rows)
@@ -127,37 +159,55 @@ class WeightedSample:
         return Estimate(known * share.estimate, error, *limits, self._effective(rows), share.flag)
 
     def quantile(self, probability: float, values: Vector, owners: NDArray[np.int64]) -> Estimate:
-        """Estimate a quantile of rows, with Woodruff's interval: that of the share below it, read off the distribution."""
+        """Estimate a quantile of rows. Its interval has the values at which the share of rows up to them may be the probability."""
         np = numpy()
         if not len(values):
             return _no_estimate()
-        order = np.argsort(values, kind="stable")
-        values, owners = values[order], owners[order]
+        distinct, inverse = np.unique(values, return_inverse=True)
         weights = self.weights[owners]
-        heights = np.cumsum(weights) / weights.sum()
-
-        def at(height: float) -> float:
-            return float(values[min(int(np.searchsorted(heights, height * (1 - _ROUNDING))), len(values) - 1)])
-
-        quantile = at(probability)
-        rows = self.cluster_totals(owners)
+        heights = np.cumsum(np.bincount(inverse, weights=weights)) / weights.sum()
+        position = min(int(np.searchsorted(heights, probability * (1 - _ROUNDING))), len(distinct) - 1)
+        quantile, rows = float(distinct[position]), self.cluster_totals(owners)
         if self.is_census:
             return self._without_error(quantile, rows)
-        below = self.cluster_totals(owners, (values <= quantile).astype(float))
-        share = float(self.weights @ below) / float(weights.sum())
-        error = math.sqrt(self._variance(self._linearised(below - share * rows) / float(weights.sum())))
-        number = self._effective_rows(probability, error, rows)
-        low, high = self._wilson(probability, error, rows)
-        # If even all of these rows would often lie on one side of the quantile, they show nothing of the other side.
-        tail = (1 - self._confidence) / 2
-        shown = self._shows_variance(rows)
-        floor = 0.0 if values[0] >= 0 else -math.inf
-        lower = at(low) if shown and (1 - probability) ** number <= tail else floor
-        upper = at(high) if shown and probability**number <= tail else math.inf
+        above = self.cluster_totals(owners, (values > quantile).astype(float))
+        cases = min(int((above > 0).sum()), int((rows > above).sum()))
+        lower, upper = 0.0 if distinct[0] >= 0 else -math.inf, math.inf
+        if self._shows_variance(rows):
+            lower, upper = self._quantile_limits(probability, distinct, inverse, owners, rows, (lower, upper))
         effective = self._effective(rows)
         error = (upper - lower) / 2 / self._t(effective - 1)
-        flag = self._flag(rows) or ("few sessions" if math.isinf(error) else None)
+        flag = self._flag(rows, cases) or ("few sessions" if math.isinf(error) else None)
         return Estimate(quantile, None if math.isinf(error) else error, lower, upper, effective, flag)
+
+    def _quantile_limits(
+        self,
+        probability: float,
+        distinct: Vector,
+        ranks: NDArray[np.int64],
+        owners: NDArray[np.int64],
+        rows: Vector,
+        widest: tuple[float, float],
+    ) -> tuple[float, float]:
+        """Return the first value up to which the share of rows may reach the probability, and the first up to which it certainly does.
+
+        A limit beside which there are no rows, or those of one session, shows nothing. Neighbours are between two limits, so that they differ.
+        """
+        numbers = range(len(distinct))
+
+        @cache
+        def limits(number: int) -> tuple[float, float]:
+            below = self.cluster_totals(owners, (ranks <= number).astype(float))
+            share = float(self.weights @ below) / float(self.weights @ rows)
+            error = math.sqrt(self._variance(self._linearised(below - share * rows) / float(self.weights @ rows)))
+            return self._wilson(share, error, rows)
+
+        low = bisect_left(numbers, True, key=lambda number: limits(number)[1] >= probability)
+        high = bisect_left(numbers, True, key=lambda number: limits(number)[0] >= probability)
+        if low == high:
+            low, high = low - 1, high + 1
+        beyond = len(set(owners[ranks > high].tolist())) > 1
+        return (float(distinct[low]) if low > 0 else widest[0]), (float(distinct[high]) if beyond else widest[1])
 
     def _t_interval(
         self, estimate: float, z: Vector, values: Vector, rows: Vector, residuals: Vector, *, pool: NDArray[np.bool_]
@@ -167,7 +217,7 @@ class WeightedSample:
         Sessions that do not differ (no residuals) show nothing of the others. If few sessions of the pool contribute to the sum, the
         limits are those of rare cases. If only sessions that were certain do, they show nothing of the others: no standard error.
         """
-        effective, flag = self._effective(rows), self._flag(rows, int((values != 0).sum()))
+        effective, flag = self._effective(rows), self._flag(rows, self._effective(abs(values)))
         if self.is_census:
             return self._without_error(estimate, rows)
         never_negative = bool((values >= 0).all())
@@ -178,8 +228,8 @@ class WeightedSample:
         parts = self._variance_parts(z)
         variance = float(parts.sum())
         if math.sqrt(variance) <= _ROUNDING * abs(estimate):
-            if ((values != 0) & (self._random > 0)).any():  # it is known, as the number of page views is
-                return self._without_error(float(f"{estimate:.12g}"), rows, flag)
+            if ((values != 0) & (self._random > 0)).any():
+                return self._as_known(float(f"{estimate:.12g}"), rows, floor, flag)
             lower = estimate if never_negative else floor
             upper = self._gamma_interval(estimate, 0.0, values > 0, pool)[1] if never_negative else math.inf
             return Estimate(estimate, None, lower, upper, effective, flag)
@@ -189,6 +239,23 @@ class WeightedSample:
         if never_negative and 0 < int((values != 0).sum()) < min(RARE, int(pool.sum()) / 2):
             lower, upper = self._gamma_interval(estimate, variance, values > 0, pool)
         return Estimate(estimate, math.sqrt(variance), lower, upper, effective, flag)
+
+    def _as_known(self, estimate: float, rows: Vector, floor: float, flag: str | None) -> Estimate:
+        """Return a total that agrees with a known one, such as the number of page views, in all sessions that were drawn.
+
+        It may differ in others: in as large a share of them as a sample in which none differs leaves possible. If the known total
+        lacks the counts of some sessions, nothing limits it.
+        """
+        unseen = self._wilson(0.0, 0.0, rows)[1]
+        upper = estimate / (1 - unseen) if self._is_known and unseen < 1 else math.inf
+        return Estimate(
+            estimate,
+            None,
+            max(floor, estimate * (1 - unseen)),
+            upper,
+            self._effective(rows),
+            flag or (None if self._is_known else "few cases"),
+        )
 
     def _gamma_interval(
         self, estimate: float, variance: float, cases: NDArray[np.bool_], pool: NDArray[np.bool_]
@@ -233,9 +300,13 @@ class WeightedSample:
         return effective_size(self.weights * rows)
 
     def _effective_rows(self, share: float, error: float, rows: Vector) -> float:
-        """Return how many independent rows would give the same precision of a share; at most Kish's number."""
-        most = effective_size(self.weights, rows)
-        return min(most, share * (1 - share) / error**2) if error > 0 and 0 < share < 1 else most
+        """Return how many independent rows would give the same precision of a share: at most Kish's number.
+
+        Without an error, rows show no more than their sessions do, which may be alike throughout.
+        """
+        if error > 0 and 0 < share < 1:
+            return min(effective_size(self.weights, rows), share * (1 - share) / error**2)
+        return self._effective(rows)
 
     def _wilson(self, share: float, error: float, rows: Vector) -> tuple[float, float]:
         t = self._t(self._effective(rows) - 1)
@@ -249,10 +320,14 @@ class WeightedSample:
 
         return float(t.ppf((1 + self._confidence) / 2, max(freedom, 1.0)))
 
-    def _flag(self, rows: Vector, cases: int = FEW) -> str | None:
-        if int((rows != 0).sum()) < FEW or self._effective(rows) < FEW:
+    def _flag(self, rows: Vector, cases: float = FEW) -> str | None:
+        """Return what makes a figure doubtful, given how many equal sessions would have as many cases as these."""
+        fewest = FEW * (1 - _ROUNDING)
+        if int((rows != 0).sum()) < FEW or self._effective(rows) < fewest:
             return "few sessions"
-        return "few cases" if cases < FEW else None
+        if cases < fewest:
+            return "few cases"
+        return None if self._fits else "wrong design"
 
 
 def numpy() -> Any:

@@ -121,7 +121,8 @@ def of_design(design: Design) -> pl.Expr:
 
 def probability() -> pl.Expr:
     """Return the inclusion probability of each session, by its size and rate."""
-    return (pl.col(SIZE) * pl.col(RATE)).clip(upper_bound=1.0).alias(PROBABILITY)
+    chance = pl.col(SIZE) * pl.col(RATE)
+    return pl.when(chance > 1 - _ROUNDING).then(1.0).otherwise(chance).alias(PROBABILITY)
 
 
 def stratum_rates(

@@ -50,6 +50,17 @@ def sample_worth(population: pl.DataFrame, members: pl.DataFrame, counts: pl.Exp
     return effective_size(weighted[WEIGHT] * weighted[AUXILIARY])
 
 
+def design_worth(population: pl.DataFrame, counts: pl.Expr) -> float:
+    """Return the effective size that a design gives to be expected, before a session is drawn, for a question as in ``sample_worth()``.
+
+    A ``uniform`` sample of a site where a few sessions have most page views is worth a handful of them.
+    """
+    some = population.filter(pl.col(PROBABILITY) > 0).with_columns(counts.cast(pl.Float64).alias(AUXILIARY))
+    squares = pl.col(AUXILIARY) ** 2 / pl.col(PROBABILITY)
+    total, variance = some.select(pl.col(AUXILIARY).sum(), squares.sum().alias("_squares")).row(0)
+    return float(total) ** 2 / float(variance) if variance else 0.0
+
+
 def effective_size(weights: Any, counts: Any = 1.0) -> float:
     """Return Kish's effective sample size, from an array or Series of weights, each of which occurs ``counts`` times."""
     squares = float((weights**2 * counts).sum())

@@ -6,6 +6,7 @@ two agree wherever both mean the same. Where they differ, they are meant to:
 - A session that was drawn with a chance of its own has a finite-population correction of its own here; svy has one a stratum. They
   agree where the chance is the same within a stratum, or next to nothing.
 - Weights are scaled to the known number of sessions, or of page views. svy says the same after ``calibrate()`` to these.
+- The total of a group that every summary knows, such as a country, is its mean times its known number of sessions or page views.
 - Intervals take their degrees of freedom from how evenly sessions share in the variance; svy from the number of sessions. So
   estimates and standard errors are compared, and Wilson's interval where all sessions have equal shares.
 """
@@ -30,15 +31,15 @@ CLOSE = 1e-9
 VIEWS = "page_view_count"
 
 
-def agrees(found: pl.DataFrame, expected: Any, *, by: str | None = None) -> None:
-    """Check estimates and standard errors against those of svy, group by group."""
+def agrees(found: pl.DataFrame, expected: Any, *, by: str | None = None, times: float = 1.0) -> None:
+    """Check estimates and standard errors against those of svy, group by group, times a known number."""
     theirs = expected.to_polars()
     if by is not None:
         found, theirs = (frame.sort(pl.col(by).cast(pl.String)) for frame in (found, theirs))
         assert found[by].cast(pl.String).to_list() == theirs[by].cast(pl.String).to_list()
     assert len(theirs) > 0
-    assert found["estimate"].to_list() == pytest.approx(theirs["est"].to_list(), rel=CLOSE)
-    assert found["standard_error"].to_list() == pytest.approx(theirs["se"].to_list(), rel=CLOSE)
+    assert found["estimate"].to_list() == pytest.approx((theirs["est"] * times).to_list(), rel=CLOSE)
+    assert found["standard_error"].to_list() == pytest.approx((theirs["se"] * times).to_list(), rel=CLOSE)
 
 
 def sessions_of(sample: pf.Sample) -> pl.DataFrame:
@@ -93,8 +94,9 @@ def test_estimates_for_parts_of_a_simple_random_sample_are_svys_domains() -> Non
     for country in ("US", "GB"):
         where = svy.col("country") == country
         asked = {"where": f"country = '{country}'"}
-        agrees(pf.estimate(sample, "total(error_count)", **asked, wide=True), theirs.total("error_count", where=where))
-        agrees(pf.estimate(sample, "mean(error_count)", **asked, wide=True), theirs.mean("error_count", where=where))
+        mean, known = theirs.mean("error_count", where=where), sample.population.filter(country=country).height
+        agrees(pf.estimate(sample, "mean(error_count)", **asked, wide=True), mean)
+        agrees(pf.estimate(sample, "total(error_count)", **asked, wide=True), mean, times=known)
 
 
 def test_nulls_are_ignored_as_svy_drops_them() -> None:
@@ -128,15 +130,11 @@ def test_a_stratified_sample_is_svys_with_a_correction_for_each_stratum() -> Non
     theirs = surveyed(rows, stratum="stratum").estimation
     agrees(pf.estimate(sample, "total(error_count)", wide=True), theirs.total("error_count"))
     agrees(pf.estimate(sample, "mean(error_count)", wide=True), theirs.mean("error_count"))
-    desktop = svy.col("country") == "US"
-    agrees(
-        pf.estimate(sample, "total(error_count)", where="country = 'US'", wide=True),
-        theirs.total("error_count", where=desktop),
-    )
-    agrees(
-        pf.estimate(sample, "mean(error_count)", where="country = 'US'", wide=True),
-        theirs.mean("error_count", where=desktop),
-    )
+    mean = theirs.mean("error_count", where=svy.col("country") == "US")
+    american = {"where": "country = 'US'", "wide": True}
+    agrees(pf.estimate(sample, "mean(error_count)", **american), mean)
+    known = sample.population.filter(country="US").height
+    agrees(pf.estimate(sample, "total(error_count)", **american), mean, times=known)
 
 
 # Clusters: sessions are drawn, page views are asked about

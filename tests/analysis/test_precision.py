@@ -93,7 +93,7 @@ def test_groups_without_a_forecast_are_named() -> None:
     said = str(some).splitlines()[-1]
     assert said.startswith("This needs at least ")
     assert said.endswith(f" Too few details for a forecast of {', '.join(unknown[:3])} and {len(unknown) - 3} more.")
-    enough = str(pf.plan_precision(sample_of(200), within=0.99, top=40)).splitlines()[-1]
+    enough = str(pf.plan_precision(sample_of(400), within=0.99, top=40)).splitlines()[-1]
     assert "The sample is precise enough for the other groups. Too few details for a forecast of " in enough
 
 
