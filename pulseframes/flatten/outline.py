@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import polars as pl
 
 from pulseframes.endpoints import Endpoint
 from pulseframes.errors import MalformedAnswer
-from pulseframes.flatten.fallback import FallbackReader, JsonObject, decode, read_value
+from pulseframes.flatten.assemble import flatten_answers
+from pulseframes.flatten.fallback import JsonObject, decode, read_value
 from pulseframes.flatten.raw_json import INT64
 from pulseframes.flatten.times import instants
 from pulseframes.tables import SESSIONS, Column
 
 _ID, _START, _STATUS = (SESSIONS[name] for name in ("session_id", "session_start", "status"))
+_WRITTEN: Final = "%Y-%m-%dT%H:%M:%S%.6fZ"
 _COLUMNS = (_ID, _START, _STATUS, SESSIONS["country"], SESSIONS["user_identifier"])
 
 
@@ -66,19 +68,17 @@ def read_outline(body: bytes, endpoint: Endpoint) -> Outline:
         ids, starts, statuses, countries, users = ([_value(row, column) for row in sessions] for column in _COLUMNS)
         total = answer.get(endpoint.total_key, 0)
         return Outline(ids, starts, statuses, total, countries, users, has_next=_has_next(answer, endpoint))
-    from pulseframes.flatten.shapes import SHAPES  # pyarrow takes as long to import as polars
-
-    reader = FallbackReader(SHAPES[endpoint.name])
-    reader.read(body, 0)
-    rejected = [row for row in reader.rejected if row["table"] == SESSIONS.name]
-    records = [*reader.rows[SESSIONS.name], *rejected]
+    # Python cannot decode it, so flattening tells: it reads sessions with a number of thousands of digits in an unknown field.
+    flat = flatten_answers([body], endpoint)
+    sessions, rejected = flat.frames[SESSIONS.name], flat.rejected.filter(table=SESSIONS.name)
+    nothing: list[str | None] = [None] * len(rejected)
     return Outline(
-        ids=[row["session_id"] for row in records],
-        start_texts=[row.get("session_start") for row in records],
-        statuses=[row.get("status") for row in records],
-        countries=[row.get("country") for row in records],
-        users=[row.get("user_identifier") for row in records],
-        total=reader.totals.get(0, 0),
+        ids=[*sessions["session_id"], *rejected["session_id"]],
+        start_texts=[*sessions["session_start"].dt.strftime(_WRITTEN), *nothing],
+        statuses=[*sessions["status"], *nothing],
+        countries=[*sessions["country"], *nothing],
+        users=[*sessions["user_identifier"], *nothing],
+        total=flat.totals[0] if flat.totals else 0,
     )
 
 
