@@ -98,12 +98,12 @@ def test_details_fall_only_to_the_window_and_add_to_those_in_the_lake(
 
 def test_the_text_names_months_details_and_intervals(lake: pf.Lake, run: Run) -> None:
     _, out, err = run(
-        "plan", lake.location, "--from", "2026-10-23", "--history", "3", "--measure", "p75(loading_time_ms)"
+        "plan", lake.location, "--from", "2026-10-23", "--history", "3", "--measure", "median(loading_time_ms)"
     )
     text = out + err
     assert "History: 3 days of 50 calls list all sessions and download " in text
     assert "2026-10: " in text
-    assert ", p75(loading_time_ms) ±" in text
+    assert ", median(loading_time_ms) ±" in text
 
 
 def test_without_a_sample_there_are_details_and_no_intervals(lake: pf.Lake, run: Run) -> None:
