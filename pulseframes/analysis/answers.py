@@ -24,6 +24,7 @@ from pulseframes.sampling.weights import design_worth, weigh
 from pulseframes.tables import ERRORS, PAGE_VIEWS, SESSIONS
 from pulseframes.tables.frames import SessionFrames
 
+_TOTAL: Final = "_total"
 #: What weights are scaled to the known total of; figures of pages and errors vary with the number of page views.
 _AUXILIARY: Final[dict[Level, pl.Expr]] = {
     "sessions": pl.lit(1.0),
@@ -126,8 +127,16 @@ class _Weighted(NamedTuple):
     vectors: WeightedSample
 
 
-#: By group: the auxiliary of each session of it, 0 for others, and its known total.
-_Known: TypeAlias = dict[tuple[Any, ...], tuple[Any, float]]
+class _Group(NamedTuple):
+    """The sessions of a group that responded: their positions and auxiliaries; and the known total of all its sessions."""
+
+    owners: pl.Series
+    auxiliaries: pl.Series
+    total: float
+
+
+#: By the values that groups are named by.
+_Known: TypeAlias = dict[tuple[Any, ...], _Group]
 
 
 def _estimated(questions: Sequence[Question], sample: Sample, weighted: _Weighted) -> list[pl.DataFrame]:
@@ -139,7 +148,8 @@ def _estimated(questions: Sequence[Question], sample: Sample, weighted: _Weighte
     for grouping in {question.grouping: None for question in questions}:
         those = rows_where(grouping.condition, rows)
         chosen[grouping] = those, groups_of(grouping.groups, those)
-    known = {grouping: _known_totals(grouping, weighted) for grouping in chosen}
+    totalled = {question.grouping for question in questions if question.measure.kind in ("total", "sessions")}
+    known = {grouping: _known_totals(grouping, weighted) if grouping in totalled else {} for grouping in chosen}
     return [
         _estimate(
             question.measure,
@@ -159,16 +169,12 @@ def _known_totals(grouping: Grouping, weighted: _Weighted) -> _Known:
         return {}
     names = [group.meta.output_name() for group in grouping.groups]
     everyone, drawn = (_by_group(frame.with_row_index(OWNER), grouping) for frame in weighted[:2])
-    totals = (
-        everyone.group_by(names).agg(pl.col(AUXILIARY).sum()) if names else everyone.select(pl.col(AUXILIARY).sum())
-    )
-    known: _Known = {}
-    for *key, total in totals.select(*names, AUXILIARY).iter_rows():
-        of_group = (pl.col(name).eq_missing(pl.lit(value)) for name, value in zip(names, key, strict=True))
-        those = drawn.filter(pl.all_horizontal(pl.lit(value=True), *of_group))
-        values = weighted.vectors.cluster_totals(those[OWNER].to_numpy(), those[AUXILIARY].to_numpy())
-        known[tuple(key)] = values, float(total)
-    return known
+    if not names:
+        return {(): _Group(drawn[OWNER], drawn[AUXILIARY], float(everyone[AUXILIARY].sum()))}
+    totals = everyone.group_by(names).agg(pl.col(AUXILIARY).sum().alias(_TOTAL))
+    drawn = drawn.join(totals, on=names, how="left", nulls_equal=True, maintain_order="left")
+    groups = drawn.partition_by(names, as_dict=True)  # of the sample only: a site may have a million users
+    return {key: _Group(part[OWNER], part[AUXILIARY], part[_TOTAL][0]) for key, part in groups.items()}
 
 
 def _by_group(sessions: pl.DataFrame, grouping: Grouping) -> pl.DataFrame:
@@ -224,16 +230,15 @@ def _estimate(measure: Measure, values: pl.DataFrame, weighted: WeightedSample, 
     return pl.DataFrame(figures, schema={**{name: values.schema[name] for name in names}, **RESULT}, orient="row")
 
 
-def _figure(
-    measure: Measure, rows: pl.DataFrame, weighted: WeightedSample, known: tuple[Any, float] | None
-) -> tuple[object, ...]:
+def _figure(measure: Measure, rows: pl.DataFrame, weighted: WeightedSample, known: _Group | None) -> tuple[object, ...]:
     owners, values = rows[OWNER].to_numpy(), rows[VALUE].to_numpy()
     totals, counts = weighted.cluster_totals(owners, values), weighted.cluster_totals(owners)
     match measure.kind:
         case "sessions" if not measure.columns:
             figure = weighted.number(counts)
         case "total" | "sessions" if known is not None:
-            figure = weighted.total_of(totals, counts, *known)
+            group = weighted.cluster_totals(known.owners.to_numpy(), known.auxiliaries.to_numpy())
+            figure = weighted.total_of(totals, counts, group, known.total)
         case "total" | "sessions":
             figure = weighted.total(totals, counts)
         case "mean":

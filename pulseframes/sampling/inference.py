@@ -83,7 +83,8 @@ class WeightedSample:
         self._confidence = confidence
         self._is_known = is_known
         self._fits = fits
-        auxiliary = sessions[AUXILIARY].to_numpy()
+        self._auxiliary: Vector = sessions[AUXILIARY].to_numpy().astype(float)
+        auxiliary, self._is_calibrated = self._auxiliary, calibration is not None
         if calibration is None:
             cells = sessions[CELL].rank("dense").to_numpy().astype(int) - 1
             calibration = np.zeros((len(sessions), int(cells.max(initial=-1)) + 1))
@@ -128,9 +129,8 @@ class WeightedSample:
             return self.total(values, rows)
         ratio = float(self.weights @ values) / below
         residuals = values - ratio * auxiliary
-        if ratio and float(abs(residuals).max()) <= _ROUNDING * float(abs(values).max()):
-            floor = 0.0 if (values >= 0).all() else -math.inf
-            return self._as_known(ratio * known, rows, floor, self._flag(rows, self._effective(abs(values))))
+        if numpy().array_equal(values, auxiliary) and not self.is_census:
+            return self._as_known(known, rows, self._flag(rows, self._effective(values)))
         z = self._linearised(residuals) * (known / below)
         return self._t_interval(ratio * known, z, values, rows, residuals, pool=auxiliary > 0)
 
@@ -229,7 +229,9 @@ class WeightedSample:
         variance = float(parts.sum())
         if math.sqrt(variance) <= _ROUNDING * abs(estimate):
             if ((values != 0) & (self._random > 0)).any():
-                return self._as_known(float(f"{estimate:.12g}"), rows, floor, flag)
+                if self._is_calibrated or numpy().array_equal(values, self._auxiliary):
+                    return self._as_known(float(f"{estimate:.12g}"), rows, flag)
+                return Estimate(estimate, None, floor, math.inf, effective, flag or "few cases")
             lower = estimate if never_negative else floor
             upper = self._gamma_interval(estimate, 0.0, values > 0, pool)[1] if never_negative else math.inf
             return Estimate(estimate, None, lower, upper, effective, flag)
@@ -240,8 +242,8 @@ class WeightedSample:
             lower, upper = self._gamma_interval(estimate, variance, values > 0, pool)
         return Estimate(estimate, math.sqrt(variance), lower, upper, effective, flag)
 
-    def _as_known(self, estimate: float, rows: Vector, floor: float, flag: str | None) -> Estimate:
-        """Return a total that agrees with a known one, such as the number of page views, in all sessions that were drawn.
+    def _as_known(self, estimate: float, rows: Vector, flag: str | None) -> Estimate:
+        """Return a number, as of page views, that is the summary's in all sessions that were drawn, or is calibrated to.
 
         It may differ in others: in as large a share of them as a sample in which none differs leaves possible. If the known total
         lacks the counts of some sessions, nothing limits it.
@@ -251,7 +253,7 @@ class WeightedSample:
         return Estimate(
             estimate,
             None,
-            max(floor, estimate * (1 - unseen)),
+            estimate * (1 - unseen),
             upper,
             self._effective(rows),
             flag or (None if self._is_known else "few cases"),

@@ -160,3 +160,18 @@ def test_the_total_of_a_group_uses_what_the_summaries_know_of_it() -> None:
     row = asked(site.sample(60), "total(loading_time_ms)", where="country = 'NZ'")
     other = asked(site.sample(60), "total(loading_time_ms)", where="country = 'NZ' AND view_index >= 0")
     assert row["upper"] - row["lower"] < 0.8 * (other["upper"] - other["lower"])
+
+
+def test_equal_load_times_show_nothing_of_others_whatever_is_asked_of_them() -> None:
+    alike = Site([[1_200] * (1 + number % 4) for number in range(300)], country=["NZ"] * 300)
+    for measure in ("mean(loading_time_ms)", "total(loading_time_ms)", "p75(loading_time_ms)"):
+        for where in (None, "country = 'NZ'"):
+            row = asked(alike.sample(45), measure, where=where)
+            assert (row["upper"], row["flag"] is not None) == (float("inf"), True)
+
+
+def test_a_group_may_be_each_of_very_many_users() -> None:
+    site = Site([[900]] * 30_000, user_id=list(range(30_000)))
+    found = pf.estimate(site.sample(40), "total(loading_time_ms)", of="page_views", by="user_id", wide=True)
+    assert len(found) == 40
+    assert (found["upper"] == float("inf")).all()
