@@ -263,13 +263,13 @@ class WeightedSample:
         self, estimate: float, variance: float, cases: NDArray[np.bool_], pool: NDArray[np.bool_]
     ) -> tuple[float, float]:
         """Return the gamma limits of a sum of few cases (Fay and Feuer); the next case may have any weight (Tiwari et al.)."""
-        from scipy.stats import chi2
+        from scipy.special import gammaincinv
 
         tail = (1 - self._confidence) / 2
         unseen = self.weights[pool] * estimate / float(self.weights[cases].sum())
-        lower = variance / 2 / estimate * chi2.ppf(tail, 2 * estimate**2 / variance) if variance else estimate
+        lower = variance / estimate * gammaincinv(estimate**2 / variance, tail) if variance else estimate
         centre, spread = estimate + float(unseen.mean()), variance + float((unseen**2).mean())
-        upper = spread / 2 / centre * chi2.ppf(1 - tail, 2 * centre**2 / spread)
+        upper = spread / centre * gammaincinv(centre**2 / spread, 1 - tail)
         return float(min(lower, estimate)), float(max(upper, estimate))
 
     def _without_error(self, value: float, rows: Vector, flag: str | None = None) -> Estimate:
@@ -318,9 +318,9 @@ class WeightedSample:
         return max(0.0, min(share, middle - half)), min(1.0, max(share, middle + half))
 
     def _t(self, freedom: float) -> float:
-        from scipy.stats import t
+        from scipy.special import stdtrit
 
-        return float(t.ppf((1 + self._confidence) / 2, max(freedom, 1.0)))
+        return float(stdtrit(max(freedom, 1.0), (1 + self._confidence) / 2))
 
     def _flag(self, rows: Vector, cases: float = FEW) -> str | None:
         """Return what makes a figure doubtful, given how many equal sessions would have as many cases as these."""
@@ -336,7 +336,7 @@ def numpy() -> Any:
     """Return NumPy, which comes with the extra ``stats``; raise ``ImportError`` if that is not installed."""
     try:
         import numpy as np
-        import scipy.stats  # noqa: F401  needed later: better to fail here
+        import scipy.special  # noqa: F401  needed later: better to fail here
     except ImportError:
         raise ImportError("Estimates need SciPy: pip install 'pulseframes[stats]'") from None
     return np
