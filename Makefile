@@ -14,7 +14,7 @@ FAST := $(addprefix tests/,test_query.py test_windows.py test_random.py contract
 # Other Pythons that the package supports and that run here: a version manager may have a command that does not.
 PYTHONS := $(foreach version,3.12 3.13,$(if $(shell python$(version) -c "print(1)" 2>/dev/null),$(version)))
 
-.PHONY: demo test lint types docs wheel dist lowest pythons tests browser format contracts notebooks picture cassettes soak bench bench-check lock clean
+.PHONY: demo test lint types docs wheel dist lowest pythons tests browser format contracts notebooks picture cassettes soak bench bench-check bench-sampling lock clean
 
 demo: $(VENV)/.demo
 	mkdir -p build
@@ -108,6 +108,10 @@ bench: $(VENV)-bench/.installed
 # Fails if a ratio of speeds has become worse than in benchmarks/results.json.
 bench-check: $(VENV)-bench/.installed
 	$(VENV)-bench/bin/python benchmarks/check.py $(BENCH)
+
+# Coverage, bias and width of estimates, for docs/explanation/sampling.md; about 25 minutes. `make bench-sampling BENCH="--only shop"` runs one kind.
+bench-sampling: $(VENV)/.installed
+	$(BIN)/python benchmarks/sampling.py $(BENCH)
 
 # Pins what the targets install. The lock files name no host.
 lock:

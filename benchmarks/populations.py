@@ -19,6 +19,7 @@ times are null.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Collection
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any, Final, Literal, TypeAlias, get_args
@@ -130,18 +131,19 @@ def sample_of(
     """Draw a sample of a population: N details, less those that are lost. ``population`` is passed on to ``make()``."""
     summaries, details = make(kind, **population)
     chosen = pf.choose_details(summaries, calls, design=design, seed=seed, strata=strata)
-    ids = pl.Series([*{*chosen["session_id"]} - lost(kind, **population)], dtype=pl.Int64)
-    received = pf.SessionFrames(
-        *(frame.filter(pl.col("session_id").is_in(ids.implode())) for frame in details.tables().values())
-    )
+    names = (strata,) if isinstance(strata, str) else tuple(strata or ())
+    return received(summaries, details, chosen, pf.Design(design, seed, names), lost(kind, **population))
+
+
+def received(
+    summaries: pl.DataFrame, details: pf.SessionFrames, chosen: pl.DataFrame, design: Any, gone: Collection[int] = ()
+) -> pf.Sample:
+    """Return a sample of chosen sessions, with their details except those that are gone."""
+    ids = pl.Series([*{*chosen["session_id"]}.difference(gone)], dtype=pl.Int64).implode()
+    came = pf.SessionFrames(*(frame.filter(pl.col("session_id").is_in(ids)) for frame in details.tables().values()))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", pf.IncompleteWarning)  # about the lost ones
-        return pf.Sample.of_frames(
-            summaries,
-            chosen,
-            received,
-            design=pf.Design(design, seed, (strata,) if isinstance(strata, str) else tuple(strata or ())),
-        )
+        warnings.simplefilter("ignore", pf.IncompleteWarning)  # about those that are gone
+        return pf.Sample.of_frames(summaries, chosen, came, design=design)
 
 
 def truth(details: pf.SessionFrames, measures: Any, **question: Any) -> pl.DataFrame:
