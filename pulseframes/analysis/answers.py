@@ -14,9 +14,9 @@ from pulseframes.analysis.page_template import with_page_template
 from pulseframes.analysis.sample import Sample
 from pulseframes.analysis.stored import StoredDetails
 from pulseframes.sampling.calibration import calibrate_weights
-from pulseframes.sampling.columns import AUXILIARY, BASE, OWNER, RESULT, VALUE, VIEWS
+from pulseframes.sampling.columns import AUXILIARY, BASE, ERROR_PARTS, OWNER, RESULT, VALUE, VIEWS
 from pulseframes.sampling.design import SUMMARY_COLUMNS
-from pulseframes.sampling.inference import FEW, WeightedSample
+from pulseframes.sampling.inference import FEW, Estimate, WeightedSample
 from pulseframes.sampling.measures import Measure, groups_of, is_infinite, refuse_infinite, rows_where, values_of
 from pulseframes.sampling.questions import Grouping, Level, Question
 from pulseframes.sampling.tallies import Counts, Tally
@@ -25,6 +25,7 @@ from pulseframes.tables import ERRORS, PAGE_VIEWS, SESSIONS
 from pulseframes.tables.frames import SessionFrames
 
 _TOTAL: Final = "_total"
+_LIST: Final = pl.List(pl.Float64)
 #: What weights are scaled to the known total of; figures of pages and errors vary with the number of page views.
 _AUXILIARY: Final[dict[Level, pl.Expr]] = {
     "sessions": pl.lit(1.0),
@@ -39,8 +40,12 @@ def answers(
     *,
     margins: Sequence[str] = (),
     confidence: float = 0.95,
+    with_errors: bool = False,
 ) -> list[pl.DataFrame]:
-    """Answer questions as a wide ``estimate()`` does: those that need only summaries from the sample under True, others from that under False."""
+    """Answer questions as a wide ``estimate()`` does: those that need only summaries from the sample under True, others from that under False.
+
+    With their errors, estimates have an additional column, ``_error_parts``. All of one sample list the same sessions in it.
+    """
     alike = defaultdict(list)  # their rows and weights are the same
     for position, question in enumerate(questions):
         scaled_to = question.level if is_census(samples[question.is_exact]) else question.scaled_to
@@ -50,8 +55,10 @@ def answers(
         some, sample = [questions[position] for position in positions], samples[is_exact]
         if isinstance(sample, StoredDetails) or sample.is_census:
             parts = _counted(some, sample)
+            if with_errors:
+                parts = [part.with_columns(pl.lit(None, _LIST).alias(ERROR_PARTS)) for part in parts]
         else:
-            parts = _estimated(some, sample, _weighted(sample, scaled_to, margins, confidence))
+            parts = _estimated(some, sample, _weighted(sample, scaled_to, margins, confidence), with_errors=with_errors)
         found |= dict(zip(positions, parts, strict=True))
     return [found[position] for position in sorted(found)]
 
@@ -139,7 +146,9 @@ class _Group(NamedTuple):
 _Known: TypeAlias = dict[tuple[Any, ...], _Group]
 
 
-def _estimated(questions: Sequence[Question], sample: Sample, weighted: _Weighted) -> list[pl.DataFrame]:
+def _estimated(
+    questions: Sequence[Question], sample: Sample, weighted: _Weighted, *, with_errors: bool
+) -> list[pl.DataFrame]:
     """Return the estimates of questions about the same rows, from the sessions that responded and their weights."""
     columns = set[str]().union(*(question.columns for question in questions))
     owners = weighted.sessions.select("session_id").with_row_index(OWNER)
@@ -156,6 +165,7 @@ def _estimated(questions: Sequence[Question], sample: Sample, weighted: _Weighte
             values_of(question.measure, *chosen[question.grouping]),
             weighted.vectors,
             known[question.grouping],
+            with_errors=with_errors,
         )
         for question in questions
     ]
@@ -220,17 +230,27 @@ def _rows(details: SessionFrames, sessions: pl.DataFrame, level: Level, columns:
     return rows
 
 
-def _estimate(measure: Measure, values: pl.DataFrame, weighted: WeightedSample, known: _Known) -> pl.DataFrame:
+def _estimate(
+    measure: Measure, values: pl.DataFrame, weighted: WeightedSample, known: _Known, *, with_errors: bool
+) -> pl.DataFrame:
     """Estimate a measure for each group."""
     refuse_infinite(measure, values.select(is_infinite().sum()).item())
     names = [name for name in values.columns if name not in {OWNER, VALUE, BASE}]
     values = values.sort(names) if names else values
     parts = values.partition_by(names, as_dict=True, maintain_order=True) if names else {(): values}
-    figures = [(*key, measure.text, *_figure(measure, part, weighted, known.get(key))) for key, part in parts.items()]
-    return pl.DataFrame(figures, schema={**{name: values.schema[name] for name in names}, **RESULT}, orient="row")
+    rows, errors = list[tuple[object, ...]](), list[object]()
+    for key, part in parts.items():
+        figure, sessions = _figure(measure, part, weighted, known.get(key))
+        rows.append((*key, measure.text, *figure[:4], sessions, figure.effective_sessions, figure.flag))
+        errors.append(None if figure.errors is None or not with_errors else figure.errors.tolist())
+    found = pl.DataFrame(rows, schema={**{name: values.schema[name] for name in names}, **RESULT}, orient="row")
+    return found.with_columns(pl.Series(ERROR_PARTS, errors, _LIST)) if with_errors else found
 
 
-def _figure(measure: Measure, rows: pl.DataFrame, weighted: WeightedSample, known: _Group | None) -> tuple[object, ...]:
+def _figure(
+    measure: Measure, rows: pl.DataFrame, weighted: WeightedSample, known: _Group | None
+) -> tuple[Estimate, int]:
+    """Return a figure of some rows, and the number of sessions that have them."""
     owners, values = rows[OWNER].to_numpy(), rows[VALUE].to_numpy()
     totals, counts = weighted.cluster_totals(owners, values), weighted.cluster_totals(owners)
     match measure.kind:
@@ -247,4 +267,4 @@ def _figure(measure: Measure, rows: pl.DataFrame, weighted: WeightedSample, know
             figure = weighted.share(totals, counts)
         case "quantile":
             figure = weighted.quantile(measure.probability, values, owners)
-    return (*figure[:4], int((counts > 0).sum()), figure.effective_sessions, figure.flag)
+    return figure, int((counts > 0).sum())

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
 import polars as pl
 
 from pulseframes._arguments import check_flag
 from pulseframes.analysis.details import Details, is_census
-from pulseframes.analysis.estimate import Source, estimate, with_limits
+from pulseframes.analysis.estimate import Asked, Source, check_confidence, estimate, with_limits
 from pulseframes.errors import InvalidQuery
-from pulseframes.query import DateLike
-from pulseframes.sampling.columns import RESULT, rounded
+from pulseframes.query import DateLike, parse_window
+from pulseframes.sampling.columns import ERROR_PARTS, rounded
 from pulseframes.sampling.design import Design
 from pulseframes.sampling.measures import expression
 from pulseframes.sampling.questions import Level, Names, parse_measures
 
 #: The probability of calling a group the largest that is not.
 _ERROR: Final = 0.05
+#: A correlation that is nearer to 1 is 1.
+_ROUNDING: Final = 1e-9
+_CORRELATION: Final = "_correlation"
 
 
 def compare(
@@ -36,9 +39,13 @@ def compare(
 ) -> pl.DataFrame:
     """Compare measures between two windows or two segments, with the interval of their difference. Costs no call.
 
-    The interval is computed from both figures' own intervals (MOVER), as for independent samples. Windows that do not overlap are
-    independent; segments of one window, not quite. Means of page views that share sessions vary together, so the interval is
-    slightly too wide. Counts and totals of segments that add up to a known whole vary inversely, so it is slightly too narrow.
+    The interval is computed from both figures' own intervals and their correlation (MOVER). Windows that do not overlap are
+    independent. Segments of one sample may share sessions, or make up a known whole: their correlation is that of the linearised
+    errors, session by session. So a part can be compared with the whole or with the rest. Windows that overlap are compared as segments
+    of both together.
+
+    Each row is a test. With k rows of which the difference is estimated, their intervals have a confidence of 1 - (1 - confidence) / k
+    (Bonferroni), so all of them hold at once with the confidence asked for, and ``differs`` is wrong in no row.
 
     Parameters
     ----------
@@ -51,8 +58,10 @@ def compare(
         Two windows, each a pair of dates, from and to; UTC.
     segments : sequence of two str or polars.Expr, or None
         Two conditions, in SQL: ``["country = 'NZ'", "country <> 'NZ'"]``.
-    by, where, design, confidence, wide
+    by, where, design, wide
         As for ``estimate()``.
+    confidence : float
+        Confidence level: of the intervals of ``first`` and ``second`` each, and of those of all differences at once.
 
     Returns
     -------
@@ -77,6 +86,8 @@ def compare(
 
     References
     ----------
+    Zou, G. Y. (2007). Toward using confidence intervals to compare correlations. Psychological Methods 12(4), 399-413.
+
     Zou, G. Y. and Donner, A. (2008). Construction of confidence limits about effect measures: A general approach. Statistics in
     Medicine 27(10), 1693-1702.
 
@@ -88,12 +99,16 @@ def compare(
     >>> change = pf.compare("lake", ["count()", "median(loading_time_ms)"], windows=windows, by="platform_name")
     """
     check_flag("wide", wide)
+    check_confidence(confidence)
     distinct = list(dict.fromkeys(measure.text for measure in parse_measures(measures)))
+    options, conditions = _two_parts(windows, segments, where)
+    asked = [
+        Asked.of(source, distinct, [(by, condition) for condition in conditions], design=design, **option)
+        for option in options
+    ]
+    is_one_sample = len(asked) == 1
     found = differences(
-        *(
-            estimate(source, distinct, by=by, design=design, confidence=confidence, wide=True, **part)
-            for part in _two_parts(windows, segments, where)
-        )
+        lambda level: [part for some in asked for part in some.answered(level, with_errors=is_one_sample)], confidence
     )
     if wide:
         return found
@@ -102,9 +117,22 @@ def compare(
     return rounded(found, *with_limits("difference"), "first", "second").select(columns)
 
 
-def differences(first: pl.DataFrame, second: pl.DataFrame) -> pl.DataFrame:
-    """Return the differences of two wide results of ``estimate()``, as a wide ``compare()`` does."""
-    groups = first.columns[: -len(RESULT)]
+def differences(both: Callable[[float], Sequence[pl.DataFrame]], confidence: float = 0.95) -> pl.DataFrame:
+    """Return the differences of two wide results of ``estimate()``, as a wide ``compare()`` does.
+
+    ``both`` returns them, given the confidence level of their intervals. If they are of one sample, they have their errors as well.
+    """
+    found = _differences(*both(confidence))
+    tests = int((found["difference_lower"] < found["difference_upper"]).sum())
+    if tests <= 1:
+        return found
+    at_once = _differences(*both(1 - (1 - confidence) / tests))
+    return found.with_columns(at_once.select("difference_lower", "difference_upper", "differs"))
+
+
+def _differences(first: pl.DataFrame, second: pl.DataFrame) -> pl.DataFrame:
+    """Return the differences of two results, with intervals of the same confidence."""
+    groups = first.columns[: first.columns.index("measure")]
     both = first.join(
         second,
         on=[*groups, "measure"],
@@ -114,9 +142,10 @@ def differences(first: pl.DataFrame, second: pl.DataFrame) -> pl.DataFrame:
         nulls_equal=True,
         maintain_order="left_right",
     )
+    both = both.with_columns((_correlation() if ERROR_PARTS in both.columns else pl.lit(0.0)).alias(_CORRELATION))
     a, b = pl.col("estimate"), pl.col("estimate_second")
-    below = ((b - pl.col("lower_second")) ** 2 + (pl.col("upper") - a) ** 2).sqrt()
-    above = ((pl.col("upper_second") - b) ** 2 + (a - pl.col("lower")) ** 2).sqrt()
+    below = _combined(b - pl.col("lower_second"), pl.col("upper") - a)
+    above = _combined(pl.col("upper_second") - b, a - pl.col("lower"))
     figures = {
         "first": (a, pl.col("lower"), pl.col("upper")),
         "second": (b, pl.col("lower_second"), pl.col("upper_second")),
@@ -136,6 +165,25 @@ def differences(first: pl.DataFrame, second: pl.DataFrame) -> pl.DataFrame:
         sessions_second=pl.col("sessions_second").fill_null(0),
         flag=pl.coalesce("flag", "flag_second"),
     )
+
+
+def _correlation() -> pl.Expr:
+    """Return the correlation of two estimates of one sample.
+
+    Where one has no variance, or they do not differ in any session, the sample does not show it: the least favourable is assumed.
+    """
+    first, second = pl.col(ERROR_PARTS), pl.col(f"{ERROR_PARTS}_second")
+    variances = (first * first).list.sum(), (second * second).list.sum()
+    correlation = (first * second).list.sum() / (variances[0] * variances[1]).sqrt()
+    is_known = (pl.min_horizontal(variances) > 0) & (correlation < 1 - _ROUNDING)
+    return pl.when(is_known).then(correlation.clip(-1.0, 1.0)).otherwise(-1.0)
+
+
+def _combined(first: pl.Expr, second: pl.Expr) -> pl.Expr:
+    """Return the distance of a difference to its limit, from those of both figures to theirs."""
+    is_finite = first.is_finite() & second.is_finite()
+    square = first**2 + second**2 - 2 * pl.col(_CORRELATION) * first * second
+    return pl.when(is_finite).then(square.clip(lower_bound=0.0).sqrt()).otherwise(first + second)
 
 
 class Largest(NamedTuple):
@@ -213,8 +261,11 @@ def _two_parts(
     windows: Sequence[tuple[DateLike, DateLike]] | None,
     segments: Sequence[str | pl.Expr] | None,
     where: str | pl.Expr | None,
-) -> list[dict[str, Any]]:
-    """Return the options of both estimates; raise ``InvalidQuery`` unless they are two windows or two segments."""
+) -> tuple[list[dict[str, Any]], list[str | pl.Expr | None]]:
+    """Return the times of one or two samples, and the conditions of the estimates of each.
+
+    Raises ``InvalidQuery`` unless they are two windows or two segments.
+    """
     given = windows if segments is None else segments
     is_pair = isinstance(given, Sequence) and not isinstance(given, str) and len(given) == 2  # noqa: PLR2004  a pair
     if not is_pair or None not in (windows, segments):
@@ -228,8 +279,13 @@ def _two_parts(
                 "windows must be two pairs of dates, such as [('2026-11-01', '2026-11-08'), ('2026-11-08', '2026-11-15')].",
                 argument="windows",
             )
-        return [{"date_from": start, "date_to": end, "where": where} for start, end in windows]
-    conditions = [expression(segment, "segments") for segment in segments or ()]
+        both = [parse_window(*window) for window in windows]
+        if max(start for start, _ in both) >= min(end for _, end in both):
+            return [{"date_from": start, "date_to": end} for start, end in windows], [where]
+        time = {"date_from": min(start for start, _ in both), "date_to": max(end for _, end in both)}
+        conditions = [pl.col("session_start").is_between(*window, closed="left") for window in both]
+    else:
+        time, conditions = {}, [expression(segment, "segments") for segment in segments or ()]
     if where is not None:
         conditions = [condition & expression(where, "where") for condition in conditions]
-    return [{"where": condition} for condition in conditions]
+    return [time], [*conditions]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TypeAlias
+from typing import NamedTuple, Self, TypeAlias
 
 import polars as pl
 
@@ -121,29 +121,66 @@ def estimate(
     >>> pf.estimate("lake", "count()", by="country").columns[:3]
     ['country', 'measure', 'estimate']
     """
-    numpy()
     check_flag("wide", wide)
+    check_confidence(confidence)
+    asked = Asked.of(source, measures, [(by, where)], of, date_from, date_to, design, calibrate)
+    [found] = asked.answered(confidence)
+    return found if wide else rounded(found, "estimate", "lower", "upper").drop(*{*RESULT} - {*NARROW})
+
+
+class Asked(NamedTuple):
+    """Measures by several groups and conditions, one after the other, and the samples that answer them."""
+
+    samples: Mapping[bool, Details]
+    questions: Sequence[Question]
+    groupings: int = 1
+    margins: Sequence[str] = ()
+
+    @classmethod
+    def of(
+        cls,
+        source: Source,
+        measures: str | Iterable[str],
+        groupings: Sequence[tuple[Names | None, str | pl.Expr | None]],
+        of: Level | None = None,
+        date_from: DateLike | None = None,
+        date_to: DateLike | None = None,
+        design: Design | str | None = None,
+        calibrate: str | Iterable[str] = (),
+    ) -> Self:
+        """Parse a user's arguments, and read the samples."""
+        numpy()
+        margins, parsed = parse_margins(calibrate), parse_measures(measures)
+        asked = [Grouping.parse(by, where) for by, where in groupings]
+        questions = [Question.of(measure, grouping, of) for grouping in asked for measure in parsed]
+        opened = open_source(source, date_from, date_to, design)
+        samples = _samples(opened, date_from, date_to, design, questions, margins)
+        return cls(samples, questions, len(groupings), margins)
+
+    def answered(self, confidence: float = 0.95, *, with_errors: bool = False) -> list[pl.DataFrame]:
+        """Return a wide result of ``estimate()`` for each grouping; the rows are read once."""
+        found = answers(
+            self.samples, self.questions, margins=self.margins, confidence=confidence, with_errors=with_errors
+        )
+        size = len(found) // self.groupings
+        return [pl.concat(found[n : n + size], how="vertical_relaxed") for n in range(0, len(found), size)]
+
+
+def check_confidence(confidence: float) -> None:
+    """Raise ``InvalidQuery`` for a confidence level that is none."""
     if not isinstance(confidence, float) or not 0 < confidence < 1:
         raise InvalidQuery(
             f"confidence must be between 0 and 1, such as 0.95, not {confidence!r}.", argument="confidence"
         )
-    grouping, margins = Grouping.parse(by, where), parse_margins(calibrate)
-    questions = [Question.of(measure, grouping, of) for measure in parse_measures(measures)]
-    samples = _samples(open_source(source, date_from, date_to, design), date_from, date_to, design, questions, margins)
-    found = pl.concat(answers(samples, questions, margins=margins, confidence=confidence), how="vertical_relaxed")
-    return found if wide else rounded(found, "estimate", "lower", "upper").drop(*{*RESULT} - {*NARROW})
 
 
 def estimates(
     sample: Details, measures: Iterable[str], groupings: Sequence[tuple[Names, str | pl.Expr | None]], of: Level
 ) -> list[pl.DataFrame]:
     """Return the wide results of ``estimate()`` by several groups and conditions, for which the rows are read once."""
-    asked = [Grouping.parse(by, where) for by, where in groupings]
-    parsed = parse_measures(measures)
+    asked, parsed = [Grouping.parse(by, where) for by, where in groupings], parse_measures(measures)
     questions = [Question.of(measure, grouping, of) for grouping in asked for measure in parsed]
-    found = answers({False: sample, True: sample}, questions)
-    size = len(parsed)
-    return [pl.concat(found[n : n + size], how="vertical_relaxed") for n in range(0, len(found), size)]
+    return Asked({False: sample, True: sample}, questions, len(groupings)).answered()
 
 
 def open_source(

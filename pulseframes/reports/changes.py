@@ -12,7 +12,7 @@ from typing import Any, Final
 from pulseframes._text import format_count, format_percent, format_range, format_seconds
 from pulseframes.analysis.compare import differences
 from pulseframes.analysis.details import Details, sample_or_details, sizes_of
-from pulseframes.analysis.estimate import estimate
+from pulseframes.analysis.estimate import Asked
 from pulseframes.errors import InvalidQuery
 from pulseframes.lake import Lake
 from pulseframes.reports.coverage import Counts, Coverage, read_coverage
@@ -109,8 +109,9 @@ def _figures(
     earlier = sample_or_details(lake, *window, design)
     if not (sample.is_drawn and earlier.is_drawn):
         return {}, f"Load times, ratings and errors cannot be compared: {_NOT_DRAWN}"
-    both = (estimate(details, [LOAD, POOR, FAILING], wide=True) for details in (earlier, sample))
-    return {row["measure"]: row for row in differences(*both).to_dicts()}, None
+    asked = [Asked.of(details, [LOAD, POOR, FAILING], [(None, None)]) for details in (earlier, sample)]
+    found = differences(lambda confidence: [part for some in asked for part in some.answered(confidence)])
+    return {row["measure"]: row for row in found.to_dicts()}, None
 
 
 _NOT_DRAWN: Final = "details of one of the two periods were not sampled at random."
@@ -167,7 +168,8 @@ def changes_section(changes: Changes, before: str) -> Section:
     sentences = [_summary(rows, before)]
     if changes.figures:
         sentences.append(
-            "Sessions and users are counted. Below each other change is its 95% interval; if that includes 0, there is no clear change."
+            "Sessions and users are counted. Below each other change is its interval, wide enough for all to hold at once in 95 of 100 samples; if it "
+            "includes 0, there is no clear change."
         )
     table = TableView("Changes since the period before", ["Figure", "Change", "Now", "Before"], rows, is_open=True)
     return Section("changes", "What changed", sentences + changes.problems, [], [table])

@@ -40,6 +40,8 @@ RESULT: Final = {
     "effective_sessions": pl.Float64,
     "flag": pl.String,
 }
+#: An additional column of estimates that are compared: the sessions' parts of the error, as a list; null without a variance.
+ERROR_PARTS: Final = "_error_parts"
 #: Those that are returned unless all are wanted.
 NARROW: Final = tuple(name for name in RESULT if name not in {"standard_error", "effective_sessions"})
 #: A rounded figure, and the width of its interval, keep so many digits.

@@ -39,7 +39,9 @@ _ROUNDING: Final = 1e-12
 class Estimate(NamedTuple):
     """An estimate with its standard error, interval and effective number of sessions.
 
-    If the sessions are too few to show any variance, the standard error is null and the limits are infinite.
+    If the sessions are too few to show any variance, the standard error is null and the limits are infinite. ``errors`` are the
+    sessions' parts of its error, on any scale: their products with those of another estimate show how the two vary together. They
+    are null without a variance.
     """
 
     estimate: float | None
@@ -48,6 +50,7 @@ class Estimate(NamedTuple):
     upper: float
     effective_sessions: float
     flag: str | None
+    errors: Vector | None = None
 
 
 class WeightedSample:
@@ -142,11 +145,12 @@ class WeightedSample:
         share = float(self.weights @ cases) / below
         if self.is_census:
             return self._without_error(share, rows)
-        error = math.sqrt(self._variance(self._linearised(cases - share * rows) / below))
+        errors = self._errors(self._linearised(cases - share * rows) / below)
+        error = math.sqrt(float(errors @ errors))
         lower, upper = self._wilson(share, error, rows)
         fewest = min(int((cases > 0).sum()), int((rows > cases).sum()))
         shown = error if error > _ROUNDING and self._shows_variance(rows) else None
-        return Estimate(share, shown, lower, upper, self._effective(rows), self._flag(rows, fewest))
+        return Estimate(share, shown, lower, upper, self._effective(rows), self._flag(rows, fewest), errors)
 
     def number(self, rows: Vector) -> Estimate:
         """Estimate how many sessions have rows: by their share, if few have any, or few have none."""
@@ -156,7 +160,7 @@ class WeightedSample:
             return self.total(some, some)
         error = None if share.standard_error is None else known * share.standard_error
         limits = known * share.lower, known * share.upper
-        return Estimate(known * share.estimate, error, *limits, self._effective(rows), share.flag)
+        return Estimate(known * share.estimate, error, *limits, self._effective(rows), share.flag, share.errors)
 
     def quantile(self, probability: float, values: Vector, owners: NDArray[np.int64]) -> Estimate:
         """Estimate a quantile of rows. Its interval has the values at which the share of rows up to them may be the probability."""
@@ -178,7 +182,9 @@ class WeightedSample:
         effective = self._effective(rows)
         error = (upper - lower) / 2 / self._t(effective - 1)
         flag = self._flag(rows, cases) or ("few sessions" if math.isinf(error) else None)
-        return Estimate(quantile, None if math.isinf(error) else error, lower, upper, effective, flag)
+        # More rows above a value than expected make the quantile larger.
+        errors = self._errors(self._linearised(above - float(self.weights @ above) / float(self.weights @ rows) * rows))
+        return Estimate(quantile, None if math.isinf(error) else error, lower, upper, effective, flag, errors)
 
     def _quantile_limits(
         self,
@@ -225,7 +231,8 @@ class WeightedSample:
         differ = float(abs(residuals).max()) > _ROUNDING * float(abs(values).max())
         if not differ or not self._shows_variance(rows):
             return Estimate(estimate, None, floor, math.inf, effective, flag or "few cases")
-        parts = self._variance_parts(z)
+        errors = self._errors(z)
+        parts = errors**2
         variance = float(parts.sum())
         if math.sqrt(variance) <= _ROUNDING * abs(estimate):
             if ((values != 0) & (self._random > 0)).any():
@@ -240,7 +247,7 @@ class WeightedSample:
         lower, upper = max(floor, estimate - half), estimate + half
         if never_negative and 0 < int((values != 0).sum()) < min(RARE, int(pool.sum()) / 2):
             lower, upper = self._gamma_interval(estimate, variance, values > 0, pool)
-        return Estimate(estimate, math.sqrt(variance), lower, upper, effective, flag)
+        return Estimate(estimate, math.sqrt(variance), lower, upper, effective, flag, errors)
 
     def _as_known(self, estimate: float, rows: Vector, flag: str | None) -> Estimate:
         """Return a number, as of page views, that is the summary's in all sessions that were drawn, or is calibrated to.
@@ -284,19 +291,20 @@ class WeightedSample:
         residuals: Vector = values - self._known @ (self._slopes @ values)
         return self.weights * residuals
 
-    def _variance_parts(self, z: Vector) -> Vector:
-        """Return each session's part of the variance of the total of z."""
+    def _errors(self, z: Vector) -> Vector:
+        """Return each session's part of the error of the total of z: their squares add up to its variance."""
         np = numpy()
         random = np.bincount(self._groups, weights=self._random)
         shares = self._random / np.where(random > 0, random, 1.0)[self._groups]
         means = np.bincount(self._groups, weights=shares * z)
         squares = np.bincount(self._groups, weights=shares**2)
         scale = 1 / np.where(squares < 1, 1 - squares, 1.0)
-        parts: Vector = scale[self._groups] * self._random * (z - means[self._groups]) ** 2
-        return parts
+        errors: Vector = np.sqrt(scale[self._groups] * self._random) * (z - means[self._groups])
+        return errors
 
     def _variance(self, z: Vector) -> float:
-        return float(self._variance_parts(z).sum())
+        errors = self._errors(z)
+        return float(errors @ errors)
 
     def _effective(self, rows: Vector) -> float:
         return effective_size(self.weights * rows)

@@ -10,7 +10,7 @@ import polars as pl
 
 from pulseframes._arguments import check_choice, did_you_mean
 from pulseframes.errors import InvalidQuery
-from pulseframes.sampling.columns import BASE, OWNER, RESULT, VALUE
+from pulseframes.sampling.columns import BASE, ERROR_PARTS, OWNER, RESULT, VALUE
 from pulseframes.sampling.design import SUMMARY_COLUMNS, check_summary_column
 from pulseframes.sampling.measures import Measure, expression
 from pulseframes.tables import ERRORS, PAGE_VIEWS, SESSIONS
@@ -117,7 +117,7 @@ def parse_groups(by: Names | None) -> list[pl.Expr]:
         parsed = pl.col(given) if isinstance(given, str) and given in columns else expression(given, "by")
         groups.append(parsed.alias(given) if isinstance(given, str) else parsed)
     names = [group.meta.output_name() for group in groups]
-    taken = {*names} & {*RESULT, OWNER, VALUE, BASE} or {name for name in names if names.count(name) > 1}
+    taken = {*names} & {*RESULT, ERROR_PARTS, OWNER, VALUE, BASE} or {name for name in names if names.count(name) > 1}
     if taken:
         raise InvalidQuery(f"by: the result already has a column {min(taken)}; alias the expression.", argument="by")
     return groups

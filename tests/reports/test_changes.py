@@ -10,6 +10,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 from conftest import Run
+from polars.testing import assert_frame_equal
 from support.report_lakes import LATER, WEEK, Page, drawn_lake, lake_of, part_of, truth
 
 import pulseframes as pf
@@ -88,6 +89,16 @@ def test_the_changes_of_a_sample_are_those_of_compare(drawn: pf.Lake) -> None:
         assert " to " in cell[1]
     assert expected["differs"].to_list()[0], "four times slower"
     assert not all(expected["differs"])
+
+
+def test_windows_that_overlap_are_compared_as_segments_of_both_together(drawn: pf.Lake) -> None:
+    windows = [("2026-11-09", "2026-11-14"), ("2026-11-11", "2026-11-16")]
+    overlapping = pf.compare(drawn, [LOAD, POOR], windows=windows, wide=True)
+    conditions = [pl.col("session_start").dt.day() < 14, pl.col("session_start").dt.day() >= 11]
+    segments = pf.compare(drawn, [LOAD, POOR], segments=conditions, wide=True)
+    assert_frame_equal(overlapping, segments)
+    same = pf.compare(drawn, "count()", windows=[windows[0]] * 2, wide=True).row(0, named=True)
+    assert (same["difference_lower"], same["difference_upper"], same["differs"]) == (0, 0, False)
 
 
 def test_a_lake_that_lacks_the_period_before_names_the_sync_that_fetches_it(drawn: pf.Lake) -> None:
