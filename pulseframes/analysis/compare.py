@@ -23,6 +23,7 @@ _ERROR: Final = 0.05
 #: A correlation that is nearer to 1 is 1.
 _ROUNDING: Final = 1e-9
 _CORRELATION: Final = "_correlation"
+_LEAST: Final = "_least"
 
 
 def compare(
@@ -122,16 +123,18 @@ def differences(both: Callable[[float], Sequence[pl.DataFrame]], confidence: flo
 
     ``both`` returns them, given the confidence level of their intervals. If they are of one sample, they have their errors as well.
     """
-    found = _differences(*both(confidence))
+    found = _differences(both(confidence), confidence)
     tests = int((found["difference_lower"] < found["difference_upper"]).sum())
     if tests <= 1:
         return found
-    at_once = _differences(*both(1 - (1 - confidence) / tests))
-    return found.with_columns(at_once.select("difference_lower", "difference_upper", "differs"))
+    at_once = 1 - (1 - confidence) / tests
+    wider = _differences(both(at_once), at_once)
+    return found.with_columns(wider.select("difference_lower", "difference_upper", "differs"))
 
 
-def _differences(first: pl.DataFrame, second: pl.DataFrame) -> pl.DataFrame:
-    """Return the differences of two results, with intervals of the same confidence."""
+def _differences(results: Sequence[pl.DataFrame], confidence: float) -> pl.DataFrame:
+    """Return the differences of two results with intervals of a confidence, as a wide ``compare()`` does."""
+    first, second = results
     groups = first.columns[: first.columns.index("measure")]
     both = first.join(
         second,
@@ -142,7 +145,11 @@ def _differences(first: pl.DataFrame, second: pl.DataFrame) -> pl.DataFrame:
         nulls_equal=True,
         maintain_order="left_right",
     )
-    both = both.with_columns((_correlation() if ERROR_PARTS in both.columns else pl.lit(0.0)).alias(_CORRELATION))
+    if ERROR_PARTS in both.columns:
+        both = both.with_columns(_correlation().alias(_CORRELATION))
+        both = both.with_columns(_least_distances(both, confidence))
+    else:
+        both = both.with_columns(pl.lit(0.0).alias(_CORRELATION), pl.lit(0.0).alias(_LEAST))
     a, b = pl.col("estimate"), pl.col("estimate_second")
     below = _combined(b - pl.col("lower_second"), pl.col("upper") - a)
     above = _combined(pl.col("upper_second") - b, a - pl.col("lower"))
@@ -172,18 +179,45 @@ def _correlation() -> pl.Expr:
 
     Where one has no variance, or they do not differ in any session, the sample does not show it: the least favourable is assumed.
     """
-    first, second = pl.col(ERROR_PARTS), pl.col(f"{ERROR_PARTS}_second")
-    variances = (first * first).list.sum(), (second * second).list.sum()
-    correlation = (first * second).list.sum() / (variances[0] * variances[1]).sqrt()
+    second = f"{ERROR_PARTS}_second"
+    variances = _variance(ERROR_PARTS), _variance(second)
+    correlation = (pl.col(ERROR_PARTS) * pl.col(second)).list.sum() / (variances[0] * variances[1]).sqrt()
     is_known = (pl.min_horizontal(variances) > 0) & (correlation < 1 - _ROUNDING)
     return pl.when(is_known).then(correlation.clip(-1.0, 1.0)).otherwise(-1.0)
+
+
+def _variance(parts: str) -> pl.Expr:
+    return (pl.col(parts) * pl.col(parts)).list.sum()
 
 
 def _combined(first: pl.Expr, second: pl.Expr) -> pl.Expr:
     """Return the distance of a difference to its limit, from those of both figures to theirs."""
     is_finite = first.is_finite() & second.is_finite()
     square = first**2 + second**2 - 2 * pl.col(_CORRELATION) * first * second
-    return pl.when(is_finite).then(square.clip(lower_bound=0.0).sqrt()).otherwise(first + second)
+    distance = pl.when(is_finite).then(square.clip(lower_bound=0.0).sqrt()).otherwise(first + second)
+    return pl.when(distance.is_not_null()).then(pl.max_horizontal(distance, _LEAST))
+
+
+def _least_distances(both: pl.DataFrame, confidence: float) -> pl.Series:
+    """Return the least distances of differences to their limits: Student's t, where two figures vary together, and otherwise 0.
+
+    Their own intervals may be lopsided, as those of rare cases are. Then what they have in common would shorten the longer side
+    by too much.
+    """
+    from scipy.stats import t
+
+    first, second = (
+        pl.col(f"{ERROR_PARTS}{suffix}")
+        * (pl.col(f"standard_error{suffix}") / _variance(f"{ERROR_PARTS}{suffix}").sqrt())
+        for suffix in ("", "_second")
+    )
+    squares = both.select(((second - first) * (second - first)).alias("parts"))
+    variance, fourth = (
+        squares.select(part.list.sum()).to_series() for part in (pl.col("parts"), pl.col("parts") * pl.col("parts"))
+    )
+    freedom = (variance**2 / fourth).clip(lower_bound=1.0)
+    half = variance.sqrt() * pl.Series(t.ppf((1 + confidence) / 2, freedom.to_numpy()))
+    return pl.select(pl.when(both[_CORRELATION] > 0).then(half.fill_nan(None)).fill_null(0.0).alias(_LEAST)).to_series()
 
 
 class Largest(NamedTuple):

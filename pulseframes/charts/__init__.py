@@ -1,6 +1,6 @@
 """Charts of results: each function takes the DataFrame that the function of the same name returned, and draws an Altair chart.
 
-Lines are intervals. Figures that rest on few sessions, or on sessions that were not sampled at random, are hollow dots with dashed lines.
+Lines are intervals. Figures with a flag, which are hints or not sampled at random, are hollow dots with dashed lines.
 
 Examples
 --------

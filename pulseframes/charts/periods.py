@@ -44,14 +44,15 @@ _MOST: Final = 3_000
 #: The ratings from bottom to top, and the part for unknown ones.
 _RATINGS: Final = RATINGS[::-1]
 _OTHER: Final = "Other"
-#: The flags of shares that few sessions are behind, or sessions that were not sampled at random.
-_PALE: Final = ("few sessions", "no sessions", "not drawn")
 #: The figures of ``traffic()``.
-_TRAFFIC: Final = ("sessions", "users", "page_views")
+_USERS: Final = "users"
+_TRAFFIC: Final = ("sessions", _USERS, "page_views")
 
 
 def traffic(frame: pl.DataFrame, *, figure: str = "sessions", width: int = WIDE) -> alt.LayerChart:
     """Draw a bar for each period, from the result of ``traffic()``, stacked by the five largest groups if it has groups.
+
+    Users are not stacked, as one who was in several groups would be counted in each: their bars stand side by side, without others.
 
     Parameters
     ----------
@@ -86,18 +87,26 @@ def traffic(frame: pl.DataFrame, *, figure: str = "sessions", width: int = WIDE)
             argument="frame",
         )
     bars = _spans(frame.select("period", figure, *groups))
+    if groups and figure == _USERS:
+        bars = bars.drop_nulls(groups[0])
     if bars.is_empty():
         return nothing(width)
-    bars = _largest(bars, groups[0], figure) if groups else bars.with_columns(pl.lit("").alias("part"))
-    bars = _stacked(bars, figure)
     title = figure.replace("_", " ").capitalize()
-    return _draw_stacked(bars, [*bars["part"].unique(maintain_order=True)], title=title, axis=",~f", width=width)
+    if groups and figure == _USERS:
+        bars = _beside(bars.join(_most_visited(frame, groups[0]), on=groups[0]), figure)
+        shown, known = bars["part"].n_unique(), frame[groups[0]].drop_nulls().n_unique()
+        title += f" by {groups[0]}" + (f", the {shown} largest of {known}" if shown < known else "")
+    else:
+        bars = _largest(bars, groups[0], figure) if groups else bars.with_columns(pl.lit("").alias("part"))
+        bars = _stacked(bars, figure)
+    return _draw_bars(bars, [*bars["part"].unique(maintain_order=True)], title=title, axis=",~f", width=width)
 
 
 def hours(frame: pl.DataFrame, *, figure: str = "sessions", width: int = WIDE) -> alt.LayerChart:
     """Draw the mean of each hour of the day, from the result of ``traffic(every="1h", by=None)``.
 
-    Hours that the frame lacks count as 0. Parameters as for ``traffic()``.
+    Hours that the frame lacks count as 0. Parameters as for ``traffic()``. The users of groups, or of parts of an hour, cannot be
+    added up: ``InvalidQuery``.
 
     Examples
     --------
@@ -105,6 +114,12 @@ def hours(frame: pl.DataFrame, *, figure: str = "sessions", width: int = WIDE) -
     """
     check_choice("figure", figure, _TRAFFIC)
     need(frame, ["period", figure], 'traffic(every="1h")')
+    if figure == _USERS and (frame["period"].is_duplicated().any() or (frame["period"].dt.minute() > 0).any()):
+        raise InvalidQuery(
+            "frame: users cannot be added up, as one may be in several groups or parts of an hour. "
+            "Pass traffic(every='1h', by=None), or filter the frame to one group.",
+            argument="frame",
+        )
     return hour_bars(by_hour(frame, figure), f"{figure.replace('_', ' ').capitalize()} per hour, mean", width=width)
 
 
@@ -142,7 +157,7 @@ def by_hour(frame: pl.DataFrame, figure: str = "sessions") -> pl.DataFrame:
 def satisfaction(frame: pl.DataFrame, *, width: int = WIDE) -> alt.LayerChart:
     """Draw the shares of the ratings by time, with the interval of Poor, from the result of ``satisfaction()``.
 
-    Columns that come from few sessions, or from sessions that were not sampled at random, are pale.
+    Parts of a column are pale if their share is flagged: it is a hint, or comes from sessions that were not sampled at random.
 
     ``width`` is as for ``traffic()``. If the result has groups, filter it to one of them.
 
@@ -161,22 +176,26 @@ def satisfaction(frame: pl.DataFrame, *, width: int = WIDE) -> alt.LayerChart:
     part = pl.when(rating.is_in(_RATINGS)).then(rating).otherwise(pl.lit(_OTHER)).alias("part")
     parts = [*_RATINGS, *([] if known["satisfaction_rating"].is_in(_RATINGS).all() else [_OTHER])]
     bars = (
-        _spans(known).group_by("start", "end", part).agg(pl.col("share").sum(), pl.col("^share_.*er$", "flag").first())
-    ).with_columns(pl.col("flag").is_in(_PALE).any().over("start").alias("pale"))
+        _spans(known)
+        .group_by("start", "end", part)
+        .agg(pl.col("share").sum(), pl.col("^share_.*er$").first(), pl.col("flag").drop_nulls().first())
+    ).with_columns(
+        pl.col("flag").is_not_null().alias("pale"), pl.col("flag").map_elements(printable, return_dtype=pl.String)
+    )
     bars = _stacked(bars.sort("start", pl.col("part").cast(pl.Enum(parts))), "share")
     poor = bars.filter(part="Poor").with_columns(
         (pl.col("start") + (pl.col("end") - pl.col("start")) / 2).alias("middle"),
         pl.col("flag").is_null().alias("firm"),
     )
-    return _draw_stacked(
+    return _draw_bars(
         bars, parts, title="Share of sessions", axis="~%", width=width, limits=poor.drop_nulls("share_lower")
     )
 
 
-def _draw_stacked(
+def _draw_bars(
     bars: pl.DataFrame, parts: list[str], *, title: str, axis: str, width: int, limits: pl.DataFrame | None = None
 ) -> alt.LayerChart:
-    """Draw stacked bars, and the intervals of the lowest part."""
+    """Draw bars, stacked or side by side, and the intervals of the lowest part."""
     alt = altair()
     narrow = width < NARROW
     colours = [COLOURS[name.lower()] if name in (*_RATINGS, _OTHER) else "" for name in parts]
@@ -189,13 +208,13 @@ def _draw_stacked(
     span = bars.select(pl.col("start").min(), pl.col("end").max()).row(0)
     scale = alt.Scale(type="utc", domain=[_utc(moment) for moment in span], nice=False)
     time = _time_axis(bars, 4 if narrow else 8)
-    pale = ["pale"] if "pale" in bars.columns else []
-    data = alt.Data(values=_values(bars, ["start", "end"], ["part", "bottom", "top", *pale]))
+    pale = ["pale", "flag"] if "pale" in bars.columns else []
+    data = alt.Data(values=_values(bars, ["start", "end", "left", "right"], ["part", "bottom", "top", *pale]))
     base = alt.Chart(data)
     layers = [
         base.mark_rect(x2Offset=-1.5, tooltip=True).encode(
-            x=alt.X("start:T", scale=scale, axis=time),
-            x2=alt.X2("end:T"),
+            x=alt.X("left:T", scale=scale, axis=time),
+            x2=alt.X2("right:T"),
             y=height("bottom:Q", title, axis, 1.0 if axis == "~%" else None),
             y2=alt.Y2("top:Q"),
             color=color,
@@ -253,7 +272,27 @@ def _largest(bars: pl.DataFrame, group: str, figure: str) -> pl.DataFrame:
 
 def _stacked(bars: pl.DataFrame, figure: str) -> pl.DataFrame:
     top = pl.col(figure).cum_sum().over("start")
-    return bars.with_columns((top - pl.col(figure)).alias("bottom"), top.alias("top"))
+    return bars.with_columns(
+        (top - pl.col(figure)).alias("bottom"), top.alias("top"), left=pl.col("start"), right=pl.col("end")
+    )
+
+
+def _most_visited(frame: pl.DataFrame, group: str) -> pl.DataFrame:
+    """Return the groups with most sessions, each with the ``part`` that it is drawn as, in order; equal names are numbered."""
+    sums = frame.drop_nulls(group).group_by(group).agg(pl.col("sessions").sum())
+    largest = sums.sort("sessions", group, descending=[True, False]).head(len(PARTS) - 1)
+    names = [printable(str(name)) for name in largest[group]]
+    parts = [f"{name} ({number})" if name in names[:number] else name for number, name in enumerate(names)]
+    return largest.select(group, pl.Series("part", parts, dtype=pl.Enum(parts)))
+
+
+def _beside(bars: pl.DataFrame, figure: str) -> pl.DataFrame:
+    """Place the bars of a period side by side, in the order of their parts."""
+    width = (pl.col("end") - pl.col("start")) / (bars["part"].n_unique() + 1)  # half of one as a gap on either side
+    left = pl.col("start") + width / 2 + width * pl.col("part").to_physical().cast(pl.Int64)
+    return bars.sort("part", "start").with_columns(
+        pl.lit(0).alias("bottom"), pl.col(figure).alias("top"), left=left, right=left + width
+    )
 
 
 def _values(frame: pl.DataFrame, times: list[str], others: list[str]) -> list[dict[str, Any]]:

@@ -25,17 +25,18 @@ MOST = 0.05 + 2 * 0.022
 def twins(pairs: int = 700, slower: float = 1.0) -> Site:
     """Return a site on which each session has a twin with the other browser, alike in all but that its views are so much slower."""
     random = Random(4)
-    loads, browsers, viewed, countries, pages = [], [], [], [], []
+    loads, browsers, viewed, countries, pages, errors = [], [], [], [], [], []
     for _ in range(pairs):
         times = [random.lognormvariate(7, 0.7) for _ in range(min(40, int(1.5 * random.paretovariate(1.4)) or 1))]
         viewing, country = [random.choice([0, 0, 500, 9_000]) for _ in times], random.choice("abcdef")
+        errors += [random.randrange(1, 5) if random.random() < 0.05 else 0] * 2
         for browser, factor in (("A", 1.0), ("B", slower)):
             loads.append([int(time * factor) for time in times])
             viewed += viewing
             browsers.append(browser)
             pages += [browser] * len(times)
             countries.append(country)
-    site = Site(loads, browser_name=browsers, country=countries)
+    site = Site(loads, errors=errors, browser_name=browsers, country=countries)
     views = site.details.page_views.with_columns(
         viewing_time_ms=pl.Series(viewed, dtype=pl.Int64), page=pl.Series(pages)
     )
@@ -74,10 +75,17 @@ def test_if_the_sum_of_two_numbers_is_known_their_difference_is_as_wide_as_both_
     assert widths[2] == pytest.approx(widths[0] + widths[1])
 
 
+NESTED = ["browser_name = 'A'", "true"]
+
+
+def test_rare_cases_of_a_part_differ_from_those_of_the_whole_in_one_of_twenty_samples_at_most() -> None:
+    rows = [compared(sample_of(seed, details=135), "mean(error_count)", segments=NESTED) for seed in range(DRAWS)]
+    assert sum(row["differs"] for row in rows) / DRAWS <= MOST
+
+
 @pytest.mark.parametrize("measure", ["mean(loading_time_ms)", "median(loading_time_ms)"])
 def test_a_part_that_is_like_the_whole_differs_from_it_in_one_of_twenty_samples(measure: str) -> None:
-    nested = ["browser_name = 'A'", "true"]
-    rows = [compared(sample_of(seed), measure, segments=nested) for seed in range(DRAWS)]
+    rows = [compared(sample_of(seed), measure, segments=NESTED) for seed in range(DRAWS)]
     assert sum(row["differs"] for row in rows) / DRAWS <= MOST
     widths = [row["difference_upper"] - row["difference_lower"] for row in rows]
     of_first = [row["first_upper"] - row["first_lower"] for row in rows]

@@ -7,6 +7,7 @@ import math
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any
 
 import polars as pl
@@ -16,6 +17,7 @@ from support.report_lakes import ENTITY, LONG, REVERSED, SCRIPT, UNPRINTABLE, tr
 
 import pulseframes as pf
 from pulseframes import charts
+from pulseframes.sampling.inference import DOUBTFUL, NOT_DRAWN
 
 SHOP = truth(400)
 SAMPLE = pf.Sample.of_frames(SHOP.sessions, pf.choose_details(SHOP.sessions, 40), SHOP, design="pageviews")
@@ -131,16 +133,13 @@ def test_each_figure_is_hollow_by_its_own_flag() -> None:
         charts.page_speed(pf.page_speed(SAMPLE), figure="p95_ms")
 
 
-def test_columns_of_few_sessions_are_pale() -> None:
-    frame = pf.satisfaction(SAMPLE)
-    few = {row["period"] for row in frame.filter(flag="few sessions").to_dicts()}
-    assert few
-    many = frame.with_columns(flag=pl.lit(None, pl.String))
-    for shown, pale in ((frame, True), (many, False)):
-        chart = charts.satisfaction(shown)
-        assert any(row["pale"] for row in values(chart)) == pale
-        svg = vl_convert.vegalite_to_svg(chart.to_dict())
-        assert ('opacity="0.4"' in svg) == pale
+@pytest.mark.parametrize("flag", [*DOUBTFUL, NOT_DRAWN, None])
+def test_shares_with_a_flag_are_pale_and_others_are_not(flag: str | None) -> None:
+    average = pl.col("satisfaction_rating") == "Average"
+    frame = pf.satisfaction(SAMPLE).with_columns(flag=pl.when(average).then(pl.lit(flag, pl.String)))
+    chart = charts.satisfaction(frame)
+    assert {row["part"] for row in values(chart) if row["pale"]} == ({"Average"} if flag else set())
+    assert ('opacity="0.4"' in vl_convert.vegalite_to_svg(chart.to_dict())) == (flag is not None)
 
 
 def test_an_infinite_interval_reaches_the_edge_with_an_arrow() -> None:
@@ -217,6 +216,42 @@ def test_traffic_is_stacked_to_its_sums_with_the_largest_groups_by_name() -> Non
     parts = {row["part"] for row in rows}
     largest = frame.group_by("country").agg(pl.col("sessions").sum()).sort("sessions", descending=True)
     assert parts == {*largest["country"].drop_nulls().head(5), "others"}
+
+
+def test_users_are_never_added_up_over_groups() -> None:
+    frame = pf.traffic(SHOP, by="country")
+    chart = charts.traffic(frame, figure="users")
+    rows = values(chart)
+    counted = {(row["period"].timestamp() * 1000, row["country"]): row["users"] for row in frame.to_dicts()}
+    assert {(row["start"], row["part"]): row["top"] for row in rows}.items() <= counted.items()
+    assert {row["bottom"] for row in rows} == {0}
+    largest = frame.group_by("country").agg(pl.col("sessions").sum()).sort("sessions", descending=True)
+    assert {row["part"] for row in rows} == {*largest["country"].drop_nulls().head(5)}, "and no others"
+    for start in {row["start"] for row in rows}:
+        beside = sorted((row["left"], row["right"]) for row in rows if row["start"] == start)
+        assert all(first[1] <= second[0] for first, second in pairwise(beside))
+    assert f"Users by country, the 5 largest of {frame['country'].drop_nulls().n_unique()}" in json.dumps(
+        chart.to_dict()
+    )
+    alone = values(charts.traffic(pf.traffic(SHOP, by=None), figure="users"))
+    assert [row["top"] for row in alone] == pf.traffic(SHOP, by=None)["users"].to_list()
+
+
+@pytest.mark.parametrize("frame", [pf.traffic(SHOP, every="1h"), pf.traffic(SHOP, every="15m", by=None)])
+def test_users_of_groups_or_of_parts_of_an_hour_have_no_mean_by_hour(frame: pl.DataFrame) -> None:
+    with pytest.raises(pf.InvalidQuery, match=r"users cannot be added up.*every='1h', by=None"):
+        charts.hours(frame, figure="users")
+    charts.hours(frame)
+    charts.hours(pf.traffic(SHOP, every="1h", by=None), figure="users")
+
+
+def test_groups_that_print_alike_keep_their_own_users() -> None:
+    frame = pf.traffic(SHOP, by="country").with_columns(
+        country=pl.col("country").replace_strict({"US": "a\u0000", "GB": "a\ufffe"}, default=None)
+    )
+    drawn_users = [row["top"] for row in values(charts.traffic(frame, figure="users"))]
+    known = frame.drop_nulls("country")
+    assert sorted(drawn_users) == sorted(known["users"].to_list())
 
 
 def test_periods_are_drawn_in_their_time_zone() -> None:
