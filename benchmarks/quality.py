@@ -163,6 +163,7 @@ def run(task: Task) -> pl.DataFrame:
     warnings.simplefilter("ignore")  # of lost details, and bots
     (_, details), _ = population(task)
     true = figures(pf.Sample.of_details(details)).select("question", "group", true="estimate")
+    true_or_null = pl.when(pl.col("true") != 0).then("true")  # no share of nothing
     found = []
     for design, calls, seed, sample in samples(task):
         drawn = figures(sample).drop_nulls("estimate")
@@ -176,8 +177,8 @@ def run(task: Task) -> pl.DataFrame:
                 pl.col("true").is_between("lower", "upper").alias("covers"),
                 pl.col("flag").is_null().alias("unflagged"),
                 pl.col("effective_sessions").alias("effective"),
-                (pl.col("estimate") / pl.col("true") - 1).alias("off"),
-                ((pl.col("upper") - pl.col("lower")) / 2 / pl.col("true")).alias("half_width"),
+                (pl.col("estimate") / true_or_null - 1).alias("off"),
+                ((pl.col("upper") - pl.col("lower")) / 2 / true_or_null).alias("half_width"),
             )
         )
     populations.make.cache_clear()
@@ -212,6 +213,7 @@ def by_sample(drawn: pl.DataFrame, by: list[str]) -> pl.DataFrame:
         firm.sum().alias("firm"),
         (pl.col("covers") & firm).sum().alias("firm_covering"),
         pl.col("off").sum(),
+        pl.col("off").count().alias("with_off"),
     )
 
 
@@ -225,7 +227,7 @@ def cells(drawn: pl.DataFrame) -> pl.DataFrame:
             *coverage("covering", "figures", "covers"),
             (100 * pl.col("firm").sum() / pl.col("figures").sum()).alias("unflagged"),
             *coverage("firm_covering", "firm", "unflagged_covers"),
-            (100 * pl.col("off").sum() / pl.col("figures").sum()).alias("bias"),
+            (100 * pl.col("off").sum() / pl.col("with_off").sum()).alias("bias"),
         )
     )
     spread = (100 * (pl.col("off") ** 2).mean().sqrt()).alias("spread")

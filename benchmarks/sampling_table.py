@@ -88,7 +88,7 @@ def widths(cells: pl.DataFrame, details: int = MANY) -> str:
     def shown(kind: str, question: tuple[str, ...]) -> str:
         row = known[(kind, *question)]
         width = "no limit" if row["half_width"] is None else f"±{row['half_width']:.0f}"
-        return f"{row['bias']:+.1f}, {width}, {row['unflagged']:.0f}"
+        return f"{row['bias'] or 0:+.1f}, {width}, {row['unflagged']:.0f}"
 
     return _by_population(some, shown)
 

@@ -52,10 +52,10 @@ def estimate(
     """Estimate statistics of all sessions from a random sample of details. Costs no call.
 
     Sessions are the clusters, with finite-population correction. Means, ratios and totals have Student's t intervals, with degrees
-    of freedom that depend on how evenly the sessions contribute to the variance (Satterthwaite); shares have Wilson's, and so have
-    numbers of sessions if few have such rows, or few have none; quantiles have Woodruff's. Weights are scaled to the known number
-    of sessions or, for questions about page views or errors, of page views. Figures that need only summaries, such as ``count()``
-    by country, are exact.
+    of freedom that depend on how evenly the sessions contribute to the variance (Satterthwaite), and limits that reach further towards
+    the long tail of skewed values (Hall); shares have Wilson's, and so have numbers of sessions if few have such rows, or few have none;
+    quantiles have Woodruff's. Weights are scaled to the known number of sessions or, for questions about page views or errors, of page
+    views. Figures that need only summaries, such as ``count()`` by country, are exact.
 
     Parameters
     ----------
