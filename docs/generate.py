@@ -72,7 +72,7 @@ API: Final[dict[str, dict[str, tuple[str, ...]]]] = {
         "plan_precision": (),
         "PrecisionPlan": ("as_dict", "within_after"),
         "choose_details": (),
-        "Design": ("name",),
+        "Design": ("name", "allocated"),
         "Sample": ("of_lake", "of_frames", "is_census"),
     },
     "analysis": dict.fromkeys(

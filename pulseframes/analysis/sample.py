@@ -112,6 +112,7 @@ class Sample:
         check_process()
         design = as_design(design)
         check_frame("sessions", sessions, [*design.columns, "status"], "search_sessions()")
+        design = design.allocated(sessions)
         check_frame("chosen", chosen, ["session_id", STRATUM, SIZE, PROBABILITY], "choose_details()")
         if not chosen[PROBABILITY].is_between(0, 1, closed="right").all():
             raise InvalidQuery(

@@ -53,6 +53,16 @@ Strata = Annotated[
     list[str] | None,
     typer.Option("--strata", metavar="COLUMN", help="Stratify the sample by this column; may be repeated."),
 ]
+ForQuestion = Annotated[
+    str | None,
+    typer.Option(
+        "--for",
+        metavar="QUESTION",
+        help="Instead of --strata: the question that the sample is for, such as 'p75(loading_time_ms) by country'. It chooses strata and "
+        "their shares.",
+        show_default=False,
+    ),
+]
 Seed = Annotated[int, typer.Option(help="Random seed; a different seed draws a different sample.", min=0)]
 LookBack = Annotated[
     int,
@@ -118,6 +128,7 @@ def plan(
     details: Details = "0",
     design: DesignOption = None,
     strata: Strata = None,
+    for_question: ForQuestion = None,
     seed: Seed = 0,
     look_back: LookBack = 24,
     no_probe: NoProbe = False,
@@ -135,7 +146,7 @@ def plan(
     Costs at most one call, plus one for a session key; none with --no-probe or --precision.
     """
     start, end = window_from(last, date_from, date_to)
-    count, chosen = "all" if history else _how_many(details), _design(design, strata, seed)
+    count, chosen = "all" if history else _how_many(details), _design(design, strata, for_question, seed)
     within = None if precision is None else _share(precision)
     given = [name for name, value in {"measure": measure, "by": by, "top": top, "whole": whole}.items() if value]
     _check_forecast(given, precision, design, history, details)
@@ -197,6 +208,7 @@ def sync(
     details: Details = "0",
     design: DesignOption = None,
     strata: Strata = None,
+    for_question: ForQuestion = None,
     seed: Seed = 0,
     look_back: LookBack = 24,
     privacy: PrivacyRules = None,
@@ -209,7 +221,7 @@ def sync(
     If the quota runs out, the results so far are in the lake, the exit code is 3, and the same command resumes later.
     """
     start, end = window_from(last, date_from, date_to)
-    count, chosen = _how_many(details), _design(design, strata, seed)
+    count, chosen = _how_many(details), _design(design, strata, for_question, seed)
     if design is not None and not count:
         raise typer.BadParameter("it needs --details, such as --details 45.", param_hint="--design")
     place = open_lake(lake, storage_option, privacy=pf.PrivacyPolicy.parse(privacy) if privacy else None)
@@ -264,14 +276,16 @@ def _how_many(details: str) -> int | Literal["all"]:
     raise typer.BadParameter(f"{details!r} is neither a whole number nor all.", param_hint="--details")
 
 
-def _design(kind: DesignName | None, strata: Iterable[str] | None, seed: int) -> pf.Design | str | None:
+def _design(
+    kind: DesignName | None, strata: Iterable[str] | None, for_question: str | None, seed: int
+) -> pf.Design | str | None:
     """Return the design; None leaves it to the lake."""
     if kind is None or kind == "newest":
-        if strata or seed:
-            option = "--strata" if strata else "--seed"
-            raise typer.BadParameter("it needs --design pageviews or --design uniform.", param_hint=option)
+        given = [name for name, value in {"strata": strata, "for": for_question, "seed": seed}.items() if value]
+        if given:
+            raise typer.BadParameter("it needs --design pageviews or --design uniform.", param_hint=f"--{given[0]}")
         return kind
-    return pf.Design(kind, seed, tuple(strata or ()))
+    return pf.Design(kind, seed, tuple(strata or ()), for_question=for_question)
 
 
 def _share(percent: str) -> float:

@@ -13,12 +13,13 @@ from pulseframes.errors import InvalidQuery
 from pulseframes.fetch.sync_report import SampleReport
 from pulseframes.lake import Lake, LakeState, detail_failed, detail_is_current, in_window, is_active
 from pulseframes.sampling.columns import DETAILED, PROBABILITY, RATE, RESPONDED, SIZE, STRATUM, WEIGHT
-from pulseframes.sampling.design import Design, as_design, check_strata_exist
+from pulseframes.sampling.design import Design, as_design, check_strata_exist, stratum_shares
 from pulseframes.sampling.population import selectable
 from pulseframes.sampling.rates import DesignState, names_of, of_design, probability, same_design, stratum_rates
 from pulseframes.sampling.selection import first_of, in_order
 from pulseframes.sampling.weights import sample_worth, weigh
 from pulseframes.tables import DATE, DESIGN, INSTANT, partitioned
+from pulseframes.tables.frames import SessionFrames
 from pulseframes.windows import Window, subtract
 
 _STATUS: Final = (
@@ -39,7 +40,7 @@ def design_to_use(state: LakeState, design: Design | str | None) -> Design | Non
     Raises
     ------
     InvalidQuery
-        If it is not a design, or the lake has it with another allocation.
+        If it is not a design, or the lake has it with another allocation or for another question.
     """
     if design is None:
         return state.designs[-1].design if state.designs else Design()
@@ -53,10 +54,12 @@ def design_to_use(state: LakeState, design: Design | str | None) -> Design | Non
         wanted.bot_share == Design.bot_share
     ):  # a sample goes on as it began, also one of a version that did not draw bots apart
         wanted = replace(wanted, bot_share=known.design.bot_share)
+    if wanted.for_question is not None and wanted.allocation is None:  # the shares were chosen at the first draw
+        wanted = replace(wanted, allocation=known.design.allocation)
     if known.design != wanted:
         raise InvalidQuery(
-            f"design: the lake's sample {wanted.name} (seed {wanted.seed}) was drawn with another allocation or bot_share, "
-            "which cannot change. Keep it, or start another sample with another seed.",
+            f"design: the lake's sample {wanted.name} (seed {wanted.seed}) was drawn with another allocation, bot_share or "
+            "for_question, which cannot change. Keep it, or start another sample with another seed.",
             argument="design",
         )
     return wanted
@@ -67,11 +70,13 @@ class SampleDraw:
 
     def __init__(self, lake: Lake, design: Design, window: Window, look_back: timedelta) -> None:
         self._lake = lake
-        self._design = design
         self._look_back = look_back
         state = lake.state()
         self._windows = subtract([window], subtract([window], state.coverage.windows()))
         known = same_design(state.designs, design) or DesignState(design)
+        if known.pending and known.design.for_question == design.for_question and design.allocation is None:
+            design = known.design  # a sync that was killed has begun to draw by its shares
+        self._design = design = self._allocated(design)
         # Details count page views differently from summaries: the probability is by the count when a session was drawn.
         schema = {"session_id": pl.Int64, "page_view_count": pl.Int64}
         pending = pl.DataFrame([*known.pending.items()], schema=schema, orient="row")
@@ -84,6 +89,13 @@ class SampleDraw:
         self._ordered = in_order(population, design)
         current = self._ordered.select("session_id", "page_view_count")
         self._views = pl.concat([self._views, current]).unique("session_id", keep="first")
+
+    def shares(self) -> dict[str, float]:
+        """Return each stratum's share of the details, the largest first; empty without strata."""
+        if not self._design.strata or self._ordered.is_empty():
+            return {}
+        shares = stratum_shares(self._ordered, self._design).select(STRATUM, pl.col("share") / pl.col("share").sum())
+        return dict(shares.sort("share", STRATUM, descending=[True, False]).iter_rows())
 
     def pending(self) -> list[int]:
         """Return the sessions without details, in the order of the draw."""
@@ -130,6 +142,17 @@ class SampleDraw:
         self._lake.put_design(self._design.name, self._design.seed, self._rows(design_state.window, represented, rows))
         worth = sample_worth(represented, rows, pl.col(SIZE))
         return SampleReport.of(self._design.name, self._design.seed, len(represented), rows, worth, self._beside)
+
+    def _allocated(self, design: Design) -> Design:
+        """Return the design with the shares for its question: by the sessions of the window, and all details that the lake has."""
+        if design.for_question is None or design.allocation is not None:
+            return design
+        sessions = self._lake.sessions()
+        detailed = sessions.filter(pl.col("detail_fetched_at").is_not_null())
+        earlier = SessionFrames(detailed.collect(), self._lake.page_views().collect(), self._lake.errors().collect())
+        return design.allocated(
+            sessions.filter(_within(self._windows)).select(*design.columns, "status").collect(), earlier
+        )
 
     def _state(self) -> DesignState:
         """Return the lake's state of the design; a new one is added, but not as its last: that needs details."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from pulseframes._arguments import whole_number
 from pulseframes._card import Card, Row
-from pulseframes._text import plural
+from pulseframes._text import format_percent, listed, plural
 from pulseframes.client import PulseClient
 from pulseframes.fetch.backlog import describe_left_out
 from pulseframes.windows import Window, span_text
@@ -82,6 +82,8 @@ class Plan(Card):
         The sync skips the part of the window before this time, because ``retain()`` deleted it.
     incomplete : list of Window
         Windows of the lake that lack sessions, missing or deleted; a refresh downloads them again.
+    shares : dict of str to float
+        The share of the details that each stratum gets, by the sessions that the lake has; empty without strata.
 
     Examples
     --------
@@ -101,6 +103,7 @@ class Plan(Card):
     probe_cost: int
     left_out_before: datetime | None = None
     incomplete: list[Window] = field(default_factory=list)
+    shares: dict[str, float] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the plan as JSON types.
@@ -162,6 +165,8 @@ class Plan(Card):
         if self.details or self.details_kept:
             number = "unknown number" if self.details is None else f"{self.details:,}"
             yield "Details", f"{number} to download, {self.details_kept:,} in the journal."
+        if self.shares:
+            yield "Strata", f"{listed((f'{name} {format_percent(share)}' for name, share in self.shares.items()), 15)}."
         yield "Total", self._total()
         yield "Quota", f"{self.calls_left:,} of {plural(self.daily_limit, 'call')} left today{self._duration()}."
         if self.probe_cost:

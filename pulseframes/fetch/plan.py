@@ -96,18 +96,20 @@ def plan(
     with reporting(progress, lambda: client.quota().left) as hook:
         planned = _planned_windows(Fetcher(client, progress=hook), lake, state, windows, probe=probe)
     new_sessions = sum_if_known([_new_sessions(lake, window) for window in planned])
-    if not details:
-        ids = []
-    elif design is None or not exists:
+    ids: list[int] = []
+    shares: dict[str, float] = {}
+    if details and design is not None and exists:
+        draw = SampleDraw(lake, design, wanted, look_back)
+        ids, shares = draw.pending(), draw.shares()
+    elif details:
         ids = details_to_fetch(lake, wanted, now, look_back)
-    else:
-        ids = SampleDraw(lake, design, wanted, look_back).pending()
     cached = len(client.answered_details().keys() & set(ids))
     to_download = _details_to_download(details, len(ids) - cached, new_sessions)
     return replace(
         forecast(client, planned, to_download, cached, spent_before),
         incomplete=[Window(*part) for part in state.incomplete if subtract([wanted], [part]) != [wanted]],
         left_out_before=left_out_before(state, wanted),
+        shares=shares,
     )
 
 

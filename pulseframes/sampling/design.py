@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias, get_args
 
 import polars as pl
 
@@ -15,6 +15,9 @@ from pulseframes.endpoints import SEARCH
 from pulseframes.errors import InvalidQuery
 from pulseframes.sampling.columns import SIZE, STRATUM
 from pulseframes.tables import SESSIONS, Privacy
+
+if TYPE_CHECKING:
+    from pulseframes.tables.frames import SessionFrames
 
 Kind: TypeAlias = Literal["pageviews", "uniform"]
 
@@ -26,6 +29,8 @@ SUMMARY_COLUMNS: Final = tuple(column.name for column in SESSIONS.columns if SEA
 BOT_VIEWS: Final = 500
 #: The stratum of bots.
 BOTS: Final = f"{BOT_VIEWS} page views or more"
+#: The stratum of the groups that are too rare for one of their own, in a design for a question.
+OTHERS: Final = "other values"
 
 
 @dataclass(frozen=True)
@@ -48,17 +53,24 @@ class Design:
         The largest share of the sample that goes to sessions with 500 page views or more, which are nearly always bots: they are a
         stratum of their own. None treats them like others, so that they may take most of a small sample. ``"uniform"``
         ignores it.
+    for_question : str or None
+        The question that the sample is for: a measure, as for ``estimate()``, and the summary columns that group it, such as
+        ``"p75(loading_time_ms) by country"``. These columns are its strata, and the shares are chosen for the question when the sample is
+        first drawn: each group's figure is as precise as it can be while the figure for all sessions loses at most a tenth
+        of its precision. Groups with less than 1% of all page views (or sessions), and those beyond the twelve largest, share a stratum.
 
     Raises
     ------
     InvalidQuery
-        If the kind or a column is unknown, a column identifies people, or the shares are not valid.
+        If the kind or a column is unknown, a column identifies people, or the shares or the question are not valid.
 
     Examples
     --------
     >>> design = pf.Design("uniform", seed=7, strata="country", allocation={"NZ": 0.5})
     >>> design.name
     'uniform by country'
+    >>> pf.Design(for_question="p75(loading_time_ms) by country").strata
+    ('country',)
     """
 
     kind: Kind = "pageviews"
@@ -66,11 +78,14 @@ class Design:
     strata: tuple[str, ...] = ()
     allocation: Mapping[str, float] | None = None
     bot_share: float | None = 0.05
+    for_question: str | None = None
 
     def __post_init__(self) -> None:
         check_choice("kind", self.kind, get_args(Kind))
         object.__setattr__(self, "seed", whole_number("seed", self.seed, most=2**63 - 1))
         object.__setattr__(self, "strata", strata_columns(self.strata))
+        if self.for_question is not None:
+            object.__setattr__(self, "strata", _strata_for(self.for_question, self.strata))
         if self.allocation is not None:
             _check_allocation(self.allocation, self.strata)
         check_bot_share(self.bot_share)
@@ -93,6 +108,35 @@ class Design:
         """The columns of the sessions table that it needs."""
         return ["session_id", "page_view_count", *self.strata]
 
+    def allocated(self, sessions: pl.DataFrame, earlier: SessionFrames | None = None) -> Design:
+        """Return the design with its shares chosen for its question; without a question, or with shares, the design itself.
+
+        ``sync()`` does so when a lake's sample is first drawn. For a choice in memory that is to grow, do it once and keep the result.
+
+        Parameters
+        ----------
+        sessions : polars.DataFrame
+            The population, as for ``choose_details()``.
+        earlier : SessionFrames or None
+            Details that you have, however they were chosen: they show in which groups sessions differ most. Without them, all
+            groups count as equally varied.
+
+        Raises
+        ------
+        InvalidQuery
+            If a column is missing, a session occurs twice, or the question cannot be computed from the earlier details.
+
+        Examples
+        --------
+        >>> sessions = pf.search_sessions("2026-11-09", "2026-11-16")
+        >>> design = pf.Design(for_question="p75(loading_time_ms) by platform_name").allocated(sessions)
+        >>> sorted(design.allocation)
+        ['Desktop', 'Mobile', 'Tablet']
+        """
+        from pulseframes.sampling.allocation import allocated
+
+        return allocated(self, sessions, earlier)
+
 
 def as_design(design: object, *others: str) -> Design:
     """Return a design, or the one of a kind; ``others`` are further choices of the caller's, for the message."""
@@ -114,6 +158,19 @@ def strata_columns(strata: object) -> tuple[str, ...]:
             )
         check_summary_column("strata", name)
     return names
+
+
+def _strata_for(question: str, strata: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the columns of a question as strata; raise ``InvalidQuery`` if others are named too."""
+    from pulseframes.sampling.allocation import question_columns
+
+    columns = question_columns(question)
+    if strata not in ((), columns):
+        raise InvalidQuery(
+            f"strata: the strata are those of for_question, {', '.join(columns)}. Omit one of the two.",
+            argument="strata",
+        )
+    return columns
 
 
 def check_summary_column(argument: str, name: str) -> None:
@@ -140,13 +197,18 @@ def stratum_of(views: pl.Expr, design: Design) -> pl.Expr:
     """Return the name of each session's stratum; empty without strata."""
     values = [pl.col(name).cast(pl.String).fill_null("null") for name in design.strata]
     stratum = pl.concat_str(values, separator=", ") if values else pl.lit("")
+    if design.for_question is not None and design.allocation is not None:
+        named = stratum.is_in(list(design.allocation))
+        stratum = pl.when(named).then(stratum).otherwise(pl.lit(OTHERS))
     if design.kind != "pageviews" or design.bot_share is None:
         return stratum
     return pl.when(views >= BOT_VIEWS).then(pl.lit(BOTS)).otherwise(stratum)
 
 
 def check_strata_exist(population: pl.DataFrame, design: Design) -> None:
-    """Raise ``InvalidQuery`` if the allocation names a stratum that no session belongs to."""
+    """Raise ``InvalidQuery`` if the allocation names a stratum that no session belongs to, unless it was chosen for a question."""
+    if design.for_question is not None:
+        return
     strata = population[STRATUM].unique().sort().to_list()
     missing = [name for name in design.allocation or {} if name not in strata]
     if missing and strata:

@@ -21,6 +21,7 @@ from pulseframes.sampling.columns import (
 from pulseframes.sampling.design import Design, size_of, stratum_of
 from pulseframes.sampling.rates import DesignState, probability, stratum_rates
 from pulseframes.sampling.weights import weigh
+from pulseframes.tables import SESSIONS
 from pulseframes.tables.frames import SessionFrames
 
 
@@ -37,6 +38,15 @@ def check_frame(argument: str, frame: object, names: Iterable[str], source: str)
     else:
         return
     raise InvalidQuery(f"{argument}: {problem}; pass what {source} returned.", argument=argument)
+
+
+def ended_sessions(sessions: pl.DataFrame, design: Design) -> pl.DataFrame:
+    """Return the sessions of a user's population that can be drawn; raise ``InvalidQuery`` if the frame lacks what the design needs."""
+    check_frame("sessions", sessions, design.columns, "search_sessions()")
+    for name in design.columns:
+        if sessions.schema[name] != SESSIONS.schema[name]:
+            raise InvalidQuery(f"sessions: the column {name} must be {SESSIONS.schema[name]}.", argument="sessions")
+    return sessions.filter(pl.col("status").ne_missing("active")) if "status" in sessions.columns else sessions
 
 
 def selectable(sessions: pl.DataFrame, design: Design, *, detailed: pl.Expr) -> pl.DataFrame:

@@ -16,18 +16,18 @@ import polars as pl
 from pulseframes._arguments import check_choice, whole_number
 from pulseframes._random import PermanentRandom
 from pulseframes.errors import InvalidQuery
+from pulseframes.sampling.allocation import allocated
 from pulseframes.sampling.columns import DETAILED, ORDER, SIZE, STRATUM
 from pulseframes.sampling.design import BOTS, Design, Kind, check_strata_exist, strata_columns, stratum_shares
-from pulseframes.sampling.population import check_frame, selectable
+from pulseframes.sampling.population import ended_sessions, selectable
 from pulseframes.sampling.rates import probability, stratum_rates
-from pulseframes.tables import SESSIONS
 
 
 def choose_details(
     sessions: pl.DataFrame,
     calls: int,
     *,
-    design: Kind = "pageviews",
+    design: Kind | Design = "pageviews",
     strata: str | Iterable[str] | None = None,
     allocation: Mapping[str, float] | None = None,
     seed: int = 0,
@@ -46,9 +46,10 @@ def choose_details(
         one page view.
     calls : int
         How many details to download.
-    design : {"pageviews", "uniform"}
+    design : {"pageviews", "uniform"} or Design
         What a session's chance is proportional to: its page views, for questions about page views and errors; or the same
-        for all sessions, for questions about sessions.
+        for all sessions, for questions about sessions. A ``Design`` has strata, allocation, seed and bot share of its own; one for a
+        question chooses its shares by these sessions, unless ``Design.allocated()`` did.
     strata : str or iterable of str, or None
         Columns to stratify by.
     allocation : mapping of str to float, or None
@@ -84,13 +85,17 @@ def choose_details(
     5
     >>> details = pf.session_details(chosen["session_id"])
     """
-    check_choice("design", design, get_args(Kind))
-    chosen = Design(design, seed, strata_columns(strata), allocation, bot_share)
+    if isinstance(design, Design):
+        other_share = None if bot_share == Design.bot_share else bot_share
+        given = {"strata": strata, "allocation": allocation, "seed": seed or None, "bot_share": other_share}
+        for name in (name for name, value in given.items() if value is not None):
+            raise InvalidQuery(f"{name}: a Design has its own, so pass it there: Design({name}=…).", argument=name)
+        chosen = design
+    else:
+        check_choice("design", design, get_args(Kind))
+        chosen = Design(design, seed, strata_columns(strata), allocation, bot_share)
     calls = whole_number("calls", calls)
-    check_frame("sessions", sessions, chosen.columns, "search_sessions()")
-    for name in chosen.columns:
-        if sessions.schema[name] != SESSIONS.schema[name]:
-            raise InvalidQuery(f"sessions: the column {name} must be {SESSIONS.schema[name]}.", argument="sessions")
+    ended = ended_sessions(sessions, chosen)
     try:
         listed = pl.Series(list(detailed), dtype=pl.Int64)
     except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError):
@@ -98,8 +103,8 @@ def choose_details(
     known = pl.col("session_id").is_in(listed.implode())
     if "detail_fetched_at" in sessions.columns:
         known |= pl.col("detail_fetched_at").is_not_null()
-    ended = pl.col("status").ne_missing("active") if "status" in sessions.columns else pl.lit(True)
-    population = selectable(sessions.filter(ended), chosen, detailed=known)
+    chosen = allocated(chosen, ended)
+    population = selectable(ended, chosen, detailed=known)
     check_strata_exist(population, chosen)
     drawn = first_of(in_order(population, chosen), calls)
     rates = stratum_rates(population, chosen, drawn["session_id"])

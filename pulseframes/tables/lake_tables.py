@@ -14,7 +14,7 @@ from pulseframes.tables.sessions import SESSIONS
 from pulseframes.windows import Window
 
 #: Goes up when a table, a column or what designs mean is added, removed or changed; an older lake is upgraded at its next write.
-LAKE_VERSION: Final = 4
+LAKE_VERSION: Final = 5
 
 #: The partition: the UTC day on which the session started or, for rejected rows, on which they were fetched.
 DATE: Final = "date"

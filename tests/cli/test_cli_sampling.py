@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -88,6 +89,19 @@ def test_sync_downloads_by_the_design_and_reports_the_sample(run: Run, lake: pf.
 
 
 @pytest.mark.usefixtures("environment")
+def test_a_sync_draws_for_a_question_and_a_plan_shows_its_strata(run: Run, lake: pf.Lake, simulator: Simulator) -> None:
+    design = pf.Design(for_question="p75(loading_time_ms) by platform_name").allocated(lake.sessions().collect())
+    chosen = pf.choose_details(lake.sessions().collect(), 4, design=design)["session_id"].to_list()
+    options = ("--details", "4", "--design", "pageviews", "--for", "p75(loading_time_ms) by platform_name")
+    code, out, _ = run("plan", lake.location, *WINDOW, *options)
+    assert code == 0
+    assert re.search(r"Strata: Mobile \d\d%, Desktop \d\d%, Tablet \d\d%", out)
+    code, _, err = run("sync", lake.location, *WINDOW, *options)
+    assert (code, requested_details(simulator)) == (0, chosen)
+    assert "Sample pageviews by platform_name (seed 0): 4 of " in err
+
+
+@pytest.mark.usefixtures("environment")
 def test_a_sync_without_calls_left_exits_with_3_and_reports_its_sample(
     run: Run, lake: pf.Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -113,6 +127,25 @@ def test_a_sync_without_calls_left_exits_with_3_and_reports_its_sample(
         (
             ("--details", "3", "--design", "uniform", "--strata", "ip_address"),
             "ip_address identifies people or single sessions",
+        ),
+        (("--details", "3", "--for", "p75(loading_time_ms) by country"), "it needs --design pageviews"),
+        (("--details", "3", "--design", "uniform", "--for", "p75(loading_time_ms)"), "--for must be a measure and"),
+        (
+            (
+                "--details",
+                "3",
+                "--design",
+                "uniform",
+                "--strata",
+                "os_name",
+                "--for",
+                "mean(loading_time_ms) by country",
+            ),
+            "--strata: the strata are those of --for, country.",
+        ),
+        (
+            ("--details", "3", "--design", "uniform", "--for", "mean(loading_time_ms) by page_template"),
+            "--for: Unknown column 'page_template' in --for. Use one that a search fills",
         ),
         (("--design", "pageviews"), "it needs --details"),
         (("--details", "some", "--design", "pageviews"), "'some' is neither a whole number nor all"),

@@ -22,6 +22,7 @@ from pulseframes.lake.partitions import VERSION_KEY
 from pulseframes.lake.state import STATE_FILE
 from pulseframes.reports.basis import coverage_section
 from pulseframes.reports.findings import collect
+from pulseframes.sampling.design import BOTS, OTHERS
 from pulseframes.sampling.rates import DesignState, RateWindow
 from pulseframes.simulator import Fault, Simulator
 from pulseframes.tables import DESIGN, LAKE_TABLES, LAKE_VERSION, SESSIONS
@@ -31,6 +32,8 @@ Days: TypeAlias = tuple[datetime, datetime]
 
 DAY = timedelta(days=1)
 BY_COUNTRY = pf.Design("pageviews", strata=("country",), seed=3)
+#: A question about platforms, for which the strata and their shares are chosen.
+FOR_PLATFORMS = pf.Design(for_question="p75(loading_time_ms) by platform_name", seed=1)
 DESIGNS = [pf.Design("pageviews"), pf.Design("uniform"), BY_COUNTRY, pf.Design("uniform", strata=("platform_name",))]
 
 #: Details of which each lacks a page view that the summary has counted, as where the server has cut a long list.
@@ -679,7 +682,7 @@ def test_a_wrong_design_costs_nothing(
     lake: pf.Lake, shop: Simulator, client: pf.PulseClient, window: Days, wrong: Any, message: str | None
 ) -> None:
     if message is None:
-        message = "design: the lake's sample pageviews by country (seed 0) was drawn with another allocation or bot_share, which cannot change"
+        message = "design: the lake's sample pageviews by country (seed 0) was drawn with another allocation, bot_share or for_question, which cannot change"
         pf.sync(lake, *window, details=1, design=pf.Design("pageviews", strata=("country",)), client=client)
     calls = shop.calls
     for ask in (pf.sync, pf.plan):
@@ -702,7 +705,7 @@ def test_a_sample_of_a_version_that_drew_bots_like_others_goes_on_like_that(
         pf.sync(pf.Lake(lake.location), *window, details=2, design=design, client=client)
         assert lake.state().designs[-1].design == as_others
     assert set(design_of(lake)["session_id"]) == set(choice(lake, 0, as_others)["session_id"])
-    with pytest.raises(pf.InvalidQuery, match="another allocation or bot_share"):
+    with pytest.raises(pf.InvalidQuery, match="another allocation, bot_share or for_question"):
         pf.sync(lake, *window, details=1, design=pf.Design(bot_share=0.5), client=client)
 
 
@@ -716,6 +719,120 @@ def test_an_allocation_is_stored_with_the_lake_and_continues(
     assert requested_details(shop) == chosen["session_id"].to_list()
     assert_frame_equal(chances(design_of(lake)), chances(chosen))
     assert design_of(lake).filter(stratum="NZ").height == pytest.approx(8, abs=1)
+
+
+# A design for a question
+
+
+def allocated(lake: pf.Lake, design: pf.Design = FOR_PLATFORMS) -> pf.Design:
+    """Return a design with the shares that the lake's present sessions and details give it."""
+    detailed = lake.sessions().filter(pl.col("detail_fetched_at").is_not_null())
+    earlier = pf.SessionFrames(*(scan.collect() for scan in (detailed, lake.page_views(), lake.errors())))
+    return design.allocated(lake.sessions().collect(), earlier)
+
+
+def test_a_design_for_a_question_draws_with_the_shares_of_its_first_day(
+    lake: pf.Lake, shop: Simulator, client: pf.PulseClient, stranger: pf.PulseClient, window: Days
+) -> None:
+    pf.sync(lake, *window, details=20, design="uniform", client=client)  # they show how the groups differ
+    at_once, before = copy_of(lake, "at once"), len(requested_details(shop))
+    first = allocated(lake)
+    assert first.allocation != FOR_PLATFORMS.allocated(lake.sessions().collect()).allocation
+    sessions = lake.sessions().select(*SESSIONS.schema.names(), "detail_fetched_at").collect()
+    chosen = pf.choose_details(sessions, 24, design=first)
+    for design in (FOR_PLATFORMS, None, FOR_PLATFORMS):
+        pf.sync(pf.Lake(lake.location), *window, details=8, design=design, client=client)
+    assert lake.state().designs[-1].design == first
+    assert allocated(lake).allocation != first.allocation
+    wanted = chosen.filter(~pl.col("detailed"))["session_id"].to_list()
+    assert requested_details(shop)[before:] == wanted
+    drawn = design_of(lake).filter(design=first.name)
+    assert_frame_equal(chances(drawn), chances(chosen))
+    pf.sync(at_once, *window, details=24, design=FOR_PLATFORMS, client=stranger)
+    assert_frame_equal(design_of(at_once), design_of(lake))
+    assert {"Desktop", "Mobile", "Tablet"} <= {
+        *pf.estimate(lake, "count()", of="page_views", by="platform_name")["platform_name"]
+    }
+
+
+def test_a_sample_of_another_design_stays_as_it_is_beside_one_for_a_question(
+    lake: pf.Lake, client: pf.PulseClient, window: Days
+) -> None:
+    pf.sync(lake, *window, details=6, design="pageviews", client=client)
+    before = design_of(lake)
+    report = pf.sync(lake, *window, details=6, design=FOR_PLATFORMS, client=client)
+    assert "It is new; the lake also has pageviews (seed 0)." in str(report)
+    assert_frame_equal(design_of(lake).filter(design="pageviews"), before)
+
+
+def test_a_killed_sync_for_a_question_goes_on_with_its_shares(
+    lake: pf.Lake, client: pf.PulseClient, window: Days
+) -> None:
+    killed: list[pf.Lake] = []
+
+    def look(_: pf.Progress) -> None:
+        if not killed:
+            killed.append(copy_of(lake, "killed"))
+
+    shares = allocated(lake).allocation
+    pf.sync(lake, *window, details=9, design=FOR_PLATFORMS, client=client, progress=look)
+    (left_over,) = killed
+    assert left_over.state().designs[0].design.allocation == shares
+    pf.sync(left_over, *window, details=1, design="newest", client=client)  # other details have come since
+    assert allocated(left_over).allocation != shares
+    pf.sync(left_over, *window, details=0, design=FOR_PLATFORMS, client=client)
+    pf.sync(left_over, *window, details=9, design=FOR_PLATFORMS, client=client)
+    assert left_over.state().designs[-1].design.allocation == shares
+
+
+def test_sessions_of_a_value_that_comes_later_are_drawn_with_the_rare_ones(
+    tmp_path: Path, shop: Simulator, clock: Clock
+) -> None:
+    lake, middle = pf.Lake(tmp_path / "lake"), shop.begin + DAY
+    design = pf.Design(for_question="mean(loading_time_ms) by country, browser_name, os_name, platform_name")
+    with client_of(shop, clock=clock, sleep=clock.sleep) as client:
+        pf.sync(lake, shop.begin, middle, details=15, design=design, client=client)
+        first = lake.state().designs[-1].design
+        pf.sync(lake, shop.begin, clock.now - 2 * DAY, details=40, design=design, client=client)
+    assert lake.state().designs[-1].design == first
+    drawn = design_of(lake)
+    assert {*drawn["stratum"]} <= {*(first.allocation or {}), OTHERS, BOTS}
+    assert drawn.filter(stratum=OTHERS).height > 5
+    assert drawn["weight"].sum() == pytest.approx(lake.sessions().collect().height)
+
+
+@pytest.mark.parametrize(
+    "design",
+    [
+        pf.Design(for_question="mean(loading_time_ms) by platform_name", seed=1),
+        pf.Design(strata=("platform_name",), seed=1),
+    ],
+)
+def test_a_sample_for_a_question_is_not_continued_for_another(
+    lake: pf.Lake, shop: Simulator, client: pf.PulseClient, window: Days, design: pf.Design
+) -> None:
+    pf.sync(lake, *window, details=2, design=FOR_PLATFORMS, client=client)
+    calls = shop.calls
+    for ask in (pf.sync, pf.plan):
+        with pytest.raises(pf.InvalidQuery, match="another allocation, bot_share or for_question"):
+            ask(lake, *window, details=1, design=design, client=client)
+    assert shop.calls == calls
+
+
+def test_a_plan_shows_the_strata_and_their_shares_of_the_details(
+    lake: pf.Lake, shop: Simulator, client: pf.PulseClient, window: Days
+) -> None:
+    calls = shop.calls
+    planned = pf.plan(lake, *window, details=10, design=FOR_PLATFORMS, client=client)
+    assert {*planned.shares} - {BOTS, "null"} == {"Desktop", "Mobile", "Tablet"}
+    assert sum(planned.shares.values()) == pytest.approx(1)
+    assert [*planned.shares.values()] == sorted(planned.shares.values(), reverse=True)
+    line = next(text for text in str(planned).splitlines() if text.startswith("Strata"))
+    assert re.search(r"Tablet \d+", line)
+    assert planned.as_dict()["shares"] == planned.shares
+    assert pf.plan(lake, *window, details=10, design="pageviews", client=client).shares == {}
+    assert pf.plan(lake.location + "x", *window, details=10, design=FOR_PLATFORMS, client=client).shares == {}
+    assert shop.calls == calls + 1  # to count the sessions of a lake that does not exist
 
 
 def test_a_damaged_design_in_the_state_is_an_error(sampled: pf.Lake) -> None:
