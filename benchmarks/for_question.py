@@ -3,21 +3,22 @@
 The error by country is the root of the mean squared relative error over countries and samples; samples without a session of a country
 have no figure to compare. After earlier details, shares are also chosen by the first 45 sessions of the same seed, by page views alone.
 
-Usage: python benchmarks/for_question.py [SAMPLES] [POPULATION ...]
+Usage: python benchmarks/for_question.py [--only KIND ...] [--draws N]
 """
 
 from __future__ import annotations
 
-import sys
+import argparse
+import os
 from concurrent.futures import ProcessPoolExecutor
-from functools import partial
+from functools import cache, partial
 from itertools import product
 from multiprocessing import get_context
 from typing import Final
 
 import polars as pl
 import populations
-import sampling
+import quality
 
 import pulseframes as pf
 
@@ -26,18 +27,14 @@ MEASURES: Final = ("p75(loading_time_ms)", "mean(loading_time_ms)")
 QUESTION: Final = f"{MEASURES[0]} by country"
 DESIGNS: Final = ("pageviews", "for question", "after 45")
 EARLIER: Final = 45
+KINDS: Final = (quality.SIMULATOR, "shop", "pareto")
 ALL: Final = "all sessions"
 
 
+@cache
 def population(name: str) -> tuple[pl.DataFrame, pf.SessionFrames]:
     """Return the summaries and details of a population."""
-    return sampling.population() if name == "simulator" else populations.make(name)  # type: ignore[arg-type]  # a kind
-
-
-def part_of(details: pf.SessionFrames, chosen: pl.DataFrame) -> pf.SessionFrames:
-    """Return the details of the sessions chosen."""
-    ids = chosen["session_id"].implode()
-    return pf.SessionFrames(*(frame.filter(pl.col("session_id").is_in(ids)) for frame in details.tables().values()))
+    return quality.simulated(1) if name == quality.SIMULATOR else populations.make(name)  # type: ignore[arg-type]  # a kind
 
 
 def figures(source: pf.Sample | pf.SessionFrames) -> pl.DataFrame:
@@ -52,13 +49,14 @@ def draw(name: str, calls: int, design: str, seed: int) -> pl.DataFrame:
     sessions, details = population(name)
     chosen_by = pf.Design(seed=seed)
     if design != "pageviews":
-        first = part_of(details, pf.choose_details(sessions, EARLIER, seed=seed)) if design == "after 45" else None
-        chosen_by = pf.Design(seed=seed, for_question=QUESTION).allocated(sessions, first)
+        first = pf.choose_details(sessions, EARLIER, seed=seed)
+        earlier = populations.received(sessions, details, first, chosen_by).details if design == "after 45" else None
+        chosen_by = pf.Design(seed=seed, for_question=QUESTION).allocated(sessions, earlier)
     chosen = pf.choose_details(sessions, calls, design=chosen_by)
-    return figures(pf.Sample.of_frames(sessions, chosen, part_of(details, chosen), design=chosen_by))
+    return figures(populations.received(sessions, details, chosen, chosen_by))
 
 
-def quality(estimates: pl.DataFrame, truth: pl.DataFrame) -> dict[str, float]:
+def quality_of(estimates: pl.DataFrame, truth: pl.DataFrame) -> dict[str, float]:
     """Return errors and coverage, overall and by country, and the share of countries with a figure."""
     true = pl.col("true")
     off, covers = (pl.col("estimate") - true) / true, (pl.col("lower") <= true) & (pl.col("upper") >= true)
@@ -73,7 +71,13 @@ def quality(estimates: pl.DataFrame, truth: pl.DataFrame) -> dict[str, float]:
     return found | {"unflagged": len(unflagged) / len(joined)}
 
 
-def main(samples: int, names: list[str]) -> None:
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--only", nargs="+", choices=quality.KINDS, default=KINDS, metavar="KIND")
+    parser.add_argument("--draws", type=int, default=200, help="samples of each population, design and size")
+    options = parser.parse_args()
+    os.environ["POLARS_MAX_THREADS"] = "1"  # of the processes; each has one core
+    names, samples = options.only, options.draws
     print(f"{samples} samples of each; errors, and their ratios to those by page views alone")
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:  # a fork would share polars' threads
         for name, calls in product(names, SIZES):
@@ -82,7 +86,7 @@ def main(samples: int, names: list[str]) -> None:
                 if measure == MEASURES[0]:
                     drawn = [*pool.map(partial(draw, name, calls, design), range(samples), chunksize=10)]
                     rows = pl.concat(drawn, how="diagonal")
-                found = quality(rows.filter(measure=measure), truth.filter(measure=measure))
+                found = quality_of(rows.filter(measure=measure), truth.filter(measure=measure))
                 before = alone.setdefault(measure, found)
                 print(
                     f"{name:10} {measure:22} {calls:4} {design:13} overall {found['overall']:6.1%} x{found['overall'] / before['overall']:.2f}, "
@@ -94,4 +98,4 @@ def main(samples: int, names: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 200, sys.argv[2:] or ["simulator", "shop", "pareto"])
+    main()
