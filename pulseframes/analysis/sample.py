@@ -26,6 +26,7 @@ from pulseframes.sampling.population import (
 from pulseframes.sampling.rates import DesignState, of_design
 from pulseframes.tables import ERRORS, PAGE_VIEWS, TABLES
 from pulseframes.tables.frames import SessionFrames
+from pulseframes.tables.lake_tables import SETTLED_AT, SETTLED_VIEWS
 from pulseframes.windows import LOOK_BACK, Window, subtract
 
 #: Nonresponse above this share of the sample is worth a warning.
@@ -199,7 +200,7 @@ class Sample:
         drawn = lake.design().filter(of_design(state.design)).collect()
         if drawn.is_empty():
             raise _lost_sample(lake, state)
-        sessions = _sessions(lake, window, [*columns, *state.design.columns])
+        sessions = _sessions(lake, window, [*columns, *state.design.columns, SETTLED_AT, SETTLED_VIEWS])
         population = state.with_rate(population_of(sessions, state.design, drawn))
         outside = population.filter(pl.col(RATE).is_null())
         if not outside.is_empty() and (date_from is not None or date_to is not None):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import replace
-from datetime import timedelta
 from typing import Final
 
 import polars as pl
@@ -20,7 +19,8 @@ from pulseframes.sampling.selection import first_of, in_order
 from pulseframes.sampling.weights import sample_worth, weigh
 from pulseframes.tables import DATE, DESIGN, INSTANT, partitioned
 from pulseframes.tables.frames import SessionFrames
-from pulseframes.windows import Window, subtract
+from pulseframes.tables.lake_tables import SETTLED_AT, SETTLED_VIEWS, views_to_draw_by
+from pulseframes.windows import LOOK_BACK, Window, subtract
 
 _STATUS: Final = (
     "session_start",
@@ -30,6 +30,8 @@ _STATUS: Final = (
     "detail_updated",
     "detail_fetched_at",
     "detail_failed_at",
+    SETTLED_AT,
+    SETTLED_VIEWS,
     DATE,
 )
 
@@ -68,9 +70,8 @@ def design_to_use(state: LakeState, design: Design | str | None) -> Design | Non
 class SampleDraw:
     """The draw of a sample from a lake's sessions in a window."""
 
-    def __init__(self, lake: Lake, design: Design, window: Window, look_back: timedelta) -> None:
+    def __init__(self, lake: Lake, design: Design, window: Window) -> None:
         self._lake = lake
-        self._look_back = look_back
         state = lake.state()
         self._windows = subtract([window], subtract([window], state.coverage.windows()))
         known = same_design(state.designs, design) or DesignState(design)
@@ -134,8 +135,9 @@ class SampleDraw:
         if len(sampled) > len(members):  # otherwise sessions that arrived since had no chance to be drawn
             rated = design_state.with_rate(in_reach)
             now = stratum_rates(rated, self._design, sampled, before=probability().fill_null(0.0))
+            as_of = in_reach.select(pl.col(SETTLED_AT).max()).item()
             for window in self._windows:
-                design_state.raise_rates(window, dict(zip(now[STRATUM], now[RATE], strict=True)))
+                design_state.add_rates(window, dict(zip(now[STRATUM], now[RATE], strict=True)), as_of)
         represented = design_state.with_rate(population).filter(pl.col(RATE).is_not_null())
         represented = represented.with_columns(probability())
         rows = represented.filter(pl.col("session_id").is_in(sampled.implode()), pl.col(PROBABILITY) > 0)
@@ -184,12 +186,12 @@ class SampleDraw:
     def _population(self, windows: Iterable[Window]) -> pl.DataFrame:
         """Return the sessions that can be drawn, with their start and day, and whether they have details."""
         wanted = dict.fromkeys([*self._design.columns, *_STATUS])
-        scan = self._lake.sessions().filter(_within(windows), ~is_active(self._look_back)).select(*wanted)
-        rows = scan.collect()
+        scan = self._lake.sessions().filter(_within(windows), ~is_active(LOOK_BACK)).select(*wanted)
+        rows = scan.collect().with_columns(views_to_draw_by().alias("page_view_count")).drop(SETTLED_VIEWS)
         rows = rows.update(self._views, on="session_id", how="left")
         population = selectable(rows, self._design, detailed=detail_is_current() | detail_failed())
         responded = pl.col("detail_fetched_at").is_not_null().alias(RESPONDED)
-        return pl.concat([population, rows.select("session_start", DATE, responded)], how="horizontal")
+        return pl.concat([population, rows.select("session_start", SETTLED_AT, DATE, responded)], how="horizontal")
 
 
 def _within(windows: Iterable[Window]) -> pl.Expr:

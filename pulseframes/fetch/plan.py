@@ -99,7 +99,7 @@ def plan(
     ids: list[int] = []
     shares: dict[str, float] = {}
     if details and design is not None and exists:
-        draw = SampleDraw(lake, design, wanted, look_back)
+        draw = SampleDraw(lake, design, wanted)
         ids, shares = draw.pending(), draw.shares()
     elif details:
         ids = details_to_fetch(lake, wanted, now, look_back)

@@ -238,7 +238,7 @@ class _Sync:
             ids = details_to_fetch(self._lake, self._wanted, self._client.clock(), self._look_back)
             self._load_details(details, ids, kept)
             return
-        draw = SampleDraw(self._lake, design, self._wanted, self._look_back)
+        draw = SampleDraw(self._lake, design, self._wanted)
         ids = draw.pending()
         left = self._fetcher.calls_left()
         paid = [session_id for session_id in ids if session_id not in kept]

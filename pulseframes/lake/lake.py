@@ -207,8 +207,9 @@ class Lake(LakeFiles):
         Returns
         -------
         polars.LazyFrame
-            The columns of the sessions table; ``fetched_at``, ``detail_updated``, ``detail_fetched_at`` and
-            ``detail_failed_at``; and ``date``, the UTC day of ``session_start``. A filter on ``date`` reads only those days.
+            The columns of the sessions table; ``fetched_at``, ``detail_updated``, ``detail_fetched_at``, ``detail_failed_at``,
+            ``settled_at`` and ``settled_page_views``; and ``date``, the UTC day of ``session_start``. A filter on ``date`` reads
+            only those days.
 
         Raises
         ------

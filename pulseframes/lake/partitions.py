@@ -19,7 +19,8 @@ from pulseframes._text import listed
 from pulseframes.errors import LakeError, PulseWarning, warn
 from pulseframes.lake.commit import Commit
 from pulseframes.lake.storage import LocalStore, Store
-from pulseframes.tables import DATE, LAKE_ORDER, LAKE_TABLES, LAKE_VERSION, partitioned
+from pulseframes.tables import DATE, LAKE_ORDER, LAKE_TABLES, LAKE_VERSION, SESSIONS, partitioned
+from pulseframes.tables.lake_tables import SETTLED_AT, as_settled
 
 #: The key of each file's metadata that holds the version of its columns.
 VERSION_KEY: Final = "pulseframes.lake_version"
@@ -276,7 +277,7 @@ def encode(table: str, rows: pl.DataFrame) -> bytes:
 
 
 def decode(table: str, data: bytes, name: str) -> pl.DataFrame:
-    """Decode a file's rows; columns that an older version lacked are null.
+    """Decode a file's rows; columns that an older version lacked are null, except those that follow from the others.
 
     Raises
     ------
@@ -290,7 +291,9 @@ def decode(table: str, data: bytes, name: str) -> pl.DataFrame:
     except DAMAGE as problem:
         raise _unreadable(name, problem) from None
     missing = [pl.lit(None, dtype).alias(column) for column, dtype in schema.items() if column not in rows.columns]
-    return rows.with_columns(missing).select(schema.names())
+    lacks_settled = table == SESSIONS.name and SETTLED_AT not in rows.columns
+    rows = rows.with_columns(missing).select(schema.names())
+    return rows.update(as_settled(rows), on="session_id") if lacks_settled else rows
 
 
 def check_columns(table: str, file: IO[bytes], name: str) -> None:

@@ -26,6 +26,7 @@ from pulseframes.lake.partitions import Partitions
 from pulseframes.tables import DATE, DESIGN, INSTANT, ITEM_TABLES, LAKE_TABLES, REJECTED, SESSIONS, TABLES
 from pulseframes.tables.certificate import fetched_of
 from pulseframes.tables.frames import SessionFrames
+from pulseframes.tables.lake_tables import SETTLED_AT, SETTLED_VIEWS, as_settled
 from pulseframes.tables.validation import check
 
 
@@ -40,6 +41,7 @@ Writable = pl.DataFrame | SessionFrames | ArrowStream | str | os.PathLike[str]
 
 _NEW: Final = "_new"
 _FAILED: Final = "detail_failed_at"
+_SETTLED: Final = (SETTLED_AT, SETTLED_VIEWS)
 
 
 @dataclass(frozen=True)
@@ -253,7 +255,16 @@ def _merge(partitions: Partitions, group: list[date], batch: Batch, written: Wri
             as_unmerged(before).with_columns(pl.lit(value=False).alias(_NEW)),
         ]
     )
-    after = newest_sessions(rows).join(before.select("session_id", _FAILED), on="session_id", how="left")
+    settled = pl.concat([before.select("session_id", *_SETTLED).drop_nulls(SETTLED_AT), as_settled(new)])
+    after = (
+        newest_sessions(rows)
+        .join(before.select("session_id", _FAILED), on="session_id", how="left")
+        .join(
+            settled.sort(SETTLED_AT, maintain_order=True).unique("session_id", keep="first"),
+            on="session_id",
+            how="left",
+        )
+    )
     _count(written, SESSIONS.name, before, after)
     sessions = pl.concat([old.filter(~concerned), after.select(old.columns)]).with_columns(_day())
     _replace_changed(partitions, SESSIONS.name, group, old.with_columns(_day()), sessions, written)

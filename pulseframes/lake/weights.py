@@ -13,7 +13,7 @@ from pulseframes.sampling.columns import VIEW_WEIGHT, WEIGHT
 from pulseframes.sampling.population import session_weights
 from pulseframes.sampling.rates import of_design
 from pulseframes.tables import ERRORS, PAGE_VIEWS, SESSIONS
-from pulseframes.tables.lake_tables import in_window, is_active
+from pulseframes.tables.lake_tables import SETTLED_AT, SETTLED_VIEWS, in_window, is_active
 from pulseframes.windows import LOOK_BACK
 
 #: The registered weights, and the weight that the rows of a table have.
@@ -77,7 +77,7 @@ def weights_of(lake: _SampledLake) -> pl.DataFrame:
     if state is None or state.window is None:
         return NO_WEIGHTS
     drawn = lake.design().filter(of_design(state.design)).collect()
-    columns = dict.fromkeys([*state.design.columns, "session_start"])
+    columns = dict.fromkeys([*state.design.columns, "session_start", SETTLED_AT, SETTLED_VIEWS])
     sessions = lake.sessions().filter(in_window(state.window), ~is_active(LOOK_BACK)).select(*columns).collect()
     return NO_WEIGHTS if drawn.is_empty() else session_weights(sessions, drawn, state)
 

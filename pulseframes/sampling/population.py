@@ -23,6 +23,7 @@ from pulseframes.sampling.rates import DesignState, probability, stratum_rates
 from pulseframes.sampling.weights import weigh
 from pulseframes.tables import SESSIONS
 from pulseframes.tables.frames import SessionFrames
+from pulseframes.tables.lake_tables import SETTLED_AT, SETTLED_VIEWS, views_to_draw_by
 
 
 def check_frame(argument: str, frame: object, names: Iterable[str], source: str) -> None:
@@ -51,7 +52,7 @@ def ended_sessions(sessions: pl.DataFrame, design: Design) -> pl.DataFrame:
 
 def selectable(sessions: pl.DataFrame, design: Design, *, detailed: pl.Expr) -> pl.DataFrame:
     """Return what selection needs: ``session_id``, ``page_view_count`` (at least 1), ``size``, ``stratum`` and ``detailed``."""
-    views = pl.col("page_view_count").fill_null(1).clip(lower_bound=1)  # a session with none could never be drawn
+    views = _views(sessions).fill_null(1).clip(lower_bound=1)  # a session with none could never be drawn
     return sessions.select(
         "session_id",
         views.alias("page_view_count"),
@@ -63,7 +64,7 @@ def selectable(sessions: pl.DataFrame, design: Design, *, detailed: pl.Expr) -> 
 
 def population_of(sessions: pl.DataFrame, design: Design, drawn: pl.DataFrame | None = None) -> pl.DataFrame:
     """Add ``views``, ``size`` and ``stratum``; the sessions drawn have the page view counts that they were drawn by."""
-    now, then = pl.col("page_view_count"), pl.lit(None, pl.Int64)
+    now, then = _views(sessions), pl.lit(None, pl.Int64)
     if drawn is not None:
         counts = drawn.select("session_id", pl.col("page_view_count").alias("_when_drawn"))
         sessions, then = (
@@ -77,6 +78,11 @@ def population_of(sessions: pl.DataFrame, design: Design, drawn: pl.DataFrame | 
         size_of(views.clip(lower_bound=1), design).alias(SIZE),
         stratum_of(views, design).alias(STRATUM),
     ).drop("_when_drawn", strict=False)
+
+
+def _views(sessions: pl.DataFrame) -> pl.Expr:
+    """Return the page views that sessions are drawn by: of a lake's, those when they settled."""
+    return views_to_draw_by() if {SETTLED_AT, SETTLED_VIEWS} <= {*sessions.columns} else pl.col("page_view_count")
 
 
 def population_of_choice(sessions: pl.DataFrame, chosen: pl.DataFrame, design: Design) -> pl.DataFrame:
@@ -100,8 +106,8 @@ def population_of_choice(sessions: pl.DataFrame, chosen: pl.DataFrame, design: D
 
 
 def with_probability(population: pl.DataFrame) -> pl.DataFrame:
-    """Replace the rate by the inclusion probability."""
-    return population.with_columns(probability()).drop(RATE)
+    """Replace the rate, and what it depends on, by the inclusion probability."""
+    return population.with_columns(probability()).drop(RATE, SETTLED_AT, SETTLED_VIEWS, strict=False)
 
 
 def members_of(population: pl.DataFrame, ids: pl.Series, details: SessionFrames) -> tuple[pl.DataFrame, SessionFrames]:

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import pairwise
 from typing import Final, NamedTuple
 
 import polars as pl
 
 from pulseframes.sampling.columns import PROBABILITY, RATE, SIZE, STRATUM
 from pulseframes.sampling.design import Design, stratum_shares
-from pulseframes.tables import INSTANT
-from pulseframes.windows import Window
+from pulseframes.tables.lake_tables import SETTLED_AT
+from pulseframes.windows import Instant, Window, subtract
 
 #: Strata with fewer sampled sessions are pooled: one session shows nothing of how sessions differ.
 FEWEST: Final = 2
@@ -22,10 +21,15 @@ _ROUNDING: Final = 1e-12
 
 
 class RateWindow(NamedTuple):
-    """The rates at which the sessions of a window were drawn, by stratum."""
+    """The rates, by stratum, at which a draw selected from the sessions of a window.
+
+    The draw could select the sessions that had settled in responses up to ``as_of``, the newest that it knew: all of the window if
+    it is None, as in lakes of versions before 6.
+    """
 
     window: Window
     rates: dict[str, float]
+    as_of: Instant | None = None
 
 
 @dataclass
@@ -37,7 +41,7 @@ class DesignState:
     design : Design
         The design.
     rate_windows : list of RateWindow
-        The windows that were drawn from: disjoint, in order; none before the first session is drawn.
+        The windows that were drawn from, in the order of the draws; they may overlap. None before the first session is drawn.
     pending : dict of int to int
         The sessions whose details are being downloaded, with the page views they were drawn by; empty once they are recorded.
     """
@@ -56,52 +60,46 @@ class DesignState:
         """From the start of the first window to the end of the last."""
         if not self.rate_windows:
             return None
-        return Window(self.rate_windows[0].window.start, self.rate_windows[-1].window.end)
+        windows = [part.window for part in self.rate_windows]
+        return Window(min(window.start for window in windows), max(window.end for window in windows))
 
-    def raise_rates(self, window: Window, rates: Mapping[str, float]) -> None:
-        """Record the rates of a window; where it had higher ones, these stay."""
-        known = [*self.rate_windows, RateWindow(window, dict(rates))]
-        edges = sorted({edge for part in known for edge in part.window})
-        raised: list[RateWindow] = []
-        for start, end in pairwise(edges):
-            covering = [part.rates for part in known if part.window.start <= start < part.window.end]
-            if not covering:
-                continue
-            strata = sorted(set[str]().union(*covering))
-            highest = {name: max(rates.get(name, 0.0) for rates in covering) for name in strata}
-            if raised and raised[-1].window.end == start and raised[-1].rates == highest:
-                start = raised.pop().window.start  # noqa: PLW2901  the two windows become one
-            raised.append(RateWindow(Window(start, end), highest))
-        self.rate_windows = raised
+    def add_rates(self, window: Window, rates: Mapping[str, float], as_of: datetime | None = None) -> None:
+        """Record the rates of a draw. Those of earlier draws stay where they were higher, for the sessions that these could select."""
+        drawn = RateWindow(window, dict(rates), as_of)
+        kept: list[RateWindow] = []
+        for part in self.rate_windows:
+            lower = all(rate <= drawn.rates.get(name, 0.0) for name, rate in part.rates.items())
+            left = subtract([part.window], [window]) if lower else [part.window]
+            kept += [part._replace(window=rest) for rest in left]
+        self.rate_windows = [*kept, drawn]
 
     def drop_before(self, moment: datetime) -> None:
         """Forget the windows before a time."""
         self.rate_windows = [
-            RateWindow(Window(max(start, moment), end), rates)
-            for (start, end), rates in self.rate_windows
-            if end > moment
+            part._replace(window=Window(max(part.window.start, moment), part.window.end))
+            for part in self.rate_windows
+            if part.window.end > moment
         ]
 
     def with_rate(self, population: pl.DataFrame) -> pl.DataFrame:
-        """Add each session's rate: 0 if its stratum had none, null if its start is in no window."""
-        windows = pl.DataFrame(
-            [rate_window.window for rate_window in self.rate_windows],
-            schema={"_start": INSTANT, "_end": INSTANT},
-            orient="row",
-        )
-        rates = pl.DataFrame(
-            [(window.start, name, rate) for window, rates in self.rate_windows for name, rate in rates.items()],
-            schema={"_start": INSTANT, STRATUM: pl.String, RATE: pl.Float64},
-            orient="row",
-        )
-        inside = pl.col("session_start") < pl.col("_end")
+        """Add each session's highest rate of the draws that could select it: 0 if none could, null if its start is in no window."""
+        names = population[STRATUM].unique().sort()
+        strata = pl.DataFrame({STRATUM: names, "_number": range(len(names))}, schema_overrides={"_number": pl.UInt32})
+        highest = pl.max_horizontal(pl.lit(None, pl.Float64), *(_rate_in(part, names) for part in self.rate_windows))
         return (
-            population.sort("session_start", "session_id")
-            .join_asof(windows, left_on="session_start", right_on="_start", coalesce=False)
-            .join(rates, on=["_start", STRATUM], how="left", maintain_order="left")
-            .with_columns(pl.when(inside).then(pl.col(RATE).fill_null(0.0)).alias(RATE))
-            .drop("_start", "_end")
+            population.join(strata, on=STRATUM, how="left")
+            .sort("session_start", "session_id")
+            .with_columns(highest.alias(RATE))
+            .drop("_number")
         )
+
+
+def _rate_in(drawn: RateWindow, strata: pl.Series) -> pl.Expr:
+    """Return the rate of a draw, by the numbers of the strata: 0 for sessions that had not settled, null outside its window."""
+    rates = pl.lit(pl.Series([drawn.rates.get(name, 0.0) for name in strata], dtype=pl.Float64))
+    inside = pl.col("session_start").is_between(*drawn.window, closed="left")
+    late = pl.lit(value=False) if drawn.as_of is None else (pl.col(SETTLED_AT) > drawn.as_of).fill_null(value=False)
+    return pl.when(inside).then(pl.when(late).then(0.0).otherwise(rates.gather(pl.col("_number"))))
 
 
 def same_design(states: Iterable[DesignState], design: Design) -> DesignState | None:

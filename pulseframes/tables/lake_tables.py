@@ -11,10 +11,10 @@ import polars as pl
 from pulseframes.tables.columns import NO_PATH, Privacy, Table, boolean, instant, integer, number, text
 from pulseframes.tables.items import ERRORS, PAGE_VIEWS
 from pulseframes.tables.sessions import SESSIONS
-from pulseframes.windows import Window
+from pulseframes.windows import LOOK_BACK, Window
 
 #: Goes up when a table, a column or what designs mean is added, removed or changed; an older lake is upgraded at its next write.
-LAKE_VERSION: Final = 5
+LAKE_VERSION: Final = 6
 
 #: The partition: the UTC day on which the session started or, for rejected rows, on which they were fetched.
 DATE: Final = "date"
@@ -63,12 +63,21 @@ _DETAIL_STATE: Final = (
     instant("detail_fetched_at", NO_PATH, "When those details were requested; null if the lake has none."),
     instant("detail_failed_at", NO_PATH, "When details were last requested in vain: a 404 or a broken schema."),
 )
+#: Set once, by the first response that shows a session which a design can draw: a design's chances must not depend on later ones.
+SETTLED_AT: Final = "settled_at"
+SETTLED_VIEWS: Final = "settled_page_views"
+_SETTLED: Final = (
+    instant(
+        SETTLED_AT, NO_PATH, "When a response first showed that the session had ended, or was silent for 24 hours."
+    ),
+    integer(SETTLED_VIEWS, NO_PATH, "Page views in that response, by which designs select it.", unit="page views"),
+)
 
 #: The tables as a lake stores them, by name.
 LAKE_TABLES: Final[dict[str, Table]] = {
     table.name: table
     for table in (
-        replace(SESSIONS, columns=(*SESSIONS.columns, _FETCHED_AT, *_DETAIL_STATE)),
+        replace(SESSIONS, columns=(*SESSIONS.columns, _FETCHED_AT, *_DETAIL_STATE, *_SETTLED)),
         PAGE_VIEWS,
         ERRORS,
         replace(REJECTED, columns=(*REJECTED.columns, _FETCHED_AT)),
@@ -99,6 +108,17 @@ def recently_updated(seen: pl.Expr, look_back: timedelta) -> pl.Expr:
 def is_active(look_back: timedelta) -> pl.Expr:
     """Return a filter for sessions that were active when last seen, and had changed within the look-back."""
     return pl.col("status").eq_missing("active") & recently_updated(pl.col("fetched_at"), look_back)
+
+
+def as_settled(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return ``session_id``, and when and with how many page views it settled, for the rows of responses that show it."""
+    stamps = {SETTLED_AT: pl.col("fetched_at"), SETTLED_VIEWS: pl.col("page_view_count")}
+    return rows.filter(~is_active(LOOK_BACK)).select("session_id", **stamps)
+
+
+def views_to_draw_by() -> pl.Expr:
+    """Return the page views that a design selects a session by: those when it settled, whatever its details list."""
+    return pl.when(pl.col(SETTLED_AT).is_null()).then("page_view_count").otherwise(SETTLED_VIEWS)
 
 
 def detail_failed() -> pl.Expr:

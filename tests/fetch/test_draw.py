@@ -25,7 +25,7 @@ from pulseframes.reports.findings import collect
 from pulseframes.sampling.design import BOTS, OTHERS
 from pulseframes.sampling.rates import DesignState, RateWindow
 from pulseframes.simulator import Fault, Simulator
-from pulseframes.tables import DESIGN, LAKE_TABLES, LAKE_VERSION, SESSIONS
+from pulseframes.tables import DESIGN, INSTANT, LAKE_VERSION, SESSIONS
 from pulseframes.windows import Window
 
 Days: TypeAlias = tuple[datetime, datetime]
@@ -866,30 +866,46 @@ def test_a_plan_forecasts_the_details_of_a_design_and_costs_at_most_one_call(
 # Rates by window
 
 
-def test_overlapping_windows_have_the_larger_rates_and_equal_neighbours_are_joined() -> None:
+def test_a_draw_replaces_the_rates_of_earlier_ones_where_they_were_lower() -> None:
     one, two, three, four = (NOW + day * DAY for day in range(4))
     drawn = DesignState(pf.Design())
     assert drawn.window is None
-    drawn.raise_rates(Window(one, three), {"": 0.2})
-    drawn.raise_rates(Window(two, four), {"": 0.1, "NZ": 0.3})
+    drawn.add_rates(Window(one, three), {"": 0.2}, two)
+    drawn.add_rates(Window(two, four), {"": 0.1, "NZ": 0.3}, three)
+    both = [RateWindow(Window(one, three), {"": 0.2}, two), RateWindow(Window(two, four), {"": 0.1, "NZ": 0.3}, three)]
+    assert drawn.rate_windows == both
+    assert drawn.window == Window(one, four)
+    drawn.add_rates(Window(two, three), {"": 0.2, "NZ": 0.3}, four)
     assert drawn.rate_windows == [
-        RateWindow(Window(one, two), {"": 0.2}),
-        RateWindow(Window(two, three), {"": 0.2, "NZ": 0.3}),
-        RateWindow(Window(three, four), {"": 0.1, "NZ": 0.3}),
+        RateWindow(Window(one, two), {"": 0.2}, two),
+        RateWindow(Window(three, four), {"": 0.1, "NZ": 0.3}, three),
+        RateWindow(Window(two, three), {"": 0.2, "NZ": 0.3}, four),
     ]
-    drawn.raise_rates(Window(one, four), {"": 0.5, "NZ": 0.4})
-    assert drawn.rate_windows == [RateWindow(Window(one, four), {"": 0.5, "NZ": 0.4})]
+    drawn.add_rates(Window(one, four), {"": 0.5, "NZ": 0.4}, four)
+    assert drawn.rate_windows == [RateWindow(Window(one, four), {"": 0.5, "NZ": 0.4}, four)]
     drawn.drop_before(three)
     assert drawn.window == Window(three, four)
 
 
-def test_a_session_has_the_rate_of_its_window_and_stratum() -> None:
+def test_a_session_has_the_highest_rate_of_the_draws_that_knew_it() -> None:
     one, two, three = (NOW + day * DAY for day in range(3))
-    drawn = DesignState(pf.Design(), [RateWindow(Window(one, two), {"NZ": 0.25})])
-    starts = [one, two - timedelta.resolution, two, three, one - timedelta.resolution, one]
-    population = pl.DataFrame(
-        {"session_id": range(6), "session_start": starts, "stratum": [*["NZ"] * 5, "US"]},
-        schema_overrides={"session_start": LAKE_TABLES["sessions"].schema["session_start"]},
+    drawn = DesignState(
+        pf.Design(),
+        [RateWindow(Window(one, two), {"NZ": 0.25}, two), RateWindow(Window(one, two), {"NZ": 0.125}, three)],
     )
-    rates = drawn.with_rate(population).sort("session_id")["rate"].to_list()
-    assert rates == [0.25, 0.25, None, None, None, 0.0]
+    rows = [
+        (one, "NZ", two, 0.25),
+        (two - timedelta.resolution, "NZ", one, 0.25),
+        (one, "NZ", two + timedelta.resolution, 0.125),
+        (one, "NZ", three + timedelta.resolution, 0.0),
+        (one, "NZ", None, 0.25),  # of an older lake
+        (one, "US", one, 0.0),
+        (two, "NZ", one, None),
+        (one - timedelta.resolution, "NZ", one, None),
+    ]
+    starts, strata, settled, expected = zip(*rows, strict=True)
+    population = pl.DataFrame(
+        {"session_id": range(len(rows)), "session_start": starts, "stratum": strata, "settled_at": settled},
+        schema_overrides=dict.fromkeys(("session_start", "settled_at"), INSTANT),
+    )
+    assert drawn.with_rate(population).sort("session_id")["rate"].to_list() == [*expected]

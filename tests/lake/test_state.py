@@ -12,6 +12,7 @@ from typing import Any
 import polars as pl
 import pytest
 from hypothesis import given, strategies as st
+from polars.testing import assert_frame_equal
 
 import pulseframes as pf
 from lake.test_lake import START, session_rows
@@ -132,6 +133,7 @@ times = st.datetimes(timezones=st.just(UTC))
                         RateWindow,
                         st.builds(Window, times, times),
                         st.dictionaries(st.text(), st.floats(allow_nan=False, allow_infinity=False)),
+                        st.none() | times,
                     )
                 ),
                 st.dictionaries(st.integers(-(2**63), 2**63 - 1), st.integers(0, 2**62)),
@@ -174,10 +176,31 @@ def test_an_older_lake_is_read_as_it_is_and_upgraded_by_the_next_write(
     assert sorted(lake.sessions().collect()["session_id"]) == [1, 2]
 
 
+def test_a_lake_without_settled_at_gets_it_from_what_it_knows_when_it_is_upgraded(
+    lake: pf.Lake, tmp_path: Path
+) -> None:
+    """Draws before that had no time, and later ones know the sessions that the lake has now."""
+    active = {"status": "active", "session_updated": START, "page_view_count": 7}
+    rows = session_rows({"session_id": 1, "page_view_count": 3}, {"session_id": 2, **active})
+    lake.write(rows, fetched_at=START + timedelta(hours=1))
+    expected = lake.sessions().collect()
+    assert expected["settled_at"].to_list() == [START + timedelta(hours=1), None]
+    assert expected["settled_page_views"].to_list() == [3, None]
+    [path] = (tmp_path / "lake/sessions").glob("*/*.parquet")
+    old = pl.read_parquet(path, hive_partitioning=False).drop("settled_at", "settled_page_views")
+    old.write_parquet(path, metadata={VERSION_KEY: "4"})
+    state = tmp_path / "lake" / STATE_FILE
+    state.write_text(json.dumps(json.loads(state.read_text()) | {"version": 4}))
+    assert lake.sessions().collect()["settled_at"].to_list() == [None, None]
+    with lake.locked():
+        pass
+    assert_frame_equal(lake.sessions().collect(), expected)
+
+
 def test_the_version_goes_up_whenever_a_column_changes() -> None:
     columns = [(table, name, str(dtype)) for table, t in LAKE_TABLES.items() for name, dtype in t.schema.items()]
     mark = hashlib.sha256(repr(columns).encode()).hexdigest()[:12]
-    assert {1: "dadfc9a63f33", 2: "8d3d500a5a6c", 3: "8d3d500a5a6c", 4: "8d3d500a5a6c", 5: "8d3d500a5a6c"}[
+    assert {1: "dadfc9a63f33", 2: "8d3d500a5a6c", 3: "8d3d500a5a6c", 4: "8d3d500a5a6c", 5: "8d3d500a5a6c", 6: "681bac1b9415"}[
         LAKE_VERSION
     ] == mark, "LAKE_VERSION goes up with each change; then add the new mark here"
 

@@ -33,7 +33,7 @@ def tables_of(lake: pf.Lake, moments: list[datetime]) -> dict[str, pl.DataFrame]
     scans = {"sessions": lake.sessions(), "page_views": lake.page_views(), "errors": lake.errors()}
     tables = {name: scan.sort(TABLES[name].key).collect() for name, scan in scans.items()}
     rows = tables["sessions"]
-    for name in ("fetched_at", "detail_fetched_at", "detail_failed_at"):
+    for name in ("fetched_at", "detail_fetched_at", "detail_failed_at", "settled_at"):
         number = pl.Series(name, steps.search_sorted(rows[name].fill_null(moments[0]), side="right"))
         rows = rows.with_columns(pl.when(pl.col(name).is_not_null()).then(number).alias(name))
     recent = pl.col("session_start") >= moments[-1] - LOOK_BACK + LONGEST_WAIT
