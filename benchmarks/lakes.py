@@ -61,12 +61,12 @@ def _make(folder: str, count: int, details: Details) -> None:
 
 def _draw(made: pf.Lake) -> None:
     """Draw a sample, and add its details."""
-    drawn = SampleDraw(made, pf.Design("pageviews"), YEAR, LOOK_BACK)
+    drawn = SampleDraw(made, pf.Design("pageviews"), YEAR)
     ids = drawn.pending()[:SAMPLE]
     drawn.begin(ids)
     chosen = made.sessions().filter(pl.col("session_id").is_in(ids)).collect()
     made.write(details_of(chosen.select(SESSIONS.schema.names())), fetched_at=LATER)
-    SampleDraw(made, pf.Design("pageviews"), YEAR, LOOK_BACK).record()
+    SampleDraw(made, pf.Design("pageviews"), YEAR).record()
 
 
 def sessions_of(first_day: int, days: int, per_day: int) -> pl.DataFrame:

@@ -54,7 +54,7 @@ def frames_of(shop: Simulator, ids: pl.Series, *window: datetime) -> SessionFram
 def download(lake: pf.Lake, shop: Simulator, count: int, *window: datetime, design: Design = UNIFORM) -> None:
     """Do what a sync does, with no call."""
     with lake.locked():
-        sample_draw = SampleDraw(lake, design, Window(*window), DAY)
+        sample_draw = SampleDraw(lake, design, Window(*window))
         ids = sample_draw.pending()[:count]
         sample_draw.begin(ids)
         lake.write(frames_of(shop, pl.Series(ids), *window), fetched_at=NOW)
@@ -221,7 +221,7 @@ def test_downloaded_details_represent_only_themselves_unless_they_are_all(lake: 
 def test_a_design_without_details_is_not_the_lakes_last(lake: pf.Lake, shop: Simulator) -> None:
     download(lake, shop, 5, START, END)
     with lake.locked():
-        SampleDraw(lake, Design("pageviews"), Window(START, END), DAY).record(latest=False)
+        SampleDraw(lake, Design("pageviews"), Window(START, END)).record(latest=False)
     assert [drawn.design for drawn in lake.state().designs] == [Design("pageviews"), UNIFORM]
 
 
@@ -234,7 +234,7 @@ def test_a_design_that_has_drawn_nothing_leaves_details_as_they_are(
     lake.write(frames_of(shop, shop.summaries(START, END)["session_id"].head(9)), fetched_at=NOW)
     before = question(lake)
     with lake.locked():
-        draw = SampleDraw(lake, Design("pageviews"), Window(START, END), DAY)
+        draw = SampleDraw(lake, Design("pageviews"), Window(START, END))
         draw.begin([])  # the quota is used up
         draw.record(latest=False)
     after = question(lake)
@@ -259,7 +259,7 @@ def test_a_sample_whose_design_was_deleted_is_reported_and_the_next_details_draw
 
 def test_a_sync_killed_before_its_sample_was_recorded_is_reported(lake: pf.Lake) -> None:
     with lake.locked():
-        sample_draw = SampleDraw(lake, UNIFORM, Window(START, END), DAY)
+        sample_draw = SampleDraw(lake, UNIFORM, Window(START, END))
         sample_draw.begin(sample_draw.pending()[:3])
     with pytest.raises(pf.LakeError, match="was interrupted before it recorded the sample. Run it again"):
         pf.Sample.of_lake(lake)

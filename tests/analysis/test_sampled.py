@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -154,7 +153,7 @@ def test_a_lake_with_a_sample_gives_the_figures_of_the_sample(tmp_path: Path) ->
     chosen = pf.choose_details(summaries(), CALLS, seed=1)["session_id"]
     lake_of(part_of(ended(), chosen), tmp_path / "lake")
     with lake.locked():
-        SampleDraw(lake, pf.Design("pageviews", 1), Window(BEGIN, END), timedelta(hours=24)).record()
+        SampleDraw(lake, pf.Design("pageviews", 1), Window(BEGIN, END)).record()
     sample = sample_of(CALLS, frames=ended())
     for ask in (pf.page_speed, pf.apdex, pf.satisfaction, pf.error_impact, pf.paths, pf.landings):
         found = ask(str(tmp_path / "lake"))  # type: ignore[operator]  # each is a function of a source

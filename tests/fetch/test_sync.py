@@ -18,7 +18,7 @@ from pulseframes import endpoints
 from pulseframes.fetch.draw import SampleDraw
 from pulseframes.simulator import Fault, Simulator
 from pulseframes.tables import SESSIONS
-from pulseframes.windows import LOOK_BACK, Window
+from pulseframes.windows import Window
 
 DAY = timedelta(days=1)
 ONLY_IN_DETAILS = [column.name for column in SESSIONS.columns if endpoints.SEARCH not in column.endpoints]
@@ -704,7 +704,7 @@ def test_a_session_without_details_ends_its_batch_and_is_not_asked_for_again(
     lake, week = pf.Lake(tmp_path / "lake"), (clock.now - 7 * DAY, clock.now)
     with client_of(shop, clock=clock, changes={"home": tmp_path / "home"}) as client:
         pf.sync(lake, *week, client=client)
-        gone = SampleDraw(lake, pf.Design(), Window(*week), LOOK_BACK).pending()[2]
+        gone = SampleDraw(lake, pf.Design(), Window(*week)).pending()[2]
         shop.remove(gone)
         found: dict[int, int] = {}
         steps = lambda step: found.setdefault(step.done, detailed(lake))  # noqa: E731  short

@@ -64,13 +64,13 @@ def drawn_lake(place: Path, frames: pf.SessionFrames, calls: int, *, lost: int =
     """Create a lake with the details that a sync would download in that many calls, some of them without an answer."""
     lake = lake_of(place, frames, details=False)
     with lake.locked():
-        begun = SampleDraw(lake, pf.Design("pageviews"), WEEK, LOOK_BACK)
+        begun = SampleDraw(lake, pf.Design("pageviews"), WEEK)
         ids = begun.pending()[:calls]
         begun.begin(ids)
         lake.write(part_of(frames, ids[lost:]), fetched_at=LATER)
         if lost:
             lake.mark_failed(ids[:lost], LATER + timedelta(seconds=1))
-        SampleDraw(lake, pf.Design("pageviews"), WEEK, LOOK_BACK).record(ids[:lost])
+        SampleDraw(lake, pf.Design("pageviews"), WEEK).record(ids[:lost])
     return lake
 
 
