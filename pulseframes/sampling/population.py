@@ -64,15 +64,15 @@ def selectable(sessions: pl.DataFrame, design: Design, *, detailed: pl.Expr) -> 
 
 def population_of(sessions: pl.DataFrame, design: Design, drawn: pl.DataFrame | None = None) -> pl.DataFrame:
     """Add ``views``, ``size`` and ``stratum``; the sessions drawn have the page view counts that they were drawn by."""
-    now, then = _views(sessions), pl.lit(None, pl.Int64)
+    settled, then = _views(sessions), pl.lit(None, pl.Int64)
     if drawn is not None:
         counts = drawn.select("session_id", pl.col("page_view_count").alias("_when_drawn"))
         sessions, then = (
             sessions.join(counts, on="session_id", how="left", maintain_order="left"),
             pl.col("_when_drawn"),
         )
-    views = pl.coalesce(then, now, pl.lit(1))
-    without = (now == 0) & (views <= 1)  # drawn as if it had one
+    views = pl.coalesce(then, settled, pl.lit(1))
+    without = (pl.col("page_view_count") == 0) & (views <= 1)  # drawn as if it had one
     return sessions.with_columns(
         pl.when(without).then(0).otherwise(views).alias(VIEWS),
         size_of(views.clip(lower_bound=1), design).alias(SIZE),
