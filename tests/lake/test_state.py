@@ -200,9 +200,14 @@ def test_a_lake_without_settled_at_gets_it_from_what_it_knows_when_it_is_upgrade
 def test_the_version_goes_up_whenever_a_column_changes() -> None:
     columns = [(table, name, str(dtype)) for table, t in LAKE_TABLES.items() for name, dtype in t.schema.items()]
     mark = hashlib.sha256(repr(columns).encode()).hexdigest()[:12]
-    assert {1: "dadfc9a63f33", 2: "8d3d500a5a6c", 3: "8d3d500a5a6c", 4: "8d3d500a5a6c", 5: "8d3d500a5a6c", 6: "681bac1b9415"}[
-        LAKE_VERSION
-    ] == mark, "LAKE_VERSION goes up with each change; then add the new mark here"
+    assert {
+        1: "dadfc9a63f33",
+        2: "8d3d500a5a6c",
+        3: "8d3d500a5a6c",
+        4: "8d3d500a5a6c",
+        5: "8d3d500a5a6c",
+        6: "681bac1b9415",
+    }[LAKE_VERSION] == mark, "LAKE_VERSION goes up with each change; then add the new mark here"
 
 
 def test_a_lake_of_a_newer_version_is_refused(lake: pf.Lake, tmp_path: Path) -> None:

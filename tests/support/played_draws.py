@@ -36,8 +36,7 @@ def as_stored(folder: Path, steps: Sequence[tuple[float, Sequence[dict[str, Any]
     """Write summaries to a lake at some hours, and return what its sessions are after each."""
     lake, stored = pf.Lake(folder), list[pl.DataFrame]()
     for hour, rows in steps:
-        if rows:
-            lake.write(pl.DataFrame(rows, schema=SESSIONS.schema), fetched_at=BEGIN + hour * HOUR)
+        lake.write(pl.DataFrame(rows, schema=SESSIONS.schema), fetched_at=BEGIN + hour * HOUR)
         stored.append(lake.sessions().collect())
     return stored
 
