@@ -71,7 +71,7 @@ def test_a_population_answers_every_question_of_every_design_and_size(monkeypatc
     assert {*drawn.select("design", "details", "seed").unique().rows()} == {
         (design, size, seed) for design in ("pageviews", "uniform") for size in (20, 40) for seed in (0, 1)
     }
-    assert not drawn["off"].has_nulls()
+    assert not drawn["covers"].has_nulls()
 
 
 def results(**given: pl.DataFrame) -> dict[str, Any]:
