@@ -150,9 +150,9 @@ def _estimated(
     questions: Sequence[Question], sample: Sample, weighted: _Weighted, *, with_errors: bool
 ) -> list[pl.DataFrame]:
     """Return the estimates of questions about the same rows, from the sessions that responded and their weights."""
-    columns = set[str]().union(*(question.columns for question in questions))
-    owners = weighted.sessions.select("session_id").with_row_index(OWNER)
-    rows = _rows(sample.details, sample.details.sessions.join(owners, on="session_id"), questions[0].level, columns)
+    rows = _rows_of(
+        sample, weighted, questions[0].level, set[str]().union(*(question.columns for question in questions))
+    )
     chosen = {}
     for grouping in {question.grouping: None for question in questions}:
         those = rows_where(grouping.condition, rows)
@@ -169,6 +169,32 @@ def _estimated(
         )
         for question in questions
     ]
+
+
+def shares_within(sample: Sample, grouping: Grouping, within: int, level: Level) -> pl.DataFrame:
+    """Estimate the share that each group has of the rows that are alike in the first so many of its columns.
+
+    Returns these columns, ``share``, ``share_lower``, ``share_upper`` and ``share_flag``.
+    """
+    parts = [*grouping.groups, *([] if grouping.condition is None else [grouping.condition])]
+    weighted = _weighted(sample, level, (), 0.95)
+    rows = _rows_of(sample, weighted, level, {name for part in parts for name in part.meta.root_names()})
+    rows = rows_where(grouping.condition, rows)
+    rows = rows.select(OWNER).hstack(groups_of(grouping.groups, rows))
+    names = rows.columns[1:]
+    totals = weighted.vectors.cluster_totals
+    wholes = {
+        key: totals(part[OWNER].to_numpy())
+        for key, part in (rows.partition_by(names[:within], as_dict=True) if within else {(): rows}).items()
+    }
+    shares = [
+        (*key, weighted.vectors.share(totals(part[OWNER].to_numpy()), wholes[key[:within]]))
+        for key, part in rows.partition_by(names, as_dict=True).items()
+    ]
+    schema = dict(rows.schema) | {"share": pl.Float64, "share_lower": pl.Float64, "share_upper": pl.Float64}
+    figures = [(*key, share.estimate, share.lower, share.upper, share.flag) for *key, share in shares]
+    del schema[OWNER]
+    return pl.DataFrame(figures, schema=schema | {"share_flag": pl.String}, orient="row")
 
 
 def _known_totals(grouping: Grouping, weighted: _Weighted) -> _Known:
@@ -213,6 +239,12 @@ def _weighted(sample: Sample, scaled_to: Level, margins: Sequence[str], confiden
         fits=design_worth(population, auxiliary) >= FEW,
     )
     return _Weighted(population, sessions, vectors)
+
+
+def _rows_of(sample: Sample, weighted: _Weighted, level: Level, columns: set[str]) -> pl.DataFrame:
+    """Return the rows of the weighted sessions."""
+    owners = weighted.sessions.select("session_id").with_row_index(OWNER)
+    return _rows(sample.details, sample.details.sessions.join(owners, on="session_id"), level, columns)
 
 
 def _rows(details: SessionFrames, sessions: pl.DataFrame, level: Level, columns: set[str]) -> pl.DataFrame:

@@ -204,7 +204,7 @@ def _least_distances(both: pl.DataFrame, confidence: float) -> pl.Series:
     Their own intervals may be lopsided, as those of rare cases are. Then what they have in common would shorten the longer side
     by too much.
     """
-    from scipy.stats import t
+    from scipy.special import stdtrit
 
     first, second = (
         pl.col(f"{ERROR_PARTS}{suffix}")
@@ -216,7 +216,7 @@ def _least_distances(both: pl.DataFrame, confidence: float) -> pl.Series:
         squares.select(part.list.sum()).to_series() for part in (pl.col("parts"), pl.col("parts") * pl.col("parts"))
     )
     freedom = (variance**2 / fourth).clip(lower_bound=1.0)
-    half = variance.sqrt() * pl.Series(t.ppf((1 + confidence) / 2, freedom.to_numpy()))
+    half = variance.sqrt() * pl.Series(stdtrit(freedom.to_numpy(), (1 + confidence) / 2))
     return pl.select(pl.when(both[_CORRELATION] > 0).then(half.fill_nan(None)).fill_null(0.0).alias(_LEAST)).to_series()
 
 

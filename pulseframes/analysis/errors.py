@@ -75,8 +75,8 @@ def error_impact(
     polars.DataFrame
         One row per error group, the one with most sessions first: ``group_id``; ``title``, the last one seen;
         ``sessions_affected``; ``share_of_sessions``, with the limits of its 95% interval; ``sessions``, the number of sessions with
-        details behind them; and ``flag``, that of the number of sessions in ``estimate()``; rounded as by ``estimate()``. A wide
-        result also has the interval of each figure, ``..._lower`` and ``..._upper``; ``errors`` and ``page_views_affected``, the
+        details behind them; and ``flag``, that of the number of sessions in ``estimate()``. Sessions are rounded to whole numbers, and
+        shares as by ``estimate()``. A wide result is not rounded; it also has the interval of each figure, ``..._lower`` and ``..._upper``; ``errors`` and ``page_views_affected``, the
         page views of the affected sessions, with their own flags, ``..._flag``; and, for the downloaded details alone,
         ``users_seen``, the number of affected users (a sample of sessions cannot estimate the number of all, because users come
         back), ``first_seen`` and ``last_seen``, the starts of the first and last affected session, in UTC, ``browsers`` and

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import NamedTuple, Self, TypeAlias
+from typing import Final, NamedTuple, Self, TypeAlias
 
 import polars as pl
 
@@ -31,6 +31,9 @@ from pulseframes.sampling.questions import (
     parse_measures,
 )
 from pulseframes.tables.frames import SessionFrames
+
+#: Figures that count something.
+_NUMBERS: Final = frozenset({"views", "sessions_affected", "entries", "times"})
 
 Source: TypeAlias = Lake | Sample | StoredDetails | SessionFrames | str | os.PathLike[str]
 
@@ -228,10 +231,19 @@ def with_limits(name: str) -> list[str]:
 
 
 def narrowed(frame: pl.DataFrame, figures: Iterable[str], columns: Sequence[str]) -> pl.DataFrame:
-    """Round figures with their limits, and return some columns."""
+    """Round figures with their limits, numbers to whole ones, and return some columns; the flag is that of any of the figures."""
+    flags = ["flag"]
     for figure in figures:
-        frame = rounded(frame, *with_limits(figure))
-    return frame.select(columns)
+        names = with_limits(figure)
+        frame = _whole(frame, *names) if figure in _NUMBERS else rounded(frame, *names)
+        flags += [name for name in [f"{figure}_flag"] if name in frame.columns]
+    return frame.with_columns(pl.coalesce(flags).alias("flag")).select(columns)
+
+
+def _whole(frame: pl.DataFrame, figure: str, lower: str, upper: str) -> pl.DataFrame:
+    """Round a number to a whole one, and its limits outwards, so that the interval still holds; but not by errors of rounding."""
+    digits = pl.col(lower).round(6), pl.col(upper).round(6)
+    return frame.with_columns(pl.col(figure).round(), digits[0].floor(), digits[1].ceil())
 
 
 def side_by_side(estimates: pl.DataFrame, names: Mapping[str, str], main: str) -> pl.DataFrame:

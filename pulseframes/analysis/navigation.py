@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import polars as pl
 
 from pulseframes._arguments import check_flag
+from pulseframes.analysis.answers import shares_within
+from pulseframes.analysis.details import Details
 from pulseframes.analysis.estimate import (
     Source,
     estimate,
@@ -18,9 +21,10 @@ from pulseframes.analysis.estimate import (
     with_templates,
 )
 from pulseframes.analysis.page_template import Rules
+from pulseframes.analysis.stored import StoredDetails
 from pulseframes.query import DateLike
 from pulseframes.sampling.design import Design
-from pulseframes.sampling.questions import Names
+from pulseframes.sampling.questions import Grouping, Names
 
 #: The page of a view without an address.
 UNKNOWN: Final = "(not known)"
@@ -59,8 +63,8 @@ def paths(
     polars.DataFrame
         The most frequent first: ``from_page``, null where a session begins; ``to_page``, null where it ends; ``times``, with the
         limits of its 95% interval, ``times_lower`` and ``times_upper``; ``sessions``, as for ``page_speed()``; and ``flag``,
-        that of ``times``; rounded as by ``estimate()``. A wide result also has ``share``, the part of all steps from
-        ``from_page``, without an interval. A view without an address is ``(not known)``.
+        that of ``times``, which are rounded to whole numbers. A wide result is not rounded, and also has ``share``, the part of all steps
+        from ``from_page``, with ``share_lower``, ``share_upper`` and ``share_flag``. A view without an address is ``(not known)``.
         Details list at most 500 page views, so a longer session seems to end there.
 
     Raises
@@ -90,12 +94,28 @@ def paths(
     steps, entries = estimates(sample, ["count()"], groupings, "page_views")
     entries = entries.select(pl.lit(None, pl.String).alias("from_page"), pl.all())
     counts = side_by_side(pl.concat([steps, entries], how="vertical_relaxed"), {"count()": "times"}, "times")
-    leaving = pl.col("times").sum().over("from_page")
-    share = pl.when(leaving > 0).then(pl.col("times") / leaving).alias("share")
     ranked = counts.sort("times", "from_page", "to_page", descending=[True, False, False])
     if wide:
-        return ranked.select("from_page", "to_page", *with_limits("times"), share, "sessions", "flag")
+        columns = [*with_limits("times"), *with_limits("share"), "share_flag", "sessions", "flag"]
+        return _with_shares(ranked, sample, groupings).select("from_page", "to_page", *columns)
     return narrowed(ranked, ["times"], ["from_page", "to_page", *with_limits("times"), "sessions", "flag"])
+
+
+def _with_shares(steps: pl.DataFrame, sample: Details, groupings: Sequence[tuple[Names, str | None]]) -> pl.DataFrame:
+    """Add the share of each step in all steps from its page, with its interval and flag."""
+    if isinstance(sample, StoredDetails) or sample.is_census:
+        leaving = pl.col("times").sum().over("from_page")
+        share = pl.when(leaving > 0).then(pl.col("times") / leaving)
+        limit = share if sample.is_drawn else pl.lit(None, pl.Float64)
+        return steps.with_columns(
+            share.alias("share"), limit.alias("share_lower"), limit.alias("share_upper"), share_flag="flag"
+        )
+    following, first = (
+        shares_within(sample, Grouping.parse(*grouping), within, "page_views")
+        for grouping, within in zip(groupings, (1, 0), strict=True)
+    )
+    shares = pl.concat([following, first.select(pl.lit(None, pl.String).alias("from_page"), pl.all())])
+    return steps.join(shares, on=["from_page", "to_page"], how="left", nulls_equal=True, maintain_order="left")
 
 
 def landings(
@@ -119,8 +139,9 @@ def landings(
     polars.DataFrame
         The most frequent first: ``page_template``; ``entries``, the number of sessions that start there, with the limits of its
         95% interval, ``entries_lower`` and ``entries_upper``; ``bounce_rate``, the share of them with no other page view, among
-        those with a known number; ``sessions``, as for ``page_speed()``; and ``flag``, that of ``entries``; rounded as by
-        ``estimate()``. A wide result also has the interval of ``bounce_rate`` and ``bounce_rate_flag``.
+        those with a known number; ``sessions``, as for ``page_speed()``; and ``flag``, that of ``entries`` or, else, of ``bounce_rate``.
+        Entries are rounded to whole numbers, and the rate as by ``estimate()``. A wide result is not rounded, and also has the interval
+        of ``bounce_rate`` and ``bounce_rate_flag``; ``flag`` is then that of ``entries``.
 
     Raises
     ------

@@ -74,10 +74,11 @@ def page_speed(
     polars.DataFrame
         The most viewed first: the columns of ``by``; ``views``; ``p75_ms``, the 75th percentile of ``loading_time_ms``, with the
         limits of its 95% interval, ``p75_ms_lower`` and ``p75_ms_upper``; ``sessions``, the number of sessions with details behind
-        them; and ``flag``, that of ``p75_ms`` in ``estimate()``. A wide result also has ``p50_ms``, ``p95_ms`` and ``viewing_ms``,
+        them; and ``flag``, that of ``p75_ms`` or, else, of ``views``, as in ``estimate()``. A wide result also has ``p50_ms``, ``p95_ms`` and ``viewing_ms``,
         the median of ``viewing_time_ms``, and the interval of each figure, ``..._lower`` and ``..._upper``, and its own flag,
-        ``..._flag``. Figures are rounded as by ``estimate()``, except in a wide result. Details that were not sampled at random describe only themselves: they have no intervals, and the flag
-        ``not drawn``.
+        ``..._flag``; ``flag`` is then that of ``p75_ms``. Views are rounded to whole numbers, and load times as by ``estimate()``,
+        except in a wide result. Details that were not sampled at random describe only themselves: they have no intervals, and the
+        flag ``not drawn``.
 
     Raises
     ------
@@ -150,8 +151,8 @@ def apdex(
     -------
     polars.DataFrame
         The columns of ``by``; ``views``; ``apdex``, with the limits of its 95% interval, ``apdex_lower`` and ``apdex_upper``;
-        ``sessions``; and ``flag``, that of ``apdex``; rounded as by ``estimate()``. A wide result also has the interval of ``views`` and
-        ``views_flag``.
+        ``sessions``; and ``flag``, that of ``apdex`` or, else, of ``views``. Views are rounded to whole numbers, and the Apdex as by
+        ``estimate()``. A wide result is not rounded, and also has the interval of ``views`` and ``views_flag``.
 
     Raises
     ------

@@ -82,7 +82,9 @@ def _sample(findings: Findings) -> dict[str, str]:
     facts = {
         "Sampling": f"at random, {chance}{strata} (design {size.design.name}, seed {size.design.seed})",
         "Sampled": f"{size.selected:,} of {size.population:,} sessions",
-        "Details missing": f"{missing:,}; the other sessions are weighted to compensate" if missing else "none",
+        "Details missing": f"{missing:,}; the others are weighted to compensate, which is right if they resemble the missing ones"
+        if missing
+        else "none",
         "Effective sample size": f"{size.effective_views:,.0f} for page views, {size.effective_sessions:,.0f} for sessions",
     }
     excluded = counts.sessions - counts.active - size.population

@@ -16,8 +16,9 @@ from pulseframes.analysis.estimate import Asked
 from pulseframes.errors import InvalidQuery
 from pulseframes.lake import Lake
 from pulseframes.reports.coverage import Counts, Coverage, read_coverage
-from pulseframes.reports.parts import Cell, Format, Section, TableView
+from pulseframes.reports.parts import DOUBT, Cell, Format, Section, TableView, figure_cell
 from pulseframes.sampling.design import Design
+from pulseframes.sampling.inference import DOUBTFUL
 from pulseframes.windows import Window, subtract
 
 LOAD: Final = "p75(loading_time_ms)"
@@ -171,13 +172,20 @@ def changes_section(changes: Changes, before: str) -> Section:
             "Sessions and users are counted. Below each other change is its interval, wide enough for all to hold at once in 95 of 100 samples; if it "
             "includes 0, there is no clear change."
         )
+    if any(figure["flag"] in DOUBTFUL for figure in changes.figures.values()):
+        sentences.append(f"An asterisk marks a hint, which comes from {DOUBT}.")
     table = TableView("Changes since the period before", ["Figure", "Change", "Now", "Before"], rows, is_open=True)
     return Section("changes", "What changed", sentences + changes.problems, [], [table])
 
 
 def _summary(rows: Sequence[Sequence[Cell]], before: str) -> str:
-    changed = [f"{_lowered(name.text)} {change.text}" for name, change, *_ in rows if change.text != NO_CHANGE]
-    same = [_lowered(name.text) for name, change, *_ in rows if change.text == NO_CHANGE]
+    verdicts = [(_lowered(name.text), change.text.rstrip("*"), change) for name, change, *_ in rows]
+    changed = [
+        f"{name} {verdict}" + (f" ({change.below})" if change.below else "")
+        for name, verdict, change in verdicts
+        if verdict != NO_CHANGE
+    ]
+    same = [name for name, verdict, _ in verdicts if verdict == NO_CHANGE]
     unchanged = f" No clear change: {', '.join(same)}." if same else ""
     return f"Compared with {before}: {', '.join(changed)}.{unchanged}"
 
@@ -203,7 +211,9 @@ def _figure_row(name: str, row: dict[str, Any], write: Format, change: Format) -
     else:
         limits = _limits(row["difference_lower"], row["difference_upper"], signed)
         verdict = signed(row["difference"]) if row["differs"] else NO_CHANGE
-    return [Cell(name), Cell(verdict, limits), Cell(write(row["second"])), Cell(write(row["first"]))]
+    doubt = "*" if row["flag"] in DOUBTFUL and verdict != NO_CHANGE else ""
+    now, before = (figure_cell(row, figure, write) for figure in ("second", "first"))
+    return [Cell(name), Cell(verdict + doubt, limits), now, before]
 
 
 def _limits(lower: float, upper: float, write: Format) -> str:

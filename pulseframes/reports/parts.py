@@ -13,6 +13,8 @@ from pulseframes._text import format_count, format_range, printable
 from pulseframes.reports.svg import Picture
 from pulseframes.sampling.inference import DOUBTFUL
 
+#: What doubtful figures come from, in plain words.
+DOUBT: Final = "too few sessions, too few with what is counted, or a sample drawn for other questions"
 #: The most rows of a table.
 MOST_ROWS: Final = 25
 
@@ -92,15 +94,20 @@ def interval(row: Row, figure: str, write: Format) -> str:
 
 
 def with_interval(row: Row, figure: str, write: Format) -> str:
-    """Format a figure and its interval, as ``1.3 s (1.2 to 1.4 s)``."""
-    limits = interval(row, figure, write)
-    return write(row[figure]) + (f" ({limits})" if limits else "")
+    """Format a figure with its interval, and its flag if it is doubtful, as ``1.3 s (1.2 to 1.4 s; few sessions)``."""
+    behind = "; ".join(part for part in (interval(row, figure, write), _doubt(row, figure)) if part)
+    return write(row[figure]) + (f" ({behind})" if behind else "")
 
 
 def figure_cell(row: Row, figure: str, write: Format) -> Cell:
     """Return the cell of a figure, with an asterisk if it is doubtful, and its interval below."""
+    return Cell(write(row[figure]) + ("*" if _doubt(row, figure) else ""), interval(row, figure, write))
+
+
+def _doubt(row: Row, figure: str) -> str:
+    """Return the flag of a figure that is doubtful; empty if it is not."""
     flag = row.get(f"{figure}_flag", row["flag"])
-    return Cell(write(row[figure]) + ("*" if flag in DOUBTFUL else ""), interval(row, figure, write))
+    return flag if flag in DOUBTFUL else ""
 
 
 def sessions_cell(row: Row) -> Cell:

@@ -17,6 +17,7 @@ from pulseframes.charts.groups import NO_TITLE
 from pulseframes.reports.changes import FAILING
 from pulseframes.reports.findings import KINDS, Findings
 from pulseframes.reports.parts import (
+    DOUBT,
     Cell,
     Row,
     Section,
@@ -95,10 +96,11 @@ def errors_section(findings: Findings) -> Section:
     rows, noise = findings.errors.filter(~is_noise()), findings.errors.filter(is_noise())
     failing = with_interval(findings.figures[FAILING], "estimate", format_percent)
     included = "" if noise.is_empty() else ", browser noise included"
-    verb = "is" if len(rows) == 1 else "are"
-    sentences = [
-        f"{failing} of the sessions have an error{included}. There {verb} {plural(len(rows), 'group')} of errors."
-    ]
+    groups = plural(len(rows), "group")
+    seen = f"There {'is' if len(rows) == 1 else 'are'} {groups} of errors"
+    if findings.basis != "all":
+        seen = f"The {plural(findings.sample.answered, 'session')} with details have {groups} of errors; others may have more"
+    sentences = [f"{failing} of the sessions have an error{included}. {seen}."]
     pictures, tables = [], []
     if not rows.is_empty():
         most = _worst_error(findings)
@@ -174,13 +176,14 @@ def navigation_section(findings: Findings) -> Section:
             "From": lambda row: Cell("(start)") if row["from_page"] is None else text_cell(row["from_page"]),
             "To": lambda row: Cell("(end)") if row["to_page"] is None else text_cell(row["to_page"]),
             "Times": lambda row: figure_cell(row, "times", format_rounded),
-            "Share of steps from there": lambda row: Cell(format_percent(row["share"])),
+            "Share of steps from there": lambda row: figure_cell(row, "share", format_percent),
             "With details": sessions_cell,
         },
         words=("To",),
     )
     chart = picture(charts.landings, rows, f"Sessions by landing page. {sentence}")
-    return Section("navigation", heading, [sentence], [chart], [landing_pages, steps])
+    sentences = [sentence, how_to_read(findings, "Most frequent landing pages first.")]
+    return Section("navigation", heading, sentences, [chart], [landing_pages, steps])
 
 
 def _top_landing(top: Largest) -> str:
@@ -219,8 +222,8 @@ def how_to_read(findings: Findings, order: str) -> str:
     match findings.basis:
         case "sample":
             return (
-                "Lines through dots are 95% intervals; hollow dots and dashed lines mean few sessions, and so does an asterisk in a table. "
-                f"{order}"
+                "Lines through dots are 95% intervals. A hollow dot, a dashed line and an asterisk in a table mark a hint, which comes from "
+                f"{DOUBT}. {order}"
             )
         case "all":
             return f"All details were downloaded, so the figures are exact. {order}"

@@ -22,6 +22,7 @@ from pulseframes.reports.basis import window_text
 from pulseframes.reports.changes import FAILING, LOAD, POOR, changes_section
 from pulseframes.reports.findings import ByPeriod, Findings
 from pulseframes.reports.parts import (
+    DOUBT,
     MOST_ROWS,
     Cell,
     Format,
@@ -34,6 +35,7 @@ from pulseframes.reports.parts import (
 )
 from pulseframes.reports.rankings import errors_section, kinds_section, navigation_section, speed_section
 from pulseframes.reports.svg import picture
+from pulseframes.sampling.inference import DOUBTFUL
 
 #: The most periods in the table of traffic.
 _DAYS: Final = 62
@@ -130,18 +132,16 @@ def _satisfaction(findings: Findings) -> Section:
         return Section("satisfaction", "Satisfaction", ["No session with details has a rating."])
     poor = f"Raygun rates {with_interval(findings.figures[POOR], 'estimate', format_percent)} of the sessions Poor."
     table = _ratings(findings.satisfaction)
+    has_doubts = rows["flag"].is_in(DOUBTFUL).any()
     if not findings.satisfaction.is_drawn:
         few = f"Only {plural(findings.rated, 'session')} with details {'has' if findings.rated == 1 else 'have'} a rating: too few for a chart by time."
-        return Section("satisfaction", "Satisfaction", [poor, few], [], [table])
+        hint = f" An asterisk marks a hint, which comes from {DOUBT}." if has_doubts else ""
+        return Section("satisfaction", "Satisfaction", [poor, few + hint], [], [table])
     whisker = "; the whisker is the 95% interval of the Poor share" if findings.basis == "sample" else ""
-    pale = " Pale columns come from few sessions." if findings.basis == "sample" and _has_few(rows) else ""
+    pale = f" Pale parts, and an asterisk in the table, mark a hint, which comes from {DOUBT}." if has_doubts else ""
     sentences = [poor, f"One column per {period}{whisker}.{pale}"]
     chart = picture(charts.satisfaction, rows, f"Shares of the ratings by {period}. {sentences[0]}")
     return Section("satisfaction", "Satisfaction", sentences, [chart], [table])
-
-
-def _has_few(rows: pl.DataFrame) -> bool:
-    return "few sessions" in rows["flag"]
 
 
 def _ratings(satisfaction: ByPeriod) -> TableView:
@@ -160,5 +160,5 @@ def _ratings(satisfaction: ByPeriod) -> TableView:
             ]
         )
     first = "Day" if period == "day" else f"{period.capitalize()} from"
-    header = [first, *(printable(rating, 24) for rating in ratings), "Sessions"]
+    header = [first, *(printable(rating, 24) for rating in ratings), "With details"]
     return TableView(f"Share of sessions with each rating, by {period}", header, cells)

@@ -71,10 +71,28 @@ def test_a_result_is_the_wide_one_with_fewer_columns_and_digits(name: str) -> No
     known = both.drop_nulls(figure)
     assert known.select(((lower <= pl.col(figure)) & (pl.col(figure) <= upper)).all()).item()
     assert known.select(((lower == upper) == (exact_lower == exact_upper)).all()).item()
+    whole = 1 if figure in ("entries", "times") else 0
     width = pl.when((exact_upper - exact_lower).is_finite()).then(exact_upper - exact_lower)
     for column in (figure, *limits(figure)):
         change = (pl.col(column) - pl.col(f"{column}_exact")).abs()
-        assert known.filter(width > 0).select((change <= 0.0051 * width).all()).item()
+        assert known.filter(width > 0).select((change <= pl.max_horizontal(0.0051 * width, whole)).all()).item()
+        assert not whole or known.filter(pl.col(column).is_finite(), pl.col(column) % 1 != 0).is_empty()
+
+
+def test_numbers_are_whole_in_results_for_reading() -> None:
+    for frame, figure in (
+        (pf.apdex(sample_of(80), by="session_start::DATE"), "views"),
+        (pf.page_speed(sample_of(80)), "views"),
+        (pf.error_impact(sample_of(80)), "sessions_affected"),
+        (pf.landings(sample_of(80)), "entries"),
+    ):
+        assert frame.select((pl.col(figure) % 1 == 0).all()).item()
+
+
+def test_the_flag_of_a_row_is_that_of_any_figure_in_it() -> None:
+    for ask, others in ((pf.page_speed, ["views_flag"]), (pf.landings, ["bounce_rate_flag"])):
+        wide = ask(sample_of(80), wide=True)
+        assert ask(sample_of(80))["flag"].to_list() == wide.select(pl.coalesce("flag", *others)).to_series().to_list()
 
 
 def test_exact_figures_and_those_without_an_interval_keep_all_their_digits() -> None:

@@ -78,7 +78,7 @@ def test_the_key_figures_of_a_sample_are_those_of_estimate_with_their_intervals(
         assert f"{write(estimate['estimate'])} between " in page.text
     assert "78 of" in page.text
     assert "80 of" in page.text
-    assert "2; the other sessions are weighted to compensate" in page.text
+    assert "2; the others are weighted to compensate, which is right if they resemble the missing ones" in page.text
 
 
 def marked(rows: pl.DataFrame, figure: str, write: Callable[[float | None], str]) -> list[str]:
