@@ -76,7 +76,7 @@ class SampleDraw:
         self._windows = subtract([window], subtract([window], state.coverage.windows()))
         known = same_design(state.designs, design) or DesignState(design)
         if known.pending and known.design.for_question == design.for_question and design.allocation is None:
-            design = known.design  # a sync that was killed has begun to draw by its shares
+            design = replace(design, allocation=known.design.allocation)  # by which a killed sync began to draw
         self._design = design = self._allocated(design)
         # Details count page views differently from summaries: the probability is by the count when a session was drawn.
         schema = {"session_id": pl.Int64, "page_view_count": pl.Int64}

@@ -56,8 +56,8 @@ class Design:
     for_question : str or None
         The question that the sample is for: a measure, as for ``estimate()``, and the summary columns that group it, such as
         ``"p75(loading_time_ms) by country"``. These columns are its strata, and the shares are chosen for the question when the sample is
-        first drawn: each group's figure is as precise as it can be while the figure for all sessions loses at most a tenth
-        of its precision. Groups with less than 1% of all page views (or sessions), and those beyond the twelve largest, share a stratum.
+        first drawn: each group's figure is as precise as it can be while the figure for all sessions loses about a tenth of
+        its precision at most. Groups with less than 1% of all page views (or sessions), and those beyond the twelve largest, share a stratum.
 
     Raises
     ------
