@@ -75,7 +75,7 @@ class SampleDraw:
         state = lake.state()
         self._windows = subtract([window], subtract([window], state.coverage.windows()))
         known = same_design(state.designs, design) or DesignState(design)
-        if known.pending and known.design.for_question == design.for_question and design.allocation is None:
+        if known.pending and design.allocation is None and known.design.for_question == design.for_question is not None:
             design = replace(design, allocation=known.design.allocation)  # by which a killed sync began to draw
         self._design = design = self._allocated(design)
         # Details count page views differently from summaries: the probability is by the count when a session was drawn.
