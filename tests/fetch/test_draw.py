@@ -785,6 +785,23 @@ def test_a_killed_sync_for_a_question_goes_on_with_its_shares(
     assert left_over.state().designs[-1].design.allocation == shares
 
 
+@pytest.mark.parametrize("shares", [None, {"Desktop": 0.7}])
+def test_a_killed_sync_with_shares_of_its_own_leaves_them_open(
+    lake: pf.Lake, client: pf.PulseClient, window: Days, shares: dict[str, float] | None
+) -> None:
+    killed: list[pf.Lake] = []
+
+    def look(_: pf.Progress) -> None:
+        if not killed:
+            killed.append(copy_of(lake, "killed"))
+
+    begun = pf.Design(strata=("platform_name",), allocation={"Mobile": 0.6})
+    pf.sync(lake, *window, details=4, design=begun, client=client, progress=look)
+    other = pf.Design(strata=("platform_name",), allocation=shares)
+    pf.sync(killed[0], *window, details=4, design=other, client=client)
+    assert killed[0].state().designs[-1].design == other
+
+
 def test_sessions_of_a_value_that_comes_later_are_drawn_with_the_rare_ones(
     tmp_path: Path, shop: Simulator, clock: Clock
 ) -> None:
