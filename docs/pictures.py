@@ -24,7 +24,7 @@ BENCHMARKS: Final = Path(__file__).parents[1] / "benchmarks"
 
 #: What each picture shows, for those who cannot see it.
 DESCRIPTIONS: Final = {
-    "apdex": "One row per country: a dot for its Apdex and a line for the interval; dots that rest on few sessions are hollow.",
+    "apdex": "One row per country: a dot for its Apdex and a line for the interval; dots with a flag are hollow.",
     "compare": "One row per platform: a dot for the difference between two groups of sessions, a line for its interval, and a dashed line at 0.",
     "error_impact": "One row per error: a dot for the share of sessions that it affects, and a line for the interval.",
     "errors": "One row per error: a dot for how often it was downloaded.",

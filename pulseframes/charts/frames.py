@@ -37,7 +37,7 @@ def sessions(frame: pl.DataFrame, *, every: str = "1d", time_zone: str = "UTC", 
 def page_views(frame: pl.DataFrame, *, width: int = WIDE) -> alt.LayerChart:
     """Draw a histogram of load times, from ``session_details().page_views``; ``width`` is as for ``traffic()``.
 
-    The last bar holds the slowest 1%, however slow.
+    The last bar holds the slowest 1%, however slow. The page views are counted as they are: those of a sample do not stand for others here.
 
     Examples
     --------
@@ -55,11 +55,13 @@ def page_views(frame: pl.DataFrame, *, width: int = WIDE) -> alt.LayerChart:
     size = most / (_BARS - 1)
     starts = rows.with_columns((pl.col("bar") * size).alias("start"), ((pl.col("bar") + 0.9) * size).alias("end"))
     x = alt.X("start:Q", axis=alt.Axis(title="Load time, seconds", format="~f", grid=False))
-    return histogram(starts, x, height("views:Q", "Page views", ",~f"), size=(width, 200))
+    return histogram(starts, x, height("views:Q", "Page views downloaded", ",~f"), size=(width, 200))
 
 
 def errors(frame: pl.DataFrame, *, width: int = WIDE, top: int = TOP) -> alt.LayerChart:
     """Draw the most frequent errors, from ``session_details().errors``; other parameters as for ``page_speed()``.
+
+    They are counted as they are; ``error_impact()`` estimates from a sample.
 
     Examples
     --------
@@ -73,4 +75,4 @@ def errors(frame: pl.DataFrame, *, width: int = WIDE, top: int = TOP) -> alt.Lay
     )
     groups = first_rows(groups, top)
     rows = [Dot(title or NO_TITLE, count) for count, title in groups.select("errors", "title").iter_rows()]
-    return dots(rows, COUNT, "Errors", width=width)
+    return dots(rows, COUNT, "Errors downloaded", width=width)

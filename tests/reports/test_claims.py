@@ -8,6 +8,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from claims import changed, slowest as slowest_of
 from support.report_lakes import Page, drawn_lake, lake_of, part_of, summaries, truth
 
 import pulseframes as pf
@@ -205,3 +206,14 @@ def test_examples_link_to_slow_sessions_and_last_errors_in_raygun(shop: pf.Sessi
     assert worst in {
         attributes["href"] for attributes in links if attributes["aria-label"] == "Slow session 1 in Raygun"
     }
+
+
+def test_what_is_said_of_a_skewed_population_is_right_in_19_of_20_reports() -> None:
+    said = [is_right for seed in range(18) for _, is_said, is_right in slowest_of("pareto", 400, seed) if is_said]
+    assert len(said) >= 3
+    assert sum(said) >= 0.95 * len(said)
+    highest = [is_right for seed in range(6) for *_, is_right in slowest_of("pareto", 40, seed)]
+    assert sum(highest) < 0.8 * len(highest), "the highest estimate alone is often another's"
+    changes = [changed("pareto", 120, seed) for seed in range(12)]
+    assert sum(is_said for is_said, *_ in changes) >= 5
+    assert sum(is_right and holds for _, is_right, holds in changes) >= 11
