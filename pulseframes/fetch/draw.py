@@ -16,6 +16,7 @@ from pulseframes.sampling.design import Design, as_design, check_strata_exist, s
 from pulseframes.sampling.population import selectable
 from pulseframes.sampling.rates import DesignState, names_of, of_design, probability, same_design, stratum_rates
 from pulseframes.sampling.selection import first_of, in_order
+from pulseframes.sampling.suitability import wrong_design
 from pulseframes.sampling.weights import sample_worth, weigh
 from pulseframes.tables import DATE, DESIGN, INSTANT, partitioned
 from pulseframes.tables.frames import SessionFrames
@@ -98,6 +99,13 @@ class SampleDraw:
         shares = stratum_shares(self._ordered, self._design).select(STRATUM, pl.col("share") / pl.col("share").sum())
         return dict(shares.sort("share", STRATUM, descending=[True, False]).iter_rows())
 
+    def wrong_design(self, calls: int) -> str | None:
+        """Return a warning if a sample that is continued by N calls is worth little for the other kind of question."""
+        ids = first_of(self._ordered, calls)["session_id"]
+        rates = stratum_rates(self._ordered, self._design, ids)
+        drawn = self._ordered.join(rates, on=STRATUM, how="left").with_columns(probability())
+        return wrong_design(drawn, self._design, len(ids))
+
     def pending(self) -> list[int]:
         """Return the sessions without details, in the order of the draw."""
         return self._ordered.filter(~pl.col(DETAILED))["session_id"].to_list()
@@ -143,7 +151,8 @@ class SampleDraw:
         rows = represented.filter(pl.col("session_id").is_in(sampled.implode()), pl.col(PROBABILITY) > 0)
         self._lake.put_design(self._design.name, self._design.seed, self._rows(design_state.window, represented, rows))
         worth = sample_worth(represented, rows, pl.col(SIZE))
-        return SampleReport.of(self._design.name, self._design.seed, len(represented), rows, worth, self._beside)
+        report = SampleReport.of(self._design.name, self._design.seed, len(represented), rows, worth, self._beside)
+        return replace(report, wrong_design=wrong_design(represented, self._design, len(rows)))
 
     def _allocated(self, design: Design) -> Design:
         """Return the design with the shares for its question: by the sessions of the window, and all details that the lake has."""

@@ -84,6 +84,9 @@ class Plan(Card):
         Windows of the lake that lack sessions, missing or deleted; a refresh downloads them again.
     shares : dict of str to float
         The share of the details that each stratum gets, by the sessions that the lake has; empty without strata.
+    wrong_design : str or None
+        What the details would be worth for questions that their design is not for, and the design for these; None if it suits them,
+        or the lake has no sessions to tell it by.
 
     Examples
     --------
@@ -104,6 +107,7 @@ class Plan(Card):
     left_out_before: datetime | None = None
     incomplete: list[Window] = field(default_factory=list)
     shares: dict[str, float] = field(default_factory=dict)
+    wrong_design: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the plan as JSON types.
@@ -167,6 +171,8 @@ class Plan(Card):
             yield "Details", f"{number} to download, {self.details_kept:,} in the journal."
         if self.shares:
             yield "Strata", f"{listed((f'{name} {format_percent(share)}' for name, share in self.shares.items()), 15)}."
+        if self.wrong_design is not None:
+            yield "", self.wrong_design
         yield "Total", self._total()
         yield "Quota", f"{self.calls_left:,} of {plural(self.daily_limit, 'call')} left today{self._duration()}."
         if self.probe_cost:

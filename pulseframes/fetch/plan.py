@@ -98,9 +98,11 @@ def plan(
     new_sessions = sum_if_known([_new_sessions(lake, window) for window in planned])
     ids: list[int] = []
     shares: dict[str, float] = {}
+    wrong_design = None
     if details and design is not None and exists:
         draw = SampleDraw(lake, design, wanted)
         ids, shares = draw.pending(), draw.shares()
+        wrong_design = draw.wrong_design(len(ids) if details == "all" else details)
     elif details:
         ids = details_to_fetch(lake, wanted, now, look_back)
     cached = len(client.answered_details().keys() & set(ids))
@@ -110,6 +112,7 @@ def plan(
         incomplete=[Window(*part) for part in state.incomplete if subtract([wanted], [part]) != [wanted]],
         left_out_before=left_out_before(state, wanted),
         shares=shares,
+        wrong_design=wrong_design,
     )
 
 

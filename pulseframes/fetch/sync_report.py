@@ -105,6 +105,8 @@ class SampleReport:
         of the lake's sample shows the same.
     beside : list of str
         The lake's other samples, if this one was begun by this sync.
+    wrong_design : str or None
+        What the sample is worth for questions that its design is not for, and the design for these; None if it suits them.
     """
 
     design: str
@@ -114,6 +116,7 @@ class SampleReport:
     unanswered: int
     effective: float
     beside: list[str] = field(default_factory=list)
+    wrong_design: str | None = None
 
     @classmethod
     def of(
@@ -233,6 +236,8 @@ class SyncReport(Card):
             yield f"{plural(len(self.missing), 'session')} not found", f"{listed(self.missing)}."
         if self.sample is not None:
             yield self.sample.row()
+            if self.sample.wrong_design is not None:
+                yield "", self.sample.wrong_design
         if self.resume_at is not None:
             rest = (
                 "part of the search"

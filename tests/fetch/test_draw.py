@@ -24,6 +24,7 @@ from pulseframes.reports.basis import coverage_section
 from pulseframes.reports.findings import collect
 from pulseframes.sampling.design import BOTS, OTHERS
 from pulseframes.sampling.rates import DesignState, RateWindow
+from pulseframes.sampling.suitability import wrong_design
 from pulseframes.simulator import Fault, Simulator
 from pulseframes.tables import DESIGN, INSTANT, LAKE_VERSION, SESSIONS
 from pulseframes.windows import Window
@@ -472,6 +473,7 @@ def test_weights_compensate_for_deleted_sessions_and_the_report_counts_them(
         "unanswered": 3,
         "effective": pytest.approx(17),
         "beside": [],
+        "wrong_design": report.sample.wrong_design,
     }
     line = f"Sample uniform (seed 0): 20 of {count} sessions, 3 without details; effective sample size 17 for sessions."
     assert line in str(report).splitlines()
@@ -878,6 +880,46 @@ def test_a_plan_forecasts_the_details_of_a_design_and_costs_at_most_one_call(
     assert (planned.calls, planned.details, planned.details_kept, shop.calls - calls) == (10, 10, 1, 0)
     report = pf.sync(lake, *window, details=10, design="pageviews", client=client)
     assert (report.calls_spent, report.calls_saved) == (10, 1)
+
+
+def test_a_plan_says_before_a_call_is_spent_that_a_design_is_wrong_for_other_questions(
+    lake: pf.Lake, shop: Simulator, client: pf.PulseClient, window: Days
+) -> None:
+    calls = shop.calls
+    views = lake.sessions().collect()["page_view_count"].fill_null(1).clip(lower_bound=1)
+    planned = pf.plan(lake, *window, details=30, design="uniform", client=client)
+    worth = 30 * views.sum() ** 2 / (len(views) * (views**2).sum())
+    assert worth < 10
+    said = (
+        f"For figures of page views, 30 details by this design are worth about {worth:.0f}, since few sessions have most page views. "
+        "Draw by pageviews for such questions."
+    )
+    assert planned.as_dict()["wrong_design"] == planned.wrong_design == said
+    assert said in str(planned).splitlines()
+    assert shop.calls == calls
+    for suited in (
+        {"details": 30, "design": "pageviews"},
+        {"details": 5, "design": "uniform"},
+        {"details": "all", "design": "uniform"},
+    ):
+        assert pf.plan(lake, *window, **suited, client=client).wrong_design is None  # type: ignore[arg-type]
+    report = pf.sync(lake, *window, details=30, design="uniform", client=client)
+    assert report.sample is not None
+    assert report.sample.wrong_design == said
+    assert said in str(report).splitlines()
+    assert pf.estimate(lake, "mean(loading_time_ms)")["flag"].item() is not None
+
+
+def test_a_design_by_page_views_that_seldom_draws_short_sessions_is_wrong_for_questions_about_sessions() -> None:
+    population = pl.DataFrame({"page_view_count": [1] * 200 + [100] * 40}).with_columns(
+        pl.col("page_view_count").alias("size"),
+        (30 * pl.col("page_view_count") / pl.col("page_view_count").sum()).alias("inclusion_probability"),
+    )
+    said = wrong_design(population, pf.Design(), 30)
+    assert said is not None
+    assert said.startswith("For figures of sessions, 30 details by this design are worth less than 1, since short")
+    assert said.endswith("Draw by uniform for such questions.")
+    assert wrong_design(population, pf.Design(), 9) is None
 
 
 # Rates by window
