@@ -52,18 +52,73 @@ def test_the_forecast_for_the_whole_is_right_within_a_few_percent_over_many_samp
     assert 0.85 < pl.Series(found).median() / 0.08 < 1.15  # type: ignore[operator]  # there are some
 
 
+@pytest.mark.parametrize("measure", ["median(loading_time_ms)", "mean(loading_time_ms)"])
+def test_the_precision_is_reached_within_the_range_of_nine_in_ten_plans(measure: str) -> None:
+    inside, widths = 0, []
+    for seed in range(20, 32):
+        plan = pf.plan_precision(sample_of(60, seed), measure, by=None, within=0.12)
+        assert None not in (plan.needed_low, plan.needed, plan.needed_high)
+        low, needed, high = (number or 0 for number in (plan.needed_low, plan.needed, plan.needed_high))
+        assert 60 <= low <= needed <= high
+        widths.append(high / low)
+
+        def within(details: int, seed: int = seed) -> float:
+            one = pf.estimate(sample_of(details, seed), measure, wide=True).row(0, named=True)
+            return max(one["upper"] - one["estimate"], one["estimate"] - one["lower"]) / one["estimate"]
+
+        inside += within(high) <= 0.12 and (low == 60 or within(low - 1) > 0.12)
+    assert inside >= 10
+    assert sorted(widths)[6] < 7
+
+
+def test_groups_have_a_range_and_the_plan_that_of_the_one_that_needs_most() -> None:
+    plan = pf.plan_precision(sample_of(200), "median(loading_time_ms)", top=4)
+    known = plan.groups.drop_nulls("needed")
+    assert (known["needed_low"] <= known["needed"]).all()
+    assert (known["needed_high"] >= known["needed"]).all()
+    assert (plan.needed_low, plan.needed_high) == (known["needed_low"].max(), known["needed_high"].max())
+    low, high = plan.needed_low or 0, plan.needed_high or 0
+    days = f"{-(-(low - 200) // 45)} to {-(-(high - 200) // 45)} days"
+    assert f"In 9 of 10 such plans, it takes between {low:,} and {high:,} details: {days}." in str(plan)
+
+
+def test_a_sample_drawn_for_other_questions_allows_no_forecast() -> None:
+    sessions, details = shop()
+    chosen = pf.choose_details(sessions, 60, design="uniform")
+    sample = pf.Sample.of_frames(sessions, chosen, part_of(details, chosen["session_id"]), design="uniform")
+    plan = pf.plan_precision(sample, "mean(loading_time_ms)", by=None)
+    assert (plan.needed, plan.needed_high, plan.calls, plan.is_wrong_design) == (None, None, None, True)
+    assert str(plan).endswith("Draw one with the other design to plan for this one.")
+    of_sessions = pf.plan_precision(sample, "share(satisfaction_rating = 'Excellent')", by=None)
+    assert not of_sessions.is_wrong_design
+    assert of_sessions.needed is not None
+
+
 def test_tomorrow_is_the_precision_after_another_days_details() -> None:
     plan = pf.plan_precision(sample_of(200), "mean(loading_time_ms)", by=None, details_a_day=100)
-    now, tomorrow = plan.groups.select("within", "tomorrow").row(0)
+    estimate, lower, upper, tomorrow = plan.groups.select("estimate", "lower", "upper", "tomorrow").row(0)
     sessions = len(shop()[0])
-    assert tomorrow == pytest.approx(now * math.sqrt((1 / 300 - 1 / sessions) / (1 / 200 - 1 / sessions)))
+    narrower = math.sqrt((1 / 300 - 1 / sessions) / (1 / 200 - 1 / sessions))
+    half = (upper - lower) / 2
+    farther = max(upper - estimate, estimate - lower) - half  # by the skewness, which goes with the variance
+    assert tomorrow == pytest.approx((half * narrower + farther * narrower**2) / estimate)
     enough = pf.plan_precision(sample_of(200), "mean(loading_time_ms)", by=None, details_a_day=10**6)
     assert enough.groups["tomorrow"].item() == 0
 
 
 def test_a_plan_counts_calls_and_days_for_the_groups_with_the_most_rows() -> None:
     plan = pf.plan_precision(sample_of(200), "median(loading_time_ms)", top=4, details_a_day=45)
-    assert plan.groups.columns == ["page_template", "estimate", "lower", "upper", "within", "tomorrow", "needed"]
+    assert plan.groups.columns == [
+        "page_template",
+        "estimate",
+        "lower",
+        "upper",
+        "within",
+        "tomorrow",
+        "needed",
+        "needed_low",
+        "needed_high",
+    ]
     counts = pf.estimate(sample_of(200), "count()", by="page_template", wide=True).sort("estimate", descending=True)
     assert plan.groups["page_template"].to_list() == counts["page_template"].head(4).to_list()
     assert plan.needed == plan.groups["needed"].max() > 200
