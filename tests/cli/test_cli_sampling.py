@@ -83,6 +83,7 @@ def test_sync_downloads_by_the_design_and_reports_the_sample(run: Run, lake: pf.
         "drawn": 5,
         "unanswered": 0,
         "beside": [],
+        "wrong_design": None,
     }
     code, out, err = run("sync", lake.location, *WINDOW, "--details", "1", "--design", "newest", "--json")
     assert (code, json.loads(out)["sample"], "Sample" in err) == (0, None, False)

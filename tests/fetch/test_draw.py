@@ -917,7 +917,7 @@ def test_a_design_by_page_views_that_seldom_draws_short_sessions_is_wrong_for_qu
     )
     said = wrong_design(population, pf.Design(), 30)
     assert said is not None
-    assert said.startswith("For figures of sessions, 30 details by this design are worth less than 1, since short")
+    assert said.startswith("For figures of sessions, 30 details by this design are worth about 2, since short")
     assert said.endswith("Draw by uniform for such questions.")
     assert wrong_design(population, pf.Design(), 9) is None
 
