@@ -13,12 +13,13 @@ from pulseframes.analysis.details import Details, is_census, map_parts
 from pulseframes.analysis.page_template import with_page_template
 from pulseframes.analysis.sample import Sample
 from pulseframes.analysis.stored import StoredDetails
-from pulseframes.sampling.calibration import calibrate_weights
-from pulseframes.sampling.columns import AUXILIARY, BASE, ERROR_PARTS, OWNER, RESULT, VALUE, VIEWS
+from pulseframes.sampling.calibration import calibrate_to_predictions, calibrate_weights
+from pulseframes.sampling.columns import AUXILIARY, BASE, ERROR_PARTS, OWNER, PREDICTION, RESULT, VALUE, VIEWS
 from pulseframes.sampling.design import SUMMARY_COLUMNS
 from pulseframes.sampling.inference import FEW, Estimate, WeightedSample
 from pulseframes.sampling.measures import Measure, groups_of, is_infinite, refuse_infinite, rows_where, values_of
-from pulseframes.sampling.questions import Grouping, Level, Question
+from pulseframes.sampling.prediction import PREDICTED, PREDICTORS, learn
+from pulseframes.sampling.questions import AUTO, Grouping, Level, Question
 from pulseframes.sampling.tallies import Counts, Tally
 from pulseframes.sampling.weights import design_worth, weigh
 from pulseframes.tables import ERRORS, PAGE_VIEWS, SESSIONS
@@ -38,7 +39,7 @@ def answers(
     samples: Mapping[bool, Details],
     questions: Sequence[Question],
     *,
-    margins: Sequence[str] = (),
+    margins: Sequence[str] = AUTO,
     confidence: float = 0.95,
     with_errors: bool = False,
 ) -> list[pl.DataFrame]:
@@ -49,16 +50,17 @@ def answers(
     alike = defaultdict(list)  # their rows and weights are the same
     for position, question in enumerate(questions):
         scaled_to = question.level if is_census(samples[question.is_exact]) else question.scaled_to
-        alike[question.is_exact, question.level, scaled_to].append(position)
+        alike[question.is_exact, question.level, scaled_to, tuple(question.margins(margins))].append(position)
     found: dict[int, pl.DataFrame] = {}
-    for (is_exact, _, scaled_to), positions in alike.items():
+    for (is_exact, _, scaled_to, calibrated_to), positions in alike.items():
         some, sample = [questions[position] for position in positions], samples[is_exact]
         if isinstance(sample, StoredDetails) or sample.is_census:
             parts = _counted(some, sample)
             if with_errors:
                 parts = [part.with_columns(pl.lit(None, _LIST).alias(ERROR_PARTS)) for part in parts]
         else:
-            parts = _estimated(some, sample, _weighted(sample, scaled_to, margins, confidence), with_errors=with_errors)
+            weighted = _weighted(sample, scaled_to, calibrated_to, confidence)
+            parts = _estimated(some, sample, weighted, with_errors=with_errors)
         found |= dict(zip(positions, parts, strict=True))
     return [found[position] for position in sorted(found)]
 
@@ -229,7 +231,9 @@ def _weighted(sample: Sample, scaled_to: Level, margins: Sequence[str], confiden
     auxiliary, calibration = _AUXILIARY[scaled_to], None
     sessions = weigh(sample.population, sample.members, auxiliary)
     population = sample.population.with_columns(auxiliary.cast(pl.Float64).alias(AUXILIARY))
-    if margins:
+    if margins == AUTO:
+        sessions, calibration = _calibrated_to_predictions(sample, sessions, population)
+    elif margins:
         sessions, calibration = calibrate_weights(sessions, population, margins)
     vectors = WeightedSample(
         sessions,
@@ -245,6 +249,28 @@ def _rows_of(sample: Sample, weighted: _Weighted, level: Level, columns: set[str
     """Return the rows of the weighted sessions."""
     owners = weighted.sessions.select("session_id").with_row_index(OWNER)
     return _rows(sample.details, sample.details.sessions.join(owners, on="session_id"), level, columns)
+
+
+def _calibrated_to_predictions(
+    sample: Sample, sessions: pl.DataFrame, population: pl.DataFrame
+) -> tuple[pl.DataFrame, Any]:
+    """Calibrate weights to the load times that earlier details and the sample's own predict; leave them if these are too few."""
+    if not {*PREDICTORS} <= {*population.columns}:
+        return sessions, None
+    learnt_from = [(sessions, sample.details.page_views)]
+    if sample.earlier is not None:
+        learnt_from.append((sample.earlier.sessions, sample.earlier.page_views))
+    needed = ["session_id", *PREDICTORS], ["session_id", PREDICTED]
+    known, times = (
+        pl.concat([frame.select(names) for frame in frames], how="vertical_relaxed")
+        for frames, names in zip(zip(*learnt_from, strict=True), needed, strict=True)
+    )
+    model = learn(known.unique("session_id", keep="first"), times)
+    if model is None:
+        return sessions, None
+    population = population.with_columns(model.prediction).update(model.own, on="session_id")
+    predicted = sessions.join(population.select("session_id", PREDICTION), on="session_id", maintain_order="left")
+    return calibrate_to_predictions(predicted, population) or (sessions, None)
 
 
 def _rows(details: SessionFrames, sessions: pl.DataFrame, level: Level, columns: set[str]) -> pl.DataFrame:

@@ -12,6 +12,7 @@ from pulseframes.analysis.stored import Columns, Result, StoredDetails
 from pulseframes.lake import Lake
 from pulseframes.query import DateLike
 from pulseframes.sampling.design import Design
+from pulseframes.sampling.prediction import PREDICTORS
 from pulseframes.tables.frames import SessionFrames
 
 #: A sample in memory, or the details that a lake has.
@@ -21,10 +22,10 @@ Details: TypeAlias = Sample | StoredDetails
 def sample_or_details(
     lake: Lake, date_from: DateLike | None, date_to: DateLike | None, design: Design | str | None
 ) -> Details:
-    """Return a lake's sample or, if no design has drawn one, its details as they are; both without summary columns."""
+    """Return a lake's sample, with what load times are predicted from, or, if no design has drawn one, its details as they are."""
     if design is None and not any(state.rate_windows or state.pending for state in lake.state().designs):
         return StoredDetails.of_window(lake, window_to_read(lake, None, date_from, date_to))
-    return sample_or_census(lake, date_from, date_to, design, ())
+    return sample_or_census(lake, date_from, date_to, design, PREDICTORS)
 
 
 def sample_or_census(

@@ -22,7 +22,9 @@ from pulseframes.query import DateLike
 from pulseframes.sampling.columns import NARROW, RESULT, rounded
 from pulseframes.sampling.design import SUMMARY_COLUMNS, Design
 from pulseframes.sampling.inference import numpy
+from pulseframes.sampling.prediction import PREDICTORS
 from pulseframes.sampling.questions import (
+    AUTO,
     Grouping,
     Level,
     Names,
@@ -48,7 +50,7 @@ def estimate(
     date_from: DateLike | None = None,
     date_to: DateLike | None = None,
     design: Design | str | None = None,
-    calibrate: str | Iterable[str] = (),
+    calibrate: str | Iterable[str] | None = "auto",
     confidence: float = 0.95,
     wide: bool = False,
 ) -> pl.DataFrame:
@@ -81,8 +83,10 @@ def estimate(
         The sessions' starts, from and to; UTC. By default, the time that the sample represents.
     design : {"pageviews", "uniform"}, Design or None
         Which of the lake's samples; the last one drawn, by default.
-    calibrate : str or iterable of str
-        Summary columns, such as ``"country"``, whose known totals the weights are also calibrated to.
+    calibrate : str, iterable of str, or None
+        What the weights are also calibrated to. ``"auto"``: questions about load times, to those that a model predicts for all sessions
+        from their summaries; it learns from the sample and from earlier details, at least 100. Names of summary columns, such as
+        ``"country"``: to their known totals. None: nothing.
     confidence : float
         Confidence level of the intervals.
     wide : bool
@@ -149,7 +153,7 @@ class Asked(NamedTuple):
         date_from: DateLike | None = None,
         date_to: DateLike | None = None,
         design: Design | str | None = None,
-        calibrate: str | Iterable[str] = (),
+        calibrate: str | Iterable[str] | None = "auto",
     ) -> Self:
         """Parse a user's arguments, and read the samples."""
         numpy()
@@ -295,7 +299,10 @@ def _samples(
         return {True: source, False: source}
     if isinstance(source, Sample):
         return {True: replace(everyone(source.population), is_drawn=source.is_drawn), False: source}
-    columns = sorted({*margins}.union(*(question.columns & {*SUMMARY_COLUMNS} for question in questions)))
+    wanted = set[str]().union(*(question.columns for question in questions))
+    for question in questions:
+        wanted |= {*PREDICTORS} if question.margins(margins) == AUTO else {*margins}
+    columns = sorted(wanted & {*SUMMARY_COLUMNS})
     window = (source, date_from, date_to, design)
     return {
         exact: summaries_of(*window) if exact else sample_or_census(*window, columns)

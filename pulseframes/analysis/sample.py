@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final
 
 import polars as pl
@@ -23,12 +24,16 @@ from pulseframes.sampling.population import (
     population_of_choice,
     with_probability,
 )
+from pulseframes.sampling.prediction import PREDICTED, PREDICTORS
 from pulseframes.sampling.rates import DesignState, of_design
 from pulseframes.tables import ERRORS, PAGE_VIEWS, TABLES
 from pulseframes.tables.frames import SessionFrames
 from pulseframes.tables.lake_tables import SETTLED_AT, SETTLED_VIEWS
 from pulseframes.windows import LOOK_BACK, Window, subtract
 
+#: How long before a sample details teach the model of its load times, and how many.
+_EARLIER: Final = timedelta(days=56)
+_MOST_EARLIER: Final = 2_000
 #: Nonresponse above this share of the sample is worth a warning.
 _MUCH: Final = 0.05
 
@@ -48,6 +53,8 @@ class Sample:
         The details of those that responded.
     is_drawn : bool
         Whether the sessions were sampled at random, or are all there are; if not, they represent only themselves.
+    earlier : SessionFrames or None
+        Details of other sessions, such as those of the weeks before, that load times are also predicted from.
 
     Examples
     --------
@@ -59,6 +66,7 @@ class Sample:
     members: pl.DataFrame
     details: SessionFrames
     is_drawn: bool = True
+    earlier: SessionFrames | None = None
 
     def __repr__(self) -> str:
         responded = int(self.members[RESPONDED].sum())
@@ -78,7 +86,13 @@ class Sample:
 
     @classmethod
     def of_frames(
-        cls, sessions: pl.DataFrame, chosen: pl.DataFrame, details: SessionFrames, *, design: Design | str = "pageviews"
+        cls,
+        sessions: pl.DataFrame,
+        chosen: pl.DataFrame,
+        details: SessionFrames,
+        *,
+        design: Design | str = "pageviews",
+        earlier: SessionFrames | None = None,
     ) -> Sample:
         """Combine a population, what ``choose_details()`` chose of it, and the details received.
 
@@ -92,6 +106,9 @@ class Sample:
             What ``session_details(chosen["session_id"])`` returned.
         design : {"pageviews", "uniform"} or Design
             How they were chosen.
+        earlier : SessionFrames or None
+            Details of other sessions, such as those of the weeks before: with 100 or more, also of the sample, load times have narrower
+            intervals. See ``calibrate`` of ``estimate()``.
 
         Raises
         ------
@@ -121,8 +138,10 @@ class Sample:
                 argument="chosen",
             )
         _check_details(details)
+        if earlier is not None:
+            _check_details(earlier, "earlier")
         population = population_of_choice(sessions, chosen, design)
-        sample = cls(population, *members_of(population, chosen["session_id"], details))
+        sample = cls(population, *members_of(population, chosen["session_id"], details), earlier=earlier)
         _warn_of_nonresponse(sample, design.name)
         return sample
 
@@ -211,7 +230,8 @@ class Sample:
             )
         population = with_probability(population.drop_nulls(RATE))
         ids = drawn.join(population, on="session_id", how="semi")["session_id"]
-        sample = cls(population, *members_of(population, ids, _details(lake, window, ids)))
+        earlier = _earlier_details(lake, window) if {*PREDICTORS} <= {*population.columns} else None
+        sample = cls(population, *members_of(population, ids, _details(lake, window, ids)), earlier=earlier)
         _warn_of_nonresponse(sample, state.label)
         return sample
 
@@ -340,6 +360,19 @@ def _details(lake: Lake, window: Window, ids: pl.Series | None = None) -> Sessio
     return SessionFrames(sessions, page_views, errors)
 
 
+def _earlier_details(lake: Lake, window: Window) -> SessionFrames:
+    """Read the details of the newest sessions that started before a window, which load times are predicted from."""
+    since = window.start - min(_EARLIER, window.start - EVER.start)
+    before = Window(since, window.start)
+    sessions = lake.sessions().filter(in_window(before), pl.col("detail_fetched_at").is_not_null())
+    newest = sessions.select("session_id", *PREDICTORS).sort("session_start").tail(_MOST_EARLIER).collect()
+    views = lake.page_views().filter(
+        pl.col("date").is_between(since.date(), window.start.date()),
+        pl.col("session_id").is_in(newest["session_id"].implode()),
+    )
+    return SessionFrames(newest, views.select("session_id", PREDICTED).collect(), ERRORS.empty())
+
+
 def _warn_of_nonresponse(sample: Sample, design: str) -> None:
     missing = int((~sample.members[RESPONDED]).sum())
     if missing > _MUCH * len(sample.members):
@@ -371,16 +404,16 @@ def no_sample(lake: Lake) -> LakeError:
     )
 
 
-def _check_details(details: object) -> None:
+def _check_details(details: object, argument: str = "details") -> None:
     if not isinstance(details, SessionFrames):
         raise InvalidQuery(
-            f"details must be what session_details() returned, not {type(details).__name__}.", argument="details"
+            f"{argument} must be what session_details() returned, not {type(details).__name__}.", argument=argument
         )
     for name, frame in details.tables().items():
         repeated = frame.filter(pl.struct(TABLES[name].key).is_duplicated())
         if not repeated.is_empty():
             raise InvalidQuery(
-                f"details: session {repeated['session_id'][0]} is in {name} twice, as after putting two downloads together. Pass each "
+                f"{argument}: session {repeated['session_id'][0]} is in {name} twice, as after putting two downloads together. Pass each "
                 f"session once, such as the frames of Lake.write(), or frame.unique({[*TABLES[name].key]}).",
-                argument="details",
+                argument=argument,
             )

@@ -89,7 +89,10 @@ def estimate(
     design: SampleName = None,
     calibrate: Annotated[
         list[str] | None,
-        typer.Option(metavar="COLUMN", help="Calibrate the weights to this column's known totals; may be repeated."),
+        typer.Option(
+            metavar="COLUMN",
+            help="Calibrate the weights to this column's known totals; may be repeated. 'none': not even to predicted load times.",
+        ),
     ] = None,
     confidence: Annotated[float, typer.Option(help="Confidence level of the intervals.")] = 0.95,
     output: OutputFile = None,
@@ -110,7 +113,7 @@ def estimate(
             date_from=start,
             date_to=end,
             design=design,
-            calibrate=calibrate or (),
+            calibrate=None if calibrate == ["none"] else calibrate or "auto",
             confidence=confidence,
             wide=True,
         )

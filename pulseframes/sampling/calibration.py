@@ -1,4 +1,4 @@
-"""Calibrate weights to totals that are known for all sessions, such as sessions per country or page views (raking).
+"""Calibrate weights to what is known of all sessions, such as sessions per country, or their mean predicted slowness (raking).
 
 Deville and Särndal (1992): the weights nearest to the design weights, by the raking distance, and never negative.
 """
@@ -11,13 +11,15 @@ from typing import Any, Final
 import polars as pl
 
 from pulseframes.errors import InvalidQuery
-from pulseframes.sampling.columns import AUXILIARY, PROBABILITY, WEIGHT
+from pulseframes.sampling.columns import AUXILIARY, CELL, PREDICTION, PROBABILITY, WEIGHT
 from pulseframes.sampling.inference import numpy
 
 #: Values that fewer of the sampled sessions have are merged.
 _FEWEST: Final = 5
 _STEPS: Final = 60
 _CLOSE: Final = 1e-10
+#: A prediction must not change a weight by more than this factor.
+_MOST: Final = 5.0
 
 
 def calibrate_weights(
@@ -42,21 +44,57 @@ def calibrate_weights(
     scale = np.maximum(np.abs(everyone).mean(axis=0), 1e-12)
     totals = (everyone.sum(axis=0) - start[~random] @ sampled[~random]) / scale
     matrix = np.where(random[:, None], sampled / scale, 0.0)
-    # Per unit of the auxiliary, as a session's value varies in proportion to it: a factor for all sessions with the same values.
-    auxiliary = weighted[AUXILIARY].to_numpy().astype(float)
+    weights = _raked(start, matrix, weighted[AUXILIARY].to_numpy().astype(float), totals, _CLOSE * len(population))
+    if weights is None:
+        raise InvalidQuery(
+            f"calibrate: no weights of {len(weighted)} sessions add up to the known totals of {', '.join(names)}. Name fewer "
+            "columns, or download more details.",
+            argument="calibrate",
+        )
+    return weighted.with_columns(pl.Series(WEIGHT, weights)), matrix
+
+
+def calibrate_to_predictions(weighted: pl.DataFrame, population: pl.DataFrame) -> tuple[pl.DataFrame, Any] | None:
+    """Scale the weights of sessions so that their mean ``_prediction`` is the population's; both frames have that column.
+
+    The auxiliary's totals in each cell stay as they are, and sessions that were certain to be drawn keep their weights. The second
+    item is as for ``calibrate_weights()``. None if that is impossible, or would change a weight by more than a factor of ``_MOST``.
+    """
+    np = numpy()
+    others = population.filter(pl.col(PROBABILITY) < 1)
+    if others.is_empty():
+        return None
+    known, predictions = (others[name].to_numpy() for name in (AUXILIARY, PREDICTION))
+    mean = known @ predictions / known.sum()
+    random = (weighted[PROBABILITY] < 1).to_numpy()
+    auxiliary, start = (weighted[name].to_numpy().astype(float) for name in (AUXILIARY, WEIGHT))
+    cells = weighted[CELL].rank("dense").to_numpy().astype(int) - 1
+    matrix = auxiliary[:, None] * np.eye(int(cells.max(initial=-1)) + 2)[cells]
+    matrix[:, -1] = auxiliary * np.where(random, weighted[PREDICTION].to_numpy() - mean, 0.0)
+    totals = start @ matrix
+    totals[-1] = 0.0
+    weights = _raked(start, matrix, auxiliary, totals, _CLOSE * float(start @ auxiliary))
+    if weights is None or (weights > _MOST * start).any() or (weights * _MOST < start).any():
+        return None
+    return weighted.with_columns(pl.Series(WEIGHT, weights)), matrix
+
+
+def _raked(start: Any, matrix: Any, auxiliary: Any, totals: Any, tolerance: float) -> Any:
+    """Return the weights nearest to the first ones with which the matrix adds up to some totals; None if there are none.
+
+    A weight's exponent is linear in its row per unit of the auxiliary, as a session's value varies in proportion to that: a factor for
+    all sessions with the same values.
+    """
+    np = numpy()
     exponents = np.divide(matrix, auxiliary[:, None], out=np.zeros_like(matrix), where=auxiliary[:, None] > 0)
     slopes = np.zeros(matrix.shape[1])
     for _ in range(_STEPS):
         weights = start * np.exp(np.clip(exponents @ slopes, -30, 30))
         missing = totals - matrix.T @ weights
-        if np.abs(missing).max() <= _CLOSE * len(population):
-            return weighted.with_columns(pl.Series(WEIGHT, weights)), matrix
+        if np.abs(missing).max() <= tolerance:
+            return weights
         slopes += np.linalg.pinv(matrix.T @ (exponents * weights[:, None])) @ missing
-    raise InvalidQuery(
-        f"calibrate: no weights of {len(weighted)} sessions add up to the known totals of {', '.join(names)}. Name fewer "
-        "columns, or download more details.",
-        argument="calibrate",
-    )
+    return None
 
 
 def _margins(weighted: pl.DataFrame, name: str) -> list[pl.Expr]:

@@ -21,6 +21,7 @@ WEIGHT: Final = "weight"  #: how many sessions it represents
 VIEW_WEIGHT: Final = "view_weight"  #: how many page views each of its own represents
 AUXILIARY: Final = "_auxiliary"  #: what the weights are scaled by: 1, or page views
 GROUP: Final = "_group"  #: the sessions whose variance is taken together: a stratum, or several small ones
+PREDICTION: Final = "_prediction"  #: how slow its pages are, predicted from its summary
 CELL: Final = "_cell"  #: the sessions whose auxiliary total is known: a group, apart from those that were certain
 FRACTION: Final = "_fraction"  #: the probability that it was drawn and responded; at 1, it adds no variance
 

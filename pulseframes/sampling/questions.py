@@ -13,10 +13,14 @@ from pulseframes.errors import InvalidQuery
 from pulseframes.sampling.columns import BASE, ERROR_PARTS, OWNER, RESULT, VALUE
 from pulseframes.sampling.design import SUMMARY_COLUMNS, check_summary_column
 from pulseframes.sampling.measures import Measure, expression
+from pulseframes.sampling.prediction import PREDICTED
 from pulseframes.tables import ERRORS, PAGE_VIEWS, SESSIONS
 
 Level: TypeAlias = Literal["sessions", "page_views", "errors"]
 Names: TypeAlias = str | pl.Expr | Sequence[str | pl.Expr]
+
+#: What weights are calibrated to by default: predictions of what a question is about, if there are any.
+AUTO: Final = ("auto",)
 
 #: The columns that questions about sessions, page views and errors may use; those of no table are computed when needed.
 LEVELS: Final[dict[Level, set[str]]] = {
@@ -62,6 +66,11 @@ class Question(NamedTuple):
         """What the weights are scaled to the known number of; a number of sessions, to theirs, whatever rows they have."""
         return "sessions" if self.measure.kind == "sessions" and not self.measure.columns else self.level
 
+    def margins(self, wanted: Sequence[str]) -> Sequence[str]:
+        """Return what to calibrate the weights to: as wanted but, by default, to predictions of load times for questions about these."""
+        is_predicted = self.scaled_to == "page_views" and PREDICTED in self.columns
+        return wanted if tuple(wanted) != AUTO or is_predicted else ()
+
 
 def level_for(measure: str, by: Names | None, where: str | pl.Expr | None) -> Level:
     """Return what ``estimate()`` counts for a measure: sessions, page views or errors."""
@@ -86,14 +95,16 @@ def parse_measures(given: str | Iterable[str]) -> list[Measure]:
     return measures
 
 
-def parse_margins(given: str | Iterable[str]) -> list[str]:
+def parse_margins(given: str | Iterable[str] | None) -> Sequence[str]:
     """Check the columns to calibrate to."""
+    if given is None:
+        return ()
     if not isinstance(given, Iterable):
         raise InvalidQuery(
             f"calibrate must be column names, such as 'country', not {type(given).__name__}.", argument="calibrate"
         )
-    margins = list(dict.fromkeys([given] if isinstance(given, str) else given))
-    for name in margins:
+    margins = tuple(dict.fromkeys([given] if isinstance(given, str) else given))
+    for name in margins if margins != AUTO else ():
         check_summary_column("calibrate", name)
     return margins
 
