@@ -141,7 +141,7 @@ class Asked(NamedTuple):
     samples: Mapping[bool, Details]
     questions: Sequence[Question]
     groupings: int = 1
-    margins: Sequence[str] = ()
+    margins: Sequence[str] = AUTO
 
     @classmethod
     def of(
