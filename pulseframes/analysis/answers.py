@@ -49,8 +49,10 @@ def answers(
     """
     alike = defaultdict(list)  # their rows and weights are the same
     for position, question in enumerate(questions):
-        scaled_to = question.level if is_census(samples[question.is_exact]) else question.scaled_to
-        alike[question.is_exact, question.level, scaled_to, tuple(question.margins(margins))].append(position)
+        weights = (question.scaled_to, tuple(question.margins(margins)))
+        if is_census(samples[question.is_exact]):
+            weights = (question.level, ())
+        alike[question.is_exact, question.level, *weights].append(position)
     found: dict[int, pl.DataFrame] = {}
     for (is_exact, _, scaled_to, calibrated_to), positions in alike.items():
         some, sample = [questions[position] for position in positions], samples[is_exact]
