@@ -85,13 +85,11 @@ class DesignState:
         """Add each session's highest rate of the draws that could select it: 0 if none could, null if its start is in no window."""
         names = population[STRATUM].unique().sort()
         strata = pl.DataFrame({STRATUM: names, "_number": range(len(names))}, schema_overrides={"_number": pl.UInt32})
-        highest = pl.max_horizontal(pl.lit(None, pl.Float64), *(_rate_in(part, names) for part in self.rate_windows))
-        return (
-            population.join(strata, on=STRATUM, how="left")
-            .sort("session_start", "session_id")
-            .with_columns(highest.alias(RATE))
-            .drop("_number")
-        )
+        rated = population.join(strata, on=STRATUM, how="left").sort("session_start", "session_id")
+        rated = rated.with_columns(pl.lit(None, pl.Float64).alias(RATE))
+        for part in self.rate_windows:  # one by one: a year of draws from a million sessions must fit into memory
+            rated = rated.with_columns(pl.max_horizontal(RATE, _rate_in(part, names)).alias(RATE))
+        return rated.drop("_number")
 
 
 def _rate_in(drawn: RateWindow, strata: pl.Series) -> pl.Expr:
