@@ -119,7 +119,7 @@ lock:
 	$(VENV)-lock/bin/python -m pip --quiet install "uv>=0.13"
 	$(VENV)-lock/bin/uv pip compile pyproject.toml requirements/build.in $(LOCK_OPTIONS) --output-file requirements/runtime.txt
 	$(VENV)-lock/bin/uv pip compile pyproject.toml requirements/build.in --extra report --no-emit-package pulseframes $(LOCK_OPTIONS) --output-file requirements/demo.txt
-	$(VENV)-lock/bin/uv pip compile pyproject.toml requirements/build.in --all-extras --group dev --group docs --no-emit-package pulseframes $(LOCK_OPTIONS) --output-file requirements/dev.txt
+	$(VENV)-lock/bin/uv pip compile pyproject.toml requirements/build.in --extra all --group dev --group docs --no-emit-package pulseframes $(LOCK_OPTIONS) --output-file requirements/dev.txt
 	$(VENV)-lock/bin/uv pip compile pyproject.toml requirements/build.in --constraint requirements/dev.txt --extra report --group docs --no-emit-package pulseframes $(LOCK_OPTIONS) --output-file requirements/docs.txt
 	$(VENV)-lock/bin/uv pip compile pyproject.toml requirements/build.in --constraint requirements/dev.txt --extra duckdb --extra pandas --extra report --group bench --no-emit-package pulseframes $(LOCK_OPTIONS) --output-file requirements/bench.txt
 	$(VENV)-lock/bin/uv pip compile pyproject.toml requirements/build.in $(foreach extra,duckdb pandas cloud excel report scan,--extra $(extra)) --group test --no-emit-package pulseframes --resolution lowest-direct $(filter-out --universal,$(LOCK_OPTIONS)) --output-file requirements/lowest.txt
