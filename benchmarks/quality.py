@@ -103,7 +103,7 @@ def figures(sample: pf.Sample) -> pl.DataFrame:
         frame.select(
             pl.lit(number).alias("question"),
             (pl.col(by) if by else pl.lit("")).alias("group"),
-            *("estimate", "lower", "upper", "effective_sessions", "flag"),
+            *("estimate", "lower", "upper", "effective_sessions", "flag", "certified"),
         )
         for number, (frame, by) in enumerate(zip(found, names["by"], strict=True))
     )
@@ -176,6 +176,7 @@ def run(task: Task) -> pl.DataFrame:
                 "question",
                 pl.col("true").is_between("lower", "upper").alias("covers"),
                 pl.col("flag").is_null().alias("unflagged"),
+                "certified",
                 pl.col("effective_sessions").alias("effective"),
                 (pl.col("estimate") / true_or_null - 1).alias("off"),
                 ((pl.col("upper") - pl.col("lower")) / 2 / true_or_null).alias("half_width"),
@@ -205,13 +206,15 @@ def coverage(covers: str, figures: str, name: str) -> list[pl.Expr]:
 
 
 def by_sample(drawn: pl.DataFrame, by: list[str]) -> pl.DataFrame:
-    """Return the numbers of figures of each sample: all and those that cover, with and without a flag; and by how much they are off."""
+    """Return the numbers of figures of each sample: all, those without a flag and those that are certified, and of each those that cover; and by how much they are off."""
     firm = pl.col("unflagged")
     return drawn.group_by(*by, "seed").agg(
         pl.len().alias("figures"),
         pl.col("covers").sum().alias("covering"),
         firm.sum().alias("firm"),
         (pl.col("covers") & firm).sum().alias("firm_covering"),
+        pl.col("certified").sum().alias("sure"),
+        pl.col("covers").filter("certified").sum().alias("sure_covering"),
         pl.col("off").sum(),
         pl.col("off").count().alias("with_off"),
     )
@@ -227,6 +230,8 @@ def cells(drawn: pl.DataFrame) -> pl.DataFrame:
             *coverage("covering", "figures", "covers"),
             (100 * pl.col("firm").sum() / pl.col("figures").sum()).alias("unflagged"),
             *coverage("firm_covering", "firm", "unflagged_covers"),
+            (100 * pl.col("sure").sum() / pl.col("figures").sum()).alias("certified"),
+            *coverage("sure_covering", "sure", "certified_covers"),
             (100 * pl.col("off").sum() / pl.col("with_off").sum()).alias("bias"),
         )
     )

@@ -14,8 +14,8 @@ AIM: Final = (93.0, 97.0)
 AIM_OF_FEW: Final = 90.0
 #: How many Monte Carlo errors a figure may be outside the aim.
 ERRORS: Final = 2.0
-#: Cells in which fewer figures than this have no flag say nothing of those, in percent.
-_LEAST: Final = 10.0
+#: Cells in which fewer figures than this have no flag say nothing of those, in percent: they are the ones that chance has made look firm.
+LEAST: Final = 10.0
 
 
 def frame_of(results: dict[str, Any], name: str) -> pl.DataFrame:
@@ -37,7 +37,7 @@ def judged(cells: pl.DataFrame) -> pl.DataFrame:
     """Return cells with enough figures without a flag, and whether these cover too little (``low``) or more than is needed (``high``)."""
     covers, error = pl.col("unflagged_covers"), pl.col("unflagged_covers_error")
     aim = pl.when(pl.col("details") >= MANY).then(AIM[0]).otherwise(AIM_OF_FEW)
-    return cells.filter(pl.col("unflagged") >= _LEAST).with_columns(
+    return cells.filter(pl.col("unflagged") >= LEAST).with_columns(
         low(covers, error, aim).alias("low"), ((pl.col("details") >= MANY) & high(covers, error)).alias("high")
     )
 

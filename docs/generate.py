@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import json
 import os
 import re
 import sys
@@ -199,6 +200,14 @@ def benchmarks() -> str:
     return markdown(pictures.measured())
 
 
+def estimates() -> str:
+    """Return the committed figures of ``make bench-sampling``."""
+    with patch.object(sys, "path", [*sys.path, str(pictures.BENCHMARKS)]):
+        from sampling_table import markdown
+
+    return markdown(json.loads((pictures.BENCHMARKS / "sampling.json").read_text(encoding="utf-8")))
+
+
 GENERATED: Final[dict[str, Callable[..., str]]] = {
     "api": api,
     "charts": charts,
@@ -210,6 +219,7 @@ GENERATED: Final[dict[str, Callable[..., str]]] = {
     "error_tree": error_tree,
     "notebook": notebook_pages.page,
     "benchmarks": benchmarks,
+    "estimates": estimates,
 }
 
 

@@ -17,7 +17,15 @@ KINDS = ["pareto", "shop"]
 def figures(covers: list[bool], unflagged: list[bool] | None = None, **columns: Any) -> pl.DataFrame:
     """Figures of one cell, each of a sample of its own."""
     rows = len(covers)
-    row = {"population": "shop", "design": "pageviews", "details": 120, "question": 0, "effective": 50.0, "off": 0.1}
+    row = {
+        "population": "shop",
+        "design": "pageviews",
+        "details": 120,
+        "question": 0,
+        "effective": 50.0,
+        "off": 0.1,
+        "certified": False,
+    }
     seeds = {"seed": range(rows), "half_width": [0.2] * rows}
     return pl.DataFrame({"covers": covers, "unflagged": unflagged or [True] * rows} | seeds | columns).with_columns(
         pl.lit(value).alias(name) for name, value in row.items() if name not in columns

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,14 +15,26 @@ from pulseframes.analysis.page_template import with_page_template
 from pulseframes.analysis.sample import Sample
 from pulseframes.analysis.stored import StoredDetails
 from pulseframes.sampling.calibration import calibrate_to_predictions, calibrate_weights
-from pulseframes.sampling.columns import AUXILIARY, BASE, ERROR_PARTS, OWNER, PREDICTION, RESULT, VALUE, VIEWS
+from pulseframes.sampling.certified import CONFIDENCE, RESPONSE, least_sessions
+from pulseframes.sampling.columns import (
+    AUXILIARY,
+    BASE,
+    ERROR_PARTS,
+    OWNER,
+    PREDICTION,
+    RESPONDED,
+    RESULT,
+    VALUE,
+    VIEWS,
+    WEIGHT,
+)
 from pulseframes.sampling.design import SUMMARY_COLUMNS
 from pulseframes.sampling.inference import FEW, Estimate, WeightedSample
 from pulseframes.sampling.measures import Measure, groups_of, is_infinite, refuse_infinite, rows_where, values_of
 from pulseframes.sampling.prediction import PREDICTED, PREDICTORS, learn
 from pulseframes.sampling.questions import AUTO, Grouping, Level, Question
 from pulseframes.sampling.tallies import Counts, Tally
-from pulseframes.sampling.weights import design_worth, weigh
+from pulseframes.sampling.weights import design_worth, effective_size, weigh
 from pulseframes.tables import ERRORS, PAGE_VIEWS, SESSIONS
 from pulseframes.tables.frames import SessionFrames
 
@@ -61,10 +74,16 @@ def answers(
             if with_errors:
                 parts = [part.with_columns(pl.lit(None, _LIST).alias(ERROR_PARTS)) for part in parts]
         else:
+            is_measured = margins == AUTO and confidence == CONFIDENCE and _is_complete(sample)
             weighted = _weighted(sample, scaled_to, calibrated_to, confidence)
-            parts = _estimated(some, sample, weighted, with_errors=with_errors)
+            parts = _estimated(some, sample, weighted, with_errors=with_errors, certify=is_measured)
         found |= dict(zip(positions, parts, strict=True))
     return [found[position] for position in sorted(found)]
+
+
+def _is_complete(sample: Sample) -> bool:
+    """Return whether nearly all sessions that were drawn have details."""
+    return int(sample.members[RESPONDED].sum()) >= RESPONSE * len(sample.members)
 
 
 @dataclass
@@ -151,7 +170,7 @@ _Known: TypeAlias = dict[tuple[Any, ...], _Group]
 
 
 def _estimated(
-    questions: Sequence[Question], sample: Sample, weighted: _Weighted, *, with_errors: bool
+    questions: Sequence[Question], sample: Sample, weighted: _Weighted, *, with_errors: bool, certify: bool
 ) -> list[pl.DataFrame]:
     """Return the estimates of questions about the same rows, from the sessions that responded and their weights."""
     rows = _rows_of(
@@ -170,6 +189,7 @@ def _estimated(
             weighted.vectors,
             known[question.grouping],
             with_errors=with_errors,
+            least=least_sessions(question) if certify else math.inf,
         )
         for question in questions
     ]
@@ -237,12 +257,14 @@ def _weighted(sample: Sample, scaled_to: Level, margins: Sequence[str], confiden
         sessions, calibration = _calibrated_to_predictions(sample, sessions, population)
     elif margins:
         sessions, calibration = calibrate_weights(sessions, population, margins)
+    # A sample that looks worth far more than its design is lacks the sessions that matter most.
+    worth, looks_worth = design_worth(population, auxiliary), effective_size(sessions[WEIGHT] * sessions[AUXILIARY])
     vectors = WeightedSample(
         sessions,
         calibration=calibration,
         confidence=confidence,
         is_known=scaled_to == "sessions" or not population["page_view_count"].has_nulls(),
-        fits=design_worth(population, auxiliary) >= FEW,
+        fits=worth >= max(FEW, looks_worth / 2),
     )
     return _Weighted(population, sessions, vectors)
 
@@ -291,9 +313,9 @@ def _rows(details: SessionFrames, sessions: pl.DataFrame, level: Level, columns:
 
 
 def _estimate(
-    measure: Measure, values: pl.DataFrame, weighted: WeightedSample, known: _Known, *, with_errors: bool
+    measure: Measure, values: pl.DataFrame, weighted: WeightedSample, known: _Known, *, with_errors: bool, least: float
 ) -> pl.DataFrame:
-    """Estimate a measure for each group."""
+    """Estimate a measure for each group. Figures without a flag are certified from so many sessions on."""
     refuse_infinite(measure, values.select(is_infinite().sum()).item())
     names = [name for name in values.columns if name not in {OWNER, VALUE, BASE}]
     values = values.sort(names) if names else values
@@ -301,7 +323,8 @@ def _estimate(
     rows, errors = list[tuple[object, ...]](), list[object]()
     for key, part in parts.items():
         figure, sessions = _figure(measure, part, weighted, known.get(key))
-        rows.append((*key, measure.text, *figure[:4], sessions, figure.effective_sessions, figure.flag))
+        is_certified = figure.flag is None and figure.effective_sessions >= least
+        rows.append((*key, measure.text, *figure[:4], sessions, figure.effective_sessions, figure.flag, is_certified))
         errors.append(None if figure.errors is None or not with_errors else figure.errors.tolist())
     found = pl.DataFrame(rows, schema={**{name: values.schema[name] for name in names}, **RESULT}, orient="row")
     return found.with_columns(pl.Series(ERROR_PARTS, errors, _LIST)) if with_errors else found

@@ -96,12 +96,16 @@ def estimate(
     -------
     polars.DataFrame
         One row per measure and group: the columns of ``by``, ``measure``, ``estimate`` (in the measure's unit), ``lower``, ``upper``;
-        ``sessions``, the number of sampled sessions with such rows; and ``flag``: ``few sessions`` (fewer than 10, also in effect, or too few to limit a quantile),
-        ``few cases`` (fewer than 10 sessions, also in effect, have what is counted), ``wrong design`` (drawn for other questions: worth
-        fewer than 10 sessions for this one), ``no sessions``, ``zero base`` (a ratio would divide by zero), or null. If the sessions are too few or too alike to show any variance, ``upper`` is infinite (and ``lower`` too, for values below
-        zero); limits of shares are always finite. Estimates and limits are rounded to whole numbers, or finer where the estimate
-        or the width of its interval would keep fewer than three digits; exact figures are not. A wide result is not rounded, and also has ``standard_error``, null without
-        variance, and ``effective_sessions``, the number of equally weighted sessions with the same precision.
+        ``sessions``, the number of sampled sessions with such rows; and ``flag``: ``few sessions`` (fewer than 10, also in effect, or
+        too few to limit a quantile), ``few cases`` (fewer than 10 sessions, also in effect, have what is counted), ``wrong design``
+        (drawn for other questions: worth fewer than 10 sessions for this one, or half of what the sample looks worth), ``no
+        sessions``, ``zero base`` (a ratio would divide by zero), or null; and ``certified``, true for estimates without a flag whose
+        kind was measured to cover at least 93% in all populations of the benchmark, and which rest on enough sessions. If the
+        sessions are too few or too alike to show any variance, ``upper`` is infinite (and ``lower`` too, for values below zero);
+        limits of shares are always finite. Estimates and limits are rounded to whole numbers, or finer where the estimate or the
+        width of its interval would keep fewer than three digits; exact figures are not. A wide result is not rounded, and also has
+        ``standard_error``, null without variance, and ``effective_sessions``, the number of equally weighted sessions with the same
+        precision.
 
     Raises
     ------

@@ -1,6 +1,7 @@
-"""The figures whose intervals are certified: measured, in every population of the benchmark, to cover what they say.
+"""The figures whose intervals are certified: measured to cover at least 93% in every population of the benchmark.
 
-``benchmarks/sampling.json`` has what their intervals cover; a test holds the two together.
+``benchmarks/sampling.json`` has what they cover; a test holds the two together. Means and totals are not among them, as a few values
+may make up most of a sum: load times with a Pareto tail are covered less often.
 """
 
 from __future__ import annotations
@@ -49,9 +50,10 @@ class Certified:
 
 
 CERTIFIED: Final = (
-    Certified("page_views", "quantile", "loading_time_ms", 20, (0.5, 0.75)),
-    Certified("page_views", "share", "loading_time_ms", 20),
+    Certified("page_views", "quantile", "loading_time_ms", 40, (0.5, 0.75)),
+    Certified("page_views", "share", "loading_time_ms", 40),
     Certified("sessions", "share", "satisfaction_rating", 40),
+    Certified("sessions", "share", "error_count", 40),
 )
 
 

@@ -40,6 +40,7 @@ RESULT: Final = {
     "sessions": pl.Int64,
     "effective_sessions": pl.Float64,
     "flag": pl.String,
+    "certified": pl.Boolean,
 }
 #: An additional column of estimates that are compared: the sessions' parts of the error, as a list; null without a variance.
 ERROR_PARTS: Final = "_error_parts"

@@ -96,6 +96,7 @@ class Tally:
             .then(pl.lit("zero base"))
             .otherwise(pl.lit(None if drawn else NOT_DRAWN, pl.String))
             .alias("flag"),
+            pl.lit(value=False).alias("certified"),
         )
         return found.select(*names, *RESULT)
 

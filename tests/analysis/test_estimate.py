@@ -15,7 +15,17 @@ from support.populations import part_of, population, sample_of
 import pulseframes as pf
 
 #: What estimate() gives, after the columns of the groups.
-COLUMNS = ["measure", "estimate", "standard_error", "lower", "upper", "sessions", "effective_sessions", "flag"]
+COLUMNS = [
+    "measure",
+    "estimate",
+    "standard_error",
+    "lower",
+    "upper",
+    "sessions",
+    "effective_sessions",
+    "flag",
+    "certified",
+]
 
 #: Measures of each kind, of sessions, of page views and of errors, that need details.
 MEASURES = [
@@ -72,6 +82,7 @@ def test_the_frame_has_a_row_for_each_measure_in_their_order() -> None:
         "sessions": pl.Int64,
         "effective_sessions": pl.Float64,
         "flag": pl.String,
+        "certified": pl.Boolean,
     }
 
 

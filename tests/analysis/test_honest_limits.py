@@ -175,3 +175,13 @@ def test_a_group_may_be_each_of_very_many_users() -> None:
     found = pf.estimate(site.sample(40), "total(loading_time_ms)", of="page_views", by="user_id", wide=True)
     assert len(found) == 40
     assert (found["upper"] == float("inf")).all()
+
+
+def test_a_sample_that_looks_better_than_its_design_can_be_lacks_the_sessions_that_matter_most() -> None:
+    # The design is worth 11 sessions; a sample without one of the crawlers looks like 120 equal ones.
+    crawled = Site([[900 + number % 7] * 5 for number in range(1_000)] + [[200] * 200] * 20)
+    samples = [crawled.sample(120, seed, "uniform") for seed in range(30)]
+    found = [asked(sample, "mean(loading_time_ms)") for sample in samples]
+    assert {row["flag"] for row in found if row["effective_sessions"] > 100} == {"wrong design"}
+    even = Site([[900 + number % 7] * (1 + number % 3) for number in range(1_000)])
+    assert {asked(even.sample(120, seed, "uniform"), "mean(loading_time_ms)")["flag"] for seed in range(30)} == {None}
