@@ -74,7 +74,7 @@ def answers(
             if with_errors:
                 parts = [part.with_columns(pl.lit(None, _LIST).alias(ERROR_PARTS)) for part in parts]
         else:
-            is_measured = margins == AUTO and confidence == CONFIDENCE and _is_complete(sample)
+            is_measured = (not margins or margins == AUTO) and confidence == CONFIDENCE and _is_complete(sample)
             weighted = _weighted(sample, scaled_to, calibrated_to, confidence)
             parts = _estimated(some, sample, weighted, with_errors=with_errors, certify=is_measured)
         found |= dict(zip(positions, parts, strict=True))
