@@ -122,6 +122,8 @@ SIMULATOR: Final[dict[str, tuple[str, ...]]] = {
     "load_faults": (),
 }  # fmt: skip
 
+DLT: Final[dict[str, tuple[str, ...]]] = {"source": ()}
+
 _MARK: Final = re.compile(r"^<!-- generated: (\w+)(?: (\w+))? -->$", re.MULTILINE)
 _COMMITTED: Final = re.compile(r"^<!-- committed: (\w+) -->$.*?^<!-- end -->$", re.MULTILINE | re.DOTALL)
 _PICTURE: Final = re.compile(r"^<!-- picture: (\w+) -->$", re.MULTILINE)
@@ -145,6 +147,11 @@ def charts() -> str:
 def simulated() -> str:
     """Return the reference of the simulator."""
     return _reference("pulseframes.simulator", SIMULATOR)
+
+
+def dlt() -> str:
+    """Return the reference of the source for dlt."""
+    return _reference("pulseframes.dlt", DLT)
 
 
 def tables() -> str:
@@ -212,6 +219,7 @@ GENERATED: Final[dict[str, Callable[..., str]]] = {
     "api": api,
     "charts": charts,
     "simulator": simulated,
+    "dlt": dlt,
     "tables": tables,
     "commands": command_line,
     "exit_codes": exit_codes,

@@ -52,10 +52,12 @@ def _no_settings_of_the_developer(monkeypatch: pytest.MonkeyPatch, homes: Iterat
         if name.startswith("PULSEFRAMES_") or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
     folder = next(homes)
-    for name in ("home", "config"):
+    for name in ("home", "config", "dlt"):
         (folder / name).mkdir(parents=True, mode=0o700)
     monkeypatch.setenv("PULSEFRAMES_HOME", str(folder / "home"))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(folder / "config"))
+    monkeypatch.setenv("DLT_DATA_DIR", str(folder / "dlt"))
+    monkeypatch.setenv("RUNTIME__DLTHUB_TELEMETRY", "false")
     monkeypatch.setitem(sys.modules, "keyring", None)  # it cannot be imported, even if it is installed
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")  # in other processes
 

@@ -12,10 +12,10 @@ from pathlib import Path
 import polars as pl
 import pytest
 from conftest import NOW, set_environment
-from generate import API, SIMULATOR
+from generate import API, DLT, SIMULATOR
 
 import pulseframes as pf
-from pulseframes import simulator
+from pulseframes import dlt, simulator
 from pulseframes.simulator import Simulator
 
 
@@ -24,6 +24,7 @@ def _documented() -> Iterator[tuple[str, object]]:
     names = [(name, getattr(pf, name)) for name in pf.__all__ if name != "__version__"]
     names += [(f"charts.{name}", getattr(pf.charts, name)) for name in pf.charts.__all__]
     names += [(f"simulator.{name}", getattr(simulator, name)) for name in simulator.__all__]
+    names += [(f"dlt.{name}", getattr(dlt, name)) for name in dlt.__all__]
     for name, thing in names:
         yield name, thing
         if inspect.isclass(thing):
@@ -69,6 +70,7 @@ def test_the_example_runs(name: str, world: tuple[Path, dict[str, str]], monkeyp
 def test_each_name_and_member_of_the_reference_has_an_example() -> None:
     pages = [*API.values(), {f"charts.{name}": () for name in pf.charts.__all__}]
     pages.append({f"simulator.{name}": members for name, members in SIMULATOR.items()})
+    pages.append({f"dlt.{name}": members for name, members in DLT.items()})
     named = [
         name
         for page in pages

@@ -2,6 +2,7 @@
 
 from pulseframes.lake.inspection import inspect_lake
 from pulseframes.lake.lake import Lake, as_lake
+from pulseframes.lake.partitions import fingerprints
 from pulseframes.lake.state import LakeState, Refresh
 from pulseframes.lake.storage import Store, open_store
 from pulseframes.lake.upsert import Batch, Counts, Written, describe_rows
@@ -19,6 +20,7 @@ __all__ = [
     "describe_rows",
     "detail_failed",
     "detail_is_current",
+    "fingerprints",
     "in_window",
     "inspect_lake",
     "is_active",
