@@ -64,6 +64,8 @@ API: Final[dict[str, dict[str, tuple[str, ...]]]] = {
         "Plan": ("as_dict", "details_in"),
         "Lake": ("sessions", "page_views", "errors", "rejected", "design", "sql", "duckdb", "write", "coverage"),
         "PrivacyPolicy": (),
+        "export_raw": (),
+        "RawExport": ("as_dict",),
         "forget": (),
         "retain": (),
         "Forgotten": ("found", "as_dict"),

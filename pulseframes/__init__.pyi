@@ -54,6 +54,10 @@ from .errors import (
 )
 from .fetch.forecast import Plan as Plan
 from .fetch.plan import plan as plan
+from .fetch.raw_export import (
+    RawExport as RawExport,
+    export_raw as export_raw,
+)
 from .fetch.sessions import (
     search_sessions as search_sessions,
     session_details as session_details,

@@ -38,7 +38,8 @@ def made(simulator: Simulator, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 @pytest.fixture(autouse=True)
 def _home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, made: Path, simulator: Simulator) -> None:
-    shutil.copytree(made / "lake", tmp_path / "lake")
+    for folder in ("lake", "home"):
+        shutil.copytree(made / folder, tmp_path / folder)
     monkeypatch.chdir(tmp_path)
     set_environment(monkeypatch, simulator)
 
@@ -66,6 +67,7 @@ def good_arguments() -> dict[str, dict[str, Any]]:
         "quota": {},
         "report": lake,
         "forget": {"lake": None, "user": "nobody"},
+        "export_raw": {"destination": "raw", "settings": pf.Settings(home="home")},
         "retain": {"lake": None, "days": 300},
         "certificate": {"result": sessions},
         "frame_schema": {"name": "sessions"},

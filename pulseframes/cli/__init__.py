@@ -15,7 +15,7 @@ __all__ = ["account", "app", "demo", "fetch", "lake", "main", "maintenance", "qu
 COMMANDS: Final = (
     *("search", "details", "quota"),
     *("plan", "sync", "sql", "estimate", "pages", "errors", "satisfaction", "report"),
-    *("forget", "retain", "replay", "doctor", "login"),
+    *("forget", "retain", "replay", "export_raw", "doctor", "login"),
     *("schema", "demo", "simulate"),
 )
 

@@ -1,4 +1,4 @@
-"""Commands that maintain the journal and a lake: erase and rebuild."""
+"""Commands that maintain the journal and a lake: erase, rebuild and export."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import typer
 import pulseframes as pf
 from pulseframes._text import counted, plural
 from pulseframes.cli.app import FAILED, app, examples
-from pulseframes.cli.options import AsJson, OptionalLakeArgument, StorageOptions, open_lake
+from pulseframes.cli.options import AsJson, OptionalLakeArgument, StorageOptions, open_lake, parse_options
 from pulseframes.cli.output import alert, info, print_json, say
 
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Skip the confirmation prompt.")]
@@ -136,3 +136,31 @@ def replay(
     info(f"{plural(result.calls, 'response')} read, {plural(result.rejected, 'row')} rejected.")
     if as_json:
         print_json(asdict(result))
+
+
+@app.command(
+    rich_help_panel="Maintenance",
+    epilog=examples("export-raw raw", "export-raw s3://bucket/raw --from yesterday --json"),
+)
+def export_raw(
+    destination: Annotated[
+        str, typer.Argument(metavar="DESTINATION", help="A folder, or s3://bucket/prefix (also gs:// and az://).")
+    ],
+    date_from: Annotated[
+        str | None, typer.Option("--from", metavar="DATE", help="Export the days from this one on.", show_default="all")
+    ] = None,
+    date_to: Annotated[
+        str | None, typer.Option("--to", metavar="DATE", help="Export the days before this one.", show_default="all")
+    ] = None,
+    application: Annotated[
+        str | None, typer.Option(help="Application to export, if the journal holds more than one.")
+    ] = None,
+    storage_option: StorageOptions = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write the journal's raw responses, which hold personal data, to Parquet files for a cluster. Costs no call."""
+    options = parse_options(storage_option)
+    report = pf.export_raw(destination, date_from, date_to, application=application, storage_options=options)
+    info(str(report))
+    if as_json:
+        print_json(report.as_dict())

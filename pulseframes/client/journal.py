@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
@@ -128,6 +128,12 @@ _SUCCESSES: Final = """
     WHERE application = ? AND at >= ? AND at < ? AND endpoint != ? AND outcome = 'answered' AND status BETWEEN 200 AND 299
     ORDER BY id
 """
+_DAYS: Final = """
+    SELECT DISTINCT at / ? FROM calls
+    WHERE application = ? AND endpoint != ? AND outcome IN ('answered', 'forgotten') AND status BETWEEN 200 AND 299
+    ORDER BY 1
+"""
+_DAY: Final = timedelta(days=1) // timedelta.resolution
 _APPLICATIONS: Final = """
     SELECT DISTINCT application FROM calls
     WHERE endpoint != ? AND outcome = 'answered' AND status BETWEEN 200 AND 299
@@ -272,6 +278,12 @@ class Journal:
     def applications(self) -> list[str]:
         """Return the hashes of the applications that have responses; one whose key was refused has none."""
         return [application for (application,) in self._database.select((str,), _APPLICATIONS, AUTHENTICATE.name)]
+
+    def days(self, application: str) -> list[date]:
+        """Return the UTC days of an application's successes, sorted, also if they were all forgotten; no authentications."""
+        days = self._database.select((int,), _DAYS, _DAY, application, AUTHENTICATE.name)
+        with self._database.decoding():
+            return [decode_time(day * _DAY).date() for (day,) in days]
 
     def successes(self, application: str, date_from: datetime, date_to: datetime) -> Iterator[CallRecord]:
         """Yield each success of an application in a time range, oldest first, one at a time; no authentications."""

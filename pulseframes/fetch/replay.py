@@ -90,8 +90,8 @@ def replay_journal(
         As for ``replay()``; also if the journal has no responses.
     """
     start, end = parse_instant("date_from", date_from), parse_instant("date_to", date_to)
-    with _opened(settings) as journal:
-        return replay(journal, _chosen(journal, application), start, end, directory)
+    with opened_journal(settings) as journal:
+        return replay(journal, chosen_application(journal, application), start, end, directory)
 
 
 def restore_lake(lake: Lake, *, settings: Settings | None = None) -> Written:
@@ -116,8 +116,8 @@ def restore_lake(lake: Lake, *, settings: Settings | None = None) -> Written:
         *(pl.col("session_start").is_between(*window, closed="left") for window in state.coverage.windows()),
     )
     loader = Loader(lake)
-    with _opened(settings) as journal, lake.locked():
-        for records, endpoint in _batches(journal, _chosen(journal, state.application), *EVER):
+    with opened_journal(settings) as journal, lake.locked():
+        for records, endpoint in _batches(journal, chosen_application(journal, state.application), *EVER):
             parsed = _parsed(records, endpoint, ReplayReport())
             loader.load(parsed, endpoint, [record.at for record in records], only=covered)
             loader.detailed.clear()  # they would grow with the journal, and nobody is told of them
@@ -126,7 +126,7 @@ def restore_lake(lake: Lake, *, settings: Settings | None = None) -> Written:
 
 
 @contextmanager
-def _opened(settings: Settings | None) -> Iterator[Journal]:
+def opened_journal(settings: Settings | None) -> Iterator[Journal]:
     """Open the journal that the settings name, and close it afterwards."""
     folder = (as_settings(settings)).folder
     path = None if folder is None else folder / JOURNAL_FILE
@@ -141,7 +141,7 @@ def _opened(settings: Settings | None) -> Iterator[Journal]:
         journal.close()
 
 
-def _chosen(journal: Journal, application: str | None) -> str:
+def chosen_application(journal: Journal, application: str | None) -> str:
     """Return the application to replay: the one that is named, or the only one with responses."""
     known = journal.applications()
     if not known:

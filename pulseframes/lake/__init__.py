@@ -3,12 +3,13 @@
 from pulseframes.lake.inspection import inspect_lake
 from pulseframes.lake.lake import Lake, as_lake
 from pulseframes.lake.partitions import fingerprints
-from pulseframes.lake.state import LakeState, Refresh
+from pulseframes.lake.state import STATE_FILE, LakeState, Refresh
 from pulseframes.lake.storage import Store, open_store
 from pulseframes.lake.upsert import Batch, Counts, Written, describe_rows
 from pulseframes.tables.lake_tables import detail_failed, detail_is_current, in_window, is_active, recently_updated
 
 __all__ = [
+    "STATE_FILE",
     "Batch",
     "Counts",
     "Lake",

@@ -3,6 +3,7 @@
 from pulseframes.tables.columns import INSTANT, Column, Privacy, Table
 from pulseframes.tables.items import ERRORS, PAGE_VIEWS
 from pulseframes.tables.lake_tables import DATE, DESIGN, LAKE_ORDER, LAKE_TABLES, LAKE_VERSION, REJECTED, partitioned
+from pulseframes.tables.raw_answers import PULSE_V1, RAW_ANSWERS
 from pulseframes.tables.sessions import RATINGS, SESSIONS
 
 #: The tables that users receive, by name.
@@ -25,7 +26,9 @@ __all__ = [
     "LAKE_TABLES",
     "LAKE_VERSION",
     "PAGE_VIEWS",
+    "PULSE_V1",
     "RATINGS",
+    "RAW_ANSWERS",
     "REJECTED",
     "SESSIONS",
     "TABLES",

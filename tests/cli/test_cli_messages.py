@@ -32,6 +32,7 @@ LINES = {
     "forget": ("lake", "--user", "nobody", "--yes"),
     "retain": ("lake", "--days", "300", "--yes"),
     "replay": ("-o", "out"),
+    "export-raw": ("raw",),
     "doctor": (),
     "login": ("--remove",),
     "schema": (),
