@@ -26,7 +26,6 @@ from pulseframes.sampling.columns import (
     RESULT,
     VALUE,
     VIEWS,
-    WEIGHT,
 )
 from pulseframes.sampling.design import SUMMARY_COLUMNS
 from pulseframes.sampling.inference import FEW, Estimate, WeightedSample
@@ -34,7 +33,7 @@ from pulseframes.sampling.measures import Measure, groups_of, is_infinite, refus
 from pulseframes.sampling.prediction import PREDICTED, PREDICTORS, learn
 from pulseframes.sampling.questions import AUTO, Grouping, Level, Question
 from pulseframes.sampling.tallies import Counts, Tally
-from pulseframes.sampling.weights import design_worth, effective_size, weigh
+from pulseframes.sampling.weights import design_worth, sample_worth, weigh
 from pulseframes.tables import ERRORS, PAGE_VIEWS, SESSIONS
 from pulseframes.tables.frames import SessionFrames
 
@@ -258,13 +257,13 @@ def _weighted(sample: Sample, scaled_to: Level, margins: Sequence[str], confiden
     elif margins:
         sessions, calibration = calibrate_weights(sessions, population, margins)
     # A sample that looks worth far more than its design is lacks the sessions that matter most.
-    worth, looks_worth = design_worth(population, auxiliary), effective_size(sessions[WEIGHT] * sessions[AUXILIARY])
+    expected, seen = design_worth(population, auxiliary), sample_worth(sample.population, sample.members, auxiliary)
     vectors = WeightedSample(
         sessions,
         calibration=calibration,
         confidence=confidence,
         is_known=scaled_to == "sessions" or not population["page_view_count"].has_nulls(),
-        fits=worth >= max(FEW, looks_worth / 2),
+        fits=expected >= max(FEW, seen / 2),
     )
     return _Weighted(population, sessions, vectors)
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import polars as pl
 
 from pulseframes.sampling.columns import AUXILIARY, CELL, FRACTION, GROUP, WEIGHT
-from pulseframes.sampling.weights import effective_size
+from pulseframes.sampling.weights import effective_size, worth
 
 if TYPE_CHECKING:
     import numpy as np
@@ -308,7 +308,7 @@ class WeightedSample:
         return float(errors @ errors)
 
     def _effective(self, rows: Vector) -> float:
-        return effective_size(self.weights * rows)
+        return worth(self.weights * rows, self._random > 0)
 
     def _effective_rows(self, share: float, error: float, rows: Vector) -> float:
         """Return how many independent rows would give the same precision of a share: at most Kish's number.

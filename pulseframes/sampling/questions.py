@@ -67,8 +67,12 @@ class Question(NamedTuple):
         return "sessions" if self.measure.kind == "sessions" and not self.measure.columns else self.level
 
     def margins(self, wanted: Sequence[str]) -> Sequence[str]:
-        """Return what to calibrate the weights to: as wanted but, by default, to predictions of load times for questions about these."""
-        is_predicted = self.scaled_to == "page_views" and PREDICTED in self.columns
+        """Return what to calibrate the weights to: as wanted but, by default, to predictions of load times for questions about these.
+
+        Totals are not: where summaries report other page views than the details have, their intervals would cover too little.
+        """
+        is_total = self.measure.kind in ("total", "sessions")
+        is_predicted = self.level == "page_views" and PREDICTED in self.columns and not is_total
         return wanted if tuple(wanted) != AUTO or is_predicted else ()
 
 

@@ -47,7 +47,8 @@ def weigh(population: pl.DataFrame, members: pl.DataFrame, auxiliary: pl.Expr | 
 def sample_worth(population: pl.DataFrame, members: pl.DataFrame, counts: pl.Expr) -> float:
     """Return a sample's effective size for a question: for means over sessions if each counts 1, over page views if each counts its views."""
     weighted = weigh(population, members, counts)
-    return effective_size(weighted[WEIGHT] * weighted[AUXILIARY])
+    parts, fraction = ((weighted[WEIGHT] * weighted[AUXILIARY]).to_numpy(), weighted[FRACTION].to_numpy())
+    return worth(parts, fraction < 1)
 
 
 def design_worth(population: pl.DataFrame, counts: pl.Expr) -> float:
@@ -56,9 +57,20 @@ def design_worth(population: pl.DataFrame, counts: pl.Expr) -> float:
     A ``uniform`` sample of a site where a few sessions have most page views is worth a handful of them.
     """
     some = population.filter(pl.col(PROBABILITY) > 0).with_columns(counts.cast(pl.Float64).alias(AUXILIARY))
-    squares = pl.col(AUXILIARY) ** 2 / pl.col(PROBABILITY)
-    total, variance = some.select(pl.col(AUXILIARY).sum(), squares.sum().alias("_squares")).row(0)
-    return float(total) ** 2 / float(variance) if variance else 0.0
+    squares = (pl.col(AUXILIARY) ** 2 / pl.col(PROBABILITY)).filter(pl.col(PROBABILITY) < 1)
+    number = pl.col(PROBABILITY).filter(pl.col(AUXILIARY) != 0)
+    total, variance, most = some.select(pl.col(AUXILIARY).sum(), squares.sum().alias("_squares"), number.sum()).row(0)
+    return min(float(total) ** 2 / float(variance), float(most)) if variance else float(most)
+
+
+def worth(parts: Any, random: Any) -> float:
+    """Return how many sessions of equal weight would show as much, from an array of each one's part of a total.
+
+    It is Kish's effective size, but sessions that were certain to be drawn, which are not ``random``, add no error: a bot with half of all page
+    views does not make the others worth less. No more than have a part.
+    """
+    squares, number = float((parts[random] ** 2).sum()), float((parts != 0).sum())
+    return min(number, float(parts.sum()) ** 2 / squares) if squares else number
 
 
 def effective_size(weights: Any, counts: Any = 1.0) -> float:

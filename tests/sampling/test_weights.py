@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given, settings, strategies as st
 from support.populations import population, sample_of
 
 import pulseframes as pf
-from pulseframes.sampling.weights import weigh
+from pulseframes.sampling.weights import weigh, worth
 
 VIEWS = "page_view_count"
 
@@ -100,3 +101,11 @@ def test_the_order_of_rows_makes_no_difference() -> None:
     )
     ours, theirs = (weights_of(one).sort("session_id")["weight"].to_list() for one in (sample, shuffled))
     assert ours == pytest.approx(theirs)
+
+
+def test_sessions_certain_to_be_drawn_make_the_others_worth_no_less() -> None:
+    parts, random = np.array([500.0, 400.0, *[10.0] * 40]), np.array([False, False, *[True] * 40])
+    assert worth(parts, random) == 42
+    assert worth(parts, random | True) < 4
+    assert worth(parts[2:], random[2:]) == pytest.approx(40)
+    assert worth(parts[:2], random[:2]) == 2
