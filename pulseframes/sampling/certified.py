@@ -46,7 +46,9 @@ class Certified:
         """Return whether a question is of this kind."""
         measure, (low, high) = question.measure, self.probabilities
         same = (question.level, measure.kind, measure.columns) == (self.of, self.kind, {self.column})
-        return same and (measure.kind != "quantile" or low <= measure.probability <= high)
+        if measure.kind != "quantile":
+            return same
+        return same and measure.value.meta.is_column() and low <= measure.probability <= high
 
 
 CERTIFIED: Final = (
