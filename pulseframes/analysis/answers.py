@@ -280,15 +280,12 @@ def _calibrated_to_predictions(
     """Calibrate weights to the load times that earlier details and the sample's own predict; leave them if these are too few."""
     if not {*PREDICTORS} <= {*population.columns}:
         return sessions, None
-    learnt_from = [(sessions, sample.details.page_views)]
+    known, times = sessions.select("session_id", *PREDICTORS), sample.details.page_views.select("session_id", PREDICTED)
     if sample.earlier is not None:
-        learnt_from.append((sample.earlier.sessions, sample.earlier.page_views))
-    needed = ["session_id", *PREDICTORS], ["session_id", PREDICTED]
-    known, times = (
-        pl.concat([frame.select(names) for frame in frames], how="vertical_relaxed")
-        for frames, names in zip(zip(*learnt_from, strict=True), needed, strict=True)
-    )
-    model = learn(known.unique("session_id", keep="first"), times)
+        others = sample.earlier.sessions.select(known.columns).join(known, on="session_id", how="anti")
+        theirs = sample.earlier.page_views.select(times.columns).join(others, on="session_id", how="semi")
+        known, times = pl.concat([known, others]), pl.concat([times, theirs])
+    model = learn(known, times)
     if model is None:
         return sessions, None
     population = population.with_columns(model.prediction).update(model.own, on="session_id")
