@@ -66,6 +66,8 @@ API: Final[dict[str, dict[str, tuple[str, ...]]]] = {
         "PrivacyPolicy": (),
         "export_raw": (),
         "RawExport": ("as_dict",),
+        "publish": (),
+        "PublishReport": ("changed", "as_dict"),
         "forget": (),
         "retain": (),
         "Forgotten": ("found", "as_dict"),

@@ -65,6 +65,8 @@ from .fetch.sessions import (
 from .fetch.sync import sync as sync
 from .fetch.sync_report import SyncReport as SyncReport
 from .lake import Lake as Lake
+from .publishing.publish import publish as publish
+from .publishing.report import PublishReport as PublishReport
 from .reports import report as report
 from .sampling.design import Design as Design
 from .sampling.selection import choose_details as choose_details

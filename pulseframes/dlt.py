@@ -15,7 +15,7 @@ from pulseframes.errors import IncompleteWarning, InvalidQuery, warn
 from pulseframes.fetch.backlog import Details
 from pulseframes.fetch.sync import sync
 from pulseframes.fetch.sync_report import SyncReport
-from pulseframes.lake import Lake, as_lake, fingerprints
+from pulseframes.lake import Lake, as_lake
 from pulseframes.query import DateLike
 from pulseframes.sampling.design import Design
 from pulseframes.tables import DATE, LAKE_TABLES, Table, partitioned
@@ -142,16 +142,16 @@ def _changes_of(table: Table) -> Any:
 
     def changes(lake: Lake) -> Iterator[Any]:
         loaded: dict[str, str] = dlt.current.resource_state(table.name).setdefault("days", {})
-        present = fingerprints(lake.store, table.name)
+        present = {day.isoformat(): version for day, version in lake.versions(table.name).items()}
         replaces = bool(loaded.keys() - present.keys())
         if replaces:  # rows of a day that is gone are deleted with all others, and these are loaded again
             loaded.clear()
             hints = dlt.mark.make_hints(write_disposition="replace")
             yield dlt.mark.with_hints(_as_arrow(table, pl.DataFrame(schema=partitioned(table))), hints)
-        for day, fingerprint in present.items():
-            if loaded.get(day) != fingerprint:
+        for day, version in present.items():
+            if loaded.get(day) != version:
                 yield _as_arrow(table, getattr(lake, table.name)().filter(date=date.fromisoformat(day)).collect())
-                loaded[day] = fingerprint
+                loaded[day] = version
 
     return changes
 

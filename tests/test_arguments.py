@@ -69,6 +69,7 @@ def good_arguments() -> dict[str, dict[str, Any]]:
         "forget": {"lake": None, "user": "nobody"},
         "export_raw": {"destination": "raw", "settings": pf.Settings(home="home")},
         "retain": {"lake": None, "days": 300},
+        "publish": lake | {"destination": "published", "format": "delta"},
         "certificate": {"result": sessions},
         "frame_schema": {"name": "sessions"},
         "Lake": {"path": "lake"},

@@ -40,6 +40,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]
                 "Quota": client.quota(),
                 "Certificate": pf.certificate(sessions),
                 "Forgotten": pf.forget("lake", "nobody@example.com", settings=client.settings),
+                "PublishReport": pf.publish("lake", "published", format="delta"),
                 "Lake": pf.Lake("lake"),
                 "PulseClient": client,
                 "SessionFrames": pf.session_details(sessions["session_id"].head(2), client=client),
@@ -48,7 +49,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]
 
 KINDS = [
     *("Plan", "SyncReport", "PrecisionPlan", "Quota", "Certificate", "Forgotten", "Lake", "PulseClient"),
-    "SessionFrames",
+    *("PublishReport", "SessionFrames"),
 ]
 
 

@@ -6,15 +6,15 @@ use, so ``--help`` does not wait for polars.
 
 from typing import Final
 
-from pulseframes.cli import account, demo, fetch, lake, maintenance, query
+from pulseframes.cli import account, demo, fetch, lake, maintenance, publish, query
 from pulseframes.cli.app import app, main
 
-__all__ = ["account", "app", "demo", "fetch", "lake", "main", "maintenance", "query"]
+__all__ = ["account", "app", "demo", "fetch", "lake", "main", "maintenance", "publish", "query"]
 
 #: The order in which ``--help`` lists the commands.
 COMMANDS: Final = (
     *("search", "details", "quota"),
-    *("plan", "sync", "sql", "estimate", "pages", "errors", "satisfaction", "report"),
+    *("plan", "sync", "sql", "estimate", "pages", "errors", "satisfaction", "report", "publish"),
     *("forget", "retain", "replay", "export_raw", "doctor", "login"),
     *("schema", "demo", "simulate"),
 )

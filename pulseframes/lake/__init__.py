@@ -2,7 +2,6 @@
 
 from pulseframes.lake.inspection import inspect_lake
 from pulseframes.lake.lake import Lake, as_lake
-from pulseframes.lake.partitions import fingerprints
 from pulseframes.lake.state import STATE_FILE, LakeState, Refresh
 from pulseframes.lake.storage import Store, open_store
 from pulseframes.lake.upsert import Batch, Counts, Written, describe_rows
@@ -21,7 +20,6 @@ __all__ = [
     "describe_rows",
     "detail_failed",
     "detail_is_current",
-    "fingerprints",
     "in_window",
     "inspect_lake",
     "is_active",

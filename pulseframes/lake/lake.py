@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -15,7 +15,7 @@ from pulseframes._arguments import check_type
 from pulseframes._card import Row, as_html, short_path
 from pulseframes._process import check_process
 from pulseframes.errors import InvalidQuery, PulseError
-from pulseframes.lake.partitions import scan
+from pulseframes.lake.partitions import read_day, scan, versions_of
 from pulseframes.lake.state import LakeFiles
 from pulseframes.lake.storage import open_store
 from pulseframes.lake.upsert import (
@@ -200,6 +200,14 @@ class Lake(LakeFiles):
         """Replace the rows of a design, which have the design table's columns and ``date``, and write the state."""
         with self.rewrite(save_state=True) as partitions:
             replace_design(partitions, name, seed, rows)
+
+    def versions(self, table: str) -> dict[date, str]:
+        """Return the days of a table, in order, each with a text that changes with its rows."""
+        return versions_of(self.store, table)
+
+    def read_day(self, table: str, day: date) -> tuple[pl.DataFrame, str] | None:
+        """Return a day's rows and the text that ``versions()`` has for them; None if the table has no such day."""
+        return read_day(self.store, table, day)
 
     def sessions(self) -> pl.LazyFrame:
         """Scan the sessions.

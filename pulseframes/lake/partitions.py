@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterable, Iterator
 from datetime import date
 from functools import lru_cache
-from hashlib import blake2b
 from pathlib import Path
 from typing import IO, Final, Literal
 
@@ -121,12 +120,6 @@ def files_of(store: Store, table: str) -> list[str]:
     return [*files.values()]
 
 
-def fingerprints(store: Store, table: str) -> dict[str, str]:
-    """Return a hash of a table's file of each day, in order. It reads the files: neither their times nor their footers are sure to change."""
-    files = ((_FILE.fullmatch(path), store.read(path)) for path in files_of(store, table))
-    return {match[1]: blake2b(data, digest_size=16).hexdigest() for match, data in files if match and data is not None}
-
-
 def own_files(paths: Iterable[str]) -> list[str]:
     """Return those of some paths that are a table's files of a day."""
     return [path for path in paths if _day_of(path)]
@@ -142,6 +135,25 @@ def _files(store: Store, table: str) -> tuple[dict[date, str], list[str]]:
         elif path.endswith(".parquet") and "/." not in path:
             others.append(path)
     return days, others
+
+
+def versions_of(store: Store, table: str) -> dict[date, str]:
+    """Return the days of a table, in order, each with a text that changes with the content of its file."""
+    days = ((_day_of(path), version) for path, version in sorted(store.versions(table).items()))
+    return {day: version for day, version in days if day is not None}
+
+
+def read_day(store: Store, table: str, day: date) -> tuple[pl.DataFrame, str] | None:
+    """Return a day's rows and the text that ``versions_of()`` has for them; None if the table has no such day.
+
+    Raises
+    ------
+    LakeError
+        If the file is damaged, or was written by a newer version.
+    """
+    path = _file_of(table, day)
+    found = store.read_version(path)
+    return None if found is None else (decode(table, found[0], f"{store.location}/{path}"), found[1])
 
 
 def _day_of(path: str) -> date | None:

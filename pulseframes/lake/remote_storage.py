@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -121,8 +122,17 @@ class ObjectStore:
 
     def list(self, folder: str) -> list[str]:
         """Return the paths of all files below a folder, sorted."""
+        return sorted(self.versions(folder))
+
+    def versions(self, folder: str) -> dict[str, str]:
+        """Return the paths of all files below a folder, each with its entity tag; no file is read."""
         metas = self._explained(lambda: obstore.list(self._store, folder or None, chunk_size=1_000).collect())
-        return sorted(meta["path"] for meta in metas if meta["size"])  # an empty object marks a folder
+        return {meta["path"]: _tag(meta) for meta in metas if meta["size"]}  # an empty object marks a folder
+
+    def read_version(self, path: str) -> tuple[bytes, str] | None:
+        """Return a file's bytes and their entity tag, or None if there is no such file."""
+        stored = self.get(path)
+        return None if stored is None else (stored.data, _tag(stored.version))
 
     def get(self, path: str) -> StoredObject | None:
         """Return an object, or None if there is none."""
@@ -280,6 +290,11 @@ def _client_options_of_the_environment(url: str) -> dict[str, str]:
 def _version(meta: Any) -> Version:
     # A name whose value is None must be omitted: it would be a condition of its own.
     return {name: meta[name] for name in ("e_tag", "version") if meta.get(name) is not None}
+
+
+def _tag(meta: Any) -> str:
+    """Return the entity tag; of a server that has none, a text that equals no other."""
+    return str(meta.get("e_tag") or secrets.token_hex())
 
 
 def _explain(problem: Exception, location: str) -> Exception:

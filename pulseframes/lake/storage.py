@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -47,6 +48,12 @@ class Store(Protocol):
 
     def read(self, path: str) -> bytes | None:
         """Return a file's bytes, or None if there is no such file."""
+
+    def versions(self, folder: str) -> dict[str, str]:
+        """Return the paths of all files below a folder, each with a text that changes with its content."""
+
+    def read_version(self, path: str) -> tuple[bytes, str] | None:
+        """Return a file's bytes and the text that ``versions()`` has for them, or None if there is no such file."""
 
     def check_own(self, path: str) -> None:
         """Refuse to change a file that is not the lake's own, such as one behind a link.
@@ -192,6 +199,16 @@ class LocalStore:
                 return (self._folder / path).read_bytes()
             except FileNotFoundError:
                 return None
+
+    def versions(self, folder: str) -> dict[str, str]:
+        """Return the paths of the files below a folder, each with a digest: two contents can have one size and one time."""
+        read = ((path, self.read_version(path)) for path in self.list(folder))
+        return {path: found[1] for path, found in read if found is not None}
+
+    def read_version(self, path: str) -> tuple[bytes, str] | None:
+        """Return a file's bytes and their digest, or None if there is no such file."""
+        data = self.read(path)
+        return None if data is None else (data, hashlib.sha256(data).hexdigest())
 
     def check_own(self, path: str) -> None:
         """Refuse a file that is a link, or behind one: what links lead to may be anybody's."""
