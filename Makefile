@@ -14,7 +14,7 @@ FAST := $(addprefix tests/,test_query.py test_windows.py test_random.py contract
 # Other Pythons that the package supports and that run here: a version manager may have a command that does not.
 PYTHONS := $(foreach version,3.12 3.13,$(if $(shell python$(version) -c "print(1)" 2>/dev/null),$(version)))
 
-.PHONY: demo test lint types docs wheel dist lowest pythons tests browser format contracts notebooks picture cassettes soak bench bench-check bench-sampling lock clean
+.PHONY: demo test lint types docs wheel dist lowest pythons tests browser format contracts notebooks picture cassettes soak postgres bench bench-check bench-sampling lock clean
 
 demo: $(VENV)/.demo
 	mkdir -p build
@@ -99,6 +99,10 @@ soak: $(VENV)/.dev
 	PYTHONPATH=tests $(BIN)/python -m soak.killed_syncs
 	PYTHONPATH=tests $(BIN)/python -m soak.fuzz_answers
 	PYTHONPATH=tests $(BIN)/python -m soak.changing_lists
+
+# The ledger that machines share, in a PostgreSQL server that the tests start; Debian's package postgresql has it.
+postgres: $(VENV)/.dev
+	$(BIN)/pytest tests/postgres
 
 # Speed and memory beside other tools, each workload in a process of its own; about 25 minutes. `make bench BENCH="--only details"` runs one,
 # BENCH=--quick all of them at small sizes.

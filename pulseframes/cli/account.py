@@ -122,6 +122,8 @@ _MARKS: Final = {True: "ok  ", False: "FAIL", None: "skip"}
 
 def _examine(*, may_spend: bool) -> Iterator[_Check]:
     """Check settings, journal, reachability, clock and credentials; what needs a step that failed is skipped."""
+    from pulseframes.client import ledger_place
+
     try:
         settings = pf.Settings()
     except pf.PulseError as problem:
@@ -132,7 +134,8 @@ def _examine(*, may_spend: bool) -> Iterator[_Check]:
         return
     home = settings.folder or "in memory: nothing is cached, so a second run costs the same calls again"
     limit = f"{settings.daily_limit:,} calls a day ({settings.quota_day})"
-    yield _Check("settings", True, f"pulseframes {pf.__version__}; {settings.base_url}; {limit}; home {home}")
+    ledger = f"; ledger {ledger_place(settings.ledger)}" if settings.ledger else ""
+    yield _Check("settings", True, f"pulseframes {pf.__version__}; {settings.base_url}; {limit}; home {home}{ledger}")
     missing = _missing_credentials()
     # Nothing is sent with the placeholders.
     credentials = pf.Credentials("none", "none", "none") if missing else pf.Credentials.find()

@@ -25,6 +25,7 @@ from pulseframes.client.settings import (
     as_settings,
     base_url_of_environment,
 )
+from pulseframes.client.shared_ledger import ledger_place
 from pulseframes.client.turns import ALONE, Turn, in_turns
 
 __all__ = [
@@ -52,6 +53,7 @@ __all__ = [
     "clock_problem",
     "find_credentials",
     "in_turns",
+    "ledger_place",
     "problem_of",
     "quota",
     "remove_credentials",

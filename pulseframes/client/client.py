@@ -25,6 +25,7 @@ from pulseframes.client.journal import JOURNAL_FILE, CallRecord, Journal
 from pulseframes.client.quota_rule import Quota
 from pulseframes.client.sender import Sender
 from pulseframes.client.settings import ENV_HOME, IN_MEMORY, Settings, as_settings
+from pulseframes.client.shared_ledger import SharedLedger
 from pulseframes.client.turns import ALONE, Turn
 from pulseframes.endpoints import DETAIL, Endpoint
 from pulseframes.errors import JournalWarning, PulseError, warn
@@ -60,6 +61,8 @@ class PulseClient:
     ------
     CredentialsMissing
         If a credential is neither given nor set in the environment nor stored.
+    ImportError
+        If ``Settings(ledger=...)`` is set and psycopg is not installed: ``pip install 'pulseframes[postgres]'``.
 
     Examples
     --------
@@ -88,7 +91,9 @@ class PulseClient:
         folder = self.settings.folder
         if folder is None and os.environ.get(ENV_HOME, "").strip() == IN_MEMORY:
             warn(JournalWarning, f"{ENV_HOME}={IN_MEMORY} keeps no responses: a second run will pay again.")
-        self._journal = Journal(None if folder is None else folder / JOURNAL_FILE, clock=clock)
+        url = self.settings.ledger
+        shared = SharedLedger(url, clock=clock) if isinstance(url, Secret) else None
+        self._journal = Journal(None if folder is None else folder / JOURNAL_FILE, clock=clock, shared=shared)
         redactor = Redactor(*secrets_of(self.credentials))
         self._sender = Sender(self.settings, self.application, self._journal, redactor, clock=clock, sleep=sleep)
         consumer = (self.credentials.client_id.reveal(), self.credentials.client_secret.reveal())

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final
 
 from pulseframes.client.answer import Answer
 from pulseframes.client.database import (
@@ -23,35 +23,10 @@ from pulseframes.client.database import (
     encode_body,
     encode_time,
 )
+from pulseframes.client.ledger import Ledger, Outcome, Request
 from pulseframes.client.quota_rule import CLOCK_TOLERANCE, Quota, QuotaRule
 from pulseframes.endpoints import AUTHENTICATE
-
-Outcome: TypeAlias = Literal["answered", "lost", "unsent", "forgotten"]
-
-
-@dataclass(frozen=True)
-class Request:
-    """A call that is about to be sent.
-
-    Attributes
-    ----------
-    application : str
-        A hash of the application, never its key.
-    endpoint : str
-        The name of the endpoint.
-    params : str
-        The canonical query string.
-    attempt : int
-        1, and more for a retry.
-    counted : bool
-        Whether the call counts towards the quota.
-    """
-
-    application: str
-    endpoint: str
-    params: str = ""
-    attempt: int = 1
-    counted: bool = True
+from pulseframes.errors import JournalError, JournalWarning, warn
 
 
 @dataclass(frozen=True, repr=False)
@@ -152,20 +127,43 @@ _NEWEST: Final = """
 class Journal:
     """The journal's file, opened when it is first used. Safe to share between threads; each process opens it for itself.
 
+    It is also the ledger of the calls that it has. A ledger that several machines share is asked first, so that a call is sent only if
+    both admit it.
+
     Every method raises ``JournalError`` if the file cannot be opened, read or written, is damaged, or was written by a newer
-    version.
+    version; and if a shared ledger cannot count a call.
     """
 
-    def __init__(self, path: Path | None, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(
+        self,
+        path: Path | None,
+        *,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        shared: Ledger | None = None,
+    ) -> None:
         self.path = path
         self._clock = clock
         self._database = Database(path, MIGRATIONS)
+        self._shared = shared
+        self._shared_ids: dict[int, int] = {}  # of the calls that this process has under way
 
     def reserve(self, request: Request, rule: QuotaRule) -> int:
         """Record a call that is about to be sent, and return its number; raise ``QuotaExhausted`` if the rule refuses it.
 
         A call that does not count is always admitted.
         """
+        if self._shared is None or not request.counted:
+            return self._reserve(request, rule)
+        shared_id = self._shared.reserve(request, rule)
+        try:
+            call_id = self._reserve(request, rule)
+        except BaseException:
+            self._complete_shared(shared_id, "unsent")
+            raise
+        self._shared_ids[call_id] = shared_id
+        return call_id
+
+    def _reserve(self, request: Request, rule: QuotaRule) -> int:
         with self._database.writing() as connection:
             now = self._clock()
             if request.counted:
@@ -206,6 +204,20 @@ class Journal:
                 "counted = counted AND ? WHERE id = ?",
                 (outcome, status, *encode_body(body), duration_ms, *times, outcome != "unsent", call_id),
             )
+        shared_id = self._shared_ids.pop(call_id, None)
+        if shared_id is not None:
+            self._complete_shared(shared_id, outcome, blocked_until)
+
+    def _complete_shared(self, shared_id: int, outcome: Outcome, blocked_until: datetime | None = None) -> None:
+        """Tell the shared ledger how a call ended; if that fails, the answer matters more."""
+        assert self._shared is not None  # noqa: S101  it gave the number
+        try:
+            self._shared.complete(shared_id, outcome, blocked_until=blocked_until)
+        except JournalError as problem:
+            what = (
+                "counts although it was not sent" if outcome == "unsent" else "was refused, unknown to other machines"
+            )
+            warn(JournalWarning, f"Call {shared_id} of the shared ledger {what}: {problem}")
 
     def rewrite(self, call_id: int, body: bytes, *, forgotten: int = 0, params: str | None = None) -> None:
         """Replace the answer of a call. Whether and when it counts does not change.
@@ -250,9 +262,14 @@ class Journal:
         self._database.scrub()
 
     def quota(self, application: str, rule: QuotaRule) -> Quota:
-        """Return an application's quota."""
+        """Return an application's quota; the stricter one, if a ledger is shared."""
         now = self._clock()
-        return rule.quota(*self._spent(application, rule, now), now)
+        own = rule.quota(*self._spent(application, rule, now), now)
+        if self._shared is None:
+            return own
+        return min(
+            self._shared.quota(application, rule), own, key=lambda quota: (quota.left, -quota.next_call_at.timestamp())
+        )
 
     def newest_answer(self, application: str, endpoint: str, params: str) -> CallRecord | None:
         """Return the last success, or 404, for a question; None if there is none."""

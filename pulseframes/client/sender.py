@@ -15,7 +15,8 @@ from pulseframes._secret import Redactor
 from pulseframes._text import plural
 from pulseframes.client.answer import Answer, NoAnswer, is_success
 from pulseframes.client.failures import TOO_MANY_REQUESTS, error_for, is_temporary, retry_time, with_retries
-from pulseframes.client.journal import Journal, Outcome, Request
+from pulseframes.client.journal import Journal
+from pulseframes.client.ledger import Outcome, Request
 from pulseframes.client.quota_rule import CLOCK_TOLERANCE, Quota, QuotaRule
 from pulseframes.client.settings import Settings
 from pulseframes.client.turns import ALONE, Turn

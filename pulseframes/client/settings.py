@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import platformdirs
 
 from pulseframes._arguments import check_choice, check_flag, check_type, shown, whole_number
+from pulseframes._secret import Secret
 from pulseframes.client.quota_rule import QuotaDay
 from pulseframes.errors import InvalidQuery
 
@@ -24,6 +25,7 @@ ENV_QUOTA_DAY: Final = "PULSEFRAMES_QUOTA_DAY"
 ENV_COUNT_AUTHENTICATE: Final = "PULSEFRAMES_COUNT_AUTHENTICATE"
 ENV_KEEP_SESSION_KEY: Final = "PULSEFRAMES_KEEP_SESSION_KEY"
 ENV_CONCURRENCY: Final = "PULSEFRAMES_CONCURRENCY"
+ENV_LEDGER: Final = "PULSEFRAMES_LEDGER"
 
 DEFAULT_DAILY_LIMIT: Final = 50
 DEFAULT_CONCURRENCY: Final = 4
@@ -35,6 +37,7 @@ _VARIABLES: Final = {
     "daily_limit": ENV_DAILY_LIMIT,
     "quota_day": ENV_QUOTA_DAY,
     "concurrency": ENV_CONCURRENCY,
+    "ledger": ENV_LEDGER,
 }
 #: The home that keeps nothing on disk.
 IN_MEMORY: Final = ":memory:"
@@ -73,6 +76,10 @@ class Settings:
     concurrency : int
         How many details each query or sync requests at once (``PULSEFRAMES_CONCURRENCY``, 4), up to 32. 1 requests one at a time. A process that is
         killed loses as many answers as it was waiting for.
+    ledger : str
+        A PostgreSQL database in which several machines count the calls of one application (``PULSEFRAMES_LEDGER``), such as
+        ``postgresql://user@db.example.com/pulseframes``; by default, none. No call is sent if it cannot be reached. It may hold
+        a password, so it is shown nowhere.
 
     Raises
     ------
@@ -97,6 +104,7 @@ class Settings:
     read_timeout: float = 35.0
     total_timeout: float = 120.0
     concurrency: int = field(default_factory=lambda: _whole_from_env(ENV_CONCURRENCY, DEFAULT_CONCURRENCY))
+    ledger: str | Secret = field(default_factory=lambda: _from_env(ENV_LEDGER, ""))
 
     def __post_init__(self) -> None:
         url = checked_base_url(self._named("base_url"), self.base_url, allow_http=self.allow_http)
@@ -115,6 +123,8 @@ class Settings:
         for name in ("count_authenticate", "keep_session_key", "allow_http"):
             check_flag(name, getattr(self, name))
         check_type("home", self.home, (str, os.PathLike), "a folder, such as '/var/lib/pulseframes'")
+        if self.ledger != "":
+            object.__setattr__(self, "ledger", checked_ledger(self._named("ledger"), self.ledger))
         if "\0" in os.fspath(self.home):
             raise InvalidQuery("home holds a NUL character, which no folder's name can have.", argument="home")
         _ = self.folder  # raises if there is none
@@ -209,6 +219,25 @@ def checked_base_url(argument: str, url: str, *, allow_http: bool) -> str:
             python="Settings(allow_http=True) allows it elsewhere.",
         )
     return url.rstrip("/")
+
+
+def checked_ledger(argument: str, given: object) -> Secret:
+    """Return the address of a PostgreSQL database as a secret; raise ``InvalidQuery``, without it, if it is none."""
+    text = given.reveal() if isinstance(given, Secret) else given
+    try:
+        parts = urlsplit(text if isinstance(text, str) and text.isprintable() else "")
+        _ = parts.port  # reading it raises if the port is not a number
+        # Of a password with one of / ? # @, a part would be taken for a host's or a database's name.
+        is_sound = not (parts.fragment or "@" in parts.path + parts.query or parts.netloc.count("@") > 1)
+    except ValueError:
+        is_sound = False
+    if not is_sound or parts.scheme not in ("postgresql", "postgres"):
+        raise InvalidQuery(
+            f"{argument} must be the address of a PostgreSQL database, such as postgresql://user@db.example.com/pulseframes. In a password, write "
+            "special characters as %40 for @ and %2F for /, or leave it to PGPASSWORD or ~/.pgpass.",
+            argument=argument,
+        )
+    return Secret(str(text))
 
 
 def is_loopback(url: str) -> bool:

@@ -27,7 +27,9 @@ from pulseframes.client.client import default_client
 from pulseframes.simulator import Simulator
 
 
-def start(simulator: Simulator, *kinds: str, daily_limit: int = 10_000, at_once: int = 4) -> subprocess.Popen[str]:
+def start(
+    simulator: Simulator, *kinds: str, daily_limit: int = 10_000, at_once: int = 4, ledger: str = ""
+) -> subprocess.Popen[str]:
     """Start a worker, of the kinds ``frames`` and ``nurse``; it tells ``ready`` when all that it needs is imported."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PULSEFRAMES_")}
     environment |= {
@@ -37,6 +39,7 @@ def start(simulator: Simulator, *kinds: str, daily_limit: int = 10_000, at_once:
         "PULSEFRAMES_API_KEY": simulator.api_key,
         "PULSEFRAMES_CLIENT_ID": simulator.client_id,
         "PULSEFRAMES_CLIENT_SECRET": simulator.client_secret,
+        "PULSEFRAMES_LEDGER": ledger,
         "POLARS_MAX_THREADS": "1",
     }
     return subprocess.Popen(
