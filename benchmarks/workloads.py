@@ -195,12 +195,12 @@ def _journal(size: int) -> Path:
         begun = home.with_suffix(".begun")
         shutil.rmtree(begun, ignore_errors=True)
         begun.mkdir(parents=True)
-        _fill(begun / JOURNAL_FILE, documents.details(size))
+        fill_journal(begun / JOURNAL_FILE, documents.details(size))
         begun.rename(home)
     return home
 
 
-def _fill(path: Path, bodies: Iterable[bytes], endpoint: Endpoint = DETAIL) -> None:
+def fill_journal(path: Path, bodies: Iterable[bytes], endpoint: Endpoint = DETAIL) -> None:
     journal, rule = Journal(path), QuotaRule(1)
     with journal.transaction():
         for number, body in enumerate(bodies):
@@ -485,7 +485,7 @@ def fill_with_searches(home: str, count: int) -> dict[str, float]:
         begun = Path(home).with_suffix(".begun")
         shutil.rmtree(begun, ignore_errors=True)
         begun.mkdir(parents=True)
-        _fill(begun / JOURNAL_FILE, (body for batch in documents.batches(count) for body in batch), SEARCH)
+        fill_journal(begun / JOURNAL_FILE, (body for batch in documents.batches(count) for body in batch), SEARCH)
         begun.rename(home)
 
     return measured(fill)

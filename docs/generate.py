@@ -219,6 +219,14 @@ def estimates() -> str:
     return markdown(json.loads((pictures.BENCHMARKS / "sampling.json").read_text(encoding="utf-8")))
 
 
+def scale() -> str:
+    """Return the committed figures of ``benchmarks/scale.py``, and what they come to."""
+    with patch.object(sys, "path", [*sys.path, str(pictures.BENCHMARKS)]):
+        from scale_table import markdown
+
+    return markdown(json.loads((pictures.BENCHMARKS / "scale.json").read_text(encoding="utf-8")))
+
+
 GENERATED: Final[dict[str, Callable[..., str]]] = {
     "api": api,
     "charts": charts,
@@ -232,6 +240,7 @@ GENERATED: Final[dict[str, Callable[..., str]]] = {
     "notebook": notebook_pages.page,
     "benchmarks": benchmarks,
     "estimates": estimates,
+    "scale": scale,
 }
 
 
