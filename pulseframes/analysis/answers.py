@@ -278,11 +278,13 @@ def _calibrated_to_predictions(
     sample: Sample, sessions: pl.DataFrame, population: pl.DataFrame
 ) -> tuple[pl.DataFrame, Any]:
     """Calibrate weights to the load times that earlier details and the sample's own predict; leave them if these are too few."""
-    if not {*PREDICTORS} <= {*population.columns}:
+    if any(population.schema.get(name) != SESSIONS.schema[name] for name in PREDICTORS):
         return sessions, None
     known, times = sessions.select("session_id", *PREDICTORS), sample.details.page_views.select("session_id", PREDICTED)
     if sample.earlier is not None:
-        others = sample.earlier.sessions.select(known.columns).join(known, on="session_id", how="anti")
+        others = (
+            sample.earlier.sessions.select(known.columns).unique("session_id").join(known, on="session_id", how="anti")
+        )
         theirs = sample.earlier.page_views.select(times.columns).join(others, on="session_id", how="semi")
         known, times = pl.concat([known, others]), pl.concat([times, theirs])
     model = learn(known, times)

@@ -184,7 +184,7 @@ class PrecisionPlan(Card):
         return f"This needs {about} {self.needed:,} details, {calls} more: {days}{pace}.{self._range()}{others}"
 
     def _range(self) -> str:
-        if self.needed_low is None or self.needed_high is None:
+        if self.needed_low is None or self.needed_high is None or self.at_least:
             return ""
         first, last = (self._days(needed) for needed in (self.needed_low, self.needed_high))
         days = plural(last, "day") if first == last else f"{first:,} to {plural(last, 'day')}"

@@ -18,6 +18,7 @@ from pulseframes.query import EVER, DateLike, parse_window
 from pulseframes.sampling.columns import PROBABILITY, RATE, RESPONDED, SIZE, STRATUM
 from pulseframes.sampling.design import SUMMARY_COLUMNS, Design, as_design
 from pulseframes.sampling.population import (
+    check_details,
     check_frame,
     members_of,
     population_of,
@@ -26,7 +27,7 @@ from pulseframes.sampling.population import (
 )
 from pulseframes.sampling.prediction import PREDICTED, PREDICTORS
 from pulseframes.sampling.rates import DesignState, of_design
-from pulseframes.tables import ERRORS, PAGE_VIEWS, TABLES
+from pulseframes.tables import ERRORS, PAGE_VIEWS, SESSIONS, TABLES
 from pulseframes.tables.frames import SessionFrames
 from pulseframes.tables.lake_tables import SETTLED_AT, SETTLED_VIEWS
 from pulseframes.windows import LOOK_BACK, Window, subtract
@@ -139,7 +140,8 @@ class Sample:
             )
         _check_details(details)
         if earlier is not None:
-            _check_details(earlier, "earlier")
+            needed = {SESSIONS.name: ("session_id", *PREDICTORS), PAGE_VIEWS.name: ("session_id", PREDICTED)}
+            check_details("earlier", earlier, needed)
         population = population_of_choice(sessions, chosen, design)
         sample = cls(population, *members_of(population, chosen["session_id"], details), earlier=earlier)
         _warn_of_nonresponse(sample, design.name)
@@ -404,16 +406,13 @@ def no_sample(lake: Lake) -> LakeError:
     )
 
 
-def _check_details(details: object, argument: str = "details") -> None:
-    if not isinstance(details, SessionFrames):
-        raise InvalidQuery(
-            f"{argument} must be what session_details() returned, not {type(details).__name__}.", argument=argument
-        )
+def _check_details(details: SessionFrames) -> None:
+    check_details("details", details, {name: TABLES[name].key for name in TABLES})
     for name, frame in details.tables().items():
         repeated = frame.filter(pl.struct(TABLES[name].key).is_duplicated())
         if not repeated.is_empty():
             raise InvalidQuery(
-                f"{argument}: session {repeated['session_id'][0]} is in {name} twice, as after putting two downloads together. Pass each "
+                f"details: session {repeated['session_id'][0]} is in {name} twice, as after putting two downloads together. Pass each "
                 f"session once, such as the frames of Lake.write(), or frame.unique({[*TABLES[name].key]}).",
-                argument=argument,
+                argument="details",
             )

@@ -280,8 +280,11 @@ def _design(
     kind: DesignName | None, strata: Iterable[str] | None, for_question: str | None, seed: int
 ) -> pf.Design | str | None:
     """Return the design; None leaves it to the lake."""
+    if kind is None and for_question is not None:
+        kind = "pageviews"
     if kind is None or kind == "newest":
-        given = [name for name, value in {"strata": strata, "for": for_question, "seed": seed}.items() if value]
+        values = {"strata": strata, "for": for_question is not None, "seed": seed}
+        given = [name for name, value in values.items() if value]
         if given:
             raise typer.BadParameter("it needs --design pageviews or --design uniform.", param_hint=f"--{given[0]}")
         return kind

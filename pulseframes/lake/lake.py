@@ -292,8 +292,8 @@ class Lake(LakeFiles):
         """Run a DuckDB query on the views ``sessions``, ``page_views``, ``errors``, ``design`` and ``rejected``.
 
         If the details are a sample, ``weight`` is how many sessions, page views or errors a row represents: null for rows that are
-        not of the sample. ``w_count()``, ``w_sum(x)``, ``w_avg(x)`` and ``w_quantile(x, q)`` use it, and give what ``estimate()``
-        gives. After a join, pass the weight: ``w_avg(loading_time_ms, page_views.weight)``.
+        not of the sample. ``w_count()``, ``w_sum(x)``, ``w_avg(x)`` and ``w_quantile(x, q)`` use it, and give what
+        ``estimate(calibrate=None)`` gives. After a join, pass the weight: ``w_avg(loading_time_ms, page_views.weight)``.
 
         A query can read nothing else, cannot write, and uses up to 4 GiB of memory. Ctrl-C ends it. DuckDB keeps to neither in
         a function that makes a huge list, such as ``unnest(range(300000000))``: it can use more, and Ctrl-C raises

@@ -15,15 +15,23 @@ from typing import Final, NamedTuple
 
 import polars as pl
 
-from pulseframes._arguments import check_type, shown
+from pulseframes._arguments import shown
 from pulseframes.errors import InvalidQuery
 from pulseframes.sampling.columns import BASE, OWNER, SIZE, STRATUM, VALUE
 from pulseframes.sampling.design import BOTS, Design, check_summary_column
-from pulseframes.sampling.measures import values_of
-from pulseframes.sampling.population import ended_sessions, population_of
+from pulseframes.sampling.measures import is_infinite, refuse_infinite, values_of
+from pulseframes.sampling.population import check_details, ended_sessions, population_of
 from pulseframes.sampling.questions import Grouping, Question, parse_measures
-from pulseframes.tables import ERRORS, PAGE_VIEWS, SESSIONS
+from pulseframes.tables import ERRORS, PAGE_VIEWS, SESSIONS, TABLES
+from pulseframes.tables.columns import Table
 from pulseframes.tables.frames import SessionFrames
+
+
+def _examples(table: Table) -> pl.DataFrame:
+    """Return a row of each of three sessions, all different, to try expressions with."""
+    columns = [pl.Series(name, [1, 2, 3]).cast(dtype, strict=False) for name, dtype in table.schema.items()]
+    return pl.DataFrame(columns)
+
 
 EXAMPLE: Final = "'p75(loading_time_ms) by country'"
 _QUESTION: Final = re.compile(r"(.*\))\s*\bby\b(.*)", re.DOTALL | re.IGNORECASE)
@@ -36,7 +44,7 @@ _SMALLEST: Final = 0.01
 _MOST_VARIANCE: Final = 1.15
 #: A group's spread is that of all groups until it has as many earlier details as this; from fewer, it is largely chance.
 _PRIOR: Final = 20
-_NOTHING: Final = SessionFrames(SESSIONS.empty(), PAGE_VIEWS.empty(), ERRORS.empty())
+_EXAMPLES: Final = SessionFrames(_examples(SESSIONS), _examples(PAGE_VIEWS), _examples(ERRORS))
 #: Of the bisection; the shares are rounded to four digits.
 _STEPS: Final = 60
 
@@ -46,9 +54,13 @@ class _Asked(NamedTuple):
     columns: tuple[str, ...]
 
 
-def question_columns(text: object) -> tuple[str, ...]:
-    """Return the columns that a question groups by; raise ``InvalidQuery`` if it is not one, or a search does not fill them."""
-    return _parse(text).columns
+def parse_question(text: object) -> tuple[str, tuple[str, ...]]:
+    """Return a question without needless blanks, and the columns that it groups by.
+
+    Raises ``InvalidQuery`` if it is not a question, or a search does not fill the columns.
+    """
+    asked = _parse(text)
+    return f"{asked.question.measure.text} by {', '.join(asked.columns)}", asked.columns
 
 
 def allocated(design: Design, sessions: pl.DataFrame, earlier: SessionFrames | None = None) -> Design:
@@ -58,13 +70,21 @@ def allocated(design: Design, sessions: pl.DataFrame, earlier: SessionFrames | N
     """
     sessions = ended_sessions(sessions, design)
     if earlier is not None:
-        check_type("earlier", earlier, SessionFrames, "what session_details() returned")
+        columns = set[str]() if design.for_question is None else _parse(design.for_question).question.columns
+        needed = {"session_id", "page_view_count", *design.strata, *columns}
+        check_details("earlier", earlier, {name: [*TABLES[name].schema.keys() & needed] for name in TABLES})
     if design.for_question is None or design.allocation is not None or sessions.is_empty():
         return design
     sizes = population_of(sessions, design).filter(pl.col(STRATUM) != BOTS).group_by(STRATUM).agg(pl.col(SIZE).sum())
     sizes = sizes.with_columns(pl.col(SIZE) / pl.col(SIZE).sum()).sort(SIZE, STRATUM, descending=[True, False])
     groups = sizes.filter(pl.col(SIZE) >= _SMALLEST).head(_MOST_STRATA)
     names, parts = groups[STRATUM].to_list(), groups[SIZE].to_list()
+    if not names and not sizes.is_empty():  # as it is if all are bots
+        raise InvalidQuery(
+            f"for_question: no value of {', '.join(design.strata)} has {_SMALLEST:.0%} of all sessions or page views, so there is nothing "
+            f"to divide the sample among. Group by a column with fewer values, as in {EXAMPLE}.",
+            argument="for_question",
+        )
     spread = {} if earlier is None else _spreads(design, earlier)
     wanted = [*zip(parts, (spread.get(name, 1.0) for name in names), strict=True)]
     shares = _shares(wanted, max(_SMALLEST, 1 - math.fsum(parts)))
@@ -81,14 +101,21 @@ def _parse(text: object) -> _Asked:
     columns = tuple(dict.fromkeys(name.strip() for name in match[2].split(",")))
     try:
         for name in columns:
-            check_summary_column("for_question", name)
+            _check_group(name)
         (measure,) = parse_measures(match[1].strip())
         question = Question.of(measure, Grouping(), None)
-        values_of(measure, _rows(question, _NOTHING, _NOTHING.sessions.with_row_index(OWNER)), [])
+        values = values_of(measure, _rows(question, _EXAMPLES, _EXAMPLES.sessions.with_row_index(OWNER)), [])
+        refuse_infinite(measure, values.select(is_infinite().sum()).item())
     except InvalidQuery as problem:
         why = str(problem).removeprefix("for_question: ").removeprefix("measures: ").replace(" in measures=", "")
         raise InvalidQuery(f"for_question: {why} A valid one is {EXAMPLE}.", argument="for_question") from None
     return _Asked(question, columns)
+
+
+def _check_group(name: str) -> None:
+    check_summary_column("for_question", name)
+    if SESSIONS.schema[name] not in (pl.String, pl.Boolean):
+        raise InvalidQuery(f"{name} has too many values to group by.", argument="for_question")
 
 
 def _shares(groups: list[tuple[float, float]], rest: float) -> list[float]:

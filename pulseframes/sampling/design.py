@@ -85,7 +85,9 @@ class Design:
         object.__setattr__(self, "seed", whole_number("seed", self.seed, most=2**63 - 1))
         object.__setattr__(self, "strata", strata_columns(self.strata))
         if self.for_question is not None:
-            object.__setattr__(self, "strata", _strata_for(self.for_question, self.strata))
+            question, strata = _parsed(self.for_question, self.strata)
+            object.__setattr__(self, "for_question", question)
+            object.__setattr__(self, "strata", strata)
         if self.allocation is not None:
             _check_allocation(self.allocation, self.strata)
         check_bot_share(self.bot_share)
@@ -160,17 +162,17 @@ def strata_columns(strata: object) -> tuple[str, ...]:
     return names
 
 
-def _strata_for(question: str, strata: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the columns of a question as strata; raise ``InvalidQuery`` if others are named too."""
-    from pulseframes.sampling.allocation import question_columns
+def _parsed(question: str, strata: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
+    """Return a question, and its columns as strata; raise ``InvalidQuery`` if others are named too."""
+    from pulseframes.sampling.allocation import parse_question
 
-    columns = question_columns(question)
+    question, columns = parse_question(question)
     if strata not in ((), columns):
         raise InvalidQuery(
             f"strata: the strata are those of for_question, {', '.join(columns)}. Omit one of the two.",
             argument="strata",
         )
-    return columns
+    return question, columns
 
 
 def check_summary_column(argument: str, name: str) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import cast
 
 import polars as pl
 
+from pulseframes._arguments import check_type
 from pulseframes.errors import InvalidQuery
 from pulseframes.sampling.columns import (
     DETAILED,
@@ -21,7 +23,7 @@ from pulseframes.sampling.columns import (
 from pulseframes.sampling.design import Design, size_of, stratum_of
 from pulseframes.sampling.rates import DesignState, probability, stratum_rates
 from pulseframes.sampling.weights import weigh
-from pulseframes.tables import SESSIONS
+from pulseframes.tables import SESSIONS, TABLES
 from pulseframes.tables.frames import SessionFrames
 from pulseframes.tables.lake_tables import SETTLED_AT, SETTLED_VIEWS, views_to_draw_by
 
@@ -48,6 +50,19 @@ def ended_sessions(sessions: pl.DataFrame, design: Design) -> pl.DataFrame:
         if sessions.schema[name] != SESSIONS.schema[name]:
             raise InvalidQuery(f"sessions: the column {name} must be {SESSIONS.schema[name]}.", argument="sessions")
     return sessions.filter(pl.col("status").ne_missing("active")) if "status" in sessions.columns else sessions
+
+
+def check_details(argument: str, details: object, wanted: Mapping[str, Iterable[str]]) -> None:
+    """Raise ``InvalidQuery`` unless an argument is details that have some columns of each table, of the declared types."""
+    check_type(argument, details, SessionFrames, "what session_details() returned")
+    for table, frame in cast(SessionFrames, details).tables().items():
+        for name in wanted.get(table, ()):
+            dtype = TABLES[table].schema[name]
+            if frame.schema.get(name) != dtype:
+                raise InvalidQuery(
+                    f"{argument}: {table} has no column {name} of the type {dtype}; pass what session_details() returned.",
+                    argument=argument,
+                )
 
 
 def selectable(sessions: pl.DataFrame, design: Design, *, detailed: pl.Expr) -> pl.DataFrame:

@@ -1,7 +1,7 @@
 """Predict how slow sessions are from what every summary has, so that a sample that is slower than all sessions can be corrected.
 
-The prediction is for calibration (Wu and Sitter 2001): a good one makes intervals narrower, and a bad one does not make figures wrong. For
-that, what a session's own details say must not be part of its prediction.
+The prediction is for calibration (Wu and Sitter 2001): a good one makes intervals narrower. A bad one must not make figures wrong, so what a
+session's own details say is no part of its prediction, and predictions that are no better than a mean are not used.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ _SLOWNESS: Final = "_slowness"
 _SATURDAY: Final = 6
 #: Numbers further from their mean, in standard deviations, count as if they were as far.
 _FAR: Final = 4.0
+#: A useful model has a mean squared error of at most this part of that of the mean.
+_USEFUL: Final = 0.95
 #: The penalties to choose from.
 _PENALTIES: Final = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
 
@@ -49,12 +51,16 @@ class _Fit(NamedTuple):
 
 
 def learn(sessions: pl.DataFrame, page_views: pl.DataFrame) -> Model | None:
-    """Learn from sessions with details, by ridge regression; None if fewer than ``FEWEST`` have load times, or these are alike."""
+    """Learn from sessions with details, by ridge regression.
+
+    None if fewer than ``FEWEST`` have load times, or the predictions are hardly nearer to these than their mean is. Calibrating to
+    such predictions would narrow intervals by chance alone.
+    """
     np = numpy()
     logarithm = pl.col(PREDICTED).clip(lower_bound=1).cast(pl.Float64).log()
     times = page_views.drop_nulls(PREDICTED).group_by("session_id").agg(logarithm.mean().alias(_SLOWNESS))
     known = sessions.select("session_id", *PREDICTORS).join(times, on="session_id").sort("session_id")
-    if len(known) < FEWEST or known[_SLOWNESS].n_unique() == 1:
+    if len(known) < FEWEST:
         return None
     terms = [*_terms(known)]
     matrix = known.select(term.alias(str(number)) for number, term in enumerate(terms)).to_numpy()
@@ -71,6 +77,9 @@ def learn(sessions: pl.DataFrame, page_views: pl.DataFrame) -> Model | None:
         return _Fit(float((errors**2).mean()), _product(vectors.T, shrinkage * seen), slowness - errors)
 
     best = min((fitted(penalty) for penalty in _PENALTIES), key=lambda fit: fit.error)
+    of_mean = float((slowness**2).mean()) / (1 - 1 / len(slowness)) ** 2  # as if each had been left out
+    if best.error > _USEFUL * of_mean:
+        return None
     parts = zip(terms, centre, best.slopes, strict=True)
     prediction = pl.sum_horizontal((term - mean) * slope for term, mean, slope in parts)
     return Model(

@@ -8,7 +8,7 @@ from typing import Final, Literal, NamedTuple, Self, TypeAlias
 
 import polars as pl
 
-from pulseframes._arguments import check_choice, did_you_mean
+from pulseframes._arguments import check_choice, did_you_mean, shown
 from pulseframes.errors import InvalidQuery
 from pulseframes.sampling.columns import BASE, ERROR_PARTS, OWNER, RESULT, VALUE
 from pulseframes.sampling.design import SUMMARY_COLUMNS, check_summary_column
@@ -107,10 +107,16 @@ def parse_margins(given: str | Iterable[str] | None) -> Sequence[str]:
         raise InvalidQuery(
             f"calibrate must be column names, such as 'country', not {type(given).__name__}.", argument="calibrate"
         )
-    margins = tuple(dict.fromkeys([given] if isinstance(given, str) else given))
+    margins = (given,) if isinstance(given, str) else tuple(given)
     for name in margins if margins != AUTO else ():
+        if not isinstance(name, str) or name in (*AUTO, "none"):
+            raise InvalidQuery(
+                f"calibrate: {shown(name)} is not a column, and cannot be combined with others. Pass 'auto', None, or columns such as "
+                "'country'.",
+                argument="calibrate",
+            )
         check_summary_column("calibrate", name)
-    return margins
+    return tuple(dict.fromkeys(margins))
 
 
 def parse_condition(where: str | pl.Expr | None) -> pl.Expr | None:

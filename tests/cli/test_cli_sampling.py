@@ -129,7 +129,11 @@ def test_a_sync_without_calls_left_exits_with_3_and_reports_its_sample(
             ("--details", "3", "--design", "uniform", "--strata", "ip_address"),
             "ip_address identifies people or single sessions",
         ),
-        (("--details", "3", "--for", "p75(loading_time_ms) by country"), "it needs --design pageviews"),
+        (
+            ("--details", "3", "--design", "newest", "--for", "p75(loading_time_ms) by country"),
+            "it needs --design pageviews",
+        ),
+        (("--details", "3", "--for", ""), "--for must be a measure and the columns to group it by"),
         (("--details", "3", "--design", "uniform", "--for", "p75(loading_time_ms)"), "--for must be a measure and"),
         (
             (

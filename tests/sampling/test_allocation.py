@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
@@ -86,12 +87,17 @@ def test_at_most_twelve_groups_are_strata() -> None:
     assert all(", " in name for name in design.allocation)
 
 
-@pytest.mark.parametrize(
-    ("column", "views"), [("session_start", 2), ("country", 800)], ids=["no group has 1%", "all are bots"]
-)
-def test_without_a_group_that_is_large_enough_all_sessions_are_drawn_alike(column: str, views: int) -> None:
-    sessions = population().sessions.with_columns(pl.lit(views, pl.Int64).alias("page_view_count"))
-    design = pf.Design(for_question=f"mean(loading_time_ms) by {column}")
+def test_a_question_by_a_column_whose_values_are_all_rare_is_refused() -> None:
+    each = pl.col("session_id").cast(pl.String).alias("os_version")
+    sessions = population().sessions.with_columns(each, pl.lit(2, pl.Int64).alias("page_view_count"))
+    with pytest.raises(pf.InvalidQuery, match="no value of os_version has 1% of all sessions") as caught:
+        pf.Design(for_question="mean(loading_time_ms) by os_version").allocated(sessions)
+    assert caught.value.argument == "for_question"
+
+
+def test_if_all_sessions_are_bots_they_are_drawn_alike() -> None:
+    sessions = population().sessions.with_columns(pl.lit(800, pl.Int64).alias("page_view_count"))
+    design = pf.Design(for_question="mean(loading_time_ms) by country")
     assert design.allocated(sessions).allocation == {}
     drawn = pf.choose_details(sessions, 20, design=design)
     assert drawn["inclusion_probability"].n_unique() == 1
@@ -153,6 +159,9 @@ def test_any_question_of_estimate_gives_shares(question: str, earlier: int | Non
         ("p75(loading_time_ms) by page_template", "Unknown column 'page_template'"),
         ("p75(loading_time_ms) by satisfaction_rating", "Unknown column 'satisfaction_rating'"),
         ("p75(loading_time_ms) by country, user_email_address", "user_email_address identifies people"),
+        ("p75(loading_time_ms) by session_start", "session_start has too many values"),
+        ("p75(max(loading_time_ms)) by country", "depends on other sessions' rows"),
+        ("p75(loading_time_ms / 0) by country", "is infinite or not a number"),
     ],
 )  # fmt: skip
 def test_an_invalid_question_is_refused_with_a_valid_example(question: Any, message: str) -> None:
@@ -160,6 +169,18 @@ def test_an_invalid_question_is_refused_with_a_valid_example(question: Any, mess
         pf.Design(for_question=question)
     assert caught.value.argument == "for_question"
     assert "'p75(loading_time_ms) by country'" in str(caught.value)
+
+
+def test_a_question_is_the_same_with_more_blanks() -> None:
+    assert pf.Design(for_question=" p75(loading_time_ms)  BY  country ") == pf.Design(for_question=BY_COUNTRY)
+
+
+@pytest.mark.parametrize("column", ["session_id", "country", "page_view_count"])
+def test_earlier_details_without_a_column_are_refused(column: str) -> None:
+    earlier = replace(population(), sessions=population().sessions.drop(column))
+    with pytest.raises(pf.InvalidQuery, match=f"earlier: sessions has no column {column}") as caught:
+        pf.Design(for_question=BY_COUNTRY).allocated(population().sessions, earlier)
+    assert caught.value.argument == "earlier"
 
 
 def test_strata_besides_those_of_the_question_are_refused() -> None:

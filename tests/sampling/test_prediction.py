@@ -38,6 +38,7 @@ def test_a_session_is_predicted_by_a_model_that_learned_from_all_others(
     position: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(prediction, "_PENALTIES", (10.0,))
+    monkeypatch.setattr(prediction, "_USEFUL", float("inf"))
     monkeypatch.setattr(prediction, "_terms", lambda _: [pl.col("page_view_count").log(), pl.col("country") == "US"])
     sessions, views = summaries_and_times(sample_of(120))
     whole = learn(sessions, views)
@@ -118,6 +119,55 @@ def test_a_sample_without_the_predictors_is_estimated_without_them() -> None:
     sample = sample_of(150)
     lacking = replace(sample, population=sample.population.drop("country"), members=sample.members.drop("country"))
     assert pf.estimate(lacking, TIMES).equals(pf.estimate(sample, TIMES, calibrate=None))
+
+
+def test_if_summaries_predict_nothing_figures_stay_as_they_are() -> None:
+    changed = 0
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        loads = [rng.lognormal(7, 0.5, 1 + rng.integers(3)).astype(int).tolist() for _ in range(400)]
+        site = Site(loads, country=rng.choice(["NZ", "AU", "US"], 400).tolist())
+        sample = site.sample(150, seed, "uniform")
+        plain, default = (pf.estimate(sample, TIMES, calibrate=to, wide=True)["upper"] for to in (None, "auto"))
+        changed += not default.equals(plain)
+    assert changed <= 1
+
+
+@pytest.mark.parametrize(
+    ("table", "columns"),
+    [
+        ("sessions", [pl.lit("x").alias("session_id")]),
+        ("sessions", [pl.col("session_start").dt.replace_time_zone(None)]),
+        ("page_views", [pl.col("loading_time_ms").cast(pl.String)]),
+    ],
+)
+def test_earlier_details_with_other_types_are_refused(table: str, columns: list[pl.Expr]) -> None:
+    sample, frames = sample_of(20), population()
+    earlier = replace(frames, **{table: frames.tables()[table].with_columns(columns)})  # type: ignore[arg-type]  # a table
+    with pytest.raises(pf.InvalidQuery, match=f"earlier: {table} has no column") as caught:
+        pf.Sample.of_frames(
+            frames.sessions,
+            pf.choose_details(frames.sessions, 20, seed=1),
+            sample.details,
+            earlier=earlier,
+        )
+    assert caught.value.argument == "earlier"
+
+
+def test_a_sample_whose_predictors_have_other_types_is_estimated_without_them() -> None:
+    sample = sample_of(150)
+    dates = pl.col("session_start").dt.date()
+    other = replace(
+        sample, population=sample.population.with_columns(dates), members=sample.members.with_columns(dates)
+    )
+    assert pf.estimate(other, TIMES).equals(pf.estimate(sample, TIMES, calibrate=None))
+
+
+@pytest.mark.parametrize("given", [["auto", "country"], ["none"], [["country"]], [None]])
+def test_what_to_calibrate_to_is_checked(given: Any) -> None:
+    with pytest.raises(pf.InvalidQuery, match="calibrate: .* is not a column") as caught:
+        pf.estimate(sample_of(20), TIMES, calibrate=given)
+    assert caught.value.argument == "calibrate"
 
 
 #: A session's country, length, page views as its summary reports them, and load times.
