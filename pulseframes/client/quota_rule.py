@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, Protocol, TypeAlias
 
 from pulseframes._card import Card, Row
 from pulseframes.errors import QuotaExhausted
@@ -17,6 +17,16 @@ MARGIN: Final = timedelta(seconds=60)
 DAY: Final = timedelta(hours=24)
 #: Clocks may differ by so much.
 CLOCK_TOLERANCE: Final = timedelta(minutes=5)
+
+
+class Times(Protocol):
+    """When calls were sent, oldest first: a list, or what looks them up."""
+
+    def __len__(self) -> int:
+        """Return how many they are."""
+
+    def __getitem__(self, index: int, /) -> datetime:
+        """Return one of them."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -85,12 +95,12 @@ class QuotaRule:
             return _midnight(now) - MARGIN  # the server may have counted yesterday's last calls today
         return now - DAY - MARGIN
 
-    def quota(self, spent: Sequence[datetime], blocked_until: datetime | None, now: datetime) -> Quota:
+    def quota(self, spent: Times, blocked_until: datetime | None, now: datetime) -> Quota:
         """Return the quota, given the day's calls.
 
         Parameters
         ----------
-        spent : sequence of datetime
+        spent : Times
             When the day's calls were sent, oldest first.
         blocked_until : datetime or None
             Until when the server refuses calls, if it said so.
@@ -106,7 +116,7 @@ class QuotaRule:
             free_at = max(free_at, blocked_until)
         return Quota(self.limit, len(spent), left, free_at, self.day)
 
-    def admit(self, spent: Sequence[datetime], blocked_until: datetime | None, now: datetime) -> Quota:
+    def admit(self, spent: Times, blocked_until: datetime | None, now: datetime) -> Quota:
         """Admit one more call, or raise ``QuotaExhausted``; nothing was sent then."""
         quota = self.quota(spent, blocked_until, now)
         if quota.left:

@@ -1,4 +1,4 @@
-"""A ledger for several machines: a table in PostgreSQL in which each reserves a call before it sends it.
+"""A ledger for several machines: tables in PostgreSQL in which each reserves a call before it sends it.
 
 All times are by the database's clock. A connection is opened for each reservation and closed before the call is sent, so nothing is
 left to be lost by a fork, a restart of the database or a night without calls.
@@ -35,30 +35,39 @@ _OPTIONS: Final = {
     "idle_in_transaction_session_timeout": f"{_SECONDS:g}s",
 }
 
-_TABLE: Final = """
+_TABLES: Final = """
     CREATE TABLE IF NOT EXISTS pulseframes_calls (
         id BIGINT GENERATED ALWAYS AS IDENTITY UNIQUE,
         application TEXT NOT NULL,            -- a hash of the address and the API key
         at TIMESTAMPTZ NOT NULL,              -- when it was reserved
         counted BOOLEAN NOT NULL,             -- false once it is known that it was never sent
-        blocked_until TIMESTAMPTZ,            -- until when the server refuses more calls, if it said so
-        PRIMARY KEY (application, at, id)     -- an index of its own would lock the table
+        PRIMARY KEY (application, at, id) INCLUDE (counted)  -- an index of its own would lock the table
+    );
+    CREATE TABLE IF NOT EXISTS pulseframes_refusals (
+        application TEXT PRIMARY KEY,
+        until TIMESTAMPTZ NOT NULL            -- until when the server refuses more calls
     )
 """
 #: Held until the end of the transaction.
 _LOCK: Final = "SELECT pg_advisory_xact_lock(hashtextextended('pulseframes ' || %s, 0))"
-_SPENT: Final = "SELECT at FROM pulseframes_calls WHERE application = %s AND counted AND at > %s ORDER BY at"
-_BLOCKED: Final = "SELECT max(blocked_until) FROM pulseframes_calls WHERE application = %s"
+_COUNT: Final = "SELECT count(*) FROM pulseframes_calls WHERE application = %s AND counted AND at > %s"
+_SPENT: Final = (
+    "SELECT at FROM pulseframes_calls WHERE application = %s AND counted AND at > %s ORDER BY at LIMIT 1 OFFSET %s"
+)
+_REFUSED: Final = "SELECT max(until) FROM pulseframes_refusals WHERE application = %s"
 _RESERVE: Final = "INSERT INTO pulseframes_calls (application, at, counted) VALUES (%s, %s, %s) RETURNING id"
-_COMPLETE: Final = """
-    UPDATE pulseframes_calls SET counted = counted AND %s, blocked_until = clock_timestamp() + make_interval(secs => %s) WHERE id = %s
+_UNCOUNT: Final = "UPDATE pulseframes_calls SET counted = false WHERE id = %s"
+_REFUSE: Final = """
+    INSERT INTO pulseframes_refusals
+    SELECT application, clock_timestamp() + make_interval(secs => %s) FROM pulseframes_calls WHERE id = %s
+    ON CONFLICT (application) DO UPDATE SET until = greatest(pulseframes_refusals.until, excluded.until)
 """
 #: Older rows count under no rule.
 _CLEAN: Final = "DELETE FROM pulseframes_calls WHERE application = %s AND at < clock_timestamp() - interval '8 days'"
 
 
 class SharedLedger:
-    """The table at an address. It is created when it is first used.
+    """The tables at an address. They are created when they are first used.
 
     Parameters
     ----------
@@ -100,9 +109,11 @@ class SharedLedger:
 
     def complete(self, call_id: int, outcome: Outcome, *, blocked_until: datetime | None = None) -> None:
         """Record how a call ended. A call that was never sent no longer counts."""
-        seconds = None if blocked_until is None else (blocked_until - self._clock()).total_seconds()
-        if outcome == "unsent" or seconds is not None:
-            self._run(lambda connection: connection.execute(_COMPLETE, [outcome != "unsent", seconds, call_id]))
+        if outcome == "unsent":
+            self._run(lambda connection: connection.execute(_UNCOUNT, [call_id]))
+        if blocked_until is not None:
+            seconds = (blocked_until - self._clock()).total_seconds()
+            self._run(lambda connection: connection.execute(_REFUSE, [seconds, call_id]))
 
     def quota(self, application: str, rule: QuotaRule) -> Quota:
         """Return an application's quota."""
@@ -123,7 +134,7 @@ class SharedLedger:
                 with _deadline(connection):
                     for name, value in _OPTIONS.items():
                         connection.execute("SELECT set_config(%s, %s, true)", [name, value])
-                    _create_table(connection)
+                    _create_tables(connection)
                     result = step(connection)
                     connection.commit()
                     return result
@@ -161,11 +172,11 @@ def _deadline(connection: Connection) -> Iterator[None]:
         link.detach()  # the connection closes it
 
 
-def _create_table(connection: Connection) -> None:
+def _create_tables(connection: Connection) -> None:
     # Looked for first: creating nothing takes the right to create.
     if _row(connection, "SELECT to_regclass('pulseframes_calls')") == (None,):
         connection.execute(_LOCK, ["table"])  # two at once would fail
-        connection.execute(_TABLE)
+        connection.execute(_TABLES)
 
 
 def _now(connection: Connection) -> datetime:
@@ -173,13 +184,25 @@ def _now(connection: Connection) -> datetime:
     return _in_utc(now)
 
 
-def _spent(
-    connection: Connection, application: str, rule: QuotaRule, now: datetime
-) -> tuple[list[datetime], datetime | None]:
+def _spent(connection: Connection, application: str, rule: QuotaRule, now: datetime) -> tuple[_Spent, datetime | None]:
     """Return when an application's counted calls were reserved, oldest first, and until when the server refuses more."""
-    rows = connection.execute(_SPENT, [application, rule.since(now)]).fetchall()
-    (blocked,) = _row(connection, _BLOCKED, application)
-    return [min(_in_utc(at), now) for (at,) in rows], None if blocked is None else _in_utc(blocked)
+    (until,) = _row(connection, _REFUSED, application)
+    return _Spent(connection, application, rule.since(now), now), None if until is None else _in_utc(until)
+
+
+class _Spent:
+    """When calls were reserved. They stay in the database, for there may be 100,000: a rule needs their number and one of them."""
+
+    def __init__(self, connection: Connection, application: str, since: datetime, now: datetime) -> None:
+        self._connection, self._wanted, self._now = connection, (application, since), now
+        (self._count,) = _row(connection, _COUNT, *self._wanted)
+
+    def __len__(self) -> int:
+        return int(self._count)
+
+    def __getitem__(self, index: int, /) -> datetime:
+        (at,) = _row(self._connection, _SPENT, *self._wanted, index)
+        return min(_in_utc(at), self._now)
 
 
 def _row(connection: Connection, query: str, *values: object) -> tuple[Any, ...]:

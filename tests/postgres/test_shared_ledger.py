@@ -39,7 +39,7 @@ def postgres(server: Postgres) -> Postgres:
     """The server, running and without a ledger."""
     if server.process is None:
         server.start()
-    server.execute("DROP TABLE IF EXISTS pulseframes_calls")
+    server.execute("DROP TABLE IF EXISTS pulseframes_calls, pulseframes_refusals")
     return server
 
 
@@ -54,9 +54,8 @@ class PostgresBook:
 
     def advance(self, by: timedelta) -> None:
         if self._postgres.execute("SELECT to_regclass('pulseframes_calls')") != [(None,)]:
-            self._postgres.execute(
-                "UPDATE pulseframes_calls SET at = at - %s, blocked_until = blocked_until - %s", by, by
-            )
+            self._postgres.execute("UPDATE pulseframes_calls SET at = at - %s", by)
+            self._postgres.execute("UPDATE pulseframes_refusals SET until = until - %s", by)
 
     def now(self) -> datetime:
         return datetime.now(UTC)
@@ -66,7 +65,7 @@ class PostgresBook:
 def books(postgres: Postgres) -> Books:
     @contextmanager
     def make() -> Iterator[Book]:
-        postgres.execute("DROP TABLE IF EXISTS pulseframes_calls")
+        postgres.execute("DROP TABLE IF EXISTS pulseframes_calls, pulseframes_refusals")
         yield PostgresBook(postgres)
 
     return make
@@ -160,7 +159,7 @@ def test_a_database_that_hangs_ends_a_call_before_it_is_sent(
     postgres: Postgres, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shared_ledger, "_SECONDS", 1.0)
-    create = shared_ledger._create_table
+    create = shared_ledger._create_tables
 
     def hang(connection: psycopg.Connection) -> None:
         os.kill(connection.info.backend_pid, signal.SIGSTOP)
@@ -168,7 +167,7 @@ def test_a_database_that_hangs_ends_a_call_before_it_is_sent(
         create(connection)
 
     stopped: list[int] = []
-    monkeypatch.setattr(shared_ledger, "_create_table", hang)
+    monkeypatch.setattr(shared_ledger, "_create_tables", hang)
     try:
         with client_of(simulator, changes={"ledger": postgres.url}) as client:
             with pytest.raises(pf.JournalError, match="cannot be used"):
@@ -189,7 +188,7 @@ def test_a_wrong_password_is_an_error_that_does_not_show_it(postgres: Postgres, 
     assert simulator.requests == []
 
 
-def test_the_table_is_made_once_by_processes_that_start_at_the_same_moment(postgres: Postgres) -> None:
+def test_the_tables_are_made_once_by_processes_that_start_at_the_same_moment(postgres: Postgres) -> None:
     problems = list[Exception]()
     start = threading.Barrier(8)
 
