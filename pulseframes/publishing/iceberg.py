@@ -78,7 +78,7 @@ def open_catalog(catalog: str | Mapping[str, str] | None) -> Catalog:
         )
     with _explained("The catalog"):
         if isinstance(catalog, Mapping):
-            return load_catalog(_DEFAULT, **catalog)
+            return load_catalog(**{"name": _DEFAULT, **catalog})
         try:
             return load_catalog(catalog)
         except ValueError:

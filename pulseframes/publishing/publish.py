@@ -59,7 +59,8 @@ def publish(
     format : {"delta", "iceberg"}
         The format.
     catalog : str or mapping or None
-        For Iceberg: the name of a catalog in pyiceberg's configuration, or its properties. By default, the catalog ``default``.
+        For Iceberg: the name of a catalog in pyiceberg's configuration, or its properties, with its ``name`` among them
+        if it has another than ``default``. By default, the catalog ``default``.
     storage_options : mapping or None
         For Delta Lake in a bucket: options as for a lake. Others come from the environment.
 
@@ -92,7 +93,7 @@ def publish(
         raise InvalidQuery(f"destination must be {example}, not empty.", argument="destination")
     if format == "delta":
         if catalog is not None:
-            raise InvalidQuery("catalog: only format='iceberg' has one. Omit it.", argument="catalog")
+            raise InvalidQuery("catalog: only the format iceberg has one. Omit it.", argument="catalog")
         from pulseframes.publishing.delta import DeltaTarget, delta_folder
 
         place.state()
@@ -102,7 +103,7 @@ def publish(
     else:
         if storage_options is not None:
             raise InvalidQuery(
-                "storage_options: only format='delta' takes them. Configure the storage in the catalog's properties.",
+                "storage_options: only the format delta takes them. Configure the storage in the catalog's properties.",
                 argument="storage_options",
             )
         from pulseframes.publishing.iceberg import IcebergTarget, open_catalog

@@ -36,11 +36,16 @@ class Place:
         return pf.publish(lake, **self.arguments)
 
     def catalog(self) -> Catalog:
-        return load_catalog("default", **self.arguments["catalog"])
+        return load_catalog(**{"name": "default", **self.arguments["catalog"]})
 
     def location(self, table: str) -> Path:
         """Return the folder of a table's files."""
         return self.folder / ("tables" if self.format == "delta" else "warehouse/pulse") / table
+
+    def has(self, table: str) -> bool:
+        if self.format == "iceberg":
+            return self.catalog().table_exists(f"pulse.{table}")
+        return DeltaTable.is_deltatable(str(self.location(table)))
 
     def rows(self, table: str) -> pl.DataFrame:
         """Return a table's rows as DuckDB reads its live files."""
