@@ -123,6 +123,11 @@ class Design:
             Details that you have, however they were chosen: they show in which groups sessions differ most. Without them, all
             groups count as equally varied.
 
+        Returns
+        -------
+        Design
+            With its ``allocation``.
+
         Raises
         ------
         InvalidQuery
