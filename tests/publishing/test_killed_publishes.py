@@ -51,14 +51,14 @@ def test_a_killed_publish_leaves_whole_days_and_the_next_completes_them(tmp_path
             for day, rows in by_day(rows_of(lake, "sessions")).items():
                 versions.setdefault(day, []).append(rows)
             child = publisher.give(process, lake.location, **place.arguments)
-            time.sleep(rng.uniform(0, duration))
+            time.sleep(rng.uniform(0, duration / 2))  # the later ones are shorter
             kill(child)
             killed += publisher.answer(process) == signal.SIGKILL
             for day, rows in by_day(place.rows("sessions")).items() if place.has("sessions") else ():
                 assert rows in versions[day]
+            place.publish(lake)
+            place.check(lake)
             updated = NOW + timedelta(hours=number)
             lake.write(sessions.sample(fraction=0.5, seed=number).with_columns(session_updated=updated))
             pf.forget(lake, int(sessions["user_id"][number]), settings=pf.Settings(home=":memory:"))
-    assert killed >= KILLS // 2
-    place.publish(lake)
-    place.check(lake)
+    assert killed > 1
