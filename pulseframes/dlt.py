@@ -149,9 +149,10 @@ def _changes_of(table: Table) -> Any:
             hints = dlt.mark.make_hints(write_disposition="replace")
             yield dlt.mark.with_hints(_as_arrow(table, pl.DataFrame(schema=partitioned(table))), hints)
         for day, version in present.items():
-            if loaded.get(day) != version:
-                yield _as_arrow(table, getattr(lake, table.name)().filter(date=date.fromisoformat(day)).collect())
-                loaded[day] = version
+            # The rows and their version are read together: another process may have changed them by now, or removed the day.
+            if loaded.get(day) != version and (found := lake.read_day(table.name, date.fromisoformat(day))) is not None:
+                yield _as_arrow(table, found[0].with_columns(pl.lit(date.fromisoformat(day), pl.Date).alias(DATE)))
+                loaded[day] = found[1]
 
     return changes
 

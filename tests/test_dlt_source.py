@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
+from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from conftest import NOW, Clock, client_of
 from polars.testing import assert_frame_equal
 
 import pulseframes as pf
+from pulseframes.lake.storage import LocalStore
 from pulseframes.simulator import Simulator
 from pulseframes.tables import LAKE_TABLES
 
@@ -120,6 +122,41 @@ def test_only_days_that_changed_are_loaded_again_and_nothing_stays_of_what_the_l
     check_equal(pipeline, lake)
     pipeline.run(source(lake))
     assert rows_loaded(pipeline) == {}
+
+
+def test_each_file_is_read_as_often_for_many_days_as_for_few(
+    pipeline: Any, client: pf.PulseClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake = pf.Lake("lake")
+    lake.write(pf.search_sessions("2026-11-02", "2026-11-16", client=client))
+    reads = Counter[str]()
+    read = LocalStore.read
+
+    def counted(store: LocalStore, path: str) -> bytes | None:
+        reads[path] += 1
+        return read(store, path)
+
+    monkeypatch.setattr(LocalStore, "read", counted)
+    monkeypatch.setattr(pf.Lake, "_scan", None)  # it reads all files
+    pipeline.run(source(lake))
+    monkeypatch.undo()
+    files = {path: count for path, count in reads.items() if path.endswith(".parquet")}
+    assert len(files) == 14
+    assert max(files.values()) <= 2
+
+
+def test_rows_that_changed_while_they_were_loaded_are_recorded_as_they_were_read(
+    pipeline: Any, client: pf.PulseClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake = pf.Lake("lake")
+    lake.write(pf.search_sessions(*WEEK, client=client))
+    versions = pf.Lake.versions
+    with monkeypatch.context() as before:
+        before.setattr(pf.Lake, "versions", lambda lake, table: dict.fromkeys(versions(lake, table), "older"))
+        pipeline.run(source(lake))
+    pipeline.run(source(lake))
+    assert rows_loaded(pipeline) == {}
+    check_equal(pipeline, lake)
 
 
 def test_a_run_without_enough_calls_loads_what_came_and_the_next_one_resumes(
