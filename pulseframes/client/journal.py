@@ -271,6 +271,11 @@ class Journal:
             self._shared.quota(application, rule), own, key=lambda quota: (quota.left, -quota.next_call_at.timestamp())
         )
 
+    def identity(self) -> str:
+        """Return 8 random hexadecimal digits, which the journal got when it was created."""
+        ((identity,),) = self._database.select((str,), "SELECT max(id) FROM identity")  # a row also if there is none
+        return str(identity)
+
     def newest_answer(self, application: str, endpoint: str, params: str) -> CallRecord | None:
         """Return the last success, or 404, for a question; None if there is none."""
         return self.newest_answers(application, endpoint, [params]).get(params)
