@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, TypeVar
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, parse_qsl, unquote, urlsplit
 
 from pulseframes._secret import Redactor, Secret
 from pulseframes.client.ledger import Outcome, Request
@@ -225,5 +225,6 @@ def ledger_place(url: Secret | str) -> str:
 
 def _passwords(url: Secret) -> list[Secret]:
     parts = urlsplit(url.reveal())
-    given = [parts.password or "", unquote(parts.password or ""), *parse_qs(parts.query).get("password", [])]
+    given = [parts.password or "", unquote(parts.password or "")]
+    given += [value for name, value in parse_qsl(parts.query) if name in ("password", "sslpassword")]
     return [Secret(password) for password in given if password]
