@@ -139,7 +139,7 @@ def export_raw(
         If an argument is invalid, the destination is or lies in a lake, or the journal has several applications and none is named, or has not the one
         that is.
     JournalError
-        If there is no journal, it cannot be read, or it has no responses.
+        If there is no journal, it cannot be read, or it never had responses.
     LakeError
         If the destination cannot be written.
 
@@ -153,7 +153,7 @@ def export_raw(
     store = _destination(destination, storage_options)
     report = RawExport(store.location)
     with opened_journal(settings) as journal, store.locked():
-        name = chosen_application(journal, application)
+        name = chosen_application(journal, application, forgotten=True)
         prefix = f"{name}-{journal.identity()}"
         for day in journal.days(name):
             if start.date() <= day <= (end - timedelta.resolution).date():

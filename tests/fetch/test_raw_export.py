@@ -196,6 +196,24 @@ def test_what_was_forgotten_is_gone_from_the_next_export(
     assert all(b"jane" not in data for data in contents(tmp_path / "raw").values())
 
 
+@pytest.mark.parametrize("others", [0, 1], ids=["of the journal", "of one application"])
+def test_files_go_even_if_the_last_response_was_forgotten(others: int, tmp_path: Path, home: Path) -> None:
+    jane = detail_body(id=1, user={"identifier": "jane-1", "emailAddress": "jane-1@example.com"}, links=None)
+    fill(home, [jane])
+    for number in range(others):
+        fill(home, [detail_body(id=5)], application=f"other{number}")
+    kept = pf.Settings(home=home)
+    for application in (APPLICATION, *(f"other{number}" for number in range(others))):
+        export_raw(tmp_path / "raw", application=application, settings=kept)
+    before = contents(tmp_path / "raw")
+    assert any(b"jane" in data for data in before.values())
+    assert pf.forget(None, "jane-1", settings=kept).found
+    report = export_raw(tmp_path / "raw", application=APPLICATION if others else None, settings=kept)
+    assert (report.answers, report.files) == (0, [])
+    assert len(contents(tmp_path / "raw")) == len(before) - 1 == others
+    assert not any(b"jane" in data for data in contents(tmp_path / "raw").values())
+
+
 @pytest.mark.parametrize("moment", range(4))
 def test_an_export_that_is_killed_half_way_and_run_again_equals_one_that_was_not(
     moment: int, tmp_path: Path, home: Path
