@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import warnings
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -198,3 +201,65 @@ def test_without_dlt_the_message_names_the_extra(monkeypatch: pytest.MonkeyPatch
 def test_what_is_not_a_lake_is_refused_by_name() -> None:
     with pytest.raises(pf.InvalidQuery, match="lake must be a Lake"):
         source(5)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("argument", [{"date_to": "2026-11-12"}, {"details": 5}, {"design": "newest"}])
+def test_an_argument_of_a_sync_that_would_not_run_is_refused(argument: dict[str, Any]) -> None:
+    with pytest.raises(pf.InvalidQuery, match="without date_from, nothing is synced. Add date_from") as caught:
+        source("lake", **argument)
+    assert [caught.value.argument] == [*argument]
+
+
+@contextmanager
+def leaving_no_copies() -> Iterator[None]:
+    options = ("load.truncate_staging_dataset", "load.delete_completed_jobs")
+    for name in options:
+        dlt.config[name] = True
+    yield
+    for name in options:
+        dlt.config[name] = False
+
+
+def copies_of(person: str, pipeline: Any) -> list[str]:
+    """Return the tables and files of a load that name a person."""
+    path = Path(pipeline.working_dir).parents[1] / "warehouse.duckdb"
+    with duckdb.connect(path) as database:
+        found = database.sql(
+            "SELECT table_schema || '.' || table_name FROM information_schema.columns WHERE column_name = 'user_identifier'"
+        ).fetchall()
+        tables = [
+            table
+            for (table,) in found
+            if database.sql(f"SELECT * FROM {table} WHERE user_identifier = '{person}'").fetchall()
+        ]
+    files = [
+        file for file in Path(pipeline.working_dir).rglob("*.parquet") if person in str(pl.read_parquet(file).rows())
+    ]
+    return tables + [file.name for file in files]
+
+
+@pytest.mark.parametrize("before", ["loaded", "killed", "loaded without the settings"])
+def test_an_erased_person_is_in_no_copy_after_the_steps_of_the_guide(
+    pipeline: Any, client: pf.PulseClient, tmp_path: Path, before: str
+) -> None:
+    lake = pf.Lake("lake")
+    pf.sync(lake, *WEEK, client=client)
+    person = lake.sessions().collect()["user_identifier"].drop_nulls()[0]
+    if before == "killed":
+        pipeline.extract(source(lake))
+        pipeline.normalize()
+    elif before == "loaded":
+        with leaving_no_copies():
+            pipeline.run(source(lake))
+    else:
+        pipeline.run(source(lake))
+    assert copies_of(person, pipeline)
+    pf.forget(lake, person, settings=client.settings)
+    if before == "loaded without the settings":
+        shutil.rmtree(pipeline.working_dir)
+        pipeline = pipeline_of(tmp_path)
+    with leaving_no_copies():
+        for _ in range(2):
+            pipeline.run(source(lake))
+    assert copies_of(person, pipeline) == []
+    check_equal(pipeline, lake)
