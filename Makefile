@@ -14,7 +14,7 @@ FAST := $(addprefix tests/,test_query.py test_windows.py test_random.py contract
 # Other Pythons that the package supports and that run here: a version manager may have a command that does not.
 PYTHONS := $(foreach version,3.12 3.13,$(if $(shell python$(version) -c "print(1)" 2>/dev/null),$(version)))
 
-.PHONY: demo test lint types docs wheel dist lowest pythons tests browser format contracts notebooks picture cassettes soak postgres bench bench-check bench-sampling lock clean
+.PHONY: demo test lint types docs wheel dist lowest pythons tests browser format contracts notebooks picture cassettes soak postgres spark bench bench-check bench-sampling bench-spark lock clean
 
 demo: $(VENV)/.demo
 	mkdir -p build
@@ -104,6 +104,14 @@ soak: $(VENV)/.dev
 postgres: $(VENV)/.dev
 	$(BIN)/pytest tests/postgres
 
+# Spark on this machine, which needs Java 17: the tests that `make tests` leaves out. `make bench-spark` compares 200,000 sessions with the
+# single-machine path, cell by cell and in time.
+spark: $(VENV)-spark/.installed
+	$(VENV)-spark/bin/pytest tests/spark
+
+bench-spark: $(VENV)-spark/.installed
+	$(VENV)-spark/bin/python benchmarks/spark.py $(BENCH)
+
 # Speed and memory beside other tools, each workload in a process of its own; about 25 minutes. `make bench BENCH="--only details"` runs one,
 # BENCH=--quick all of them at small sizes.
 bench: $(VENV)-bench/.installed
@@ -162,6 +170,12 @@ $(VENV)-bench/.installed: pyproject.toml requirements/bench.txt
 	$(PYTHON) -m venv $(VENV)-bench
 	$(VENV)-bench/bin/python $(INSTALL) --require-hashes -r requirements/bench.txt
 	$(VENV)-bench/bin/python $(INSTALL) --no-build-isolation --editable .
+	touch $@
+
+$(VENV)-spark/.installed: pyproject.toml requirements/spark.txt
+	$(PYTHON) -m venv $(VENV)-spark
+	$(VENV)-spark/bin/python $(INSTALL) --require-hashes -r requirements/spark.txt
+	$(VENV)-spark/bin/python $(INSTALL) --no-build-isolation --editable .
 	touch $@
 
 $(VENV)-3.%/.installed: pyproject.toml requirements/dev.txt

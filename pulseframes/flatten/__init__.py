@@ -17,12 +17,16 @@ from pulseframes.flatten.notices import (
     warn_of_truncated_lists,
 )
 from pulseframes.flatten.outline import Outline, read_outline, read_outlines
+from pulseframes.flatten.raw_answers import ANSWERS, CALL, FLAT, flatten_raw, merge_raw
 from pulseframes.flatten.raw_json import NotJson, cut_sessions, decode_pairs, session_texts, text_of, values_at
 
 __all__ = [
     "AGE",
+    "ANSWERS",
+    "CALL",
     "DETAIL_AGE",
     "DETAIL_COLUMNS",
+    "FLAT",
     "FROM_DETAIL",
     "FlatAnswers",
     "NotJson",
@@ -33,6 +37,8 @@ __all__ = [
     "decode_pairs",
     "describe_rejected",
     "flatten_answers",
+    "flatten_raw",
+    "merge_raw",
     "newest_details",
     "newest_sessions",
     "parse_answers",

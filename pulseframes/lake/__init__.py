@@ -1,5 +1,6 @@
 """Sessions stored as Parquet files, which any tool can read."""
 
+from pulseframes.lake.by_engine import days_of, fill, scan_table, stage_day
 from pulseframes.lake.inspection import inspect_lake
 from pulseframes.lake.lake import Lake, as_lake
 from pulseframes.lake.state import STATE_FILE, LakeState, Refresh
@@ -17,12 +18,16 @@ __all__ = [
     "Store",
     "Written",
     "as_lake",
+    "days_of",
     "describe_rows",
     "detail_failed",
     "detail_is_current",
+    "fill",
     "in_window",
     "inspect_lake",
     "is_active",
     "open_store",
     "recently_updated",
+    "scan_table",
+    "stage_day",
 ]

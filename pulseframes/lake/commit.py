@@ -45,14 +45,19 @@ class Commit:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._folder = f"{_STAGING}/{secrets.token_hex(8)}"
+        self.folder = f"{_STAGING}/{secrets.token_hex(8)}"
         self._changes = _Changes([], [])
 
     def put(self, path: str, data: bytes) -> None:
         """Stage a file."""
         self._store.check_own(path)
-        staged = f"{self._folder}/{len(self._changes.moves)}"
+        staged = f"{self.folder}/{len(self._changes.moves)}"
         self._store.write(staged, data)
+        self._changes.moves.append((staged, path))
+
+    def adopt(self, staged: str, path: str) -> None:
+        """Take over a file that is already in the staging folder."""
+        self._store.check_own(path)
         self._changes.moves.append((staged, path))
 
     def delete(self, path: str) -> None:

@@ -151,7 +151,7 @@ def read_day(store: Store, table: str, day: date) -> tuple[pl.DataFrame, str] | 
     LakeError
         If the file is damaged, or was written by a newer version.
     """
-    path = _file_of(table, day)
+    path = file_of(table, day)
     found = store.read_version(path)
     return None if found is None else (decode(table, found[0], f"{store.location}/{path}"), found[1])
 
@@ -256,7 +256,7 @@ class Partitions:
             If a file is damaged, or was written by a newer version.
         """
         frames = [LAKE_TABLES[table].empty()]
-        for path in (_file_of(table, day) for day in days):
+        for path in (file_of(table, day) for day in days):
             data = self._store.read(path)
             if data is not None:
                 frames.append(decode(table, data, f"{self._store.location}/{path}"))
@@ -265,9 +265,9 @@ class Partitions:
     def replace(self, table: str, day: date, rows: pl.DataFrame) -> None:
         """Replace all rows of a day: the partition will be one file, or none if there are no rows."""
         if rows.is_empty():
-            self._commit.delete(_file_of(table, day))
+            self._commit.delete(file_of(table, day))
         else:
-            self._commit.put(_file_of(table, day), encode(table, rows))
+            self._commit.put(file_of(table, day), encode(table, rows))
 
     def upgrade(self) -> None:
         """Rewrite the files that lack present columns."""
@@ -278,7 +278,8 @@ class Partitions:
                     self._commit.put(path, encode(table, decode(table, data, path)))
 
 
-def _file_of(table: str, day: date) -> str:
+def file_of(table: str, day: date) -> str:
+    """Return the path of a table's file of a day."""
     return f"{table}/date={day.isoformat()}/data.parquet"
 
 
