@@ -63,7 +63,7 @@ def source(
     Raises
     ------
     InvalidQuery
-        If ``lake`` is not a lake or path.
+        If ``lake`` is not a lake or path, or another argument is given without ``date_from``, so that it would do nothing.
     ImportError
         If dlt is not installed: ``pip install 'pulseframes[dlt]'``.
 
@@ -93,6 +93,8 @@ def source(
             raise
         raise ImportError("A dlt source needs dlt: pip install 'pulseframes[dlt]'") from None
     lake = as_lake(lake)
+    if date_from is None:
+        _check_loads_only(date_to=date_to, details=details or None, design=design)
 
     @dlt.resource(name="sync", selected=False)
     def synced() -> Iterator[Lake]:
@@ -113,6 +115,16 @@ def source(
             )
 
     return pulseframes()
+
+
+def _check_loads_only(**arguments: object) -> None:
+    """Refuse arguments of a sync that will not run."""
+    for name, value in arguments.items():
+        if value is not None:
+            raise InvalidQuery(
+                f"{name}: without date_from, nothing is synced. Add date_from, such as '2026-11-09', or omit {name}.",
+                argument=name,
+            )
 
 
 def _warn_of_rest(report: SyncReport) -> None:
@@ -149,9 +161,10 @@ def _changes_of(table: Table) -> Any:
             hints = dlt.mark.make_hints(write_disposition="replace")
             yield dlt.mark.with_hints(_as_arrow(table, pl.DataFrame(schema=partitioned(table))), hints)
         for day, version in present.items():
-            if loaded.get(day) != version:
-                yield _as_arrow(table, getattr(lake, table.name)().filter(date=date.fromisoformat(day)).collect())
-                loaded[day] = version
+            # The rows and their version are read together: another process may have changed them by now, or removed the day.
+            if loaded.get(day) != version and (found := lake.read_day(table.name, date.fromisoformat(day))) is not None:
+                yield _as_arrow(table, found[0].with_columns(pl.lit(date.fromisoformat(day), pl.Date).alias(DATE)))
+                loaded[day] = found[1]
 
     return changes
 

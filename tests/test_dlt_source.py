@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import warnings
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +20,7 @@ from conftest import NOW, Clock, client_of
 from polars.testing import assert_frame_equal
 
 import pulseframes as pf
+from pulseframes.lake.storage import LocalStore
 from pulseframes.simulator import Simulator
 from pulseframes.tables import LAKE_TABLES
 
@@ -122,6 +127,41 @@ def test_only_days_that_changed_are_loaded_again_and_nothing_stays_of_what_the_l
     assert rows_loaded(pipeline) == {}
 
 
+def test_each_file_is_read_as_often_for_many_days_as_for_few(
+    pipeline: Any, client: pf.PulseClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake = pf.Lake("lake")
+    lake.write(pf.search_sessions("2026-11-02", "2026-11-16", client=client))
+    reads = Counter[str]()
+    read = LocalStore.read
+
+    def counted(store: LocalStore, path: str) -> bytes | None:
+        reads[path] += 1
+        return read(store, path)
+
+    monkeypatch.setattr(LocalStore, "read", counted)
+    monkeypatch.setattr(pf.Lake, "_scan", None)  # it reads all files
+    pipeline.run(source(lake))
+    monkeypatch.undo()
+    files = {path: count for path, count in reads.items() if path.endswith(".parquet")}
+    assert len(files) == 14
+    assert max(files.values()) <= 2
+
+
+def test_rows_that_changed_while_they_were_loaded_are_recorded_as_they_were_read(
+    pipeline: Any, client: pf.PulseClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake = pf.Lake("lake")
+    lake.write(pf.search_sessions(*WEEK, client=client))
+    versions = pf.Lake.versions
+    with monkeypatch.context() as before:
+        before.setattr(pf.Lake, "versions", lambda lake, table: dict.fromkeys(versions(lake, table), "older"))
+        pipeline.run(source(lake))
+    pipeline.run(source(lake))
+    assert rows_loaded(pipeline) == {}
+    check_equal(pipeline, lake)
+
+
 def test_a_run_without_enough_calls_loads_what_came_and_the_next_one_resumes(
     pipeline: Any, simulator: Simulator, clock: Clock
 ) -> None:
@@ -161,3 +201,65 @@ def test_without_dlt_the_message_names_the_extra(monkeypatch: pytest.MonkeyPatch
 def test_what_is_not_a_lake_is_refused_by_name() -> None:
     with pytest.raises(pf.InvalidQuery, match="lake must be a Lake"):
         source(5)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("argument", [{"date_to": "2026-11-12"}, {"details": 5}, {"design": "newest"}])
+def test_an_argument_of_a_sync_that_would_not_run_is_refused(argument: dict[str, Any]) -> None:
+    with pytest.raises(pf.InvalidQuery, match="without date_from, nothing is synced. Add date_from") as caught:
+        source("lake", **argument)
+    assert [caught.value.argument] == [*argument]
+
+
+@contextmanager
+def leaving_no_copies() -> Iterator[None]:
+    options = ("load.truncate_staging_dataset", "load.delete_completed_jobs")
+    for name in options:
+        dlt.config[name] = True
+    yield
+    for name in options:
+        dlt.config[name] = False
+
+
+def copies_of(person: str, pipeline: Any) -> list[str]:
+    """Return the tables and files of a load that name a person."""
+    path = Path(pipeline.working_dir).parents[1] / "warehouse.duckdb"
+    with duckdb.connect(path) as database:
+        found = database.sql(
+            "SELECT table_schema || '.' || table_name FROM information_schema.columns WHERE column_name = 'user_identifier'"
+        ).fetchall()
+        tables = [
+            table
+            for (table,) in found
+            if database.sql(f"SELECT * FROM {table} WHERE user_identifier = '{person}'").fetchall()
+        ]
+    files = [
+        file for file in Path(pipeline.working_dir).rglob("*.parquet") if person in str(pl.read_parquet(file).rows())
+    ]
+    return tables + [file.name for file in files]
+
+
+@pytest.mark.parametrize("before", ["loaded", "killed", "loaded without the settings"])
+def test_an_erased_person_is_in_no_copy_after_the_steps_of_the_guide(
+    pipeline: Any, client: pf.PulseClient, tmp_path: Path, before: str
+) -> None:
+    lake = pf.Lake("lake")
+    pf.sync(lake, *WEEK, client=client)
+    person = lake.sessions().collect()["user_identifier"].drop_nulls()[0]
+    if before == "killed":
+        pipeline.extract(source(lake))
+        pipeline.normalize()
+    elif before == "loaded":
+        with leaving_no_copies():
+            pipeline.run(source(lake))
+    else:
+        pipeline.run(source(lake))
+    assert copies_of(person, pipeline)
+    pf.forget(lake, person, settings=client.settings)
+    if before == "loaded without the settings":
+        shutil.rmtree(pipeline.working_dir)
+        pipeline = pipeline_of(tmp_path)
+    with leaving_no_copies():
+        for _ in range(2):
+            pipeline.run(source(lake))
+    assert copies_of(person, pipeline) == []
+    check_equal(pipeline, lake)

@@ -54,6 +54,8 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     "ALTER TABLE calls ADD COLUMN true_at INTEGER",
     # The CRC-32 of the body as received; NULL in older rows.
     "ALTER TABLE calls ADD COLUMN checksum INTEGER",
+    # What tells one journal from another, wherever the file is: calls of both have the same numbers.
+    "CREATE TABLE identity (id TEXT NOT NULL); INSERT INTO identity VALUES (lower(hex(randomblob(4))))",
 )
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)

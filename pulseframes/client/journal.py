@@ -111,7 +111,7 @@ _DAYS: Final = """
 _DAY: Final = timedelta(days=1) // timedelta.resolution
 _APPLICATIONS: Final = """
     SELECT DISTINCT application FROM calls
-    WHERE endpoint != ? AND outcome = 'answered' AND status BETWEEN 200 AND 299
+    WHERE endpoint != ? AND (outcome = 'answered' OR outcome = 'forgotten' AND ?) AND status BETWEEN 200 AND 299
     ORDER BY application
 """
 _NEWEST: Final = """
@@ -271,6 +271,11 @@ class Journal:
             self._shared.quota(application, rule), own, key=lambda quota: (quota.left, -quota.next_call_at.timestamp())
         )
 
+    def identity(self) -> str:
+        """Return 8 random hexadecimal digits, which the journal got when it was created."""
+        ((identity,),) = self._database.select((str,), "SELECT max(id) FROM identity")  # a row also if there is none
+        return str(identity)
+
     def newest_answer(self, application: str, endpoint: str, params: str) -> CallRecord | None:
         """Return the last success, or 404, for a question; None if there is none."""
         return self.newest_answers(application, endpoint, [params]).get(params)
@@ -292,9 +297,10 @@ class Journal:
         """Return one call with its body; None if there is no such number."""
         return next(iter(self._records("WHERE id = ?", call_id)), None)
 
-    def applications(self) -> list[str]:
-        """Return the hashes of the applications that have responses; one whose key was refused has none."""
-        return [application for (application,) in self._database.select((str,), _APPLICATIONS, AUTHENTICATE.name)]
+    def applications(self, *, forgotten: bool = False) -> list[str]:
+        """Return the hashes of the applications that have responses, or had; one whose key was refused has none."""
+        found = self._database.select((str,), _APPLICATIONS, AUTHENTICATE.name, int(forgotten))
+        return [application for (application,) in found]
 
     def days(self, application: str) -> list[date]:
         """Return the UTC days of an application's successes, sorted, also if they were all forgotten; no authentications."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, cast, get_args
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import platformdirs
 
@@ -225,19 +226,41 @@ def checked_ledger(argument: str, given: object) -> Secret:
     """Return the address of a PostgreSQL database as a secret; raise ``InvalidQuery``, without it, if it is none."""
     text = given.reveal() if isinstance(given, Secret) else given
     try:
-        parts = urlsplit(text if isinstance(text, str) and text.isprintable() else "")
-        _ = parts.port  # reading it raises if the port is not a number
-        # Of a password with one of / ? # @, a part would be taken for a host's or a database's name.
-        is_sound = not (parts.fragment or "@" in parts.path + parts.query or parts.netloc.count("@") > 1)
+        is_sound = isinstance(text, str) and text.isprintable() and _hides_its_password(text)
     except ValueError:
         is_sound = False
-    if not is_sound or parts.scheme not in ("postgresql", "postgres"):
+    if not is_sound:
         raise InvalidQuery(
             f"{argument} must be the address of a PostgreSQL database, such as postgresql://user@db.example.com/pulseframes. In a password, write "
             "special characters as %40 for @ and %2F for /, or leave it to PGPASSWORD or ~/.pgpass.",
             argument=argument,
         )
     return Secret(str(text))
+
+
+def _hides_its_password(text: str) -> bool:
+    """Return whether an address of PostgreSQL has a password only where one belongs, so that all else may be shown.
+
+    Of a password with one of / ? # @, a part would be taken for a host's or a database's name.
+    """
+    parts = urlsplit(text)
+    _ = parts.port  # reading it raises if the port is not a number
+    shown = [("user", parts.username or ""), ("host", parts.hostname or ""), *parse_qsl(parts.query)]
+    return bool(
+        re.match("postgres(?:ql)?://", text)
+        and parts.netloc.count("@") <= 1
+        and not parts.fragment
+        and re.fullmatch(r"(?:/[\w.-]*)?", parts.path)
+        and re.fullmatch(r"(?:\w+=[^=;@&]*(?:&|$))*", parts.query)
+        and all(name in ("password", "sslpassword") or _is_shown(name, unquote(value)) for name, value in shown)
+    )
+
+
+def _is_shown(name: str, value: str) -> bool:
+    """Return whether a part of an address may be in a message."""
+    if name == "host":
+        return re.fullmatch(r"[\w./:-]*", value) is not None
+    return re.search("[;&]|passw|pwd", value, re.IGNORECASE) is None
 
 
 def is_loopback(url: str) -> bool:

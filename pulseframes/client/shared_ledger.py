@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, TypeVar
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, parse_qsl, unquote, urlsplit
 
 from pulseframes._secret import Redactor, Secret
 from pulseframes.client.ledger import Outcome, Request
@@ -138,7 +138,7 @@ class SharedLedger:
                     result = step(connection)
                     connection.commit()
                     return result
-        except self._psycopg.Error as caught:
+        except (self._psycopg.Error, OSError) as caught:  # OSError: the connection is gone before it is used
             text = self._explanation(caught)
         raise JournalError(  # outside the handler, without what led to it, which has the address in its variables
             f"The ledger, {ledger_place(self._url)}, cannot be used ({text}). No call is sent without it; cached responses are still "
@@ -201,8 +201,9 @@ class _Spent:
         return int(self._count)
 
     def __getitem__(self, index: int, /) -> datetime:
-        (at,) = _row(self._connection, _SPENT, *self._wanted, index)
-        return min(_in_utc(at), self._now)
+        row = self._connection.execute(_SPENT.encode(), (*self._wanted, index)).fetchone()
+        # Without a lock, a call may have been given back since they were counted: then one is possible now.
+        return self._now if row is None else min(_in_utc(row[0]), self._now)
 
 
 def _row(connection: Connection, query: str, *values: object) -> tuple[Any, ...]:
@@ -224,5 +225,6 @@ def ledger_place(url: Secret | str) -> str:
 
 def _passwords(url: Secret) -> list[Secret]:
     parts = urlsplit(url.reveal())
-    given = [parts.password or "", unquote(parts.password or ""), *parse_qs(parts.query).get("password", [])]
+    given = [parts.password or "", unquote(parts.password or "")]
+    given += [value for name, value in parse_qsl(parts.query) if name in ("password", "sslpassword")]
     return [Secret(password) for password in given if password]

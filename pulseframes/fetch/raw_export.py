@@ -11,8 +11,10 @@ import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path, PurePosixPath
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
@@ -22,8 +24,8 @@ import pyarrow.parquet as pq
 from pulseframes._arguments import check_type
 from pulseframes._card import Card, Row, short_path
 from pulseframes._text import plural
-from pulseframes.client import CallRecord, Journal, Settings
-from pulseframes.errors import InvalidQuery
+from pulseframes.client import CallRecord, Settings
+from pulseframes.errors import InvalidQuery, LakeError
 from pulseframes.fetch.replay import chosen_application, opened_journal
 from pulseframes.lake import STATE_FILE, Store, open_store
 from pulseframes.query import DateLike, parse_window
@@ -32,8 +34,8 @@ from pulseframes.tables import PULSE_V1, RAW_ANSWERS
 #: Bytes of responses in a row group, which is written at once, and in a file. Both limit the memory.
 GROUP_BYTES: Final = 8 * 2**20
 FILE_BYTES: Final = 64 * 2**20
-#: What a killed export leaves behind in a folder.
-_HALF_WRITTEN: Final = r"\.\w+\.part"
+#: What a killed export leaves behind in a folder: the temporary files of ``write_whole()``.
+_HALF_WRITTEN: Final = r"\.[a-z0-9_]{8}\.part"
 _ONE_DAY: Final = timedelta(days=1)
 
 
@@ -106,10 +108,11 @@ def export_raw(
 
     Each row is a successful search or detail: ``call_id`` (int, unique in one journal), ``api``, ``endpoint`` (``"sessions"`` or
     ``"session"``), ``parameters`` (a JSON object), ``fetched_at`` (UTC), ``body`` (the response) and ``body_bytes`` (its bytes
-    if it is not UTF-8, and then ``body`` is null). The files are ``date=YYYY-MM-DD/APPLICATION-NUMBER.parquet``, where
-    APPLICATION is the hash in ``pulseframes quota``, so that several applications can share a destination. Two journals of one application cannot.
+    if it is not UTF-8, and then ``body`` is null). The files are ``date=YYYY-MM-DD/APPLICATION-JOURNAL-NUMBER.parquet``, where
+    APPLICATION is the hash in ``pulseframes quota`` and JOURNAL is stored in the journal, so that several applications and journals can
+    share a destination.
 
-    An export replaces its own earlier files of the days that it writes, each whole, and deletes those that are no longer needed. It
+    An export replaces its journal's earlier files of the days that it writes, each whole, and deletes those that are no longer needed. It
     leaves everything else as it is, also days that the journal no longer has.
 
     Parameters
@@ -133,10 +136,10 @@ def export_raw(
     Raises
     ------
     InvalidQuery
-        If an argument is invalid, the destination is a lake, or the journal has several applications and none is named, or has not the one
+        If an argument is invalid, the destination is or lies in a lake, or the journal has several applications and none is named, or has not the one
         that is.
     JournalError
-        If there is no journal, it cannot be read, or it has no responses.
+        If there is no journal, it cannot be read, or it never had responses.
     LakeError
         If the destination cannot be written.
 
@@ -150,10 +153,11 @@ def export_raw(
     store = _destination(destination, storage_options)
     report = RawExport(store.location)
     with opened_journal(settings) as journal, store.locked():
-        name = chosen_application(journal, application)
+        name = chosen_application(journal, application, forgotten=True)
+        prefix = f"{name}-{journal.identity()}"
         for day in journal.days(name):
             if start.date() <= day <= (end - timedelta.resolution).date():
-                _export_day(journal, name, day, store, report)
+                _export_day(journal.successes(name, *_span(day)), f"date={day}", prefix, store, report)
     return report
 
 
@@ -167,24 +171,46 @@ def _destination(destination: str | os.PathLike[str], storage_options: Mapping[s
         if problem.argument != "path":
             raise
         raise InvalidQuery(f"destination must be {example}. {problem}", argument="destination") from None
-    if store.read(STATE_FILE) is not None:
+    if (lake := _lake_around(store, storage_options)) is not None:
+        relation = "is" if lake == store.location else f"lies in {lake}, which is"
         raise InvalidQuery(
-            f"destination: {store.location} is a lake. Name another folder, such as 'raw'.", argument="destination"
+            f"destination: {store.location} {relation} a lake. Name another folder, such as 'raw'.",
+            argument="destination",
         )
     return store
 
 
-def _export_day(journal: Journal, application: str, day: date, store: Store, report: RawExport) -> None:
-    """Write the files of a day, and delete those that an earlier export, of more responses, or a killed one left."""
-    folder = f"date={day}"
+def _lake_around(store: Store, storage_options: Mapping[str, str] | None) -> str | None:
+    """Return the lake that a destination is or lies in; None if there is none."""
+    if store.read(STATE_FILE) is not None:
+        return store.location
+    if "://" not in store.location:
+        # A lake is read through links, so both the path as it is written and where it leads must be outside.
+        folders = [*Path(store.location).parents, *Path(os.path.realpath(store.location)).parents]
+        return next((str(folder) for folder in folders if os.path.exists(folder / STATE_FILE)), None)  # noqa: PTH110  unlike Path's, no error for a folder of others
+    scheme, _, path = store.location.partition("://")
+    for parent in list(PurePosixPath(path).parents)[:-1]:
+        above = open_store(f"{scheme}://{parent}", storage_options)
+        with suppress(LakeError):  # who may write to a folder need not be allowed to read those above it
+            if above.read(STATE_FILE) is not None:
+                return above.location
+    return None
+
+
+def _span(day: date) -> tuple[datetime, datetime]:
     start = datetime.combine(day, time(), UTC)
+    return start, start + _ONE_DAY
+
+
+def _export_day(records: Iterator[CallRecord], folder: str, prefix: str, store: Store, report: RawExport) -> None:
+    """Write the files of a day, and delete those that an earlier export, of more responses, or a killed one left."""
     written = set()
-    for number, records in enumerate(_cut(journal.successes(application, start, start + _ONE_DAY), FILE_BYTES)):
-        path = f"{folder}/{application}-{number:05}.parquet"
-        store.write(path, _encoded(records, report))
+    for number, run in enumerate(_cut(records, FILE_BYTES)):
+        path = f"{folder}/{prefix}-{number:05}.parquet"
+        store.write(path, _encoded(run, report))
         store.keep_lock()
         written.add(path)
-    own = re.compile(rf"{re.escape(folder)}/(?:{re.escape(application)}-\d{{5,}}\.parquet|{_HALF_WRITTEN})")
+    own = re.compile(rf"{re.escape(folder)}/(?:{re.escape(prefix)}-\d{{5,}}\.parquet|{_HALF_WRITTEN})")
     store.delete([path for path in store.list(folder) if own.fullmatch(path) and path not in written])
     report.files += sorted(written)
 

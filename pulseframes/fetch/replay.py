@@ -141,9 +141,9 @@ def opened_journal(settings: Settings | None) -> Iterator[Journal]:
         journal.close()
 
 
-def chosen_application(journal: Journal, application: str | None) -> str:
-    """Return the application to replay: the one that is named, or the only one with responses."""
-    known = journal.applications()
+def chosen_application(journal: Journal, application: str | None, *, forgotten: bool = False) -> str:
+    """Return the application that is named, or the only one with responses, or with those that were forgotten, too."""
+    known = journal.applications(forgotten=forgotten)
     if not known:
         raise JournalError(f"The journal {journal.path} has no responses.")
     if application is None and len(known) == 1:

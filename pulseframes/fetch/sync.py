@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -14,7 +14,7 @@ from pulseframes._arguments import check_flag
 from pulseframes._progress import ProgressHook, reporting
 from pulseframes.client import Answer, PulseClient, as_client
 from pulseframes.endpoints import DETAIL, SEARCH
-from pulseframes.errors import IncompleteWarning, PulseError, QuotaExhausted, RejectedRowsWarning, warn
+from pulseframes.errors import IncompleteWarning, JournalError, PulseError, QuotaExhausted, RejectedRowsWarning, warn
 from pulseframes.fetch.answers import BATCH, Fetcher
 from pulseframes.fetch.backlog import (
     Details,
@@ -216,8 +216,8 @@ class _Sync:
         except PulseError as problem:
             problem.remaining = reader.reading.remaining
             raise
-        complete, quota = reader.reading.complete, self._client.quota()
-        if not complete and not quota.left:
+        complete = reader.reading.complete
+        if not complete and not (quota := self._client.quota()).left:
             message = "The quota ran out before the pages that moved were read again."
             raise QuotaExhausted(message, resets_at=quota.next_call_at)
         # What is missing is requested again by the next sync. If it is still missing then, it is accepted as missing.
@@ -240,9 +240,10 @@ class _Sync:
             return
         draw = SampleDraw(self._lake, design, self._wanted)
         ids = draw.pending()
-        left = self._fetcher.calls_left()
         paid = [session_id for session_id in ids if session_id not in kept]
-        paid = paid[: left if details == "all" else min(details, left)]
+        if paid:  # a shared ledger is asked, and may be out of reach
+            left = self._fetcher.calls_left()
+            paid = paid[: left if details == "all" else min(details, left)]
         draw.begin([*paid, *(session_id for session_id in ids if session_id in kept)])
         try:
             self._load_details(details, ids, kept)
@@ -299,7 +300,8 @@ class _Sync:
         report.coverage = state.coverage.windows()
         report.incomplete = state.incomplete
         report.left_out_before = left_out_before(state, self._wanted)
-        report.quota = self._client.quota()
+        with suppress(JournalError):  # no call was needed, or the sync's own error says it
+            report.quota = self._client.quota()
 
     def _warn(self) -> None:
         loader = self._loader

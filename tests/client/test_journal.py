@@ -426,6 +426,21 @@ def test_an_older_file_is_migrated_with_its_rows(path: Path, monkeypatch: pytest
         spent(Journal(path))
 
 
+def test_a_journal_keeps_its_identity_and_another_has_another(path: Path, tmp_path: Path) -> None:
+    journal = Journal(path)
+    identity = journal.identity()
+    assert len(identity) == 8
+    journal.scrub()
+    journal.close()
+    assert journal.identity() == identity == Journal(path).identity()
+    assert Journal(tmp_path / "other.sqlite").identity() != identity
+    with journal._database.writing() as connection:
+        connection.execute("DELETE FROM identity")
+    with pytest.raises(pf.JournalError, match="is damaged"):
+        journal.identity()
+    journal.close()
+
+
 def test_a_failed_migration_leaves_the_file_unchanged(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written(path, rows=5)
     monkeypatch.setattr(journal_module, "MIGRATIONS", (*MIGRATIONS, "ALTER TABLE calls ADD COLUMN a; BROKEN"))

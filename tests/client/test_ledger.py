@@ -10,17 +10,21 @@ from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 from conftest import Clock, Run, client_of
+from hypothesis import given, settings, strategies as st
 from support.ledger_contract import *  # noqa: F403  its tests
 from support.ledger_contract import CALL, Book, Books
 
 import pulseframes as pf
 from pulseframes._secret import Secret
+from pulseframes.client import ledger_place
 from pulseframes.client.journal import Journal
 from pulseframes.client.ledger import Ledger, Outcome, Request
 from pulseframes.client.quota_rule import Quota, QuotaRule
+from pulseframes.client.shared_ledger import SharedLedger
 from pulseframes.simulator import Simulator
 
 #: A password that must be shown nowhere.
@@ -156,9 +160,9 @@ def test_without_the_database_no_call_is_sent_and_what_is_cached_is_still_answer
 def test_the_password_is_in_no_text(simulator: Simulator, monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
     pytest.importorskip("psycopg")
     monkeypatch.setenv("PULSEFRAMES_LEDGER", URL)
-    settings = pf.Settings()
+    made = pf.Settings()
     with client_of(simulator, changes={"ledger": URL}) as client:
-        texts = [repr(settings), str(settings), str(asdict(settings)), repr(client), client._repr_html_()]
+        texts = [repr(made), str(made), str(asdict(made)), repr(client), client._repr_html_()]
     code, out, err = run("doctor")
     assert code == 1
     assert "; ledger PostgreSQL at 127.0.0.1:1/rum\n" in out
@@ -166,7 +170,7 @@ def test_the_password_is_in_no_text(simulator: Simulator, monkeypatch: pytest.Mo
     assert code == 1
     assert not [text for text in [*texts, out, err, *others] if PASSWORD in text]
     with pytest.raises(TypeError, match="cannot be pickled"):
-        pickle.dumps(settings)
+        pickle.dumps(made)
 
 
 @pytest.mark.parametrize(
@@ -181,6 +185,19 @@ def test_the_password_is_in_no_text(simulator: Simulator, monkeypatch: pytest.Mo
         f"host=db password={PASSWORD}",
         f"postgresql://user:{PASSWORD}@[host/db",
         f"postgresql://user:{PASSWORD}@host/d\nb",
+        f"postgresql://user@host/db&password={PASSWORD}",
+        f"postgresql://user@host/db;password={PASSWORD}",
+        f"postgresql://user@host/db%3Bpassword={PASSWORD}",
+        f"postgresql://user@host/db/{PASSWORD}",
+        f"postgresql://user@host;password={PASSWORD}",
+        f"postgresql://user@host password={PASSWORD}/db",
+        f"postgresql://user;password={PASSWORD}@host/db",
+        f"postgresql://user@host/db?sslmode=require;password={PASSWORD}",
+        f"postgresql://user@host/db?sslmode=require%3Bpassword={PASSWORD}",
+        f"postgresql:///db?host=host;password={PASSWORD}",
+        f"postgresql:{PASSWORD}",
+        f"postgresql:/{PASSWORD}",
+        f"Postgresql://user:{PASSWORD}@host/db",
     ],
 )
 def test_an_invalid_address_is_refused_and_not_shown(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,6 +207,56 @@ def test_an_invalid_address_is_refused_and_not_shown(url: str, monkeypatch: pyte
     monkeypatch.setenv("PULSEFRAMES_LEDGER", url)
     with pytest.raises(pf.InvalidQuery, match="^PULSEFRAMES_LEDGER must be"):
         pf.Settings()
+
+
+@pytest.mark.parametrize(
+    ("url", "place"),
+    [
+        ("postgresql:///rum", "this machine/rum"),
+        ("postgres://host", "host"),
+        ("postgresql://%2Frun%2Fpg/rum-1.0", "%2Frun%2Fpg/rum-1.0"),
+        (f"postgresql:///rum?host=/run/pg&password={PASSWORD}", "/run/pg/rum"),
+        (f"postgresql://me%40corp:{PASSWORD}@[::1]:5432/rum?options=-c%20a%3Db&sslmode=require", "::1:5432/rum"),
+    ],
+)
+def test_an_address_is_accepted_in_any_sound_spelling(url: str, place: str) -> None:
+    assert ledger_place(pf.Settings(ledger=url).ledger) == f"PostgreSQL at {place}"
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    scheme=st.sampled_from(["postgresql://", "postgres://", "postgresql:", "postgresql:/", "postgresql:///"]),
+    parts=st.tuples(*(st.sampled_from([text, ""]) for text in ("collector", "@", "127.0.0.1:1", "/rum", "?a=1"))),
+    at=st.integers(0, 5),
+    label=st.sampled_from(["", ":", "?", "&", ";", " ", "/", "%3B", "%26", "?a=", "?sslmode=require;", "?host=h&"]),
+    name=st.sampled_from(["password=", "password%3D", "Password=", "PWD=", "sslpassword="]),
+)
+def test_a_password_in_any_part_of_an_address_is_shown_nowhere(
+    scheme: str, parts: tuple[str, ...], at: int, label: str, name: str
+) -> None:
+    pytest.importorskip("psycopg")
+    url = "".join([scheme, *parts[:at], label, name, PASSWORD, *parts[at:]])
+    try:
+        made = pf.Settings(ledger=url)
+    except pf.InvalidQuery as problem:
+        refusal = f"{problem}{problem!r}"
+    else:
+        refusal = ""
+    assert PASSWORD not in refusal
+    if refusal:
+        return
+    assert PASSWORD not in repr(made) + ledger_place(made.ledger)
+    with patch("psycopg.connect", side_effect=psycopg_refusal), pytest.raises(pf.JournalError) as caught:
+        SharedLedger(Secret(url)).quota("shop", QuotaRule(5))
+    assert PASSWORD not in f"{caught.value}{caught.value!r}"
+
+
+def psycopg_refusal(url: str, **_: object) -> None:
+    """Refuse a connection with a text that quotes the parts of the address, as a server or libpq may."""
+    from psycopg import OperationalError
+    from psycopg.conninfo import conninfo_to_dict
+
+    raise OperationalError(f"refused: {conninfo_to_dict(url)}")
 
 
 def test_equal_settings_have_equal_ledgers_and_none_is_no_ledger(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,6 +49,12 @@ def fill(
     journal.close()
 
 
+def names(home: Path, *days: int, application: str = APPLICATION) -> list[str]:
+    """Return the paths of the first files of some days."""
+    identity = Journal(home / JOURNAL_FILE).identity()
+    return [f"date=2026-11-{day:02}/{application}-{identity}-00000.parquet" for day in days]
+
+
 def contents(folder: Path) -> dict[str, bytes]:
     """Return the bytes of each file of an export, by its path."""
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.glob("date=*/*"))}
@@ -111,7 +117,7 @@ def test_no_byte_of_a_response_is_lost_whatever_its_encoding(
 def test_an_export_that_is_run_again_gives_the_same_files(tmp_path: Path, home: Path) -> None:
     fill(home, [detail_body(id=number) for number in range(5)])
     first = export_raw(tmp_path / "raw", settings=pf.Settings(home=home))
-    assert first.files == ["date=2026-11-01/shop-00000.parquet", "date=2026-11-02/shop-00000.parquet"]
+    assert first.files == names(home, 1, 2)
     before = contents(tmp_path / "raw")
     assert export_raw(tmp_path / "raw", settings=pf.Settings(home=home)) == first
     assert contents(tmp_path / "raw") == before
@@ -121,7 +127,7 @@ def test_a_day_is_exported_whole_and_other_days_stay(tmp_path: Path, home: Path)
     fill(home, [detail_body(id=number) for number in range(60)])
     noon = datetime(2026, 11, 2, 12, tzinfo=UTC)
     report = export_raw(tmp_path / "raw", noon, noon + timedelta(hours=1), settings=pf.Settings(home=home))
-    assert (report.answers, report.files) == (24, ["date=2026-11-02/shop-00000.parquet"])
+    assert (report.answers, report.files) == (24, names(home, 2))
     assert export_raw(tmp_path / "raw", "2026-11-02", "2026-11-03", settings=pf.Settings(home=home)) == report
     export_raw(tmp_path / "raw", "2026-11-03", settings=pf.Settings(home=home))
     assert len(rows(tmp_path / "raw")) == 60 - 2
@@ -133,9 +139,13 @@ def test_files_of_others_are_left_as_they_are(tmp_path: Path, home: Path) -> Non
     folder.mkdir(parents=True)
     others = [
         folder / name
-        for name in ("part-0.parquet", "shop-1.parquet", "other-00007.parquet", ".hidden", "shop-00000.parquet.bak")
+        for name in (
+            *("part-0.parquet", "shop-1.parquet", "other-00007.parquet", ".hidden", "shop-00000.parquet.bak"),
+            *(".downloads.part", ".video1.part", ".Abc123_x.part", ".abc-23_x.part"),
+        )
     ]
-    gone = [folder / name for name in ("shop-00007.parquet", ".abc123_x.part")]
+    identity = Journal(home / JOURNAL_FILE).identity()
+    gone = [folder / name for name in (f"shop-{identity}-00007.parquet", ".abc123_x.part")]
     for path in [*others, *gone]:
         path.write_bytes(b"x")
     export_raw(tmp_path / "raw", settings=pf.Settings(home=home))
@@ -151,7 +161,21 @@ def test_two_applications_share_a_destination(tmp_path: Path, home: Path) -> Non
         export_raw(tmp_path / "raw", settings=kept)
     for application in ("shop", "club"):
         export_raw(tmp_path / "raw", application=application, settings=kept)
-    assert sorted(contents(tmp_path / "raw")) == [f"date=2026-11-01/{name}-00000.parquet" for name in ("club", "shop")]
+    assert sorted(contents(tmp_path / "raw")) == [
+        *names(home, 1, application="club"),
+        *names(home, 1),
+    ]
+
+
+def test_two_journals_of_an_application_share_a_destination(tmp_path: Path) -> None:
+    homes = [tmp_path / name for name in ("one", "two")]
+    for number, home in enumerate(homes):
+        fill(home, [detail_body(id=number)])
+    for home in (*homes, *homes):
+        export_raw(tmp_path / "raw", settings=pf.Settings(home=home))
+    assert [*contents(tmp_path / "raw")] == sorted(name for home in homes for name in names(home, 1))
+    assert rows(tmp_path / "raw")["parameters"].n_unique() == 1
+    assert rows(tmp_path / "raw")["body"].n_unique() == 2
 
 
 def test_what_was_forgotten_is_gone_from_the_next_export(
@@ -167,9 +191,27 @@ def test_what_was_forgotten_is_gone_from_the_next_export(
     kept = pf.Settings(home=home)
     assert len(export_raw(tmp_path / "raw", settings=kept).files) == 3
     assert pf.forget(None, "jane-1", settings=kept).found
-    assert export_raw(tmp_path / "raw", settings=kept).files == ["date=2026-11-01/shop-00000.parquet"]
+    assert export_raw(tmp_path / "raw", settings=kept).files == names(home, 1)
     assert rows(tmp_path / "raw")["call_id"].to_list() == [2]
     assert all(b"jane" not in data for data in contents(tmp_path / "raw").values())
+
+
+@pytest.mark.parametrize("others", [0, 1], ids=["of the journal", "of one application"])
+def test_files_go_even_if_the_last_response_was_forgotten(others: int, tmp_path: Path, home: Path) -> None:
+    jane = detail_body(id=1, user={"identifier": "jane-1", "emailAddress": "jane-1@example.com"}, links=None)
+    fill(home, [jane])
+    for number in range(others):
+        fill(home, [detail_body(id=5)], application=f"other{number}")
+    kept = pf.Settings(home=home)
+    for application in (APPLICATION, *(f"other{number}" for number in range(others))):
+        export_raw(tmp_path / "raw", application=application, settings=kept)
+    before = contents(tmp_path / "raw")
+    assert any(b"jane" in data for data in before.values())
+    assert pf.forget(None, "jane-1", settings=kept).found
+    report = export_raw(tmp_path / "raw", application=APPLICATION if others else None, settings=kept)
+    assert (report.answers, report.files) == (0, [])
+    assert len(contents(tmp_path / "raw")) == len(before) - 1 == others
+    assert not any(b"jane" in data for data in contents(tmp_path / "raw").values())
 
 
 @pytest.mark.parametrize("moment", range(4))
@@ -247,6 +289,27 @@ def test_a_lake_is_no_destination(tmp_path: Path, home: Path, simulator: Simulat
         export_raw(tmp_path / "lake", settings=pf.Settings(home=home))
 
 
+@pytest.mark.parametrize("inside", ["lake/sessions", "lake/raw/deeper", "link"])
+def test_a_folder_in_a_lake_is_no_destination(inside: str, tmp_path: Path, home: Path, simulator: Simulator) -> None:
+    fill(home, [detail_body(id=1)])
+    pf.Lake(tmp_path / "lake").write(simulator.summaries().head(1))
+    (tmp_path / "link").symlink_to(tmp_path / "lake" / "sessions")
+    with pytest.raises(pf.InvalidQuery, match="lies in .*lake, which is a lake. Name another folder"):
+        export_raw(tmp_path / inside, settings=pf.Settings(home=home))
+
+
+def test_a_prefix_in_a_lake_in_a_bucket_is_no_destination(
+    url: str,  # noqa: F811  the fixture
+    options: dict[str, str],  # noqa: F811  the fixture
+    home: Path,
+    simulator: Simulator,
+) -> None:
+    fill(home, [detail_body(id=1)])
+    pf.Lake(url, storage_options=options).write(simulator.summaries().head(1))
+    with pytest.raises(pf.InvalidQuery, match="lies in .*, which is a lake. Name another folder"):
+        export_raw(f"{url}/sessions/raw", settings=pf.Settings(home=home), storage_options=options)
+
+
 def test_the_command_prints_what_it_wrote(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, home: Path
 ) -> None:
@@ -255,5 +318,5 @@ def test_the_command_prints_what_it_wrote(
     monkeypatch.chdir(tmp_path)
     code, out, err = run("export-raw", "raw", "--json")
     assert (code, err) == (0, "raw: 2 responses of 1 day, 1 file.\n1 response not in UTF-8; see body_bytes.\n")
-    assert json.loads(out)["files"] == ["date=2026-11-01/shop-00000.parquet"]
+    assert json.loads(out)["files"] == names(home, 1)
     assert "personal data" in " ".join(run("export-raw", "--help")[1].split())

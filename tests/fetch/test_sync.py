@@ -15,6 +15,7 @@ from support.documents import SUMMARY, search_body
 
 import pulseframes as pf
 from pulseframes import endpoints
+from pulseframes.client import Journal
 from pulseframes.fetch.draw import SampleDraw
 from pulseframes.simulator import Fault, Simulator
 from pulseframes.tables import SESSIONS
@@ -725,3 +726,38 @@ def test_a_plan_of_a_list_whose_cached_page_lacks_a_session_ends(shop: Simulator
         found = pf.search_sessions(*window, client=client)
         shop.faults.clear()
         assert pf.plan(lake, *window, client=client).windows[0].sessions == len(found) + 1
+
+
+def out_of_reach(*_: object) -> None:
+    raise pf.JournalError("The ledger cannot be used.")
+
+
+@pytest.mark.parametrize("design", ["pageviews", "newest"])
+def test_a_sync_that_needs_no_call_needs_no_ledger(
+    design: str, client: pf.PulseClient, clock: Clock, lake: pf.Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    window = (clock.now - 3 * DAY, clock.now - 2 * DAY)
+    paid = pf.sync(lake, *window, details="all", design=design, client=client)
+    monkeypatch.setattr(Journal, "quota", out_of_reach)
+    monkeypatch.setattr(Journal, "reserve", out_of_reach)
+    report = pf.sync(tmp_path / "again", *window, details="all", design=design, client=client)
+    assert (report.finished, report.calls_spent, report.details) == (True, 0, paid.details)
+    assert report.coverage == paid.coverage
+    assert report.quota is None
+    assert report.as_dict()["quota"] is None
+    assert "saved by the journal." in str(report)
+
+
+@pytest.mark.parametrize("design", ["pageviews", "newest"])
+def test_a_sync_without_its_ledger_reports_what_it_has_done(
+    design: str, client: pf.PulseClient, clock: Clock, lake: pf.Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    window = (clock.now - 3 * DAY, clock.now - 2 * DAY)
+    paid = pf.sync(lake, *window, client=client)
+    monkeypatch.setattr(Journal, "quota", out_of_reach)
+    monkeypatch.setattr(Journal, "reserve", out_of_reach)
+    with pytest.raises(pf.JournalError, match="cannot be used") as caught:
+        pf.sync(tmp_path / "again", *window, details=5, design=design, client=client)
+    assert caught.value.partial is not None
+    assert caught.value.partial.coverage == paid.coverage
+    assert caught.value.partial.quota is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import threading
@@ -186,6 +187,35 @@ def test_a_wrong_password_is_an_error_that_does_not_show_it(postgres: Postgres, 
     assert caught.value.__context__ is None
     assert "ong@w0rd" not in f"{caught.value!r}"
     assert simulator.requests == []
+
+
+def test_a_call_that_is_given_back_while_the_quota_is_counted_makes_one_possible_now(
+    postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger, rule = SharedLedger(Secret(postgres.url)), QuotaRule(1)
+    call_id = ledger.reserve(CALL, rule)
+    of_index = shared_ledger._Spent.__getitem__
+
+    def given_back(spent: shared_ledger._Spent, index: int) -> datetime:
+        SharedLedger(Secret(postgres.url)).complete(call_id, "unsent")
+        return of_index(spent, index)
+
+    monkeypatch.setattr(shared_ledger._Spent, "__getitem__", given_back)
+    counted = ledger.quota(CALL.application, rule)
+    assert (counted.used, counted.left) == (1, 0)
+    assert counted.next_call_at < datetime.now(UTC) + timedelta(minutes=1)
+    assert ledger.quota(CALL.application, rule).left == 1
+
+
+def test_a_connection_that_is_gone_at_once_is_an_error_that_names_the_ledger(
+    postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(**_: object) -> None:
+        raise OSError(errno.EBADF, "Bad file descriptor")
+
+    monkeypatch.setattr(shared_ledger.socket, "socket", gone)
+    with pytest.raises(pf.JournalError, match=r"PostgreSQL at .* cannot be used .*Bad file descriptor"):
+        SharedLedger(Secret(postgres.url)).quota(CALL.application, QuotaRule(1))
 
 
 def test_the_tables_are_made_once_by_processes_that_start_at_the_same_moment(postgres: Postgres) -> None:
