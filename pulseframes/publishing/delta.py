@@ -28,6 +28,9 @@ _CONFIGURATION: Final = {"delta.dataSkippingNumIndexedCols": "0"}
 _LAKE: Final = "pulseframes/lake"
 _DAY: Final = "pulseframes/date="
 
+#: In a path, deltalake takes these for something else, or panics.
+_MISREAD: Final = frozenset("%\\[]^|*?")
+
 
 def delta_folder(destination: str | os.PathLike[str], storage_options: Mapping[str, str] | None, lake: Lake) -> Store:
     """Return the storage of the tables, which exists or can be created.
@@ -35,7 +38,7 @@ def delta_folder(destination: str | os.PathLike[str], storage_options: Mapping[s
     Raises
     ------
     InvalidQuery
-        If it is neither a folder nor an address, or the tables would mix with the lake.
+        If it is neither a folder nor an address, has characters that deltalake misreads, or the tables would mix with the lake.
     LakeError
         If it cannot be read.
     """
@@ -51,6 +54,13 @@ def delta_folder(destination: str | os.PathLike[str], storage_options: Mapping[s
             .replace("a lake", "this")
         )
         raise InvalidQuery(text, argument="destination") from None
+    path = folder.location if "://" in folder.location else Path(folder.location).absolute().as_posix()
+    if misread := sorted(_MISREAD.intersection(path)):
+        raise InvalidQuery(
+            f"destination: Delta tables cannot be in a path with {' '.join(misread)}, as {path} has. Name another folder, such as "
+            "'published'.",
+            argument="destination",
+        )
     for table in LAKE_TABLES:
         ours, theirs = _parts(f"{folder.location}/{table}"), _parts(lake.location)
         shared = min(len(ours), len(theirs))

@@ -97,6 +97,31 @@ def test_tables_are_never_put_into_the_lake(lake: pf.Lake, tmp_path: Path) -> No
     assert sorted((tmp_path / "lake").rglob("*")) == before
 
 
+@pytest.mark.parametrize("letter", "%\\[]^|*?")
+def test_a_path_that_deltalake_misreads_is_refused_before_anything_is_written(
+    lake: pf.Lake, tmp_path: Path, letter: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(pf.InvalidQuery, match="^destination: Delta tables cannot be in a path with ") as caught:
+        pf.publish(lake, tmp_path / f"a{letter}41b" / "published", format="delta")
+    assert caught.value.argument == "destination"
+    assert [path.name for path in tmp_path.iterdir()] == ["lake"]
+    (tmp_path / f"c{letter}").mkdir()
+    monkeypatch.chdir(tmp_path / f"c{letter}")
+    with pytest.raises(pf.InvalidQuery, match="^destination: Delta tables cannot be in a path with "):
+        pf.publish(lake, "published", format="delta")
+    assert not [*(tmp_path / f"c{letter}").iterdir()]
+
+
+@pytest.mark.parametrize("name", ["with space", "é", "#;&+=~<>'{}()!@$,:"])
+def test_other_paths_are_published_to_twice_and_read_by_deltalake(lake: pf.Lake, tmp_path: Path, name: str) -> None:
+    from deltalake import DeltaTable
+
+    assert pf.publish(lake, tmp_path / name, format="delta").changed
+    assert not pf.publish(lake, tmp_path / name, format="delta").changed
+    table = DeltaTable(tmp_path / name / "sessions").to_pyarrow_table(columns=["session_id"])
+    assert sorted(table["session_id"].to_pylist()) == [1, 2]
+
+
 def test_a_folder_with_other_files_is_left_alone(lake: pf.Lake, tmp_path: Path) -> None:
     place = tmp_path / "published" / "sessions"
     place.mkdir(parents=True)
