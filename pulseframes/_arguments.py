@@ -80,7 +80,8 @@ def did_you_mean(name: object, known: Iterable[str]) -> str:
 
 def nearest(name: object, known: Iterable[str]) -> str | None:
     """Return the known name nearest to one; None if none is near."""
-    return next(iter(difflib.get_close_matches(name, known, n=1)), None) if isinstance(name, str) else None
+    texts = map(str, known)  # a member of an enum would be shown as one
+    return next(iter(difflib.get_close_matches(name, texts, n=1)), None) if isinstance(name, str) else None
 
 
 def integer(value: object) -> int:

@@ -265,6 +265,7 @@ def test_no_personal_column_has_a_check_that_would_quote_its_value() -> None:
         ("personal", "is not a rule. Example"),
         ("public=drop", "neither a class .* nor a column"),
         ("user_frist_name=drop", "Did you mean 'user_first_name'"),
+        ("user_email_address=pseudonym", "Did you mean 'pseudonymise'"),
         ("none=drop", "neither a class"),
         ("raw_json=drop", "neither a class"),
         ("personal=hide", "personal=hide is not a rule; its action must be one of keep, pseudonymise"),
