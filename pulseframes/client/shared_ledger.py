@@ -10,7 +10,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import parse_qs, parse_qsl, unquote, urlsplit
 
@@ -202,8 +202,10 @@ class _Spent:
 
     def __getitem__(self, index: int, /) -> datetime:
         row = self._connection.execute(_SPENT.encode(), (*self._wanted, index)).fetchone()
-        # Without a lock, a call may have been given back since they were counted: then one is possible now.
-        return self._now if row is None else min(_in_utc(row[0]), self._now)
+        if row is None:  # without the lock, a call may have been given back since they were counted
+            _, since = self._wanted
+            return since - timedelta.resolution  # so that one is possible now
+        return min(_in_utc(row[0]), self._now)
 
 
 def _row(connection: Connection, query: str, *values: object) -> tuple[Any, ...]:

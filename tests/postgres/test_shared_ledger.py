@@ -24,7 +24,7 @@ import pulseframes as pf
 from pulseframes._secret import Secret
 from pulseframes.client import shared_ledger
 from pulseframes.client.ledger import Ledger
-from pulseframes.client.quota_rule import DAY, QuotaRule
+from pulseframes.client.quota_rule import DAY, QuotaDay, QuotaRule
 from pulseframes.client.shared_ledger import SharedLedger
 from pulseframes.simulator import Fault, Simulator
 
@@ -189,10 +189,11 @@ def test_a_wrong_password_is_an_error_that_does_not_show_it(postgres: Postgres, 
     assert simulator.requests == []
 
 
+@pytest.mark.parametrize("day", ["rolling", "utc"])
 def test_a_call_that_is_given_back_while_the_quota_is_counted_makes_one_possible_now(
-    postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+    day: QuotaDay, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ledger, rule = SharedLedger(Secret(postgres.url)), QuotaRule(1)
+    ledger, rule = SharedLedger(Secret(postgres.url)), QuotaRule(1, day)
     call_id = ledger.reserve(CALL, rule)
     of_index = shared_ledger._Spent.__getitem__
 
