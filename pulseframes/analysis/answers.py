@@ -22,6 +22,7 @@ from pulseframes.sampling.columns import (
     ERROR_PARTS,
     OWNER,
     PREDICTION,
+    PROBABILITY,
     RESPONDED,
     RESULT,
     VALUE,
@@ -81,8 +82,9 @@ def answers(
 
 
 def _is_complete(sample: Sample) -> bool:
-    """Return whether nearly all sessions that were drawn have details."""
-    return int(sample.members[RESPONDED].sum()) >= RESPONSE * len(sample.members)
+    """Return whether nearly all sessions could be drawn, and nearly all that were have details."""
+    possible, answered = int((sample.population[PROBABILITY] > 0).sum()), int(sample.members[RESPONDED].sum())
+    return possible >= RESPONSE * len(sample.population) and answered >= RESPONSE * len(sample.members)
 
 
 @dataclass
@@ -280,11 +282,11 @@ def _calibrated_to_predictions(
     """Calibrate weights to the load times that earlier details and the sample's own predict; leave them if these are too few."""
     if any(population.schema.get(name) != SESSIONS.schema[name] for name in PREDICTORS):
         return sessions, None
-    known, times = sessions.select("session_id", *PREDICTORS), sample.details.page_views.select("session_id", PREDICTED)
+    known = sessions.select("session_id", VIEWS, *PREDICTORS)
+    times = sample.details.page_views.select("session_id", PREDICTED)
     if sample.earlier is not None:
-        others = (
-            sample.earlier.sessions.select(known.columns).unique("session_id").join(known, on="session_id", how="anti")
-        )
+        others = sample.earlier.sessions.with_columns(pl.col("page_view_count").alias(VIEWS)).select(known.columns)
+        others = others.unique("session_id").join(known, on="session_id", how="anti")
         theirs = sample.earlier.page_views.select(times.columns).join(others, on="session_id", how="semi")
         known, times = pl.concat([known, others]), pl.concat([times, theirs])
     model = learn(known, times)

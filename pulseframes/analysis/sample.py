@@ -29,7 +29,7 @@ from pulseframes.sampling.prediction import PREDICTED, PREDICTORS
 from pulseframes.sampling.rates import DesignState, of_design
 from pulseframes.tables import ERRORS, PAGE_VIEWS, SESSIONS, TABLES
 from pulseframes.tables.frames import SessionFrames
-from pulseframes.tables.lake_tables import SETTLED_AT, SETTLED_VIEWS
+from pulseframes.tables.lake_tables import SETTLED_AT, SETTLED_VIEWS, views_to_draw_by
 from pulseframes.windows import LOOK_BACK, Window, subtract
 
 #: How long before a sample details teach the model of its load times, and how many.
@@ -140,7 +140,10 @@ class Sample:
             )
         _check_details(details)
         if earlier is not None:
-            needed = {SESSIONS.name: ("session_id", *PREDICTORS), PAGE_VIEWS.name: ("session_id", PREDICTED)}
+            needed = {
+                SESSIONS.name: ("session_id", "page_view_count", *PREDICTORS),
+                PAGE_VIEWS.name: ("session_id", PREDICTED),
+            }
             check_details("earlier", earlier, needed)
         population = population_of_choice(sessions, chosen, design)
         sample = cls(population, *members_of(population, chosen["session_id"], details), earlier=earlier)
@@ -367,7 +370,8 @@ def _earlier_details(lake: Lake, window: Window) -> SessionFrames:
     since = window.start - min(_EARLIER, window.start - EVER.start)
     before = Window(since, window.start)
     sessions = lake.sessions().filter(in_window(before), pl.col("detail_fetched_at").is_not_null())
-    newest = sessions.select("session_id", *PREDICTORS).sort("session_start").tail(_MOST_EARLIER).collect()
+    views_then = views_to_draw_by().alias("page_view_count")
+    newest = sessions.select("session_id", views_then, *PREDICTORS).sort("session_start").tail(_MOST_EARLIER).collect()
     views = lake.page_views().filter(
         pl.col("date").is_between(since.date(), window.start.date()),
         pl.col("session_id").is_in(newest["session_id"].implode()),
@@ -382,6 +386,13 @@ def _warn_of_nonresponse(sample: Sample, design: str) -> None:
             IncompleteWarning,
             f"{missing} of the {len(sample.members)} sessions in the sample {design} have no details. Weights adjust for them, "
             "if they resemble the others.",
+        )
+    late = int((sample.population[PROBABILITY] == 0).sum())
+    if late > _MUCH * len(sample.population):
+        warn(
+            IncompleteWarning,
+            f"{late:,} of {len(sample.population):,} sessions came or ended after the last draw of the sample {design}. Weights stand for "
+            "them, if they resemble the others; another sync with details draws from them too.",
         )
 
 

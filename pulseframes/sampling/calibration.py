@@ -61,7 +61,7 @@ def calibrate_to_predictions(weighted: pl.DataFrame, population: pl.DataFrame) -
     item is as for ``calibrate_weights()``. None if that is impossible, or would change a weight by more than a factor of ``_MOST``.
     """
     np = numpy()
-    others = population.filter(pl.col(PROBABILITY) < 1)
+    others = population.filter(pl.col(PROBABILITY) < 1, pl.col(AUXILIARY) > 0)
     if others.is_empty():
         return None
     known, predictions = (others[name].to_numpy() for name in (AUXILIARY, PREDICTION))

@@ -6,19 +6,20 @@ session's own details say is no part of its prediction, and predictions that are
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
 import polars as pl
 
-from pulseframes.sampling.columns import PREDICTION
+from pulseframes.sampling.columns import PREDICTION, VIEWS
 from pulseframes.sampling.inference import numpy
 
 #: The column of page views that is predicted.
 PREDICTED: Final = "loading_time_ms"
 _CATEGORIES: Final = ("country", "browser_name", "platform_name", "os_name")
-#: The columns of summaries that it is predicted from.
-PREDICTORS: Final = ("session_start", "page_view_count", "session_length_ms", *_CATEGORIES)
+#: The columns of summaries that it is predicted from, besides the page views by which sessions are drawn. Details do not change them; a
+#: count or a length that details change would make sampled sessions look different from all others.
+PREDICTORS: Final = ("session_start", *_CATEGORIES)
 #: Fewer sessions teach too little.
 FEWEST: Final = 100
 _SLOWNESS: Final = "_slowness"
@@ -59,7 +60,7 @@ def learn(sessions: pl.DataFrame, page_views: pl.DataFrame) -> Model | None:
     np = numpy()
     logarithm = pl.col(PREDICTED).clip(lower_bound=1).cast(pl.Float64).log()
     times = page_views.drop_nulls(PREDICTED).group_by("session_id").agg(logarithm.mean().alias(_SLOWNESS))
-    known = sessions.select("session_id", *PREDICTORS).join(times, on="session_id").sort("session_id")
+    known = sessions.select("session_id", VIEWS, *PREDICTORS).join(times, on="session_id").sort("session_id")
     if len(known) < FEWEST:
         return None
     terms = [*_terms(known)]
@@ -93,10 +94,8 @@ def _product(left: Any, right: Any) -> Any:
 
 
 def _terms(sessions: pl.DataFrame) -> Iterator[pl.Expr]:
-    """Return what slowness is a linear function of: 1 or 0 for each value of a category that several sessions have, and two numbers."""
-    views = pl.col("page_view_count").fill_null(1).clip(lower_bound=1)
-    length = pl.col("session_length_ms").clip(lower_bound=1)
-    yield from _standardised([views.log(), (length / views).log()], sessions)
+    """Return what slowness is a linear function of: 1 or 0 for each value of a category that several sessions have, and a number."""
+    yield from _standardised(pl.col(VIEWS).clip(lower_bound=1).log(), sessions)
     start = pl.col("session_start").dt
     for category in (start.hour(), start.weekday() >= _SATURDAY, *map(pl.col, _CATEGORIES)):
         counts = sessions.group_by(category.alias("value")).len().filter(pl.col("len") > 1)
@@ -104,8 +103,7 @@ def _terms(sessions: pl.DataFrame) -> Iterator[pl.Expr]:
             yield category.eq_missing(pl.lit(value)).cast(pl.Float64)
 
 
-def _standardised(numbers: Iterable[pl.Expr], sessions: pl.DataFrame) -> Iterator[pl.Expr]:
-    for number in numbers:
-        mean, deviation = sessions.select(number.mean().alias("mean"), number.std().alias("deviation")).row(0)
-        if deviation:
-            yield ((number - mean) / deviation).clip(-_FAR, _FAR).fill_null(0.0)
+def _standardised(number: pl.Expr, sessions: pl.DataFrame) -> Iterator[pl.Expr]:
+    mean, deviation = sessions.select(number.mean().alias("mean"), number.std().alias("deviation")).row(0)
+    if deviation:
+        yield ((number - mean) / deviation).clip(-_FAR, _FAR).fill_null(0.0)

@@ -30,18 +30,25 @@ def weigh(population: pl.DataFrame, members: pl.DataFrame, auxiliary: pl.Expr | 
     population, members = population.with_columns(cell), members.with_columns(cell)
     respondents = members.filter(RESPONDED)
     by_cell = [
-        population.group_by(CELL).agg(pl.col(AUXILIARY).sum().alias("_total")),
+        population.group_by(CELL).agg(pl.col(AUXILIARY).sum().alias("_total"), pl.len().alias("_all")),
         respondents.group_by(CELL).agg((pl.col(AUXILIARY) / pl.col(PROBABILITY)).sum().alias("_expected")),
-        members.group_by(CELL).agg(pl.col(RESPONDED).mean().alias("_response")),
+        members.group_by(CELL).agg(
+            pl.col(RESPONDED).mean().alias("_response"), pl.col(RESPONDED).sum().alias("_answered")
+        ),
     ]
     weighted = respondents
     for figures in by_cell:
         weighted = weighted.join(figures, on=CELL, how="left", maintain_order="left")
     # Respondents with none of the auxiliary cannot be scaled by it.
     scale = pl.when(pl.col("_expected") > 0).then(pl.col("_total") / pl.col("_expected")).otherwise(1.0)
+    fraction = pl.col(PROBABILITY) * pl.col("_response")
+    # Certain sessions that also stand for others, none of which was drawn, are no census of these.
+    stands_for_others = pl.col(GROUP).is_in(silent.implode())
+    part = pl.min_horizontal(fraction, pl.col("_answered") / pl.col("_all"))
     return weighted.with_columns(
-        (scale / pl.col(PROBABILITY)).alias(WEIGHT), (pl.col(PROBABILITY) * pl.col("_response")).alias(FRACTION)
-    ).drop("_total", "_expected", "_response")
+        (scale / pl.col(PROBABILITY)).alias(WEIGHT),
+        pl.when(stands_for_others).then(part).otherwise(fraction).alias(FRACTION),
+    ).drop("_total", "_expected", "_response", "_all", "_answered")
 
 
 def sample_worth(population: pl.DataFrame, members: pl.DataFrame, counts: pl.Expr) -> float:
@@ -58,19 +65,21 @@ def design_worth(population: pl.DataFrame, counts: pl.Expr) -> float:
     """
     some = population.filter(pl.col(PROBABILITY) > 0).with_columns(counts.cast(pl.Float64).alias(AUXILIARY))
     squares = (pl.col(AUXILIARY) ** 2 / pl.col(PROBABILITY)).filter(pl.col(PROBABILITY) < 1)
-    number = pl.col(PROBABILITY).filter(pl.col(AUXILIARY) != 0)
+    number = pl.col(PROBABILITY).filter(pl.col(AUXILIARY) != 0, pl.col(PROBABILITY) < 1)
     total, variance, most = some.select(pl.col(AUXILIARY).sum(), squares.sum().alias("_squares"), number.sum()).row(0)
-    return min(float(total) ** 2 / float(variance), float(most)) if variance else float(most)
+    return min(float(total) ** 2 / float(variance), float(most)) if variance else float(len(some))
 
 
 def worth(parts: Any, random: Any) -> float:
     """Return how many sessions of equal weight would show as much, from an array of each one's part of a total.
 
     It is Kish's effective size, but sessions that were certain to be drawn, which are not ``random``, add no error: a bot with half of all page
-    views does not make the others worth less. No more than have a part.
+    views does not make the others worth less. No more than the random ones that have a part: only they show the error.
     """
-    squares, number = float((parts[random] ** 2).sum()), float((parts != 0).sum())
-    return min(number, float(parts.sum()) ** 2 / squares) if squares else number
+    squares = float((parts[random] ** 2).sum())
+    if not squares:
+        return float((parts != 0).sum())
+    return min(float((parts[random] != 0).sum()), float(parts.sum()) ** 2 / squares)
 
 
 def effective_size(weights: Any, counts: Any = 1.0) -> float:

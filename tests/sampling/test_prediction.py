@@ -26,7 +26,8 @@ TIMES = ["mean(loading_time_ms)", "p75(loading_time_ms)", "share(loading_time_ms
 
 
 def summaries_and_times(sample: pf.Sample) -> tuple[pl.DataFrame, pl.DataFrame]:
-    return sample.details.sessions.select("session_id", *PREDICTORS), sample.details.page_views
+    sessions = sample.details.sessions.select("session_id", pl.col("page_view_count").alias(VIEWS), *PREDICTORS)
+    return sessions, sample.details.page_views
 
 
 def half_width(estimates: pl.DataFrame) -> Any:
@@ -39,7 +40,7 @@ def test_a_session_is_predicted_by_a_model_that_learned_from_all_others(
 ) -> None:
     monkeypatch.setattr(prediction, "_PENALTIES", (10.0,))
     monkeypatch.setattr(prediction, "_USEFUL", float("inf"))
-    monkeypatch.setattr(prediction, "_terms", lambda _: [pl.col("page_view_count").log(), pl.col("country") == "US"])
+    monkeypatch.setattr(prediction, "_terms", lambda _: [pl.col(VIEWS).log(), pl.col("country") == "US"])
     sessions, views = summaries_and_times(sample_of(120))
     whole = learn(sessions, views)
     left_out = whole.own["session_id"][position]  # type: ignore[union-attr]  # 120 are enough
@@ -168,6 +169,22 @@ def test_what_to_calibrate_to_is_checked(given: Any) -> None:
     with pytest.raises(pf.InvalidQuery, match="calibrate: .* is not a column") as caught:
         pf.estimate(sample_of(20), TIMES, calibrate=given)
     assert caught.value.argument == "calibrate"
+
+
+@pytest.mark.parametrize("more", [1.0, 1.5])
+def test_details_that_count_more_page_views_than_summaries_bias_nothing(more: float) -> None:
+    sessions = population().sessions
+    told = (pl.col("page_view_count") / more).ceil().cast(pl.Int64)
+    slow = pl.col("loading_time_ms") * (pl.len().over("session_id") ** 0.5)
+    details = replace(population(), page_views=population().page_views.with_columns(slow.cast(pl.Int64)))
+    truth = details.page_views["loading_time_ms"].mean()
+    found = []
+    for seed in range(10):
+        summaries = sessions.with_columns(told)
+        chosen = pf.choose_details(summaries, 300, seed=seed)
+        sample = pf.Sample.of_frames(summaries, chosen, part_of(details, chosen["session_id"]))
+        found.append(pf.estimate(sample, "mean(loading_time_ms)", wide=True)["estimate"].item())
+    assert np.mean(found) == pytest.approx(truth, rel=0.03)
 
 
 #: A session's country, length, page views as its summary reports them, and load times.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -105,7 +106,20 @@ def test_the_order_of_rows_makes_no_difference() -> None:
 
 def test_sessions_certain_to_be_drawn_make_the_others_worth_no_less() -> None:
     parts, random = np.array([500.0, 400.0, *[10.0] * 40]), np.array([False, False, *[True] * 40])
-    assert worth(parts, random) == 42
+    assert worth(parts, random) == 40
     assert worth(parts, random | True) < 5
     assert worth(parts[2:], random[2:]) == pytest.approx(40)
     assert worth(parts[:2], random[:2]) == 2
+
+
+def test_certain_sessions_that_stand_for_others_too_are_no_census_of_them() -> None:
+    sample = sample_of(100, "uniform")
+    drawn = pl.col("session_id").is_in(sample.members["session_id"].implode())
+    chance = pl.when(drawn).then(1.0).otherwise(0.0).alias("inclusion_probability")  # the others settled after the draw
+    population, members = sample.population.with_columns(chance), sample.members.with_columns(chance)
+    weighed = weigh(population, members, pl.lit(1.0))
+    assert weighed["weight"].sum() == pytest.approx(2_000)
+    assert weighed["_fraction"].to_list() == [pytest.approx(0.05)] * 100
+    found = pf.estimate(replace(sample, population=population, members=members), "p75(loading_time_ms)", wide=True)
+    assert found["lower"].item() < found["estimate"].item() < found["upper"].item()
+    assert not found["certified"].item()
