@@ -387,13 +387,6 @@ def _warn_of_nonresponse(sample: Sample, design: str) -> None:
             f"{missing} of the {len(sample.members)} sessions in the sample {design} have no details. Weights adjust for them, "
             "if they resemble the others.",
         )
-    late = int((sample.population[PROBABILITY] == 0).sum())
-    if late > _MUCH * len(sample.population):
-        warn(
-            IncompleteWarning,
-            f"{late:,} of {len(sample.population):,} sessions came or ended after the last draw of the sample {design}. Weights stand for "
-            "them, if they resemble the others; another sync with details draws from them too.",
-        )
 
 
 def _lost_sample(lake: Lake, state: DesignState) -> LakeError:

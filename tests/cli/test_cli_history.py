@@ -28,7 +28,7 @@ def sampled(shop: Simulator, tmp_path_factory: pytest.TempPathFactory) -> pf.Lak
     """A day of November, with a sample."""
     folder = tmp_path_factory.mktemp("sampled")
     with shop.client() as client:
-        pf.sync(folder, "2026-11-18", "2026-11-19", details=25, client=client)
+        pf.sync(folder, "2026-11-10", "2026-11-19", details=25, client=client)
     return pf.Lake(folder)
 
 
