@@ -200,7 +200,7 @@ def test_without_dlt_the_message_names_the_extra(monkeypatch: pytest.MonkeyPatch
 
 def test_what_is_not_a_lake_is_refused_by_name() -> None:
     with pytest.raises(pf.InvalidQuery, match="lake must be a Lake"):
-        source(5)  # type: ignore[arg-type]
+        source(5)  # type: ignore[arg-type]  # refused
 
 
 @pytest.mark.parametrize("argument", [{"date_to": "2026-11-12"}, {"details": 5}, {"design": "newest"}])

@@ -6,6 +6,7 @@ anything reads the answer. A process killed at any moment leaves either nothing 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,6 +28,9 @@ from pulseframes.client.ledger import Ledger, Outcome, Request
 from pulseframes.client.quota_rule import CLOCK_TOLERANCE, Quota, QuotaRule
 from pulseframes.endpoints import AUTHENTICATE
 from pulseframes.errors import JournalError, JournalWarning, warn
+
+#: A call has to be sent soon after the shared ledger stamped it: the quota allows for a minute in all.
+_LATEST: Final = 20
 
 
 @dataclass(frozen=True, repr=False)
@@ -154,13 +158,20 @@ class Journal:
         """
         if self._shared is None or not request.counted:
             return self._reserve(request, rule)
+        begun = time.monotonic()
         shared_id = self._shared.reserve(request, rule)
         try:
             call_id = self._reserve(request, rule)
-        except BaseException:
+        except BaseException:  # whatever ended it, Ctrl-C too: nothing was sent
             self._complete_shared(shared_id, "unsent")
             raise
         self._shared_ids[call_id] = shared_id
+        if time.monotonic() - begun > _LATEST:
+            self.complete(call_id, "unsent")
+            raise JournalError(
+                f"Reserving a call in the shared ledger and the journal took more than {_LATEST} seconds, so the call was not sent. "
+                "Check the database and this machine's disk, and run it again."
+            )
         return call_id
 
     def _reserve(self, request: Request, rule: QuotaRule) -> int:

@@ -18,6 +18,8 @@ from pulseframes.sampling.inference import numpy
 _FEWEST: Final = 5
 _STEPS: Final = 60
 _CLOSE: Final = 1e-10
+#: Mean predictions further apart, in standard errors, are no chance.
+_FAR: Final = 4.0
 #: A prediction must not change a weight by more than this factor.
 _MOST: Final = 5.0
 
@@ -58,7 +60,8 @@ def calibrate_to_predictions(weighted: pl.DataFrame, population: pl.DataFrame) -
     """Scale the weights of sessions so that their mean ``_prediction`` is the population's; both frames have that column.
 
     The auxiliary's totals in each cell stay as they are, and sessions that were certain to be drawn keep their weights. The second
-    item is as for ``calibrate_weights()``. None if that is impossible, or would change a weight by more than a factor of ``_MOST``.
+    item is as for ``calibrate_weights()``. None if that is impossible, or would change a weight by more than a factor of ``_MOST``; and
+    if the two means differ by more than chance explains, as where details name countries otherwise than summaries do.
     """
     np = numpy()
     others = population.filter(pl.col(PROBABILITY) < 1, pl.col(AUXILIARY) > 0)
@@ -72,6 +75,12 @@ def calibrate_to_predictions(weighted: pl.DataFrame, population: pl.DataFrame) -
     matrix = auxiliary[:, None] * np.eye(int(cells.max(initial=-1)) + 2)[cells]
     matrix[:, -1] = auxiliary * np.where(random, weighted[PREDICTION].to_numpy() - mean, 0.0)
     totals = start @ matrix
+    drawn = auxiliary * random
+    if not drawn.any():
+        return None
+    parts = start * (matrix[:, -1] - totals[-1] / (start @ drawn) * drawn)
+    if abs(totals[-1]) > _FAR * float(parts @ parts) ** 0.5:
+        return None
     totals[-1] = 0.0
     weights = _raked(start, matrix, auxiliary, totals, _CLOSE * float(start @ auxiliary))
     if weights is None or (weights > _MOST * start).any() or (weights * _MOST < start).any():

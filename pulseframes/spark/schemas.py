@@ -20,7 +20,7 @@ def spark_schema(schema: Mapping[str, pl.DataType]) -> StructType:
 def to_batches(frame: pl.DataFrame) -> list[Any]:
     """Return a frame as Arrow batches of the types that Spark uses for its columns."""
     wanted = to_arrow_schema(spark_schema(frame.schema), timezone="UTC")
-    return frame.to_arrow().cast(wanted).to_batches()  # type: ignore[no-any-return]
+    return frame.to_arrow().cast(wanted).to_batches()  # type: ignore[no-any-return]  # pyarrow is not typed
 
 
 def from_batch(batch: pa.RecordBatch) -> pl.DataFrame:

@@ -128,7 +128,7 @@ def _expression(pushed: Filter) -> pl.Expr | None:
     comparison = _COMPARISONS.get(type(pushed))
     if comparison is None or not _is_plain(pushed.value):
         return None
-    return getattr(column, comparison)(pushed.value)  # type: ignore[no-any-return]
+    return getattr(column, comparison)(pushed.value)  # type: ignore[no-any-return]  # getattr is not typed
 
 
 def _is_plain(*values: object) -> bool:

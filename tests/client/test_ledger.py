@@ -10,7 +10,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
-from unittest.mock import patch
+from unittest.mock import Mock, patch
 
 import pytest
 from conftest import Clock, Run, client_of
@@ -269,3 +269,16 @@ def test_without_psycopg_the_message_names_the_extra(simulator: Simulator, monke
     monkeypatch.setitem(sys.modules, "psycopg", None)
     with pytest.raises(ImportError, match=r"pip install 'pulseframes\[postgres\]'"):
         client_of(simulator, changes={"ledger": URL})
+
+
+def test_a_call_that_is_reserved_too_slowly_is_given_back_and_not_sent(tmp_path: Path) -> None:
+    with (
+        closing(Journal(tmp_path / "shared.db")) as shared,
+        closing(Journal(tmp_path / "own.db", shared=shared)) as journal,
+        patch("pulseframes.client.journal.time", Mock(monotonic=Mock(side_effect=[0.0, 21.0, 30.0, 30.1]))),
+    ):
+        with pytest.raises(pf.JournalError, match="took more than 20 seconds, so the call was not sent"):
+            journal.reserve(CALL, QuotaRule(1))
+        assert [book.quota(CALL.application, QuotaRule(1)).used for book in (shared, journal)] == [0, 0]
+        journal.reserve(CALL, QuotaRule(1))
+        assert [book.quota(CALL.application, QuotaRule(1)).used for book in (shared, journal)] == [1, 1]

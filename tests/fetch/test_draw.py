@@ -902,7 +902,7 @@ def test_a_plan_says_before_a_call_is_spent_that_a_design_is_wrong_for_other_que
         {"details": 5, "design": "uniform"},
         {"details": "all", "design": "uniform"},
     ):
-        assert pf.plan(lake, *window, **suited, client=client).wrong_design is None  # type: ignore[arg-type]
+        assert pf.plan(lake, *window, **suited, client=client).wrong_design is None  # type: ignore[arg-type]  # options of both kinds
     report = pf.sync(lake, *window, details=30, design="uniform", client=client)
     assert report.sample is not None
     assert report.sample.wrong_design == said

@@ -188,7 +188,7 @@ def test_strata_besides_those_of_the_question_are_refused() -> None:
         pf.Design(strata=("os_name",), for_question=BY_COUNTRY)
     assert caught.value.argument == "strata"
     with pytest.raises(pf.InvalidQuery, match="earlier must be what session_details"):
-        pf.Design(for_question=BY_COUNTRY).allocated(population().sessions, population().sessions)  # type: ignore[arg-type]
+        pf.Design(for_question=BY_COUNTRY).allocated(population().sessions, population().sessions)  # type: ignore[arg-type]  # refused
 
 
 @pytest.mark.parametrize("more", [{"strata": "country"}, {"allocation": {"NZ": 0.5}}, {"seed": 4}, {"bot_share": 0.5}])

@@ -49,9 +49,9 @@ def test_a_session_is_predicted_by_a_model_that_learned_from_all_others(
     logarithms = views.drop_nulls("loading_time_ms").with_columns(pl.col("loading_time_ms").clip(1).log())
     slowness = logarithms.group_by("session_id").agg(pl.col("loading_time_ms").mean())
     mean_of_all, mean_of_rest = (slowness.filter(those)["loading_time_ms"].mean() for those in (True, others))
-    predicted = sessions.filter(one).select(rest.prediction).item()  # type: ignore[union-attr]
+    predicted = sessions.filter(one).select(rest.prediction).item()  # type: ignore[union-attr]  # 119 are enough
     expected = predicted + mean_of_rest - mean_of_all  # type: ignore[operator]  # there are load times
-    assert whole.own.filter(one)[PREDICTION].item() == pytest.approx(expected)  # type: ignore[union-attr]
+    assert whole.own.filter(one)[PREDICTION].item() == pytest.approx(expected)  # type: ignore[union-attr]  # as above
 
 
 def test_calibrated_weights_have_the_populations_mean_prediction_and_keep_all_that_was_known() -> None:
@@ -187,6 +187,18 @@ def test_details_that_count_more_page_views_than_summaries_bias_nothing(more: fl
     assert np.mean(found) == pytest.approx(truth, rel=0.03)
 
 
+def test_summaries_that_name_platforms_otherwise_than_details_bias_nothing() -> None:
+    truth = pf.estimate(population(), "mean(loading_time_ms)")["estimate"].item()
+    found = []
+    for seed in range(10):
+        sample = sample_of(300, seed=seed)
+        drawn = pl.col("session_id").is_in(sample.members["session_id"].implode())
+        other = pl.when(drawn).then("platform_name").otherwise(pl.lit("Mobile")).alias("platform_name")
+        named = replace(sample, population=sample.population.with_columns(other))
+        found.append(pf.estimate(named, "mean(loading_time_ms)", wide=True)["estimate"].item())
+    assert np.mean(found) == pytest.approx(truth, rel=0.03)
+
+
 #: A session's country, length, page views as its summary reports them, and load times.
 sessions = st.tuples(
     st.sampled_from([None, "US", "NZ", ""]),
@@ -227,7 +239,7 @@ def test_a_lakes_estimates_learn_from_the_details_of_the_weeks_before(tmp_path: 
     sample = pf.Sample.of_lake(lake, **window)
     assert sample.earlier is not None
     assert len(sample.earlier.sessions) > 100
-    assert sample.earlier.sessions["session_start"].max() < datetime(2026, 11, 13, tzinfo=UTC)  # type: ignore[operator]
+    assert sample.earlier.sessions["session_start"].max() < datetime(2026, 11, 13, tzinfo=UTC)  # type: ignore[operator]  # a time
     default, plain = (pf.estimate(lake, TIMES, calibrate=to, **window) for to in ("auto", None))
     assert not default.equals(plain)
     assert default.equals(pf.estimate(sample, TIMES))
